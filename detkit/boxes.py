@@ -1,0 +1,78 @@
+"""Pure functions on boxes: area, IoU, clip, encode, decode.
+
+Boxes are x1 y1 x2 y2 in pixels, continuous coordinates, without any +1. Every function takes
+``F`` (mx.nd or mx.sym) first, so that the same line works imperatively and inside a graph, and
+works on the last axis: the axes before it are free and broadcast.
+"""
+
+import math
+
+# exp() of a larger dw or dh would make boxes beyond any image: Detectron's clamp.
+MAX_LOG_SCALE = math.log(1000 / 16)
+
+
+def corners(F, boxes):
+    """x1, y1, x2, y2 of boxes (..., 4), each (..., 1)."""
+    return F.split(boxes, num_outputs=4, axis=-1)
+
+
+def centre_size(F, boxes):
+    """cx, cy, w, h of boxes (..., 4), each (..., 1)."""
+    x1, y1, x2, y2 = corners(F, boxes)
+    return (x1 + x2) * 0.5, (y1 + y2) * 0.5, x2 - x1, y2 - y1
+
+
+def area(F, boxes):
+    """Areas (..., 1) of boxes (..., 4); a box turned inside out has none."""
+    x1, y1, x2, y2 = corners(F, boxes)
+    return F.relu(x2 - x1) * F.relu(y2 - y1)
+
+
+def iou(F, boxes, others):
+    """IoU (B, N, G) of boxes (B or 1, N, 4) with others (B, G, 4); 0 where both are empty."""
+    ax1, ay1, ax2, ay2 = corners(F, boxes)
+    bx1, by1, bx2, by2 = (F.transpose(c, axes=(0, 2, 1)) for c in corners(F, others))
+    width = F.relu(F.broadcast_minimum(ax2, bx2) - F.broadcast_maximum(ax1, bx1))
+    height = F.relu(F.broadcast_minimum(ay2, by2) - F.broadcast_maximum(ay1, by1))
+    overlap = width * height
+    areas = F.broadcast_add(area(F, boxes), F.transpose(area(F, others), axes=(0, 2, 1)))
+    return overlap / F.maximum(areas - overlap, 1e-12)
+
+
+def clip(F, boxes, sizes):
+    """Boxes (B, N, 4) cut at the image's border; sizes (B, 2) are h, w in pixels."""
+    h, w = F.split(F.expand_dims(sizes, axis=1), num_outputs=2, axis=-1)
+    limits = F.concat(w, h, w, h, dim=-1)
+    return F.broadcast_minimum(F.maximum(boxes, 0), limits)
+
+
+def encode(F, boxes, anchors, weights):
+    """Regression targets (..., 4) dx dy dw dh that turn anchors into boxes.
+
+    The parametrisation of R-CNN (Girshick et al. 2014, appendix C), times weights. Rows whose box
+    or anchor is empty give finite values: they carry no weight in a loss.
+    """
+    bx, by, bw, bh = centre_size(F, boxes)
+    ax, ay, aw, ah = centre_size(F, anchors)
+    aw, ah = F.maximum(aw, 1e-6), F.maximum(ah, 1e-6)
+    dx = F.broadcast_div(F.broadcast_sub(bx, ax), aw)
+    dy = F.broadcast_div(F.broadcast_sub(by, ay), ah)
+    dw = F.log(F.broadcast_div(F.maximum(bw, 1e-6), aw))
+    dh = F.log(F.broadcast_div(F.maximum(bh, 1e-6), ah))
+    wx, wy, ww, wh = weights
+    return F.concat(dx * wx, dy * wy, dw * ww, dh * wh, dim=-1)
+
+
+def decode(F, deltas, anchors, weights):
+    """Boxes (..., 4) that deltas (..., 4) make of anchors (..., 4): the inverse of encode.
+
+    dw and dh are clamped at log(1000 / 16), as in Detectron.
+    """
+    dx, dy, dw, dh = corners(F, deltas)
+    ax, ay, aw, ah = centre_size(F, anchors)
+    wx, wy, ww, wh = weights
+    cx = F.broadcast_add(F.broadcast_mul(dx / wx, aw), ax)
+    cy = F.broadcast_add(F.broadcast_mul(dy / wy, ah), ay)
+    half_w = F.broadcast_mul(F.exp(F.minimum(dw / ww, MAX_LOG_SCALE)), aw) * 0.5
+    half_h = F.broadcast_mul(F.exp(F.minimum(dh / wh, MAX_LOG_SCALE)), ah) * 0.5
+    return F.concat(cx - half_w, cy - half_h, cx + half_w, cy + half_h, dim=-1)

@@ -1,0 +1,222 @@
+"""A config -> objects. The one place that knows both; here channels, strides, classes are wired.
+
+Importing this module registers every part that detkit ships.
+"""
+
+import copy
+import logging
+
+import mxnet as mx
+
+from detkit import data, evaluate, models, runner, targets  # noqa: F401  (their parts register themselves)
+from detkit.config import Node, check_keys, join_path, place, require
+from detkit.data import Loader
+from detkit.errors import ConfigError, WeightsError
+from detkit.models import Normalize, Postprocess, Proposals
+from detkit.registry import (
+    ANCHORS,
+    ASSIGNERS,
+    BACKBONES,
+    DATASETS,
+    DETECTORS,
+    EVALUATORS,
+    HEADS,
+    LOSSES,
+    ROI_EXTRACTORS,
+    SAMPLERS,
+    TRANSFORMS,
+    construct,
+)
+from detkit.targets import RoITargets, RPNTargets
+from detkit.train_step import FasterRCNNTrainStep, RoILoss, RPNLoss
+from detkit.weights import find_weights, load_weights, normalisation_of, read_pth
+
+log = logging.getLogger(__name__)
+
+SECTIONS = ("seed", "model", "train_step", "data", "train", "evaluate", "plugins")
+MODEL_PARTS = (
+    "type",
+    "normalize",
+    "backbone",
+    "anchors",
+    "rpn_head",
+    "proposals",
+    "roi_extractor",
+    "roi_head",
+    "postprocess",
+)
+STEP_PARTS = ("rpn_targets", "proposals", "roi_targets", "rpn_loss", "roi_loss")
+DATA_KEYS = ("train", "val", "train_transforms", "val_transforms", "pad_multiple", "workers")
+
+
+def check_sections(config):
+    """Refuse a top-level key that nothing reads, and a config without what everything needs."""
+    check_keys(config, SECTIONS)
+    for key in ("model", "data"):
+        require(config, key, dict)
+    check_keys(config["model"], MODEL_PARTS)
+    check_keys(config["data"], DATA_KEYS)
+    check_keys(section(config, "train_step"), STEP_PARTS)
+
+
+def section(node, key):
+    """``node[key]``, or an empty mapping in its place: every argument then has its default."""
+    if node.get(key) is None:
+        return Node(join_path(node.path, key), node.where(key))
+    return require(node, key, dict)
+
+
+def build_dataset(config, split):
+    """The dataset ``data.train`` or ``data.val``."""
+    return DATASETS.build(require(config["data"], split, dict))
+
+
+def build_transforms(config, split):
+    """The transforms of the images of ``data.train`` or ``data.val``, in order."""
+    nodes = require(config["data"], f"{split}_transforms", list)
+    return [TRANSFORMS.build(node) for node in nodes]
+
+
+def build_loader(config, split, dataset, batch_size):
+    """The Loader of ``dataset``; that of the training images is shuffled by the seed."""
+    node = config["data"]
+    options = {key: node[key] for key in ("pad_multiple", "workers") if key in node}
+    return Loader(
+        dataset,
+        build_transforms(config, split),
+        batch_size,
+        seed=config.get("seed", 0),
+        shuffle=split == "train",
+        **options,
+    )
+
+
+def build_evaluator(config):
+    """What turns detections into numbers."""
+    return EVALUATORS.build(require(config, "evaluate", dict))
+
+
+def build_model(config, class_names, ctx, pretrained=True):
+    """The detector of ``model``, initialised from ``seed``, in ``ctx``, hybridized.
+
+    ``pretrained`` False leaves the files of weights alone: a checkpoint will be loaded instead.
+    """
+    node = require(config, "model", dict)
+    check_keys(node, MODEL_PARTS)
+    backbone_node = require(node, "backbone", dict)
+    backbone = BACKBONES.build(_without(backbone_node, "pretrained"))
+    _check_backbone(backbone, backbone_node)
+    anchors = ANCHORS.build(require(node, "anchors", dict), stride=backbone.stride)
+    rpn_head = HEADS.build(
+        require(node, "rpn_head", dict),
+        in_channels=backbone.channels,
+        num_anchors=anchors.per_cell,
+    )
+    roi_extractor = ROI_EXTRACTORS.build(
+        require(node, "roi_extractor", dict), stride=backbone.stride, channels=backbone.channels
+    )
+    roi_head_node = require(node, "roi_head", dict)
+    roi_head = HEADS.build(
+        _without(roi_head_node, "pretrained"),
+        in_channels=roi_extractor.channels,
+        in_size=roi_extractor.size,
+        num_classes=len(class_names),
+    )
+    detector = DETECTORS.get(require(node, "type", str), place(node, "type"))
+    model = detector(
+        normalize=construct(Normalize, section(node, "normalize")),
+        backbone=backbone,
+        anchors=anchors,
+        rpn_head=rpn_head,
+        proposals=construct(Proposals, section(node, "proposals")),
+        roi_extractor=roi_extractor,
+        roi_head=roi_head,
+        postprocess=construct(Postprocess, section(node, "postprocess")),
+    )
+    mx.random.seed(config.get("seed", 0))
+    model.initialize(ctx=ctx)
+    if pretrained:
+        _load_pretrained(backbone, backbone_node, model.normalize)
+        _load_pretrained(roi_head, roi_head_node, model.normalize)
+    model.hybridize()
+    return model
+
+
+def build_train_step(config, model):
+    """The training step of ``train_step``, hybridized."""
+    node = section(config, "train_step")
+    check_keys(node, STEP_PARTS)
+    proposals = section(node, "proposals")
+    roi_targets, roi_parts = _assigner_and_sampler(section(node, "roi_targets"))
+    rpn_targets, rpn_parts = _assigner_and_sampler(section(node, "rpn_targets"))
+    step = FasterRCNNTrainStep(
+        model,
+        rpn_targets=construct(
+            RPNTargets, rpn_targets, box_weights=model.proposals.box_weights, **rpn_parts
+        ),
+        proposals=construct(Proposals, proposals, box_weights=model.proposals.box_weights),
+        roi_targets=construct(
+            RoITargets,
+            roi_targets,
+            box_weights=model.postprocess.box_weights,
+            size=roi_parts["sampler"].size,
+            **roi_parts,
+        ),
+        rpn_loss=_loss(RPNLoss, section(node, "rpn_loss")),
+        roi_loss=_loss(RoILoss, section(node, "roi_loss")),
+    )
+    step.hybridize()
+    return step
+
+
+def _assigner_and_sampler(node):
+    """The rest of ``node``, and its assigner and sampler."""
+    parts = {
+        "assigner": ASSIGNERS.build(require(node, "assigner", dict)),
+        "sampler": SAMPLERS.build(require(node, "sampler", dict)),
+    }
+    return _without(node, *parts), parts
+
+
+def _loss(target, node):
+    return construct(target, _without(node, "box"), box=LOSSES.build(require(node, "box", dict)))
+
+
+def _without(node, *keys):
+    rest = copy.copy(node)
+    for key in keys:
+        rest.pop(key, None)
+    return rest
+
+
+def _check_backbone(backbone, node):
+    for attribute in ("channels", "stride"):
+        if not isinstance(getattr(backbone, attribute, None), int):
+            raise ConfigError(
+                f"{place(node, 'type')}: the backbone {node['type']!r} must have an attribute "
+                f"{attribute!r}, a whole number: the next parts are built from it"
+            )
+
+
+def _load_pretrained(block, node, normalize):
+    """Put the weights that ``node`` names under ``pretrained`` into ``block``."""
+    weights = node.get("pretrained")
+    if weights is None:
+        return
+    where = place(node, "pretrained")
+    if not isinstance(weights, str):
+        raise ConfigError(f"{where}: expected a name, a path, a URL or null, found {weights!r}")
+    expected = normalisation_of(weights)
+    if expected and tuple(expected) != normalize.mean_std_order:
+        raise ConfigError(
+            f"{where}: {weights!r} was trained with mean {expected.mean}, std {expected.std}, "
+            f"order {expected.order}; model.normalize says {normalize.mean_std_order}: use theirs"
+        )
+    # A part that takes only some of its weights from the file says which, and by what names.
+    loaded, names = block.pretrained_part() if hasattr(block, "pretrained_part") else (block, None)
+    path = find_weights(weights, where=where)
+    try:
+        unused = load_weights(loaded, read_pth(path), names)
+    except WeightsError as error:
+        raise WeightsError(f"{where}: {path}: {error}") from error
+    log.info("%s: read %s; names not used: %s", node.path, path, ", ".join(unused) or "none")

@@ -1,0 +1,45 @@
+"""What every tool's command line shares."""
+
+import sys
+import traceback
+
+from detkit.errors import DetkitError
+
+
+def common_arguments(parser):
+    """Adds CONFIG (``config``), ``--set`` (``overrides``, a list) and ``--debug``."""
+    parser.add_argument("config", metavar="CONFIG", help="the YAML file that names the parts")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="KEY.KEY=VALUE",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="values to set over the file's, for example --set schedule.epochs=2",
+    )
+    debug_argument(parser)
+
+
+def debug_argument(parser):
+    """Adds ``--debug`` to a tool that takes no config."""
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def run(main, argv=None):
+    """``main(argv)`` and its exit status: a DetkitError's own (1), 130 for an interrupt.
+
+    A DetkitError is the input's fault: only its message is printed, unless ``--debug`` is given.
+    Any other exception is a bug and keeps its traceback.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        return main(argv) or 0
+    except DetkitError as error:
+        if "--debug" in argv:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130

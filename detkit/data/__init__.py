@@ -1,0 +1,39 @@
+"""Files on disk -> padded batches, without MXNet: the only numbers here are numpy's.
+
+Importing this package registers the datasets and the transforms.
+"""
+
+from detkit.data.batch import group_by_aspect, make_batch
+from detkit.data.images import check_image_file, decode_image, to_rgb_uint8
+from detkit.data.loader import Loader
+from detkit.data.sample import Annotation, Batch, Dataset, Sample, Transform
+from detkit.data.shapes import Shapes
+from detkit.data.transforms import (
+    HorizontalFlip,
+    Photometric,
+    Resize,
+    VerticalFlip,
+    apply,
+)
+from detkit.data.voc import VOC
+
+__all__ = [
+    "VOC",
+    "Annotation",
+    "Batch",
+    "Dataset",
+    "HorizontalFlip",
+    "Loader",
+    "Photometric",
+    "Resize",
+    "Sample",
+    "Shapes",
+    "Transform",
+    "VerticalFlip",
+    "apply",
+    "check_image_file",
+    "decode_image",
+    "group_by_aspect",
+    "make_batch",
+    "to_rgb_uint8",
+]

@@ -1,0 +1,72 @@
+"""A trained detector in use: images of any size in, Detections in their own pixels out."""
+
+import os
+
+import mxnet as mx
+import numpy as np
+
+from detkit.data import Sample, apply, decode_image, make_batch, to_rgb_uint8
+from detkit.detections import Detections
+
+
+class Detector:
+    """Wraps a FasterRCNN block with what it needs to be used on images.
+
+    model: the block, images (B, 3, H, W) and sizes (B, 2) -> boxes, scores, labels.
+    class_names: the K names.
+    transforms: what an image passes before the network (Resize, as a rule).
+    """
+
+    def __init__(self, model, class_names, transforms, ctx, pad_multiple=32):
+        self.model = model
+        self.class_names = tuple(class_names)
+        self._transforms = transforms
+        self._ctx = ctx
+        self._pad_multiple = pad_multiple
+
+    def detect(self, images):
+        """One Detections for each image, boxes in the image's own pixels.
+
+        images: (H, W, 3) uint8 RGB arrays, or names of image files; grey, RGBA and 16-bit ones
+        are converted. All go through the network as one batch. Raises ImageError.
+        """
+        if isinstance(images, (str, os.PathLike, np.ndarray)):
+            raise TypeError("detect takes a list of images: write detect([image])")
+        if not images:
+            return []
+        arrays = [
+            decode_image(image)
+            if isinstance(image, (str, os.PathLike))
+            else to_rgb_uint8(image, f"images[{position}]")
+            for position, image in enumerate(images)
+        ]
+        samples = [apply(self._transforms, _unlabelled(array), None) for array in arrays]
+        batch = make_batch(samples, [array.shape[:2] for array in arrays], self._pad_multiple)
+        return self.detect_batch(batch)
+
+    def detect_batch(self, batch):
+        """One Detections for each image of a Batch, boxes in pixels of the image on disk."""
+        outputs = self.model(
+            mx.nd.array(batch.images, ctx=self._ctx), mx.nd.array(batch.sizes, ctx=self._ctx)
+        )
+        rows = zip(*(output.asnumpy() for output in outputs), batch.scales)
+        return [self._detections(*row) for row in rows]
+
+    def _detections(self, boxes, scores, labels, scale):
+        found = scores >= 0
+        return Detections(
+            boxes=boxes[found] / np.tile(scale, 2),
+            scores=scores[found],
+            labels=labels[found].astype("int32"),
+            class_names=self.class_names,
+        )
+
+
+def _unlabelled(image):
+    return Sample(
+        image_id="",
+        image=image,
+        boxes=np.zeros((0, 4), "float32"),
+        labels=np.zeros(0, "int32"),
+        difficult=np.zeros(0, bool),
+    )

@@ -1,0 +1,14 @@
+"""Detections -> numbers. Importing this package registers the evaluators."""
+
+from detkit.evaluate.coco import COCOEvaluator
+from detkit.evaluate.results import format_table, load_results, metrics_to_json, save_results
+from detkit.evaluate.voc import VOCEvaluator
+
+__all__ = [
+    "COCOEvaluator",
+    "VOCEvaluator",
+    "format_table",
+    "load_results",
+    "metrics_to_json",
+    "save_results",
+]

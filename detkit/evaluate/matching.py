@@ -1,0 +1,76 @@
+"""What both evaluators need: each image's objects beside what was detected in it, and IoU."""
+
+from typing import Any, Dict, Iterable, List, Tuple
+
+import numpy as np
+
+from detkit.detections import Detections
+from detkit.errors import DataError
+
+
+def no_detections(class_names) -> Detections:
+    return Detections(
+        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32), class_names
+    )
+
+
+def paired(dataset, detections: Dict[Any, Detections]) -> List[Tuple[Any, Detections]]:
+    """(annotation, detections) of every image of the dataset, in its order.
+
+    An image that is not in `detections` has none. Raises DataError for a dataset without images
+    or with an image id twice, and for detections of an unknown image, with labels out of range,
+    with numbers that are not finite, or of other classes than the dataset's.
+    """
+    names = tuple(dataset.class_names)
+    pairs = {}
+    for index in range(len(dataset)):
+        annotation = dataset.annotation(index)
+        if annotation.image_id in pairs:
+            raise DataError(f"the dataset has the image {annotation.image_id!r} twice")
+        found = detections.get(annotation.image_id)
+        if found is None:
+            found = no_detections(names)
+        _check(annotation.image_id, found, names)
+        pairs[annotation.image_id] = (annotation, found)
+    if not pairs:
+        raise DataError("cannot evaluate: the dataset has no images")
+    unknown = [image_id for image_id in detections if image_id not in pairs]
+    if unknown:
+        raise DataError(
+            f"detections of {len(unknown)} images are not of this dataset's {len(pairs)}, "
+            f"beginning with {unknown[0]!r}: was it another split?"
+        )
+    return list(pairs.values())
+
+
+def _check(image_id, found: Detections, names: Tuple[str, ...]) -> None:
+    if tuple(found.class_names) != names:
+        raise DataError(
+            f"image {image_id!r}: the detector knows the classes {list(found.class_names)}, "
+            f"the dataset {list(names)}"
+        )
+    labels = np.asarray(found.labels)
+    if labels.size and not (labels.min() >= 0 and labels.max() < len(names)):
+        raise DataError(
+            f"image {image_id!r}: labels from {labels.min()} to {labels.max()}, "
+            f"expected 0 to {len(names) - 1}"
+        )
+    if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
+        raise DataError(f"image {image_id!r}: a detected box or score is not finite")
+
+
+def pairwise_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(n, 4) and (m, 4) -> (n, m) float64: IoU without +1, 0 where both boxes are empty."""
+    boxes, others = boxes.astype(np.float64)[:, None], others.astype(np.float64)[None]
+    upper = np.minimum(boxes[..., 2:], others[..., 2:])
+    lower = np.maximum(boxes[..., :2], others[..., :2])
+    intersection = np.maximum(upper - lower, 0).prod(-1)
+    area, other_area = ((b[..., 2:] - b[..., :2]).prod(-1) for b in (boxes, others))
+    union = area + other_area - intersection
+    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+
+
+def mean(values: Iterable[float]) -> float:
+    """The mean of the values that are not nan; nan when there are none."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")

@@ -1,0 +1,158 @@
+"""Detections as a file in COCO's results format and back; metrics as a table and as JSON."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
+
+import numpy as np
+
+from detkit.detections import Detections
+from detkit.errors import DataError
+from detkit.evaluate.matching import no_detections, paired
+
+LIMIT = 1e37  # what is larger may not fit a float32 once it is added up
+KEYS = ("image_id", "category_id", "bbox", "score")
+
+
+def category_ids(dataset) -> Tuple[int, ...]:
+    """The category id of each label: the dataset's `category_ids`, or else label + 1."""
+    own = getattr(dataset, "category_ids", None)
+    return tuple(own) if own is not None else tuple(range(1, len(dataset.class_names) + 1))
+
+
+def save_results(path: Union[str, Path], detections: Mapping[Any, Detections], dataset) -> None:
+    """Write COCO's results: a list of {image_id, category_id, bbox [x, y, w, h], score}.
+
+    The file is complete or not there at all. Raises DataError where it cannot be written, and for
+    detections that do not fit the dataset.
+    """
+    path = Path(path)
+    ids = category_ids(dataset)
+    entries = []
+    for annotation, found in paired(dataset, dict(detections)):
+        boxes = found.boxes.astype(np.float64)
+        boxes[:, 2:] -= boxes[:, :2]
+        for box, score, label in zip(boxes.tolist(), found.scores.tolist(), found.labels):
+            values = (_plain(annotation.image_id), _plain(ids[label]), box, score)
+            entries.append(dict(zip(KEYS, values)))
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(json.dumps(entries), encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise DataError(f"{path}: results cannot be written: {error.strerror}") from error
+    finally:
+        if part.exists():
+            part.unlink()
+
+
+def load_results(path: Union[str, Path], dataset) -> Dict[Any, Detections]:
+    """Read COCO's results, for every image of the dataset, best first.
+
+    Raises DataError, with the file and the entry's index, for what is not as `save_results` writes
+    it; further keys of an entry (``segmentation``) are passed over.
+    """
+    path = Path(path)
+    entries = _read_json(path)
+    if not isinstance(entries, list):
+        raise DataError(f"{path}: holds a {type(entries).__name__}, expected a list of results")
+    names = tuple(dataset.class_names)
+    labels = {category: label for label, category in enumerate(category_ids(dataset))}
+    images = (dataset.annotation(index).image_id for index in range(len(dataset)))
+    rows: Dict[Any, List] = {image_id: [] for image_id in images}
+    for index, entry in enumerate(entries):
+        try:
+            image_id, row = _parse(entry, rows, labels)
+        except DataError as error:
+            raise DataError(f"{path}: entry {index}: {error}") from error
+        rows[image_id].append(row)
+    return {image_id: _detections(found, names) for image_id, found in rows.items()}
+
+
+def _read_json(path: Path) -> Any:
+    def refuse(constant: str):
+        raise DataError(f"{path}: holds {constant}, which is neither a number nor JSON")
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    except OSError as error:
+        raise DataError(f"{path}: results cannot be read: {error.strerror}") from error
+    # Text that is not UTF-8, and JSON that is not JSON or nested too deep.
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not a JSON file: {error}") from error
+
+
+def _parse(entry: Any, images: Mapping[Any, Any], labels: Mapping[int, int]):
+    """(image_id, (box, score, label)) of one entry."""
+    if not isinstance(entry, dict):
+        raise DataError(f"a {type(entry).__name__}, expected an object with {', '.join(KEYS)}")
+    missing = [key for key in KEYS if key not in entry]
+    if missing:
+        raise DataError(f"lacks {', '.join(missing)}; it has {', '.join(map(repr, entry))}")
+    image_id, category, box, score = (entry[key] for key in KEYS)
+    if type(image_id) not in (int, str) or image_id not in images:
+        raise DataError(f"image_id {image_id!r} is not in the dataset{_like(image_id, images)}")
+    if type(category) is not int or category not in labels:
+        raise DataError(f"category_id {category!r} is not one of {_short(labels)}")
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
+        raise DataError(f"bbox is {box!r}, expected four finite numbers x, y, width, height")
+    x, y, width, height = box
+    if width < 0 or height < 0:
+        raise DataError(f"bbox is {box!r}: its width or height is negative")
+    if not _is_number(score):
+        raise DataError(f"score is {score!r}, expected a finite number")
+    return image_id, ((x, y, x + width, y + height), score, labels[category])
+
+
+def _detections(rows: Sequence, names: Tuple[str, ...]) -> Detections:
+    if not rows:
+        return no_detections(names)
+    boxes, scores, labels = zip(*sorted(rows, key=lambda row: -row[1]))
+    return Detections(
+        np.array(boxes, np.float32), np.array(scores, np.float32), np.array(labels, np.int32), names
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < LIMIT
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _like(image_id: Any, images: Mapping[Any, Any]) -> str:
+    """An example, since 7 and "7" are different ids."""
+    example = next(iter(images), None)
+    return "" if example is None else f", whose ids are like {example!r}"
+
+
+def _short(ids: Mapping[int, int]) -> str:
+    shown = ", ".join(map(str, list(ids)[:20]))
+    return shown + (", ..." if len(ids) > 20 else "")
+
+
+def format_table(metrics: Mapping[str, Any]) -> str:
+    """The metrics in percent as aligned text: AP50 of each class, then every other number."""
+    means = {name: value for name, value in metrics.items() if name != "per_class"}
+    width = max(map(len, ["class", *metrics["per_class"], *means]))
+    rule = "-" * (width + 8)
+    rows = [_row(name, value, width) for name, value in metrics["per_class"].items()]
+    ends = [_row(name, value, width) for name, value in means.items()]
+    return "\n".join([f"{'class':<{width}}  AP50 %", rule, *rows, rule, *ends])
+
+
+def _row(name: str, value: float, width: int) -> str:
+    return f"{name:<{width}}  {'-' if math.isnan(value) else format(100 * value, '.1f'):>6}"
+
+
+def metrics_to_json(metrics: Mapping[str, Any]) -> Dict[str, Any]:
+    """The metrics as JSON can hold them: plain floats, and None for nan."""
+    return {
+        name: metrics_to_json(value)
+        if isinstance(value, Mapping)
+        else (None if math.isnan(value) else float(value))
+        for name, value in metrics.items()
+    }

@@ -1,0 +1,67 @@
+"""Postprocessing: class scores and box deltas of the proposals -> detections."""
+
+from typing import Sequence
+
+from mxnet.gluon import HybridBlock
+
+from detkit import boxes, ops
+
+# Boxes thinner than this are nothing a user wants (torchvision drops them likewise).
+MIN_SIDE = 1e-2
+
+
+class Postprocess(HybridBlock):
+    """Softmax, decode, clip, score floor, NMS within each class, the best ``max_detections``.
+
+    score_floor: detections at or below it are dropped.
+    nms_iou: threshold of the NMS within a class.
+    box_weights: divide the deltas dx dy dw dh; RoITargets uses the same.
+    """
+
+    def __init__(
+        self,
+        score_floor: float = 0.05,
+        nms_iou: float = 0.5,
+        max_detections: int = 100,
+        box_weights: Sequence[float] = (10, 10, 5, 5),
+    ):
+        super().__init__()
+        if max_detections < 1:
+            raise ValueError("max_detections is at least 1")
+        self._score_floor, self._nms_iou = score_floor, nms_iou
+        self._max_detections = max_detections
+        self.box_weights = box_weights
+
+    def hybrid_forward(self, F, proposals, proposal_scores, class_logits, box_deltas, sizes):
+        """Boxes (B, D, 4), scores (B, D), labels (B, D), best first; rows without one: -1.
+
+        proposals (B, R, 4); proposal_scores (B, R), negative where there is no proposal;
+        class_logits (B * R, 1 + K); box_deltas (B * R, K or 1, 4); sizes (B, 2) h, w.
+        """
+        probabilities = F.slice_axis(F.softmax(class_logits, axis=1), axis=1, begin=1, end=None)
+        scores = _per_image(F, probabilities, proposals)  # (B, R, K)
+        deltas = _per_image(F, box_deltas, proposals)  # (B, R, K or 1, 4)
+        decoded = boxes.decode(F, deltas, F.expand_dims(proposals, axis=2), self.box_weights)
+        # A class-agnostic box stands for every class.
+        decoded = F.broadcast_add(decoded, F.zeros_like(F.expand_dims(scores, axis=3)))
+
+        # One flat list of boxes per image, (B, R * K, ...), each with its class.
+        labels = F.reshape(F.contrib.arange_like(scores, axis=2), shape=(1, 1, -1))
+        labels = F.reshape(F.broadcast_add(F.zeros_like(scores), labels), shape=(0, -1))
+        kept = F.broadcast_greater_equal(F.expand_dims(proposal_scores, axis=2), scores * 0)
+        kept = F.reshape(kept * (scores > self._score_floor), shape=(0, -1))
+        scores = F.reshape(scores, shape=(0, -1))
+        candidates = ops.finite(F, F.reshape(decoded, shape=(0, -3, 4)), 0)
+        candidates = boxes.clip(F, candidates, sizes)
+        _, _, w, h = boxes.centre_size(F, candidates)
+        kept = kept * F.squeeze(F.minimum(w, h) >= MIN_SIDE, axis=2)
+
+        scores = F.where(kept, scores, F.ones_like(scores) * -1)
+        return ops.nms(
+            F, candidates, scores, self._nms_iou, top_k_out=self._max_detections, labels=labels
+        )
+
+
+def _per_image(F, rows, rois):
+    """(B * R, ...) -> (B, R, ...), where rois are (B, R, 4)."""
+    return F.reshape_like(rows, rois, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)

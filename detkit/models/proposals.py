@@ -1,0 +1,51 @@
+"""Proposals: the anchors the region proposal network believes in, moved, cut and thinned out."""
+
+from typing import Sequence
+
+from mxnet.gluon import HybridBlock
+
+from detkit import boxes, ops
+
+
+class Proposals(HybridBlock):
+    """Decode, clip, drop the small, best ``pre_nms``, NMS, best ``post_nms``.
+
+    Ren et al. 2015, section 3.3. The defaults are the paper's for testing; training keeps
+    12000 and 2000.
+
+    pre_nms, post_nms: how many enter NMS and how many leave it, per image.
+    iou: NMS threshold.
+    min_size: shortest side of a proposal, pixels of the network's input.
+    box_weights: divide the deltas dx dy dw dh; RPNTargets uses the same.
+    """
+
+    def __init__(
+        self,
+        pre_nms: int = 6000,
+        post_nms: int = 300,
+        iou: float = 0.7,
+        min_size: float = 16.0,
+        box_weights: Sequence[float] = (1, 1, 1, 1),
+    ):
+        super().__init__()
+        if pre_nms < 1 or post_nms < 1:
+            raise ValueError("pre_nms and post_nms are at least 1")
+        self._pre_nms, self._post_nms = pre_nms, post_nms
+        self._iou, self._min_size = iou, min_size
+        self.box_weights = box_weights
+
+    def hybrid_forward(self, F, anchors, objectness, deltas, sizes):
+        """Proposals (B, R, 4) and their scores (B, R), best first, R = min(N, post_nms).
+
+        anchors (1, N, 4), objectness logits (B, N), deltas (B, N, 4), sizes (B, 2) h, w.
+        Where there are fewer proposals, rows hold zeros and score -1.
+        """
+        decoded = boxes.decode(F, deltas, anchors, self.box_weights)
+        clipped = boxes.clip(F, ops.finite(F, decoded, 0), sizes)
+        _, _, w, h = boxes.centre_size(F, clipped)
+        large = F.squeeze(F.minimum(w, h), axis=2) >= max(self._min_size, 1e-3)
+        scores = F.where(large, F.sigmoid(objectness), F.ones_like(objectness) * -1)
+        kept, kept_scores, _ = ops.nms(
+            F, clipped, scores, self._iou, top_k_in=self._pre_nms, top_k_out=self._post_nms
+        )
+        return kept, kept_scores

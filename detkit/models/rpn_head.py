@@ -1,0 +1,48 @@
+"""The region proposal network's head: features -> objectness and box deltas of every anchor."""
+
+from mxnet import init
+from mxnet.gluon import HybridBlock, nn
+
+from detkit.registry import HEADS
+
+
+@HEADS.register()
+class RPNHead(HybridBlock):
+    """A 3x3 convolution, then two 1x1 (Ren et al. 2015, section 3.1).
+
+    in_channels, num_anchors: derived from the backbone and the anchors.
+    channels: width of the 3x3 convolution.
+    objectness: "softmax" over two outputs per anchor, background and object (the paper), or
+        "sigmoid" of one (torchvision, Detectron2).
+    """
+
+    def __init__(
+        self, in_channels: int, num_anchors: int, channels: int = 512, objectness: str = "softmax"
+    ):
+        super().__init__()
+        if objectness not in ("softmax", "sigmoid"):
+            raise ValueError(f'objectness is "softmax" or "sigmoid", not {objectness!r}')
+        self._softmax = objectness == "softmax"
+        normal = {"weight_initializer": init.Normal(0.01), "bias_initializer": "zeros"}
+        with self.name_scope():
+            self.conv = nn.Conv2D(
+                channels, 3, padding=1, activation="relu", in_channels=in_channels, **normal
+            )
+            outputs = num_anchors * (2 if self._softmax else 1)
+            self.objectness = nn.Conv2D(outputs, 1, in_channels=channels, **normal)
+            self.deltas = nn.Conv2D(num_anchors * 4, 1, in_channels=channels, **normal)
+
+    def hybrid_forward(self, F, features):
+        """features (B, C, H, W) -> objectness logits (B, N), deltas (B, N, 4), anchors' order.
+
+        The sigmoid of a logit is the probability of an object in both forms: softmax over
+        (background, object) is the sigmoid of their difference.
+        """
+        hidden = self.conv(features)
+        logits = F.reshape(F.transpose(self.objectness(hidden), axes=(0, 2, 3, 1)), shape=(0, -1))
+        if self._softmax:
+            pairs = F.reshape(logits, shape=(0, -1, 2))
+            background, foreground = F.split(pairs, num_outputs=2, axis=2, squeeze_axis=True)
+            logits = foreground - background
+        deltas = F.transpose(self.deltas(hidden), axes=(0, 2, 3, 1))
+        return logits, F.reshape(deltas, shape=(0, -1, 4))

@@ -1,0 +1,15 @@
+"""Training: the loop, its hooks, and what makes a run resumable."""
+
+from detkit.runner.checkpoint import load_checkpoint, save_checkpoint
+from detkit.runner.loop import Runner
+from detkit.runner.options import TrainOptions
+from detkit.runner.schedules import CosineSchedule, StepSchedule
+
+__all__ = [
+    "CosineSchedule",
+    "Runner",
+    "StepSchedule",
+    "TrainOptions",
+    "load_checkpoint",
+    "save_checkpoint",
+]

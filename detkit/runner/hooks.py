@@ -1,0 +1,212 @@
+"""What happens around the steps of a run. Their order is fixed: schedule, log, evaluate,
+checkpoint, visualise, those of plugins, stop."""
+
+import math
+import os
+import resource
+import shutil
+import time
+
+from detkit.evaluate.detect import detect_dataset
+from detkit.runner.checkpoint import find_checkpoints, save_checkpoint
+from detkit.visualize import contact_sheet, draw_detections, save_image
+
+
+class Hook:
+    """The moments of a run; a hook overrides those it needs. ``run`` is the Runner."""
+
+    def start(self, run):
+        """Before the first step."""
+
+    def before_step(self, run):
+        """Before each step."""
+
+    def after_step(self, run):
+        """After each step. Nothing here may wait for the device, but at a log interval."""
+
+    def after_epoch(self, run):
+        """After the last step of each epoch."""
+
+    def finish(self, run):
+        """After the last step of the run, or when it stops early."""
+
+
+class ScheduleHook(Hook):
+    """Sets the learning rate of each step."""
+
+    def __init__(self, lr, schedule, accumulate):
+        self._lr, self._schedule, self._accumulate = lr, schedule, accumulate
+
+    def before_step(self, run):
+        """lr = train.lr times the schedule's factor."""
+        step, epoch, batch = run.progress
+        position = epoch + batch / len(run.loader)
+        run.lr = self._lr * self._schedule(step // self._accumulate, position, run.epochs)
+
+
+class LogHook(Hook):
+    """Every ``every`` steps: losses, lr, ETA, the share of time spent waiting for data, memory."""
+
+    def __init__(self, log, every):
+        self._log, self._every = log, every
+        self._since = None
+
+    def start(self, run):
+        """The clock starts."""
+        self._since = time.perf_counter()
+
+    def after_step(self, run):
+        """Moves the bar; reads the losses at the interval."""
+        self._log.advance(run.progress.step)
+        if len(run.losses) >= self._every:
+            self._report(run)
+
+    def after_epoch(self, run):
+        """Reports what is left."""
+        self._report(run)
+
+    def finish(self, run):
+        """Reports what is left: after this, every loss has been seen to be finite."""
+        self._report(run)
+
+    def _report(self, run):
+        steps = len(run.losses)
+        means = run.losses.read()  # waits for the device
+        now = time.perf_counter()
+        seconds, self._since = now - self._since, now
+        waited, run.data_wait = run.data_wait, 0.0
+        if not steps:
+            return
+        total = run.epochs * len(run.loader)
+        record = {
+            "epoch": run.progress.epoch + run.progress.batch / len(run.loader),
+            "step": run.progress.step,
+            "lr": run.lr,
+            **means,
+            "seconds_per_step": seconds / steps,
+            "data_wait": waited / seconds,
+            "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "eta_seconds": (total - run.progress.step) * seconds / steps,
+        }
+        self._log.write("train", **record)
+        parts = " ".join(f"{name} {value:.3f}" for name, value in means.items())
+        short = f"{parts} lr {run.lr:.2g} data {record['data_wait']:.0%} {record['memory_mb']} MB"
+        eta = time.strftime("%H:%M:%S", time.gmtime(record["eta_seconds"]))
+        self._log.show(
+            short,
+            f"epoch {record['epoch']:.2f}/{run.epochs} step {run.progress.step}/{total} {short} "
+            f"{record['seconds_per_step']:.2f} s/step ETA {eta}",
+        )
+
+
+class EvaluateHook(Hook):
+    """Evaluates after every ``every`` epochs and after the last; keeps the detections."""
+
+    def __init__(self, log, detector, loader, evaluator, every):
+        self._log, self._detector, self._loader = log, detector, loader
+        self._evaluator, self._every = evaluator, every
+
+    def after_epoch(self, run):
+        """Sets ``metrics`` and ``detections``; both None where there was no evaluation."""
+        run.metrics = run.detections = None
+        epoch = run.progress.epoch
+        if epoch % self._every and epoch != run.epochs:
+            return
+        detections = detect_dataset(self._detector, self._loader, run.interrupt)
+        if detections is None:  # interrupted
+            return
+        run.detections = detections
+        run.metrics = self._evaluator(self._loader.dataset, detections)
+        self._log.write("evaluate", epoch=epoch, step=run.progress.step, **run.metrics)
+        numbers = " ".join(
+            f"{name} {value:.4f}" for name, value in run.metrics.items() if name != "per_class"
+        )
+        self._log.say(f"epoch {epoch}/{run.epochs}: {numbers}")
+
+
+class CheckpointHook(Hook):
+    """Saves after every epoch and when the run stops; keeps the last ``keep`` and the best."""
+
+    def __init__(self, folder, model, optimizer, class_names, config_text, keep):
+        self._folder, self._keep = folder, keep
+        self._contents = (model, optimizer)
+        self._rest = (class_names, config_text)
+        self._saved_step = None
+
+    def after_epoch(self, run):
+        """Saves; the new one becomes the best if its AP50 is."""
+        score = (run.metrics or {}).get("AP50", math.nan)
+        is_best = score > (-1 if run.best is None else run.best)
+        if is_best:
+            run.best = score
+        path = self._save(run)
+        if is_best:
+            self._point_best_to(path)
+        self._prune()
+
+    def finish(self, run):
+        """Saves, where the run stopped within an epoch."""
+        if run.progress.step != self._saved_step:
+            self._save(run)
+            self._prune()
+
+    def _save(self, run):
+        path = os.path.join(self._folder, f"step-{run.progress.step:08d}")
+        class_names, config_text = self._rest
+        save_checkpoint(
+            path,
+            *self._contents,
+            progress=run.progress,
+            class_names=class_names,
+            config_text=config_text,
+            metrics=run.metrics,
+            best=run.best,
+        )
+        self._saved_step = run.progress.step
+        return path
+
+    def _point_best_to(self, path):
+        link = os.path.join(self._folder, "best")
+        partial = link + ".partial"
+        if os.path.lexists(partial):
+            os.remove(partial)
+        os.symlink(os.path.basename(path), partial)
+        os.replace(partial, link)
+
+    def _prune(self):
+        best = os.path.realpath(os.path.join(self._folder, "best"))
+        for path in find_checkpoints(self._folder)[: -self._keep]:
+            if os.path.realpath(path) != best:
+                shutil.rmtree(path)
+
+
+class VisualizeHook(Hook):
+    """Draws the detections of the first ``count`` images of each evaluation on one sheet."""
+
+    def __init__(self, folder, dataset, count):
+        self._folder, self._dataset, self._count = folder, dataset, count
+
+    def after_epoch(self, run):
+        """Writes ``epoch-003.png``."""
+        if not run.detections or not self._count:
+            return
+        pictures = []
+        for index in range(min(self._count, len(self._dataset))):
+            found = run.detections.get(self._dataset.annotation(index).image_id)
+            if found is not None:
+                pictures.append(draw_detections(self._dataset.image(index), found))
+        os.makedirs(self._folder, exist_ok=True)
+        path = os.path.join(self._folder, f"epoch-{run.progress.epoch:03d}.png")
+        save_image(path, contact_sheet(pictures, columns=3))
+
+
+class StopHook(Hook):
+    """Ends the run after the step in which SIGINT or SIGTERM came."""
+
+    def after_step(self, run):
+        """Sets ``stopping``."""
+        run.stopping = run.interrupt.signal is not None
+
+    def after_epoch(self, run):
+        """Sets ``stopping``, for a signal that came during the evaluation."""
+        run.stopping = run.interrupt.signal is not None

@@ -1,0 +1,65 @@
+"""What a run says: log.jsonl always, and a progress bar or plain lines on the terminal."""
+
+import json
+import math
+import os
+import sys
+
+from tqdm import tqdm
+
+from detkit.errors import DetkitError
+
+
+class RunLog:
+    """Writes ``log.jsonl`` in a work folder, one JSON object per line, and speaks to the user."""
+
+    def __init__(self, work_dir, total, done=0):
+        path = os.path.join(work_dir, "log.jsonl")
+        try:
+            self._file = open(path, "a", encoding="utf-8")
+        except OSError as error:
+            raise DetkitError(f"{path}: cannot be written: {error.strerror}") from error
+        self._interactive = sys.stderr.isatty()
+        self._bar = tqdm(
+            total=total,
+            initial=done,
+            disable=not self._interactive,
+            unit="step",
+            dynamic_ncols=True,
+        )
+
+    def write(self, kind, **fields):
+        """Append a record; numbers that are not finite become null."""
+        self._file.write(json.dumps(_finite({"kind": kind, **fields})) + "\n")
+        self._file.flush()
+
+    def say(self, text):
+        """A line for the user, above the bar if there is one."""
+        if self._interactive:
+            tqdm.write(text)
+        else:
+            print(text, flush=True)
+
+    def advance(self, step):
+        """Move the bar to ``step``."""
+        self._bar.update(step - self._bar.n)
+
+    def show(self, text, line):
+        """``text`` beside the bar; ``line`` instead of it where the output is no terminal."""
+        if self._interactive:
+            self._bar.set_postfix_str(text)
+        else:
+            print(line, flush=True)
+
+    def close(self):
+        """Finish the bar and the file."""
+        self._bar.close()
+        self._file.close()
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,49 @@
+"""The section ``train`` of a config, checked."""
+
+from dataclasses import dataclass
+from typing import Optional, Sequence
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How long and how a detector is trained.
+
+    epochs, batch_size: images per step; accumulate: steps per update of the weights.
+    lr, momentum, weight_decay: of SGD; the schedule multiplies lr.
+    schedule: factors of lr over time.
+    clip_norm: gradients are scaled down to this L2 norm over all weights; null: never.
+    multipliers: ``{match, lr, decay}`` each, factors for the weights whose name matches a regular
+        expression.
+    log_every: steps between two looks at the losses, the only moments the loop waits for.
+    evaluate_every: epochs between two evaluations (the last epoch is always evaluated).
+    keep: how many of the latest checkpoints are kept, beside the best.
+    pictures: how many validation images are drawn with their detections after an evaluation.
+    hooks: more hooks, by ``type``, called after those of detkit.
+    device: "auto" (a GPU where MXNet has one), "cpu" or "gpu".
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    schedule: dict
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    accumulate: int = 1
+    clip_norm: Optional[float] = None
+    multipliers: Sequence[dict] = ()
+    log_every: int = 20
+    evaluate_every: int = 1
+    keep: int = 2
+    pictures: int = 6
+    device: str = "auto"
+    hooks: Sequence[dict] = ()
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "accumulate", "log_every", "evaluate_every", "keep"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1, not {getattr(self, name)}")
+        for name in ("momentum", "weight_decay", "pictures"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is not negative, but here it is {getattr(self, name)}")
+        if self.lr <= 0 or (self.clip_norm is not None and self.clip_norm <= 0):
+            raise ValueError("lr and clip_norm are above zero")

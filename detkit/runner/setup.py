@@ -1,0 +1,138 @@
+"""A config -> a Runner: data, model, optimizer and hooks, wired together."""
+
+import os
+
+from detkit.build import (
+    build_dataset,
+    build_evaluator,
+    build_loader,
+    build_model,
+    build_train_step,
+    build_transforms,
+    check_sections,
+)
+from detkit.config import dump_config, place, require
+from detkit.detector import Detector
+from detkit.device import find_device
+from detkit.errors import CheckpointError, ConfigError
+from detkit.registry import HOOKS, SCHEDULES, construct
+from detkit.runner import hooks
+from detkit.runner.checkpoint import find_checkpoints, load_checkpoint, load_model_weights
+from detkit.runner.log import RunLog
+from detkit.runner.loop import Runner
+from detkit.runner.optimizer import Optimizer
+from detkit.runner.options import TrainOptions
+
+
+class Training:
+    """Everything a config describes, built: the parts first, the Runner on demand.
+
+    Raises ConfigError, DataError, WeightsError for what is wrong with config, data or weights.
+    """
+
+    def __init__(self, config, plugin_files=()):
+        check_sections(config)
+        self.config = config
+        self.config_text = dump_config(config, plugin_files)
+        self.seed = config.get("seed", 0)
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise ConfigError(f"{place(config, 'seed')}: expected a whole number, not negative")
+        self.options = construct(TrainOptions, require(config, "train", dict))
+        self.schedule = SCHEDULES.build(self.options.schedule)
+        self.evaluator = build_evaluator(config)
+        self.train_set = build_dataset(config, "train")
+        self.val_set = build_dataset(config, "val")
+        self.class_names = tuple(self.train_set.class_names)
+        if tuple(self.val_set.class_names) != self.class_names:
+            raise ConfigError(
+                f"{place(config['data'], 'val')}: the class list of data.val, "
+                f"{list(self.val_set.class_names)}, is not that of data.train, "
+                f"{list(self.class_names)}; give both the same names in the same order"
+            )
+        self.ctx = find_device(self.options.device)
+        self.model = build_model(config, self.class_names, self.ctx)
+        self.train_step = build_train_step(config, self.model)
+        self.optimizer = Optimizer(self.model, self.options)
+        self.loader = build_loader(config, "train", self.train_set, self.options.batch_size)
+        self.val_loader = build_loader(config, "val", self.val_set, self.options.batch_size)
+        self.detector = Detector(
+            self.model, self.class_names, build_transforms(config, "val"), self.ctx
+        )
+
+    def runner(self, work_dir, resume=None):
+        """The Runner of this training in ``work_dir``; ``resume``: None, "auto" or a path.
+
+        Raises CheckpointError where the folder holds another run, or the checkpoint does not fit.
+        """
+        checkpoint = self._find_checkpoint(work_dir, resume)
+        os.makedirs(work_dir, exist_ok=True)
+        with open(os.path.join(work_dir, "config.yaml"), "w", encoding="utf-8") as file:
+            file.write(self.config_text)
+        done = checkpoint.progress.step if checkpoint else 0
+        log = RunLog(work_dir, total=self.options.epochs * len(self.loader), done=done)
+        runner = Runner(
+            self.train_step,
+            self.loader,
+            self.optimizer,
+            self._hooks(work_dir, log),
+            epochs=self.options.epochs,
+            ctx=self.ctx,
+            work_dir=work_dir,
+            seed=self.seed,
+        )
+        if checkpoint:
+            self._restore(runner, checkpoint)
+            log.say(f"going on from {checkpoint.path}, step {done}")
+        return runner
+
+    def _hooks(self, work_dir, log):
+        options = self.options
+        folder = os.path.join(work_dir, "checkpoints")
+        os.makedirs(folder, exist_ok=True)
+        return [
+            hooks.ScheduleHook(options.lr, self.schedule, options.accumulate),
+            hooks.LogHook(log, options.log_every),
+            hooks.EvaluateHook(
+                log, self.detector, self.val_loader, self.evaluator, options.evaluate_every
+            ),
+            hooks.CheckpointHook(
+                folder,
+                self.model,
+                self.optimizer,
+                self.class_names,
+                self.config_text,
+                options.keep,
+            ),
+            hooks.VisualizeHook(os.path.join(work_dir, "pictures"), self.val_set, options.pictures),
+            *(HOOKS.build(node) for node in options.hooks),
+            hooks.StopHook(),
+        ]
+
+    def _find_checkpoint(self, work_dir, resume):
+        known = find_checkpoints(os.path.join(work_dir, "checkpoints"))
+        if resume is None:
+            if known:
+                raise CheckpointError(
+                    f"{work_dir} holds a run with checkpoints; --resume auto goes on with it, "
+                    "--work-dir DIR starts another one elsewhere"
+                )
+            return None
+        if resume != "auto":
+            return load_checkpoint(resume, restore_random=True)
+        for path in reversed(known):
+            try:
+                return load_checkpoint(path, restore_random=True)
+            except CheckpointError as error:
+                print(f"warning: {error}")
+        return None
+
+    def _restore(self, runner, checkpoint):
+        if checkpoint.class_names != self.class_names:
+            raise CheckpointError(
+                f"{checkpoint.path}: its classes are {list(checkpoint.class_names)}, those of "
+                f"data.train {list(self.class_names)}; names and order must agree"
+            )
+        load_model_weights(self.model, checkpoint)
+        self.optimizer.load_state(checkpoint.optimizer)
+        runner.progress = checkpoint.progress
+        runner.metrics, runner.best = checkpoint.metrics, checkpoint.best

@@ -1,0 +1,47 @@
+"""What the region proposal network should have said of each anchor."""
+
+from typing import Sequence
+
+from mxnet.gluon import HybridBlock
+
+from detkit import boxes, ops
+
+
+class RPNTargets(HybridBlock):
+    """Assign the anchors, sample them, encode the boxes (Ren et al. 2015, section 3.1).
+
+    straddle: pixels by which an anchor may cross the image's border and still be trained on;
+        negative: any (torchvision). Detectron's RPN_STRADDLE_THRESH.
+    box_weights: derived from the proposals, which decode with the same.
+    """
+
+    def __init__(self, assigner, sampler, box_weights: Sequence[float], straddle: float = 0.0):
+        super().__init__()
+        self._box_weights, self._straddle = box_weights, straddle
+        with self.name_scope():
+            self.assigner = assigner
+            self.sampler = sampler
+
+    def hybrid_forward(self, F, anchors, sizes, gt_boxes, gt_labels):
+        """(B, N) labels 1 object, 0 background, -1 not trained on; (B, N, 4) box targets.
+
+        anchors (1, N, 4), sizes (B, 2) h, w, gt_boxes (B, G, 4), gt_labels (B, G) -1 for padding.
+        """
+        iou = mask_padding(F, boxes.iou(F, anchors, gt_boxes), gt_labels)
+        candidates = self._inside(F, anchors, sizes)
+        labels, matched = self.assigner(iou, candidates)
+        labels = self.sampler(labels)
+        matched_boxes = ops.gather_rows(F, gt_boxes, matched)
+        return labels, boxes.encode(F, matched_boxes, anchors, self._box_weights)
+
+    def _inside(self, F, anchors, sizes):
+        """(B, N) 1 for the anchors that do not cross the image's border too far."""
+        beyond = F.broadcast_sub(anchors, boxes.clip(F, anchors, sizes))
+        beyond = F.max(F.abs(beyond), axis=2)
+        return beyond <= self._straddle if self._straddle >= 0 else F.ones_like(beyond)
+
+
+def mask_padding(F, iou, gt_labels):
+    """iou (B, N, G) with -1 for the objects that are padding (their gt_labels (B, G) are -1)."""
+    real = F.expand_dims(gt_labels >= 0, axis=1)
+    return F.broadcast_mul(iou + 1, real) - 1

@@ -1,0 +1,110 @@
+"""Arrays by name -> the parameters of a Gluon block."""
+
+import difflib
+from typing import Dict, List, Mapping, Optional, Sequence
+
+import mxnet as mx
+import numpy as np
+from mxnet import gluon
+
+from detkit.errors import WeightsError
+
+SHOWN = 10  # names listed in one message; the rest are counted
+_TORCH_NAMES = {"gamma": "weight", "beta": "bias"}
+
+
+def torch_name(name: str) -> str:
+    """Torch's name of a parameter: batch norm's gamma and beta are its weight and bias."""
+    parent, dot, last = name.rpartition(".")
+    return parent + dot + _TORCH_NAMES.get(last, last)
+
+
+def load_weights(
+    block: gluon.Block,
+    state: Mapping[str, np.ndarray],
+    names: Optional[Mapping[str, str]] = None,
+    allow_unused: bool = True,
+) -> List[str]:
+    """Put a file's arrays into every parameter of `block`, by structural names.
+
+    state: name -> array, as from `read_pth`; converted to each parameter's dtype.
+    names: {our name: the file's name} where `torch_name` does not say it.
+    The parameters may be initialised, deferred or neither, trained or frozen. All are checked
+    before the first one is changed.
+
+    Returns the names in `state` that no parameter took, sorted, without torch's
+    num_batches_tracked. Raises WeightsError, listing every culprit, for parameters missing in
+    `state`, shapes that differ, values that are not finite and, unless `allow_unused`, names left.
+    """
+    parameters = block._collect_params_with_prefix()
+    names = dict(names or {})
+    strangers = [_guess(name, parameters) for name in sorted(names) if name not in parameters]
+    _refuse("named by `names` that the network does not have", strangers)
+    theirs = {ours: names.get(ours, torch_name(ours)) for ours in parameters}
+
+    missing = [_guess(name, state) for name in theirs.values() if name not in state]
+    _refuse("missing in the file", missing)
+    _refuse("of another shape", _misshapen(parameters, state, theirs))
+    _refuse("with values that are not finite", _broken(state, theirs.values()))
+    taken = set(theirs.values())
+    unused = sorted(n for n in state if n not in taken and not n.endswith("num_batches_tracked"))
+    if not allow_unused:
+        _refuse("in the file that the network does not have", [repr(n) for n in unused])
+
+    for ours, parameter in parameters.items():
+        _set(parameter, state[theirs[ours]])
+    return unused
+
+
+def _set(parameter: gluon.Parameter, array: np.ndarray) -> None:
+    """Give the parameter its shape and values, whatever state it is in."""
+    parameter.shape = array.shape
+    data = mx.nd.array(array, dtype=parameter.dtype, ctx=mx.cpu())
+    try:
+        parameter.list_data()
+    except (RuntimeError, gluon.parameter.DeferredInitializationError):
+        contexts = _contexts(parameter)
+        parameter.initialize(init=mx.init.Constant(data), ctx=contexts)
+    else:
+        parameter.set_data(data)
+
+
+def _contexts(parameter: gluon.Parameter) -> Optional[List[mx.Context]]:
+    """Where a deferred parameter was to live; None, MXNet's default, for an untouched one."""
+    try:
+        return parameter.list_ctx()
+    except RuntimeError:
+        return None
+
+
+def _misshapen(parameters, state, theirs: Dict[str, str]) -> List[str]:
+    wrong = []
+    for ours, parameter in parameters.items():
+        found = state[theirs[ours]].shape
+        expected = parameter.shape  # 0 where it waits for the first input
+        fits = expected is None or (
+            len(found) == len(expected) and all(e in (0, f) for e, f in zip(expected, found))
+        )
+        if not fits:
+            wrong.append(f"{theirs[ours]!r}: {found} in the file, {expected} in the network")
+    return wrong
+
+
+def _broken(state, names) -> List[str]:
+    return [
+        repr(name)
+        for name in names
+        if state[name].dtype.kind == "f" and not np.isfinite(state[name]).all()
+    ]
+
+
+def _guess(name: str, known) -> str:
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"{name!r}" + (f" (the nearest is {near[0]!r})" if near else "")
+
+
+def _refuse(what: str, culprits: Sequence[str]) -> None:
+    if culprits:
+        more = len(culprits) - SHOWN
+        lines = [*culprits[:SHOWN], *([f"... and {more} more"] if more > 0 else [])]
+        raise WeightsError(f"weights {what} ({len(culprits)}):\n  " + "\n  ".join(lines))

@@ -1,0 +1,222 @@
+"""The weights torchvision publishes, by name: files, hashes, normalisations, and the download."""
+
+import difflib
+import hashlib
+import http.client
+import os
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple, Optional, Tuple, Union
+
+from tqdm import tqdm
+
+from detkit.errors import WeightsError
+
+URL_BASE = "https://download.pytorch.org/models/"
+TIMEOUT = 30  # seconds without an answer
+CHUNK = 1 << 20  # bytes
+HASH_DIGITS = 8  # of a sha256 that torchvision writes into a name; the fewest accepted
+
+
+class Normalisation(NamedTuple):
+    """What a network's first layer was trained on: (pixel - mean) / std of pixels 0..255.
+
+    mean, std: one number for each channel, in the order the network takes them.
+    order: that order, "RGB" or "BGR".
+    """
+
+    mean: Tuple[float, float, float]
+    std: Tuple[float, float, float]
+    order: str = "RGB"
+
+
+IMAGENET = Normalisation(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+CAFFE = Normalisation(mean=(104.0, 117.0, 123.0), std=(1.0, 1.0, 1.0), order="BGR")
+
+
+class Published(NamedTuple):
+    """One file on torchvision's server; its name ends in the first digits of its sha256."""
+
+    file: str
+    normalisation: Normalisation = IMAGENET
+
+    @property
+    def url(self) -> str:
+        return URL_BASE + self.file
+
+    @property
+    def sha256(self) -> str:
+        return Path(self.file).stem.rpartition("-")[2]
+
+
+PUBLISHED = {
+    "vgg16": Published("vgg16-397923af.pth"),
+    "vgg16_caffe": Published("vgg16_features-amdegroot-88682ab5.pth", CAFFE),
+    "vgg16_bn": Published("vgg16_bn-6c64b313.pth"),
+    "vgg19": Published("vgg19-dcbb9e9d.pth"),
+    "resnet18": Published("resnet18-f37072fd.pth"),
+    "resnet34": Published("resnet34-b627a593.pth"),
+    "resnet50": Published("resnet50-0676ba61.pth"),
+    "resnet50_v2": Published("resnet50-11ad3fa6.pth"),
+    "resnet101": Published("resnet101-63fe2227.pth"),
+    "resnet101_v2": Published("resnet101-cd907fc2.pth"),
+    "resnext50_32x4d": Published("resnext50_32x4d-7cdf4587.pth"),
+    "resnext50_32x4d_v2": Published("resnext50_32x4d-1a0047aa.pth"),
+    "mobilenet_v2": Published("mobilenet_v2-b0353104.pth"),
+    "mobilenet_v2_v2": Published("mobilenet_v2-7ebf99e0.pth"),
+    "mobilenet_v3_large": Published("mobilenet_v3_large-8738ca79.pth"),
+    "mobilenet_v3_large_v2": Published("mobilenet_v3_large-5c1a4163.pth"),
+    "fasterrcnn_resnet50_fpn": Published("fasterrcnn_resnet50_fpn_coco-258fb6c6.pth"),
+    "fasterrcnn_resnet50_fpn_v2": Published("fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth"),
+    "fasterrcnn_mobilenet_v3_large_fpn": Published(
+        "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth"
+    ),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": Published(
+        "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth"
+    ),
+    "maskrcnn_resnet50_fpn": Published("maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"),
+    "maskrcnn_resnet50_fpn_v2": Published("maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth"),
+    "retinanet_resnet50_fpn": Published("retinanet_resnet50_fpn_coco-eeacb38b.pth"),
+}
+
+
+def normalisation_of(weights: Union[str, Path]) -> Optional[Normalisation]:
+    """The normalisation of weights given by name, path or URL; None where it is not known."""
+    if str(weights) in PUBLISHED:
+        return PUBLISHED[str(weights)].normalisation
+    file = str(weights).partition("#")[0].replace("\\", "/").rpartition("/")[2]
+    for published in PUBLISHED.values():
+        if file.endswith(published.file):
+            return published.normalisation
+    return None
+
+
+def find_weights(
+    spec: Union[str, Path],
+    cache_dir: Optional[Union[str, Path]] = None,
+    where: Optional[str] = None,
+) -> Path:
+    """The local file of some weights, downloaded and checked where need be.
+
+    spec: a name in PUBLISHED, the path of a file, or a URL with ``#sha256=`` and at least the
+        first 8 digits of the file's sha256.
+    cache_dir: where downloads are kept; default $DETKIT_CACHE, then ~/.cache/detkit/weights.
+    where: the place that asks (``configs/a.yaml:12``), for messages.
+
+    Raises WeightsError for an unknown name, a missing file, a failed download and a file whose
+    sha256 is another (it is removed).
+    """
+    try:
+        return _find(str(spec), Path(cache_dir) if cache_dir else default_cache())
+    except WeightsError as error:
+        raise WeightsError(f"{where}: {error}" if where else str(error)) from error
+
+
+def default_cache() -> Path:
+    return Path(os.environ.get("DETKIT_CACHE") or "~/.cache/detkit/weights").expanduser()
+
+
+def _find(spec: str, cache: Path) -> Path:
+    if spec in PUBLISHED:
+        published = PUBLISHED[spec]
+        return _cached(published.url, published.sha256, cache / published.file)
+    if re.match(r"[a-zA-Z][\w+.-]+://", spec):
+        url, digits = _split_url(spec)
+        return _cached(url, digits, cache / _file_name(url, digits))
+    path = Path(spec).expanduser()
+    if path.is_file():
+        return path
+    raise WeightsError(_unknown(spec, path))
+
+
+def _unknown(spec: str, path: Path) -> str:
+    for name, published in PUBLISHED.items():
+        if path.name == published.file:
+            return f"there is no file {path}; `{name}` would download it from {published.url}"
+    if path.suffix or path.name != spec:
+        found = "it is a folder" if path.is_dir() else "there is no such file"
+        return f"weights {spec!r}: {found} (working directory: {Path.cwd()})"
+    near = difflib.get_close_matches(spec, PUBLISHED, 3)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return (
+        f"weights {spec!r} are neither a file nor a known name.{hint} "
+        f"Known names: {', '.join(PUBLISHED)}; or a URL followed by #sha256=..."
+    )
+
+
+def _split_url(spec: str) -> Tuple[str, str]:
+    url, _, fragment = spec.partition("#")
+    if not re.match(r"https?://\w", url, re.IGNORECASE):
+        raise WeightsError(f"weights {spec!r}: only http:// and https:// are downloaded")
+    digits = re.fullmatch(r"sha256=([0-9a-fA-F]+)", fragment)
+    if not digits or not HASH_DIGITS <= len(digits.group(1)) <= 64:
+        raise WeightsError(
+            f"weights {spec!r}: a download must be checked; write {url}#sha256= and at least the "
+            f"first {HASH_DIGITS} digits of the file's sha256"
+        )
+    return url, digits.group(1).lower()
+
+
+def _file_name(url: str, digits: str) -> str:
+    """The last part of a URL, made harmless and unlike that of another URL's file."""
+    name = re.sub(r"[^\w.-]", "_", urllib.parse.urlsplit(url).path.rpartition("/")[2])
+    return name if digits[:HASH_DIGITS] in name else f"{digits[:HASH_DIGITS]}-{name}"
+
+
+def _cached(url: str, digits: str, path: Path) -> Path:
+    if path.exists():
+        _check(_sha256(path), digits, path, "the file in the cache")
+        return path
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _check(_download(url, part), digits, part, f"what {url} sent")
+        os.replace(part, path)
+    # HTTPError and URLError are OSErrors, as are a full disk and a folder without permission.
+    except (OSError, http.client.HTTPException) as error:
+        raise WeightsError(
+            f"cannot download {url} ({error}). Without a connection, fetch it elsewhere and put "
+            f"it at {path}"
+        ) from error
+    finally:
+        if part.exists():
+            part.unlink()
+    return path
+
+
+def _download(url: str, path: Path) -> str:
+    """Write what a URL sends to `path`; its sha256."""
+    sha256 = hashlib.sha256()
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, path.open("wb") as file:
+        length = int(answer.headers.get("Content-Length") or 0) or None
+        # disable=None: no bar where nobody watches.
+        with tqdm(total=length, unit="B", unit_scale=True, desc=path.stem, disable=None) as bar:
+            for chunk in iter(lambda: answer.read(CHUNK), b""):
+                file.write(chunk)
+                sha256.update(chunk)
+                bar.update(len(chunk))
+    return sha256.hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    sha256 = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            for chunk in iter(lambda: file.read(CHUNK), b""):
+                sha256.update(chunk)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return sha256.hexdigest()
+
+
+def _check(found: str, digits: str, path: Path, what: str) -> None:
+    if not found.startswith(digits):
+        size = path.stat().st_size
+        path.unlink()
+        raise WeightsError(
+            f"{what} has the sha256 {found[:16]}... and {size} bytes, expected a sha256 beginning "
+            f"with {digits}: damaged, or another file. {path} was removed; try again"
+        )

@@ -1,0 +1,34 @@
+"""Packaging of detkit; tool settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "detkit/__init__.py").read_text()).group(1)
+
+# MXNet 1.9.1 is one module, "mxnet", in two packages: exactly one of the extras installs it.
+setup(
+    name="detkit",
+    version=VERSION,
+    description="Two-stage object detection on MXNet/Gluon, put together out of named parts",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["detkit", "detkit.*"]),
+    python_requires=">=3.8, <3.12",
+    install_requires=[
+        "defusedxml",
+        "numpy<1.24",  # MXNet 1.9.1 uses aliases that numpy 1.24 removed
+        "opencv-python<4.12",  # later ones need numpy 2
+        "pycocotools",
+        "pyyaml",
+        "tqdm",
+    ],
+    extras_require={
+        "cpu": ["mxnet==1.9.1"],
+        "cu112": ["mxnet-cu112==1.9.1"],
+        "test": ["gluoncv", "hypothesis", "pytest", "ruff"],
+    },
+)

@@ -1,0 +1,155 @@
+"""Decoding: every kind of file comes out as (H, W, 3) uint8 RGB, and no broken file passes."""
+
+import struct
+
+import cv2
+import numpy as np
+import pytest
+
+from detkit.data.images import check_image_file, decode_image, to_rgb_uint8
+from detkit.errors import ImageError
+
+
+@pytest.fixture
+def picture():
+    """(24, 40, 3) uint8 RGB whose channels differ."""
+    rows, columns = np.mgrid[:24, :40].astype(np.uint8)
+    return np.stack([rows * 10, columns * 6, 255 - rows * 10], axis=2)
+
+
+def write(path, rgb):
+    assert cv2.imwrite(str(path), np.ascontiguousarray(rgb[..., ::-1]))
+    return path
+
+
+def with_exif(jpeg, payload):
+    """Insert an APP1 segment behind the JPEG's first two bytes."""
+    body = b"Exif\x00\x00" + payload
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tiff"])
+def test_lossless_formats_come_back_exactly(tmp_path, picture, suffix):
+    path = write(tmp_path / f"a.{suffix}", picture)
+    check_image_file(path)
+    np.testing.assert_array_equal(decode_image(path), picture)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp"])
+def test_lossy_formats_keep_channel_order(tmp_path, picture, suffix):
+    path = write(tmp_path / f"a.{suffix}", picture)
+    check_image_file(path)
+    error = decode_image(path).astype(int) - picture
+    assert np.abs(error).mean() < 6
+
+
+def test_grey_alpha_and_16_bit_become_rgb(tmp_path, picture):
+    grey, alpha = picture[:, :, 0], np.full((24, 40, 1), 7, np.uint8)
+    cv2.imwrite(str(tmp_path / "grey.png"), grey)
+    cv2.imwrite(str(tmp_path / "alpha.png"), np.concatenate([picture[:, :, ::-1], alpha], axis=2))
+    cv2.imwrite(str(tmp_path / "deep.png"), picture[:, :, ::-1].astype(np.uint16) * 257)
+    np.testing.assert_array_equal(decode_image(tmp_path / "grey.png"), np.dstack([grey] * 3))
+    np.testing.assert_array_equal(decode_image(tmp_path / "alpha.png"), picture)
+    np.testing.assert_array_equal(decode_image(tmp_path / "deep.png"), picture)
+
+
+def test_exif_orientation_is_applied(tmp_path, picture):
+    jpeg = write(tmp_path / "a.jpg", picture).read_bytes()
+    upright = decode_image(tmp_path / "a.jpg")
+    # A TIFF directory with one entry: tag 0x0112, type SHORT, one value, 6: turn right by 90.
+    directory = b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"
+    (tmp_path / "turned.jpg").write_bytes(with_exif(jpeg, directory + b"\x00\x00\x00\x00"))
+    np.testing.assert_array_equal(decode_image(tmp_path / "turned.jpg"), np.rot90(upright, -1))
+
+
+def test_a_name_beyond_ascii_is_read(tmp_path, picture):
+    plain = write(tmp_path / "a.png", picture)
+    named = tmp_path / "Übung 图.png"
+    named.write_bytes(plain.read_bytes())
+    np.testing.assert_array_equal(decode_image(named), picture)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "webp"])
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.99])
+def test_truncated_files_are_refused(tmp_path, suffix, part):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    path = write(tmp_path / f"a.{suffix}", noise)
+    data = path.read_bytes()
+    length = int(part * len(data))
+    path.write_bytes(data[:length])
+    for read in (check_image_file, decode_image):
+        with pytest.raises(ImageError, match=rf"a\.{suffix}: \w+ truncated after {length} bytes"):
+            read(path)
+
+
+def test_the_end_of_a_thumbnail_is_not_the_end_of_the_image(tmp_path, picture):
+    jpeg = write(tmp_path / "a.jpg", picture).read_bytes()
+    whole = with_exif(jpeg, jpeg)
+    path = tmp_path / "thumb.jpg"
+    path.write_bytes(whole)
+    check_image_file(path)
+    path.write_bytes(whole[:-20])
+    with pytest.raises(ImageError, match="no end-of-image marker"):
+        check_image_file(path)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_bytes_after_the_end_are_tolerated(tmp_path, picture, suffix):
+    path = write(tmp_path / f"a.{suffix}", picture)
+    expected = decode_image(path)
+    path.write_bytes(path.read_bytes() + b"\x00\xff\xda trailing")
+    check_image_file(path)
+    np.testing.assert_array_equal(decode_image(path), expected)
+
+
+def test_progressive_jpeg_with_many_scans_is_whole(tmp_path, picture):
+    path = tmp_path / "a.jpg"
+    cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
+    path.write_bytes(path.read_bytes() + b"\n")
+    check_image_file(path)
+    assert decode_image(path).shape == picture.shape
+
+
+@pytest.mark.parametrize("read", [check_image_file, decode_image])
+def test_messages_name_the_file_and_what_was_found(tmp_path, read):
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "page.jpg").write_bytes(b"<html>not found</html>")
+    for name, message in (
+        ("absent.jpg", r"absent\.jpg: no such file"),
+        ("empty.jpg", r"empty\.jpg: is empty \(0 bytes\)"),
+        ("page.jpg", r"page\.jpg: 22 bytes that are no image: expected JPEG.*begins with b'<html>"),
+        (".", "is a folder, expected an image file"),
+    ):
+        with pytest.raises(ImageError, match=message):
+            read(tmp_path / name)
+
+
+def test_a_sound_header_before_nonsense_is_refused_by_decoding(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"\xff\xd8\xff\xe0\x00\x04ab\xff\xd9")
+    with pytest.raises(ImageError, match=r"a\.jpg: OpenCV cannot decode it.*JPEG"):
+        decode_image(path)
+
+
+def test_arrays_become_rgb(picture):
+    assert to_rgb_uint8(picture) is picture
+    grey = picture[:, :, 1]
+    for array in (grey, grey[:, :, None], grey.astype(np.uint16) * 256):
+        np.testing.assert_array_equal(to_rgb_uint8(array), np.dstack([grey] * 3))
+    rgba = np.dstack([picture, grey])
+    np.testing.assert_array_equal(to_rgb_uint8(rgba), picture)
+
+
+@pytest.mark.parametrize(
+    "array, message",
+    [
+        (np.zeros((4, 4, 3), np.float32), r"shot: expected uint8 in 0..255 or uint16, found float"),
+        (np.zeros((3, 4, 5), np.uint8), r"shot: expected shape .*found \(3, 4, 5\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"found \(0, 4, 3\)"),
+        (np.zeros((1, 4, 4, 3), np.uint8), r"found \(1, 4, 4, 3\)"),
+        ([[1, 2]], "shot: expected a numpy array, found list"),
+    ],
+)
+def test_other_arrays_are_refused(array, message):
+    with pytest.raises(ImageError, match=message):
+        to_rgb_uint8(array, "shot")

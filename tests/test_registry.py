@@ -1,0 +1,294 @@
+"""Registering, looking up and building parts; each error names places, names and the remedy."""
+
+import dataclasses
+import functools
+import inspect
+from typing import Dict, List, Literal, Optional, Sequence, Tuple, Union
+
+import pytest
+
+from detkit import registry
+from detkit.annotations import describe, matches
+from detkit.config import load_config
+from detkit.errors import ConfigError, DataError
+from detkit.plugins import Failure
+from detkit.registry import REGISTRIES, Registry, construct
+
+HERE = "test_registry.py"
+
+
+@pytest.fixture
+def backbones():
+    return Registry("backbone")
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Loads the texts of a chain of configs a.yaml <- b.yaml <- ... with overrides."""
+    monkeypatch.chdir(tmp_path)
+
+    def load(*texts, overrides=()):
+        for name, base, text in zip("abc", " ab", texts):
+            inherit = f"_base_: {base}.yaml\n" if base != " " else ""
+            (tmp_path / f"{name}.yaml").write_text(inherit + text)
+        return load_config(f"{name}.yaml", overrides)
+
+    return load
+
+
+def message(call):
+    with pytest.raises(ConfigError) as caught:
+        call()
+    return str(caught.value)
+
+
+def line_of(name):
+    """The line of this file that defines ``name``'s decorator."""
+    lines = inspect.getsource(inspect.getmodule(line_of)).splitlines()
+    return next(number for number, line in enumerate(lines, 1) if name in line)
+
+
+def test_the_kinds_in_order():
+    assert " ".join(REGISTRIES) == (
+        "backbone neck anchors assigner sampler roi_extractor head loss detector dataset "
+        "transform evaluator hook schedule"
+    )
+
+
+def test_classes_and_functions_register_under_a_given_or_their_own_name(backbones):
+    @backbones.register()
+    class Own:
+        pass
+
+    @backbones.register("short")
+    def long_name():
+        return "made"
+
+    assert backbones.names() == ["Own", "short"]
+    assert backbones.get("Own") is Own
+    assert backbones.build({"type": "short"}) == "made"
+    assert long_name() == "made"
+    entry = backbones.entry("short")
+    assert (entry.name, entry.target) == ("short", long_name)
+    marker = '@backbones.register("sh' + 'ort")'
+    assert entry.where.endswith(f"{HERE}:{line_of(marker)}")
+
+
+def test_a_taken_name_is_refused_with_both_places(backbones):
+    backbones.register("a")(int)
+    text = message(lambda: backbones.register("a")(float))
+    assert "the backbone 'a' is already registered at" in text
+    assert text.count(f"{HERE}:") == 2
+    assert "force=True" in text
+    assert backbones.get("a") is int
+    backbones.register("a", force=True)(float)
+    assert backbones.get("a") is float
+
+
+def test_a_forgotten_call_is_a_type_error(backbones):
+    with pytest.raises(TypeError, match="register()"):
+
+        @backbones.register
+        class Part:
+            pass
+
+
+# --- unknown names ---------------------------------------------------------------------------
+
+
+def test_an_unknown_name_lists_near_ones_then_all_then_failed_plugins(
+    backbones, load, monkeypatch, tmp_path
+):
+    for name in ("vgg16", "resnet50", "zoo"):
+        backbones.register(name)(int)
+    failure = Failure(str(tmp_path / "plugins/p.py"), 3, "ImportError: gone", "Traceback: ...\n")
+    monkeypatch.setattr(registry, "FAILED_PLUGINS", [failure])
+    config = load("model:\n  backbone:\n    type: VGG-16\n")
+    assert message(lambda: backbones.build(config["model"]["backbone"])).splitlines() == [
+        "a.yaml:3: model.backbone.type: unknown backbone 'VGG-16'; did you mean 'vgg16'?",
+        "  registered: resnet50, vgg16, zoo",
+        "  plugins that failed to import, any of which may define it:",
+        "    plugins/p.py:3: ImportError: gone",
+        "      Traceback: ...",
+    ]
+
+
+@pytest.mark.parametrize("name", ["far away", None, 5, ["a"]])
+def test_names_of_no_kind_are_refused(backbones, name):
+    assert "registered: (none)" in message(lambda: backbones.build({"type": name}))
+
+
+def test_what_is_not_a_part_is_refused(backbones, load):
+    backbones.register("a")(int)
+    assert "found 'a' (str); one of: a" in message(lambda: backbones.build("a"))
+    config = load("backbone: {typ: a}\n")
+    assert message(lambda: backbones.build(config["backbone"])) == (
+        "a.yaml:1: backbone: the key 'type' is missing; did you mean 'typ'?"
+    )
+
+
+# --- arguments -------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Options:
+    epochs: int
+    lr: float = 0.01
+    milestones: Sequence[int] = ()
+    name: Optional[str] = None
+
+
+def test_construct_passes_keys_and_derived_arguments(load):
+    config = load("train: {epochs: 2, lr: 1, milestones: [1, 2]}\n")
+    assert construct(Options, config["train"], name="x") == Options(2, 1, [1, 2], "x")
+
+
+def test_a_wrong_key_names_the_near_match_and_the_defaults(load):
+    config = load("train:\n  epochs: 2\n  milestone: [1]\n")
+    text = message(lambda: construct(Options, config["train"]))
+    assert text.startswith(
+        "a.yaml:3: train.milestone: unknown key 'milestone'; did you mean 'milestones'?\n"
+        "  accepted: epochs (required), lr=0.01, milestones=(), name=None\n"
+        "  of Options ("
+    )
+    assert f"{HERE}:" in text
+    assert "_delete_" not in text
+
+
+def part(depth: int = 18):
+    """A part with one key, of which another part's keys are not accepted."""
+    return depth
+
+
+def test_an_inherited_key_of_another_type_brings_the_remedy(backbones, load):
+    backbones.register("part")(part)
+    base = "backbone: {type: other, groups: 2}\n"
+    config = load(base, "backbone: {type: part}\n")
+    text = message(lambda: backbones.build(config["backbone"]))
+    assert "a.yaml:1: backbone.groups: unknown key 'groups'" in text
+    assert "'groups' was inherited: `_delete_: true` beside `type` (b.yaml:2) drops" in text
+    config = load(base, "backbone: {_delete_: true, type: part}\n")
+    assert backbones.build(config["backbone"]) == 18
+
+
+def test_the_remedy_follows_type_through_the_chain(backbones, load):
+    backbones.register("part")(part)
+    chain = ("backbone: {type: x, groups: 2}\n", "backbone: {type: part}\n")
+    config = load(*chain, "backbone: {depth: 4}\n")
+    assert "_delete_" in message(lambda: backbones.build(config["backbone"]))
+    config = load("backbone: {type: part}\n", "backbone: {groups: 2}\n")
+    assert "_delete_" not in message(lambda: backbones.build(config["backbone"]))
+    config = load(chain[0], overrides=["backbone.type=part"])
+    text = message(lambda: backbones.build(config["backbone"]))
+    assert "--set 'backbone={type: part}' replaces the whole mapping" in text
+    config = load(chain[0], overrides=["backbone={type: part}"])
+    assert backbones.build(config["backbone"]) == 18
+
+
+def test_missing_keys_are_named(load):
+    text = message(lambda: construct(Options, load("train: {lr: 1.0}\n")["train"]))
+    assert text.startswith("a.yaml:1: train: Options (")
+    assert "needs the missing key 'epochs'; it takes: epochs (required), lr=0.01" in text
+
+
+def test_derived_arguments_are_not_typed(load):
+    config = load("train:\n  epochs: 1\n")
+    assert message(lambda: construct(Options, config["train"], epochs=3)) == (
+        "a.yaml:2: train.epochs: detkit derives 'epochs' (here 3) from the other parts; "
+        "remove the key"
+    )
+    text = message(lambda: construct(Options, config["train"], epoch=3))
+    assert "detkit derives" not in text.split("must accept")[0]
+    assert "must accept the argument 'epoch', which detkit derives" in text
+    assert f"{HERE}:" in text
+    text = message(lambda: construct(lambda: None, {}, channels=3))
+    assert "must accept the argument 'channels'" in text
+
+
+def test_derived_arguments_are_not_listed_as_accepted(load):
+    config = load("train: {epoch: 1}\n")
+    text = message(lambda: construct(Options, config["train"], epochs=3))
+    assert "accepted: lr=0.01, milestones" in text
+
+
+def test_keyword_catching_parts_take_any_key(backbones):
+    backbones.register("any")(lambda depth, **others: (depth, others))
+    assert backbones.build({"type": "any", "depth": 1, "x": 2}, y=3) == (1, {"x": 2, "y": 3})
+
+
+def test_values_are_checked_against_annotations(load):
+    config = load("train:\n  epochs: true\n")
+    assert message(lambda: construct(Options, config["train"])) == (
+        "a.yaml:2: train.epochs: expected int, found True (bool)"
+    )
+    config = load("train: {epochs: 1, lr: 1e-3x}\n")
+    assert "train.lr: expected float, found '1e-3x' (str)" in message(
+        lambda: construct(Options, config["train"])
+    )
+    config = load("train: {epochs: 1, milestones: [1, x]}\n")
+    assert "expected list of int, found [1, 'x'] (list)" in message(
+        lambda: construct(Options, config["train"])
+    )
+
+
+def test_partials_are_checked_by_the_function_they_bind(backbones):
+    backbones.register("part34")(functools.partial(part, depth=34))
+    assert backbones.build({"type": "part34"}) == 34
+    assert "expected int" in message(lambda: backbones.build({"type": "part34", "depth": "x"}))
+
+
+def test_none_is_accepted_where_it_is_the_default_and_bad_annotations_check_nothing():
+    def loose(depth: int = None, other: "NotDefinedAnywhere" = 1):  # noqa: F821
+        return depth, other
+
+    assert construct(loose, {"depth": None, "other": "x"}) == (None, "x")
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError])
+def test_a_constructors_own_refusal_gets_the_place(load, error):
+    def build(depth):
+        raise error("depth must be 18 or 34")
+
+    config = load("backbone: {depth: 19}\n")
+    with pytest.raises(ConfigError, match="a.yaml:1: backbone: .*depth must be 18 or 34") as caught:
+        construct(build, config["backbone"])
+    assert isinstance(caught.value.__cause__, error)
+
+
+def test_other_errors_pass_through():
+    def missing_data():
+        raise DataError("no images")
+
+    def bug():
+        raise ZeroDivisionError
+
+    with pytest.raises(DataError, match="no images"):
+        construct(missing_data, {})
+    with pytest.raises(ZeroDivisionError):
+        construct(bug, {})
+
+
+@pytest.mark.parametrize(
+    ("hint", "good", "bad", "text"),
+    [
+        (int, [0, -3], [1.0, True, "1", None], "int"),
+        (float, [0, 0.5], [True, "1", None], "float"),
+        (bool, [True], [1, "true", None], "bool"),
+        (str, ["", "a"], [1, None], "str"),
+        (Optional[int], [1, None], ["a", True], "int or null"),
+        (Union[int, str], [1, "a"], [1.5, None], "int or str"),
+        (list, [[], [1, "a"]], [1, "ab"], "list"),
+        (List, [[], [1, "a"]], ["ab"], "list"),
+        (Sequence[float], [[], [1, 0.5]], [[True], 1.0, "ab"], "list of float"),
+        (Tuple[int, int], [[1, 2]], [[1], [1, 2, 3], [1, "a"], 1], "list of 2 (int, int)"),
+        (Tuple[int, ...], [[], [1, 2]], [["a"]], "list of int"),
+        (List[Sequence[int]], [[[1], []]], [[1]], "list of list of int"),
+        (Literal["a", 1], ["a", 1], ["b", True], "'a' or 1"),
+        (Dict[str, int], [{}, {"a": 1}], [[], 1], "a mapping"),
+        (object, [1, None, "a", []], [], "object"),
+    ],
+)
+def test_annotations(hint, good, bad, text):
+    assert all(matches(value, hint) for value in good)
+    assert not any(matches(value, hint) for value in bad)
+    assert describe(hint) == text

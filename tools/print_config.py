@@ -1,0 +1,33 @@
+"""Prints a config as detkit reads it: bases merged, overrides and environment applied."""
+
+import argparse
+import sys
+
+from detkit.cli import common_arguments, run
+from detkit.config import dump_config, leaves, load_config, to_plain
+from detkit.config_yaml import dump_yaml
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    common_arguments(parser)
+    parser.add_argument("--origin", action="store_true", help="say where each value was written")
+    args = parser.parse_args(argv)
+    config = load_config(args.config, args.overrides)
+    print(origins(config) if args.origin else dump_config(config), end="")
+
+
+def origins(config):
+    """One line for each value: 'path: value  # file:line', the places aligned."""
+    rows = [(f"{path}: {one_line(value)}", where) for path, value, where in leaves(config)]
+    width = max((len(text) for text, _ in rows), default=0)
+    return "".join(f"{text:{width}}  # {where}\n" for text, where in rows)
+
+
+def one_line(value):
+    """A scalar or a list of scalars as YAML, without the end-of-document mark of bare scalars."""
+    return dump_yaml(to_plain(value)).split("\n...")[0].strip()
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
