@@ -1,3 +1,22 @@
-"""detkit: two-stage object detection on MXNet/Gluon, put together out of named parts."""
+"""detkit: two-stage object detection on MXNet/Gluon, put together out of named parts.
+
+detector = detkit.load("configs/faster_rcnn_vgg16.yaml", "work_dirs/.../checkpoints/best")
+for found in detector.detect(["street.jpg"]):
+    print(found.boxes, found.scores, found.labels)
+"""
 
 __version__ = "0.1.0"
+__all__ = ["Detections", "Detector", "load"]
+
+
+def __getattr__(name):
+    # Tools that only read configs should not wait for MXNet.
+    if name == "Detections":
+        from detkit.detections import Detections
+
+        return Detections
+    if name in __all__:
+        from detkit import detector
+
+        return getattr(detector, name)
+    raise AttributeError(f"module 'detkit' has no attribute {name!r}")

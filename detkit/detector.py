@@ -5,8 +5,30 @@ import os
 import mxnet as mx
 import numpy as np
 
+from detkit.build import build_model, build_transforms, check_sections
+from detkit.config import Config, load_config
 from detkit.data import Sample, apply, decode_image, make_batch, to_rgb_uint8
 from detkit.detections import Detections
+from detkit.device import find_device
+from detkit.plugins import import_plugins
+from detkit.runner.checkpoint import load_checkpoint, load_model_weights
+
+
+def load(config, checkpoint, device="auto"):
+    """The Detector of a config (a path, or what load_config returned) and a checkpoint folder.
+
+    device: "auto" (a GPU where MXNet has one), "cpu" or "gpu". Neither the dataset nor the files
+    of pretrained weights are needed. Raises ConfigError and CheckpointError.
+    """
+    if not isinstance(config, Config):
+        config = load_config(config)
+    check_sections(config)
+    import_plugins(config)
+    saved = load_checkpoint(checkpoint)
+    ctx = find_device(device)
+    model = build_model(config, saved.class_names, ctx, pretrained=False)
+    load_model_weights(model, saved)
+    return Detector(model, saved.class_names, build_transforms(config, "val"), ctx)
 
 
 class Detector:

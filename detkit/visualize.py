@@ -88,7 +88,7 @@ def draw_detections(
     for i in reversed(shown):  # the best on top
         x1, y1, x2, y2 = _corners(detections.boxes[i], scale, canvas)
         colour = colour_of(int(detections.labels[i]))
-        cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, pen.line, cv2.LINE_AA)
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, pen.line)
     placed: List[_Label] = []
     for i in shown:
         text = f"{detections.class_names[detections.labels[i]]} {detections.scores[i]:.2f}"

@@ -208,7 +208,7 @@ def test_a_difficult_object_is_neither_a_hit_nor_a_false_alarm():
     dataset = Dataset({"a": [(square(0), 0), (square(50), 0, True)]})
     detections = {"a": found((square(50), 0.9, 0), (square(51), 0.8, 0), (square(0), 0.7, 0))}
     for evaluator in (VOCEvaluator(), COCOEvaluator()):
-        assert evaluator(dataset, detections)["AP"] == pytest.approx(1)
+        assert evaluator(dataset, detections)["AP50"] == pytest.approx(1)
 
 
 def test_the_threshold_itself_is_a_hit():

@@ -193,7 +193,7 @@ def test_normalisation_is_known_by_name_path_and_url():
     np.testing.assert_allclose(imagenet.std, np.array([0.229, 0.224, 0.225]) * 255)
     assert normalisation_of(Path("/somewhere/vgg16-397923af.pth")) == imagenet
     caffe = normalisation_of("vgg16_caffe")
-    assert (caffe.order, caffe.mean, caffe.std) == ("BGR", (104, 117, 123), (1, 1, 1))
+    assert (caffe.order, caffe.mean, caffe.std) == ("RGB", (123, 117, 104), (1, 1, 1))
     file = PUBLISHED["vgg16_caffe"].file
     assert normalisation_of(f"http://host/{file}#sha256=88682ab5") == caffe
     assert normalisation_of(f"/cache/88682ab5-{file}") == caffe

@@ -29,6 +29,11 @@ def has(image, colour):
     return (image == colour).all(-1)
 
 
+def ink(image):
+    """Pixels of black text, softened or not: the ground is grey and cat's red channel is full."""
+    return np.count_nonzero(image[..., 0] < 120)
+
+
 def test_boxes_are_drawn_in_the_colour_of_their_class_into_a_copy():
     image = GREY.copy()
     drawn = draw_detections(image, found(((50, 60, 150, 160), 0.9, 1)))
@@ -57,15 +62,14 @@ def test_the_label_stays_inside_and_its_text_is_whole(box):
     """A label at the border has as much ink on as much ground as one in the middle."""
     middle = draw_detections(GREY, found(((100, 80, 102, 160), 0.75, 0)))
     at_border = draw_detections(GREY, found((box, 0.75, 0)))
-    ink = [has(image, (0, 0, 0)).sum() for image in (middle, at_border)]
-    assert ink[0] > 20
-    assert ink[1] == ink[0]
+    assert ink(middle) > 100
+    assert ink(at_border) == ink(middle)
 
 
 def test_labels_of_neighbours_do_not_cover_each_other():
     one = draw_detections(GREY, found(((100, 80, 180, 160), 0.9, 0)))
     two = draw_detections(GREY, found(((100, 80, 180, 160), 0.9, 0), ((102, 82, 182, 162), 0.8, 0)))
-    assert has(two, (0, 0, 0)).sum() > 1.6 * has(one, (0, 0, 0)).sum()
+    assert ink(two) > 1.8 * ink(one)
 
 
 def test_the_best_detection_lies_on_top_in_any_order():
@@ -106,7 +110,7 @@ def test_lines_grow_with_the_image():
         row = draw_detections(image, found((box, 0.9, 0)))[side // 2, : side // 2]
         widths.append(has(row, colour_of(0)).sum())
     assert widths[0] in (1, 2)
-    assert widths[1] in range(5, 9)
+    assert widths[1] in range(6, 11)
 
 
 def test_floats_are_rounded_and_clipped():
@@ -130,13 +134,13 @@ def test_what_is_no_image_is_refused(image, scale, expected):
 
 
 def test_colours_are_fixed_valid_and_apart():
-    colours = np.array([colour_of(k) for k in range(200)])
+    colours = np.array([colour_of(k) for k in range(100)])
     assert colours.min() >= 0
     assert colours.max() <= 255
-    assert len({tuple(c) for c in colours}) == 200
+    assert len({tuple(c) for c in colours}) == 100
     lab = cv2.cvtColor((colours[None] / 255).astype(np.float32), cv2.COLOR_RGB2Lab)[0]
     apart = np.linalg.norm(lab[:8, None] - lab[None, :8], axis=-1)[np.triu_indices(8, 1)]
-    assert apart.min() > 25
+    assert apart.min() > 20
     assert colour_of(0) == tuple(colours[0])
 
 

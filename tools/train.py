@@ -1,4 +1,4 @@
-"""Train a detector: python tools/train.py configs/faster_rcnn_vgg16.yaml"""
+"""Trains a detector: python tools/train.py configs/faster_rcnn_vgg16.yaml"""
 
 import argparse
 import os
@@ -6,26 +6,41 @@ import sys
 
 from detkit.cli import common_arguments, run
 from detkit.config import load_config
+from detkit.evaluate import format_table
+from detkit.evaluate.results import save_metrics
 from detkit.plugins import import_plugins
+from detkit.preflight import preflight
+from detkit.runner.setup import Training
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("--work-dir", metavar="DIR")
-    parser.add_argument("--resume", metavar="auto|PATH")
+    parser.add_argument("--work-dir", metavar="DIR", help="default: work_dirs/ and CONFIG's name")
+    parser.add_argument(
+        "--resume",
+        metavar="auto|PATH",
+        help="go on from the work folder's latest checkpoint, or from a given one",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="one training step, one evaluation batch, no files"
+    )
     args = parser.parse_args(argv)
-    from detkit.runner.setup import Training
-
     config = load_config(args.config, args.overrides)
     plugins = import_plugins(config)
-    training = Training(config)
-    work_dir = args.work_dir or os.path.join(
-        "work_dirs", os.path.splitext(os.path.basename(args.config))[0]
-    )
+    for failure in plugins.failures:
+        print(f"warning: a plugin cannot be used: {failure}", file=sys.stderr)
+    training = Training(config, plugins.files)
+    print("\n".join(preflight(training)), flush=True)
+    if args.dry_run:
+        print(training.dry_run())
+        return
+    name = os.path.splitext(os.path.basename(args.config))[0]
+    work_dir = args.work_dir or os.path.join("work_dirs", name)
     runner = training.runner(work_dir, args.resume)
     runner.run()
-    print(runner.metrics)
+    print(format_table(runner.metrics))
+    print(f"written: {save_metrics(work_dir, runner.metrics)}")
 
 
 if __name__ == "__main__":

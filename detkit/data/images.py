@@ -6,13 +6,14 @@ for its end before it is decoded.
 
 import re
 from pathlib import Path
-from typing import Optional, Union
+from typing import List, Optional, Sequence, Union
 
 import cv2
 import numpy as np
 
 from detkit.errors import ImageError
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 HEAD_BYTES = 16
 JPEG_END = b"\xff\xd9"
 PNG_END = b"IEND\xaeB\x60\x82"
@@ -85,6 +86,24 @@ def to_rgb_uint8(array: np.ndarray, name: str = "image") -> np.ndarray:
     if channels == 1:
         return np.repeat(array.reshape(array.shape[:2] + (1,)), 3, axis=2)
     return array if channels == 3 else np.ascontiguousarray(array[:, :, :3])
+
+
+def list_images(paths: Sequence[Union[str, Path]]) -> List[str]:
+    """The image files among `paths`: files as they are, of folders their images, sorted.
+
+    Raises ImageError for a path that does not exist and a folder without an image.
+    """
+    files: List[str] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            check_image_file(path)
+            files.append(str(path))
+            continue
+        inside = sorted(str(p) for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise ImageError(f"{path}: the folder has no image ({', '.join(SUFFIXES)})")
+        files.extend(inside)
+    return files
 
 
 def _read(path: Union[str, Path]) -> bytes:

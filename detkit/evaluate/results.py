@@ -37,15 +37,7 @@ def save_results(path: Union[str, Path], detections: Mapping[Any, Detections], d
         for box, score, label in zip(boxes.tolist(), found.scores.tolist(), found.labels):
             values = (_plain(annotation.image_id), _plain(ids[label]), box, score)
             entries.append(dict(zip(KEYS, values)))
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(json.dumps(entries), encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        raise DataError(f"{path}: results cannot be written: {error.strerror}") from error
-    finally:
-        if part.exists():
-            part.unlink()
+    _write_whole(path, json.dumps(entries))
 
 
 def load_results(path: Union[str, Path], dataset) -> Dict[Any, Detections]:
@@ -146,6 +138,26 @@ def format_table(metrics: Mapping[str, Any]) -> str:
 
 def _row(name: str, value: float, width: int) -> str:
     return f"{name:<{width}}  {'-' if math.isnan(value) else format(100 * value, '.1f'):>6}"
+
+
+def save_metrics(folder: Union[str, Path], metrics: Mapping[str, Any]) -> Path:
+    """Write `metrics` as ``result.json`` into `folder`; returns its path. Raises DataError."""
+    path = Path(folder) / "result.json"
+    _write_whole(path, json.dumps(metrics_to_json(metrics), indent=1) + "\n")
+    return path
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file that is complete or not there at all."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise DataError(f"{path}: results cannot be written: {error.strerror}") from error
+    finally:
+        if part.exists():
+            part.unlink()
 
 
 def metrics_to_json(metrics: Mapping[str, Any]) -> Dict[str, Any]:

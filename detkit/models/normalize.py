@@ -16,7 +16,7 @@ class Normalize(HybridBlock):
     """(pixels - mean) / std per channel; the padding becomes zero, whatever it held.
 
     mean, std: one number per channel in 0..255, in the order the network takes the channels.
-    order: that order: "RGB" (torchvision) or "BGR" (Caffe).
+    order: that order: "RGB", or "BGR" for weights from Caffe itself.
     """
 
     def __init__(

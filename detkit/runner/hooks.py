@@ -68,6 +68,7 @@ class LogHook(Hook):
     def finish(self, run):
         """Reports what is left: after this, every loss has been seen to be finite."""
         self._report(run)
+        self._log.close()
 
     def _report(self, run):
         steps = len(run.losses)

@@ -14,11 +14,7 @@ class RunLog:
     """Writes ``log.jsonl`` in a work folder, one JSON object per line, and speaks to the user."""
 
     def __init__(self, work_dir, total, done=0):
-        path = os.path.join(work_dir, "log.jsonl")
-        try:
-            self._file = open(path, "a", encoding="utf-8")
-        except OSError as error:
-            raise DetkitError(f"{path}: cannot be written: {error.strerror}") from error
+        self._path = os.path.join(work_dir, "log.jsonl")
         self._interactive = sys.stderr.isatty()
         self._bar = tqdm(
             total=total,
@@ -30,8 +26,11 @@ class RunLog:
 
     def write(self, kind, **fields):
         """Append a record; numbers that are not finite become null."""
-        self._file.write(json.dumps(_finite({"kind": kind, **fields})) + "\n")
-        self._file.flush()
+        try:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(_finite({"kind": kind, **fields})) + "\n")
+        except OSError as error:
+            raise DetkitError(f"{self._path}: cannot be written: {error.strerror}") from error
 
     def say(self, text):
         """A line for the user, above the bar if there is one."""
@@ -52,9 +51,8 @@ class RunLog:
             print(line, flush=True)
 
     def close(self):
-        """Finish the bar and the file."""
+        """Finish the bar."""
         self._bar.close()
-        self._file.close()
 
 
 def _finite(value):

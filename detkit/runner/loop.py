@@ -59,13 +59,14 @@ class Runner:
             self.data_wait += time.perf_counter() - waiting
             if batch is None:
                 break
-            self._run_step(batch)
+            self.step(batch)
             if self.stopping:
                 return
         self.progress = Progress(self.progress.step, epoch + 1, 0)
         self._call("after_epoch")
 
-    def _run_step(self, batch):
+    def step(self, batch):
+        """One training step: forward, backward, update. Waits for nothing."""
         step, epoch, _ = self.progress
         seed_step(self._seed, step)
         self._call("before_step")

@@ -1,6 +1,7 @@
 """A config -> a Runner: data, model, optimizer and hooks, wired together."""
 
 import os
+import tempfile
 
 from detkit.build import (
     build_dataset,
@@ -70,20 +71,39 @@ class Training:
             file.write(self.config_text)
         done = checkpoint.progress.step if checkpoint else 0
         log = RunLog(work_dir, total=self.options.epochs * len(self.loader), done=done)
-        runner = Runner(
+        for image_id, reason in self.train_set.dropped + self.val_set.dropped:
+            log.write("dropped_box", image_id=image_id, reason=reason)
+        for image_id, reason in self.train_set.bad_images + self.val_set.bad_images:
+            log.write("bad_image", image_id=image_id, reason=reason)
+        runner = self._runner(work_dir, self._hooks(work_dir, log))
+        if checkpoint:
+            self._restore(runner, checkpoint)
+            log.say(f"going on from {checkpoint.path}, step {done}")
+        return runner
+
+    def dry_run(self):
+        """One training step and one evaluation batch; returns a line about them."""
+        with tempfile.TemporaryDirectory() as folder:
+            runner = self._runner(folder, hooks=[])
+            runner.step(next(self.loader.batches(epoch=0)))
+            losses = runner.losses.read()
+        batch = next(self.val_loader.batches(epoch=0))
+        found = dict(zip(batch.image_ids, self.detector.detect_batch(batch)))
+        self.evaluator(self.val_set, found)
+        numbers = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+        return f"dry run: one step ({numbers}) and one evaluation batch went well"
+
+    def _runner(self, work_dir, hooks):
+        return Runner(
             self.train_step,
             self.loader,
             self.optimizer,
-            self._hooks(work_dir, log),
+            hooks,
             epochs=self.options.epochs,
             ctx=self.ctx,
             work_dir=work_dir,
             seed=self.seed,
         )
-        if checkpoint:
-            self._restore(runner, checkpoint)
-            log.say(f"going on from {checkpoint.path}, step {done}")
-        return runner
 
     def _hooks(self, work_dir, log):
         options = self.options

@@ -34,7 +34,8 @@ class Normalisation(NamedTuple):
 
 
 IMAGENET = Normalisation(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
-CAFFE = Normalisation(mean=(104.0, 117.0, 123.0), std=(1.0, 1.0, 1.0), order="BGR")
+# As torchvision declares them for the file ported from amdegroot/ssd.pytorch.
+CAFFE = Normalisation(mean=(123.0, 117.0, 104.0), std=(1.0, 1.0, 1.0))
 
 
 class Published(NamedTuple):

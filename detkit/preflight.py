@@ -1,0 +1,120 @@
+"""What is checked, and said in ten lines, before the first step of a training."""
+
+import itertools
+
+import numpy as np
+
+from detkit.errors import DataError
+
+LOOKED_AT = 64  # images whose boxes are taken through the transforms
+MATCHABLE = 0.5  # IoU of the shapes alone; the best an anchor can reach wherever it lies
+
+
+def preflight(training):
+    """Ten lines about data, anchors and network of a Training.
+
+    Raises DataError for what no training can come of: no image, no box, more than 1 % bad images,
+    no anchor that fits into the images.
+    """
+    train, val = training.train_set, training.val_set
+    for name, dataset in (("data.train", train), ("data.val", val)):
+        if not len(dataset):
+            raise DataError(f"{name} has no images; {_bad_images(dataset)}")
+    lines = [
+        f"classes  {len(training.class_names)}: {', '.join(training.class_names)}",
+        *_dataset_lines("train", train),
+        *_dataset_lines("val", val),
+        *_anchor_lines(training),
+        _network_line(training),
+    ]
+    steps = len(training.loader) * training.options.epochs
+    lines.append(
+        f"schedule {training.options.epochs} epochs of {len(training.loader)} steps, {steps} in "
+        f"all, on {training.ctx}"
+    )
+    return lines
+
+
+def _dataset_lines(name, dataset):
+    annotations = [dataset.annotation(index) for index in range(len(dataset))]
+    trained = [annotation.labels[~annotation.difficult] for annotation in annotations]
+    counts = np.bincount(np.concatenate(trained), minlength=len(dataset.class_names))
+    if not counts.sum():
+        raise DataError(
+            f"data.{name}: none of its {len(dataset)} images has an object; {_dropped(dataset)}"
+        )
+    empty = sum(not len(labels) for labels in trained)
+    difficult = sum(int(annotation.difficult.sum()) for annotation in annotations)
+    per_class = ", ".join(f"{c} {n}" for c, n in zip(dataset.class_names, counts))
+    return [
+        f"{name:8} {len(dataset)} images, {empty} without an object; {counts.sum()} boxes and "
+        f"{difficult} difficult: {per_class}",
+        f"         {_dropped(dataset)}; {_bad_images(dataset)}",
+    ]
+
+
+def _dropped(dataset):
+    if not dataset.dropped:
+        return "no box dropped"
+    image_id, reason = dataset.dropped[0]
+    return f"{len(dataset.dropped)} boxes dropped, the first in {image_id}: {reason}"
+
+
+def _bad_images(dataset):
+    if not dataset.bad_images:
+        return "no bad image"
+    image_id, reason = dataset.bad_images[0]
+    return f"{len(dataset.bad_images)} bad images skipped, the first {image_id}: {reason}"
+
+
+def _anchor_lines(training):
+    """How well the anchors fit the objects as the network will see them."""
+    anchors = training.model.anchors.shapes
+    sides = anchors[:, 2:] - anchors[:, :2]
+    boxes, largest = _transformed_boxes(training.loader)
+    if not (sides <= largest).all(axis=1).any():
+        raise DataError(
+            f"no anchor fits into the images, which are at most {largest[0]:.0f} x "
+            f"{largest[1]:.0f} pixels: model.anchors.sizes are too large"
+        )
+    fits = int((sides <= largest).all(axis=1).sum())
+    lines = [f"anchors  {len(anchors)} at each cell, {fits} of them smaller than the images"]
+    if not len(boxes):
+        return [*lines, f"         no object in the first {LOOKED_AT} images to compare them with"]
+    small, middle, large = np.percentile(np.sqrt(boxes.prod(axis=1)), (5, 50, 95))
+    lines[0] += f"; objects' sides: 90 % of {small:.0f} to {large:.0f} pixels, median {middle:.0f}"
+    iou = _shape_iou(boxes, sides)
+    lonely = (iou.max(axis=1) < MATCHABLE).mean()
+    idle = [f"{w:.0f}x{h:.0f}" for w, h in sides[iou.max(axis=0) < MATCHABLE]]
+    return [
+        *lines,
+        f"         {lonely:.1%} of the objects have no anchor of IoU {MATCHABLE}; anchors no "
+        f"object reaches: {', '.join(idle) or 'none'}",
+    ]
+
+
+def _transformed_boxes(loader):
+    """(M, 2) widths and heights of boxes in the network's input, and its largest (w, h)."""
+    batches = -(-LOOKED_AT // loader.batch_size)
+    sides, largest = [np.zeros((0, 2))], np.zeros(2)
+    for batch in itertools.islice(loader.batches(epoch=0), batches):
+        boxes = batch.boxes[batch.labels >= 0]
+        sides.append(boxes[:, 2:] - boxes[:, :2])
+        largest = np.maximum(largest, batch.sizes.max(axis=0)[::-1])
+    return np.concatenate(sides), largest
+
+
+def _shape_iou(boxes, anchors):
+    """IoU (M, A) of widths and heights (M, 2) and (A, 2) around one centre."""
+    overlap = np.minimum(boxes[:, None], anchors[None]).prod(axis=2)
+    return overlap / (boxes.prod(axis=1)[:, None] + anchors.prod(axis=1)[None] - overlap)
+
+
+def _network_line(training):
+    parameters = training.model.collect_params().values()
+    weights = {p: int(np.prod(p.shape)) for p in parameters}
+    trained = sum(count for p, count in weights.items() if p.grad_req != "null")
+    return (
+        f"network  {sum(weights.values()) / 1e6:.1f} million weights, "
+        f"{trained / 1e6:.1f} million of them trained"
+    )

@@ -1,0 +1,51 @@
+"""Draws what a checkpoint detects in images: boxes, names, scores."""
+
+import argparse
+import os
+import sys
+
+from detkit import load
+from detkit.cli import common_arguments, run
+from detkit.config import load_config
+from detkit.data.images import decode_image, list_images
+from detkit.errors import DataError, ImageError
+from detkit.visualize import draw_detections, save_image
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    common_arguments(parser)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint's folder")
+    parser.add_argument("images", metavar="IMAGE_OR_FOLDER", nargs="+")
+    parser.add_argument("--out", metavar="DIR", required=True, help="folder of the drawn images")
+    parser.add_argument("--score", type=float, default=0.5, help="draw detections from here on")
+    args = parser.parse_args(argv)
+    paths = list_images(args.images)
+    detector = load(load_config(args.config, args.overrides), args.checkpoint)
+    unreadable = [path for path in paths if not draw(detector, path, args.out, args.score)]
+    if unreadable:
+        raise DataError(f"{len(unreadable)} of {len(paths)} images could not be read, see above")
+
+
+def draw(detector, path, folder, score):
+    """Writes the drawn image as PNG and prints what was found; False if it cannot be read."""
+    try:
+        image = decode_image(path)
+    except ImageError as error:
+        print(f"skipped: {error}", file=sys.stderr)
+        return False
+    (found,) = detector.detect([image])
+    shown = [
+        f"{found.class_names[label]} {confidence:.2f}"
+        for label, confidence in zip(found.labels, found.scores)
+        if confidence >= score
+    ]
+    os.makedirs(folder, exist_ok=True)
+    out = os.path.join(folder, os.path.splitext(os.path.basename(path))[0] + ".png")
+    save_image(out, draw_detections(image, found, score))
+    print(f"{path} -> {out}: {', '.join(shown) or 'nothing'}")
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

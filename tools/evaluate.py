@@ -1,0 +1,25 @@
+"""Evaluates detections saved by test.py --out, without the model."""
+
+import argparse
+import sys
+
+from detkit.build import build_dataset, build_evaluator
+from detkit.cli import common_arguments, run
+from detkit.config import load_config
+from detkit.evaluate import format_table, load_results
+from detkit.plugins import import_plugins
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    common_arguments(parser)
+    parser.add_argument("results", metavar="RESULTS", help="COCO results JSON of data.val")
+    args = parser.parse_args(argv)
+    config = load_config(args.config, args.overrides)
+    import_plugins(config)
+    dataset = build_dataset(config, "val")
+    print(format_table(build_evaluator(config)(dataset, load_results(args.results, dataset))))
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,46 @@
+"""Evaluates a checkpoint on the images of data.val."""
+
+import argparse
+import os
+import sys
+
+from detkit import load
+from detkit.build import build_dataset, build_evaluator, build_loader
+from detkit.cli import common_arguments, run
+from detkit.config import load_config
+from detkit.errors import CheckpointError
+from detkit.evaluate import format_table, save_results
+from detkit.evaluate.detect import detect_dataset
+from detkit.evaluate.results import save_metrics
+from detkit.plugins import import_plugins
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    common_arguments(parser)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint's folder")
+    parser.add_argument("--out", metavar="FILE", help="write the detections as COCO results JSON")
+    parser.add_argument("--work-dir", metavar="DIR", help="default: the folder of the run")
+    parser.add_argument("--batch-size", type=int, default=1, metavar="B")
+    args = parser.parse_args(argv)
+    config = load_config(args.config, args.overrides)
+    import_plugins(config)
+    detector = load(config, args.checkpoint)
+    dataset = build_dataset(config, "val")
+    if tuple(dataset.class_names) != detector.class_names:
+        raise CheckpointError(
+            f"{args.checkpoint}: its classes are {list(detector.class_names)}, those of data.val "
+            f"{list(dataset.class_names)}; names and order must agree"
+        )
+    loader = build_loader(config, "val", dataset, args.batch_size)
+    detections = detect_dataset(detector, loader)
+    if args.out:
+        save_results(args.out, detections, dataset)
+    metrics = build_evaluator(config)(dataset, detections)
+    print(format_table(metrics))
+    run_dir = os.path.dirname(os.path.dirname(os.path.abspath(args.checkpoint)))
+    print(f"written: {save_metrics(args.work_dir or run_dir, metrics)}")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
