@@ -5,46 +5,34 @@ from mxnet.gluon import HybridBlock, nn
 from detkit.registry import BACKBONES
 
 # expansion, channels, blocks, stride of each stage (table 2 of the paper)
-STAGES = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)
+STAGES = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1)]
 
 
 @BACKBONES.register()
 class MobileNetV2(HybridBlock):
-    """MobileNetV2 up to the last block of stride 16 (96 channels) or 32 (320 channels).
+    """MobileNetV2 up to the last block of stride 16.
 
-    Its children are named as torchvision's, so torchvision's file loads as it is.
+    Its children are numbered as torchvision's, so that torchvision's file loads as it is.
 
-    stride: 16 or 32.
     frozen_norm: batch statistics stay those of the pretrained file; scale and shift still learn.
     """
 
-    def __init__(self, stride: int = 16, frozen_norm: bool = True):
+    channels = 96
+    stride = 16
+
+    def __init__(self, frozen_norm: bool = True):
         super().__init__()
-        if stride not in (16, 32):
-            raise ValueError(f"stride is 16 or 32, not {stride}")
-        self.stride, self.channels = stride, 96 if stride == 16 else 320
+        before = 32
         with self.name_scope():
             self.features = nn.HybridSequential(prefix="")
-            self.features.add(conv_norm(3, 32, 3, 2, 1, frozen_norm))
-            before = 32
-            for expansion, channels, blocks, step in STAGES[: 5 if stride == 16 else 7]:
-                for block in range(blocks):
-                    step_here = step if block == 0 else 1
-                    self.features.add(
-                        Bottleneck(before, channels, expansion, step_here, frozen_norm)
-                    )
+            self.features.add(conv_norm(3, before, 3, 2, 1, frozen_norm))
+            for expansion, channels, blocks, stride in STAGES:
+                for step in [stride] + [1] * (blocks - 1):
+                    self.features.add(Bottleneck(before, channels, expansion, step, frozen_norm))
                     before = channels
 
     def hybrid_forward(self, F, images):
-        """images (B, 3, H, W) -> features (B, channels, H / stride, W / stride)."""
+        """images (B, 3, H, W) -> features (B, 96, H / 16, W / 16)."""
         return self.features(images)
 
 
@@ -64,24 +52,15 @@ class Bottleneck(HybridBlock):
             self.conv.add(nn.BatchNorm(in_channels=channels, use_global_stats=frozen_norm))
 
     def hybrid_forward(self, F, x):
-        """(B, C, H, W) -> (B, channels, H / stride, W / stride)."""
+        """(B, before, H, W) -> (B, channels, H / stride, W / stride)."""
         return x + self.conv(x) if self._residual else self.conv(x)
 
 
 def conv_norm(before, channels, kernel, stride, groups, frozen_norm):
-    """Convolution, batch norm, ReLU6."""
+    """Convolution without bias, batch norm, ReLU6."""
+    shape = {"strides": stride, "padding": kernel // 2, "groups": groups, "in_channels": before}
     layers = nn.HybridSequential(prefix="")
-    layers.add(
-        nn.Conv2D(
-            channels,
-            kernel,
-            stride,
-            kernel // 2,
-            groups=groups,
-            use_bias=False,
-            in_channels=before,
-        ),
-        nn.BatchNorm(in_channels=channels, use_global_stats=frozen_norm),
-        nn.HybridLambda(lambda F, x: F.clip(x, 0, 6)),
-    )
+    layers.add(nn.Conv2D(channels, kernel, use_bias=False, **shape))
+    layers.add(nn.BatchNorm(in_channels=channels, use_global_stats=frozen_norm))
+    layers.add(nn.HybridLambda(lambda F, x: F.clip(x, 0, 6)))
     return layers

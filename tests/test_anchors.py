@@ -1,0 +1,73 @@
+"""Anchors against a loop over the cells."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import anchor_grid
+
+from detkit import ops
+from detkit.models import AnchorGrid
+
+
+def anchors_of(grid, height, width, batch=1):
+    grid.initialize()
+    return grid(mx.nd.zeros((batch, 2, height, width)))
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.sampled_from([1, 8, 16]), st.sampled_from([0, 0.5]))
+@settings(max_examples=15)
+def test_grid(height, width, stride, offset):
+    sizes, ratios = (16, 40), (0.5, 1, 3)
+    grid = AnchorGrid(stride=stride, sizes=sizes, ratios=ratios, offset=offset)
+    found = anchors_of(grid, height, width).asnumpy()
+    expected = anchor_grid(height, width, stride, sizes, ratios, offset)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_one_block_serves_every_feature_size_hybridized():
+    grid = AnchorGrid(stride=16, sizes=[32], ratios=[1, 2])
+    grid.hybridize()
+    for height, width, batch in ((1, 1, 1), (3, 5, 2), (5, 3, 1), (1, 9, 3)):
+        found = anchors_of(grid, height, width, batch).asnumpy()
+        assert found.shape == (1, height * width * 2, 4)
+        expected = anchor_grid(height, width, 16, [32], [1, 2])
+        np.testing.assert_allclose(found[0], expected, rtol=1e-5)
+
+
+def test_areas_and_ratios_are_those_asked_for():
+    grid = AnchorGrid(stride=16, sizes=(128, 256, 512), ratios=(0.5, 1, 2))
+    w, h = grid.shapes[:, 2] - grid.shapes[:, 0], grid.shapes[:, 3] - grid.shapes[:, 1]
+    assert grid.per_cell == 9
+    assert w * h == pytest.approx(np.tile([128**2, 256**2, 512**2], 3), rel=1e-5)
+    assert h / w == pytest.approx(np.repeat([0.5, 1, 2], 3), rel=1e-5)
+
+
+def test_rounded_is_what_torchvision_makes():
+    # torchvision's AnchorGenerator(((32, 64),), ((0.5, 1.0),)).cell_anchors
+    expected = [[-23, -11, 23, 11], [-45, -23, 45, 23], [-16, -16, 16, 16], [-32, -32, 32, 32]]
+    grid = AnchorGrid(stride=16, sizes=(32, 64), ratios=(0.5, 1.0), rounded=True)
+    assert grid.shapes.tolist() == expected
+
+
+def test_features_that_are_not_finite_do_not_matter():
+    grid = AnchorGrid(stride=16)
+    grid.initialize()
+    found = grid(mx.nd.full((1, 2, 2, 2), np.nan)).asnumpy()
+    assert np.isfinite(found).all()
+
+
+def test_grid_shifts_run_along_x_first():
+    shifts = ops.grid_shifts(mx.nd, mx.nd.zeros((1, 1, 2, 3)), stride=10, offset=0.5).asnumpy()
+    assert shifts[0, :, 0].tolist() == [5, 15, 25, 5, 15, 25]
+    assert shifts[0, :, 1].tolist() == [5, 5, 5, 15, 15, 15]
+    assert (shifts[..., 2:] == shifts[..., :2]).all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"sizes": []}, {"ratios": []}, {"sizes": [0]}, {"ratios": [1, -1]}]
+)
+def test_sizes_and_ratios_are_above_zero(wrong):
+    with pytest.raises(ValueError, match="at least one number each, all above zero"):
+        AnchorGrid(stride=16, **wrong)
