@@ -36,7 +36,8 @@ def iou(F, boxes, others):
     height = F.relu(F.broadcast_minimum(ay2, by2) - F.broadcast_maximum(ay1, by1))
     overlap = width * height
     areas = F.broadcast_add(area(F, boxes), F.transpose(area(F, others), axes=(0, 2, 1)))
-    return overlap / F.maximum(areas - overlap, 1e-12)
+    union = areas - overlap
+    return F.where(union > 0, overlap / F.maximum(union, 1e-30), F.zeros_like(overlap))
 
 
 def clip(F, boxes, sizes):

@@ -5,13 +5,14 @@ Importing this module registers every part that detkit ships.
 
 import copy
 import logging
+from typing import List
 
 import mxnet as mx
 
 from detkit import data, evaluate, models, runner, targets  # noqa: F401  (their parts register themselves)
 from detkit.config import Node, check_keys, join_path, place, require
 from detkit.data import Loader
-from detkit.errors import ConfigError, WeightsError
+from detkit.errors import ConfigError, DataError, WeightsError
 from detkit.models import Normalize, Postprocess, Proposals
 from detkit.registry import (
     ANCHORS,
@@ -68,27 +69,35 @@ def section(node, key):
 
 def build_dataset(config, split):
     """The dataset ``data.train`` or ``data.val``."""
-    return DATASETS.build(require(config["data"], split, dict))
+    node = require(config["data"], split, dict)
+    try:
+        return DATASETS.build(node)
+    except DataError as error:
+        raise DataError(f"{place(node)}: {error}") from error
 
 
 def build_transforms(config, split):
     """The transforms of the images of ``data.train`` or ``data.val``, in order."""
-    nodes = require(config["data"], f"{split}_transforms", list)
+    nodes = require(config["data"], f"{split}_transforms", List[dict])
     return [TRANSFORMS.build(node) for node in nodes]
 
 
 def build_loader(config, split, dataset, batch_size):
     """The Loader of ``dataset``; that of the training images is shuffled by the seed."""
-    node = config["data"]
-    options = {key: node[key] for key in ("pad_multiple", "workers") if key in node}
-    return Loader(
-        dataset,
-        build_transforms(config, split),
-        batch_size,
+    return construct(
+        Loader,
+        _only(config["data"], "pad_multiple", "workers"),
+        dataset=dataset,
+        transforms=build_transforms(config, split),
+        batch_size=batch_size,
         seed=config.get("seed", 0),
         shuffle=split == "train",
-        **options,
     )
+
+
+def pad_multiple_of(config):
+    """What the sides of a batch are multiples of."""
+    return config["data"].get("pad_multiple", 32)
 
 
 def build_evaluator(config):
@@ -180,6 +189,10 @@ def _assigner_and_sampler(node):
 
 def _loss(target, node):
     return construct(target, _without(node, "box"), box=LOSSES.build(require(node, "box", dict)))
+
+
+def _only(node, *keys):
+    return _without(node, *(key for key in node if key not in keys))
 
 
 def _without(node, *keys):

@@ -1,5 +1,7 @@
 """What every tool's command line shares."""
 
+import argparse
+import logging
 import sys
 import traceback
 
@@ -26,6 +28,13 @@ def debug_argument(parser):
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
+def positive(text):
+    """The type of an argument that counts something: a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
+    return int(text)
+
+
 def run(main, argv=None):
     """``main(argv)`` and its exit status: a DetkitError's own (1), 130 for an interrupt.
 
@@ -33,6 +42,8 @@ def run(main, argv=None):
     Any other exception is a bug and keeps its traceback.
     """
     argv = sys.argv[1:] if argv is None else argv
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("detkit").setLevel(logging.INFO)
     try:
         return main(argv) or 0
     except DetkitError as error:

@@ -5,7 +5,7 @@ import os
 import mxnet as mx
 import numpy as np
 
-from detkit.build import build_model, build_transforms, check_sections
+from detkit.build import build_model, build_transforms, check_sections, pad_multiple_of
 from detkit.config import Config, load_config
 from detkit.data import Sample, apply, decode_image, make_batch, to_rgb_uint8
 from detkit.detections import Detections
@@ -28,7 +28,8 @@ def load(config, checkpoint, device="auto"):
     ctx = find_device(device)
     model = build_model(config, saved.class_names, ctx, pretrained=False)
     load_model_weights(model, saved)
-    return Detector(model, saved.class_names, build_transforms(config, "val"), ctx)
+    transforms, pad_multiple = build_transforms(config, "val"), pad_multiple_of(config)
+    return Detector(model, saved.class_names, transforms, ctx, pad_multiple)
 
 
 class Detector:
@@ -37,9 +38,10 @@ class Detector:
     model: the block, images (B, 3, H, W) and sizes (B, 2) -> boxes, scores, labels.
     class_names: the K names.
     transforms: what an image passes before the network (Resize, as a rule).
+    ctx, pad_multiple: where the network lives; multiples the batch's sides are padded to.
     """
 
-    def __init__(self, model, class_names, transforms, ctx, pad_multiple=32):
+    def __init__(self, model, class_names, transforms, ctx, pad_multiple):
         self.model = model
         self.class_names = tuple(class_names)
         self._transforms = transforms

@@ -29,7 +29,7 @@ class SmoothL1(HybridBlock):
 
 def binary_cross_entropy(F, logits, labels):
     """-log of the probability that sigmoid(logits) gives labels 0 or 1; any one shape."""
-    return F.relu(logits) - logits * labels + F.Activation(-F.abs(logits), act_type="softrelu")
+    return F.Activation(logits, act_type="softrelu") - logits * labels
 
 
 def cross_entropy(F, logits, labels):

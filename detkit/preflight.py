@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from detkit.config import place
 from detkit.errors import DataError
 
 LOOKED_AT = 64  # images whose boxes are taken through the transforms
@@ -17,9 +18,11 @@ def preflight(training):
     no anchor that fits into the images.
     """
     train, val = training.train_set, training.val_set
-    for name, dataset in (("data.train", train), ("data.val", val)):
-        if not len(dataset):
-            raise DataError(f"{name} has no images; {_bad_images(dataset)}")
+    for name, dataset in (("train", train), ("val", val)):
+        _check_dataset(place(training.config["data"], name), dataset)
+    # The first batch brings the check of all known bad images with it, and shows that the
+    # evaluation will find its files.
+    next(training.val_loader.batches(epoch=0), None)
     lines = [
         f"classes  {len(training.class_names)}: {', '.join(training.class_names)}",
         *_dataset_lines("train", train),
@@ -35,14 +38,24 @@ def preflight(training):
     return lines
 
 
+def _check_dataset(where, dataset):
+    if not len(dataset):
+        raise DataError(
+            f"{where}: found no images, expected at least one; {_bad_images(dataset)}; look at "
+            "the dataset's paths and splits"
+        )
+    annotations = (dataset.annotation(index) for index in range(len(dataset)))
+    if all(annotation.difficult.all() for annotation in annotations):
+        raise DataError(
+            f"{where}: found no object in {len(dataset)} images, expected at least one that is not "
+            f"difficult; {_dropped(dataset)}; look at the class names"
+        )
+
+
 def _dataset_lines(name, dataset):
     annotations = [dataset.annotation(index) for index in range(len(dataset))]
     trained = [annotation.labels[~annotation.difficult] for annotation in annotations]
     counts = np.bincount(np.concatenate(trained), minlength=len(dataset.class_names))
-    if not counts.sum():
-        raise DataError(
-            f"data.{name}: none of its {len(dataset)} images has an object; {_dropped(dataset)}"
-        )
     empty = sum(not len(labels) for labels in trained)
     difficult = sum(int(annotation.difficult.sum()) for annotation in annotations)
     per_class = ", ".join(f"{c} {n}" for c, n in zip(dataset.class_names, counts))
@@ -73,9 +86,12 @@ def _anchor_lines(training):
     sides = anchors[:, 2:] - anchors[:, :2]
     boxes, largest = _transformed_boxes(training.loader)
     if not (sides <= largest).all(axis=1).any():
+        smallest = sides[sides.prod(axis=1).argmin()]
         raise DataError(
-            f"no anchor fits into the images, which are at most {largest[0]:.0f} x "
-            f"{largest[1]:.0f} pixels: model.anchors.sizes are too large"
+            f"{place(training.config['model'], 'anchors')}: no anchor fits into the images, which "
+            f"are at most {largest[0]:.0f} x {largest[1]:.0f} pixels after the transforms; the "
+            f"smallest is {smallest[0]:.0f} x {smallest[1]:.0f}: choose smaller anchors or larger "
+            "images"
         )
     fits = int((sides <= largest).all(axis=1).sum())
     lines = [f"anchors  {len(anchors)} at each cell, {fits} of them smaller than the images"]

@@ -12,6 +12,7 @@ file and line it was made on.
 
 import functools
 import inspect
+import re
 import sys
 import typing
 
@@ -150,7 +151,10 @@ def _call(target, node, arguments, derived, label):
     except DetkitError:
         raise
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{place(node)}: {label}: {error}") from error
+        # The constructor says which argument it refuses; the config knows where that was set.
+        named = [key for key in arguments if re.search(rf"\b{re.escape(key)}\b", str(error))]
+        where = place(node, named[0]) if len(named) == 1 else place(node)
+        raise ConfigError(f"{where}: {label}: {error}") from error
 
 
 def _check_derived(node, arguments, derived, label, accepted):

@@ -2,6 +2,7 @@
 
 from mxnet.gluon import HybridBlock, nn
 
+from detkit.models.layers import FoldingSequential, relu6
 from detkit.registry import BACKBONES
 
 # expansion, channels, blocks, stride of each stage (table 2 of the paper)
@@ -24,7 +25,7 @@ class MobileNetV2(HybridBlock):
         super().__init__()
         before = 32
         with self.name_scope():
-            self.features = nn.HybridSequential(prefix="")
+            self.features = FoldingSequential(prefix="")
             self.features.add(conv_norm(3, before, 3, 2, 1, frozen_norm))
             for expansion, channels, blocks, stride in STAGES:
                 for step in [stride] + [1] * (blocks - 1):
@@ -44,7 +45,7 @@ class Bottleneck(HybridBlock):
         self._residual = stride == 1 and before == channels
         width = before * expansion
         with self.name_scope():
-            self.conv = nn.HybridSequential(prefix="")
+            self.conv = FoldingSequential(prefix="")
             if expansion > 1:
                 self.conv.add(conv_norm(before, width, 1, 1, 1, frozen_norm))
             self.conv.add(conv_norm(width, width, 3, stride, width, frozen_norm))
@@ -59,8 +60,8 @@ class Bottleneck(HybridBlock):
 def conv_norm(before, channels, kernel, stride, groups, frozen_norm):
     """Convolution without bias, batch norm, ReLU6."""
     shape = {"strides": stride, "padding": kernel // 2, "groups": groups, "in_channels": before}
-    layers = nn.HybridSequential(prefix="")
+    layers = FoldingSequential(prefix="")
     layers.add(nn.Conv2D(channels, kernel, use_bias=False, **shape))
     layers.add(nn.BatchNorm(in_channels=channels, use_global_stats=frozen_norm))
-    layers.add(nn.HybridLambda(lambda F, x: F.clip(x, 0, 6)))
+    layers.add(nn.HybridLambda(relu6))
     return layers

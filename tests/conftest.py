@@ -22,7 +22,7 @@ from detkit.models.roi_heads import FCHead
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 # The same examples on every machine: a test that fails, fails for everybody.
-settings.register_profile("detkit", derandomize=True, deadline=None, max_examples=30)
+settings.register_profile("detkit", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("detkit")
 
 
@@ -54,7 +54,7 @@ def small_model():
 
 def _build(seed=0, class_agnostic=False, **parts):
     backbone = parts.pop("backbone", None) or SmallBackbone()
-    anchors = AnchorGrid(stride=backbone.stride, sizes=(12, 24), ratios=(0.5, 1, 2))
+    anchors = AnchorGrid(stride=backbone.stride, sizes=(12, 24), ratios=(0.25, 1, 4))
     roi_extractor = RoIAlign(stride=backbone.stride, channels=backbone.channels, size=3)
     defaults = {
         "normalize": Normalize(),

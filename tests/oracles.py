@@ -1,4 +1,4 @@
-"""Plain numpy oracles of what detkit computes with operators: loops and float64, obviously right."""
+"""What detkit computes with operators, in plain numpy: loops and float64, slow, easy to check."""
 
 import math
 
@@ -143,13 +143,13 @@ def assign(overlaps, candidates, pos_iou, neg_iou, neg_low=0.0, best_for_object=
     labels, objects = [], []
     for n, row in enumerate(overlaps):
         largest = max(row, default=0.0)
+        best_for = [
+            g for g, o in enumerate(row) if o > 0 and o == max(overlaps[candidates, g], default=0)
+        ]
+        positive = (len(row) and largest >= pos_iou) or (best_for_object and best_for)
         if not candidates[n]:
             labels.append(-1)
-        elif len(row) and largest >= pos_iou:
-            labels.append(1)
-        elif best_for_object and any(
-            row[g] > 0 and row[g] == max(overlaps[candidates, g]) for g in range(len(row))
-        ):
+        elif positive:
             labels.append(1)
         else:
             labels.append(0 if neg_low <= largest < neg_iou else -1)
@@ -206,8 +206,9 @@ def roi_losses(logits, deltas, labels, targets, beta):
 
 
 def proposals(anchors, objectness, deltas, size, pre_nms, post_nms, threshold, min_size):
-    """Boxes (n, 4) and scores (n,) of one image."""
+    """Boxes (n, 4) and scores (n,) of one image; a box without an area is none."""
     boxes = np.array([clip(decode(d, a), size) for d, a in zip(deltas, anchors)])
+    min_size = max(min_size, 1e-3)
     sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
     scores = np.where(sides >= min_size, 1 / (1 + np.exp(-objectness.astype("float64"))), -1)
     kept = nms(boxes, scores, threshold, pre_nms, post_nms)

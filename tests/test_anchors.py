@@ -12,7 +12,6 @@ from detkit.models import AnchorGrid
 
 
 def anchors_of(grid, height, width, batch=1):
-    grid.initialize()
     return grid(mx.nd.zeros((batch, 2, height, width)))
 
 
@@ -21,6 +20,7 @@ def anchors_of(grid, height, width, batch=1):
 def test_grid(height, width, stride, offset):
     sizes, ratios = (16, 40), (0.5, 1, 3)
     grid = AnchorGrid(stride=stride, sizes=sizes, ratios=ratios, offset=offset)
+    grid.initialize()
     found = anchors_of(grid, height, width).asnumpy()
     expected = anchor_grid(height, width, stride, sizes, ratios, offset)
     np.testing.assert_allclose(found[0], expected, rtol=1e-5, atol=1e-5)
@@ -28,6 +28,7 @@ def test_grid(height, width, stride, offset):
 
 def test_one_block_serves_every_feature_size_hybridized():
     grid = AnchorGrid(stride=16, sizes=[32], ratios=[1, 2])
+    grid.initialize()
     grid.hybridize()
     for height, width, batch in ((1, 1, 1), (3, 5, 2), (5, 3, 1), (1, 9, 3)):
         found = anchors_of(grid, height, width, batch).asnumpy()

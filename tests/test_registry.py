@@ -250,7 +250,7 @@ def test_a_constructors_own_refusal_gets_the_place(load, error):
         raise error("depth must be 18 or 34")
 
     config = load("backbone: {depth: 19}\n")
-    with pytest.raises(ConfigError, match="a.yaml:1: backbone: .*depth must be 18 or 34") as caught:
+    with pytest.raises(ConfigError, match="backbone.depth: .*depth must be 18 or 34") as caught:
         construct(build, config["backbone"])
     assert isinstance(caught.value.__cause__, error)
 

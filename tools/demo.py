@@ -9,6 +9,7 @@ from detkit.cli import common_arguments, run
 from detkit.config import load_config
 from detkit.data.images import decode_image, list_images
 from detkit.errors import DataError, ImageError
+from detkit.folders import make_folder
 from detkit.visualize import draw_detections, save_image
 
 
@@ -22,12 +23,24 @@ def main(argv=None):
     args = parser.parse_args(argv)
     paths = list_images(args.images)
     detector = load(load_config(args.config, args.overrides), args.checkpoint)
-    unreadable = [path for path in paths if not draw(detector, path, args.out, args.score)]
+    make_folder(args.out)
+    unreadable = [
+        path
+        for path, name in zip(paths, output_names(paths))
+        if not draw(detector, path, os.path.join(args.out, name), args.score)
+    ]
     if unreadable:
         raise DataError(f"{len(unreadable)} of {len(paths)} images could not be read, see above")
 
 
-def draw(detector, path, folder, score):
+def output_names(paths):
+    """'street.png' for each path, numbered where several images have the same name."""
+    stems = [os.path.splitext(os.path.basename(path))[0] for path in paths]
+    again = [stems[:position].count(stem) for position, stem in enumerate(stems)]
+    return [f"{stem}-{n + 1}.png" if n else f"{stem}.png" for stem, n in zip(stems, again)]
+
+
+def draw(detector, path, out, score):
     """Writes the drawn image as PNG and prints what was found; False if it cannot be read."""
     try:
         image = decode_image(path)
@@ -40,8 +53,6 @@ def draw(detector, path, folder, score):
         for label, confidence in zip(found.labels, found.scores)
         if confidence >= score
     ]
-    os.makedirs(folder, exist_ok=True)
-    out = os.path.join(folder, os.path.splitext(os.path.basename(path))[0] + ".png")
     save_image(out, draw_detections(image, found, score))
     print(f"{path} -> {out}: {', '.join(shown) or 'nothing'}")
     return True

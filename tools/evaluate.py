@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from detkit.build import build_dataset, build_evaluator
+from detkit.build import build_dataset, build_evaluator, check_sections
 from detkit.cli import common_arguments, run
 from detkit.config import load_config
 from detkit.evaluate import format_table, load_results
@@ -16,6 +16,7 @@ def main(argv=None):
     parser.add_argument("results", metavar="RESULTS", help="COCO results JSON of data.val")
     args = parser.parse_args(argv)
     config = load_config(args.config, args.overrides)
+    check_sections(config)
     import_plugins(config)
     dataset = build_dataset(config, "val")
     print(format_table(build_evaluator(config)(dataset, load_results(args.results, dataset))))

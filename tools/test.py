@@ -6,12 +6,13 @@ import sys
 
 from detkit import load
 from detkit.build import build_dataset, build_evaluator, build_loader
-from detkit.cli import common_arguments, run
+from detkit.cli import common_arguments, positive, run
 from detkit.config import load_config
 from detkit.errors import CheckpointError
 from detkit.evaluate import format_table, save_results
 from detkit.evaluate.detect import detect_dataset
 from detkit.evaluate.results import save_metrics
+from detkit.folders import make_folder
 from detkit.plugins import import_plugins
 
 
@@ -21,8 +22,9 @@ def main(argv=None):
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint's folder")
     parser.add_argument("--out", metavar="FILE", help="write the detections as COCO results JSON")
     parser.add_argument("--work-dir", metavar="DIR", help="default: the folder of the run")
-    parser.add_argument("--batch-size", type=int, default=1, metavar="B")
+    parser.add_argument("--batch-size", type=positive, default=1, metavar="B")
     args = parser.parse_args(argv)
+    run_dir = os.path.dirname(os.path.dirname(os.path.abspath(args.checkpoint)))
     config = load_config(args.config, args.overrides)
     import_plugins(config)
     detector = load(config, args.checkpoint)
@@ -33,12 +35,15 @@ def main(argv=None):
             f"{list(dataset.class_names)}; names and order must agree"
         )
     loader = build_loader(config, "val", dataset, args.batch_size)
+    for folder in (args.work_dir or run_dir, os.path.dirname(args.out or "") or "."):
+        make_folder(folder)
     detections = detect_dataset(detector, loader)
+    for image_id, reason in loader.skipped.items():
+        print(f"skipped {image_id}: {reason}", file=sys.stderr)
     if args.out:
         save_results(args.out, detections, dataset)
     metrics = build_evaluator(config)(dataset, detections)
     print(format_table(metrics))
-    run_dir = os.path.dirname(os.path.dirname(os.path.abspath(args.checkpoint)))
     print(f"written: {save_metrics(args.work_dir or run_dir, metrics)}")
 
 

@@ -39,6 +39,9 @@ def main(argv=None):
     work_dir = args.work_dir or os.path.join("work_dirs", name)
     runner = training.runner(work_dir, args.resume)
     runner.run()
+    if runner.metrics is None:
+        print("stopped before an evaluation; tools/test.py evaluates a checkpoint")
+        return
     print(format_table(runner.metrics))
     print(f"written: {save_metrics(work_dir, runner.metrics)}")
 

@@ -225,12 +225,9 @@ def _ramp(size: Tuple[int, int], angle: float) -> np.ndarray:
 
 
 # Patterns are (H, W) float32 in about 0..1, by which two colours are mixed.
-PATTERNS: Tuple[Callable[[Tuple[int, int], np.random.Generator], np.ndarray], ...] = (
-    _clouds,
-    _gradient,
-    _stripes,
-    _checker,
-)
+Pattern = Callable[[Tuple[int, int], np.random.Generator], np.ndarray]
+SHADES: Tuple[Pattern, ...] = (_clouds, _gradient)
+TEXTURES: Tuple[Pattern, ...] = (*SHADES, _stripes, _checker)
 
 
 def _ground(size: Tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -238,15 +235,15 @@ def _ground(size: Tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     hue, value = rng.random(), rng.uniform(0.25, 0.85)
     one = _rgb(hue, rng.uniform(0, 0.3), value)
     other = _rgb(hue + rng.uniform(-0.15, 0.15), rng.uniform(0, 0.3), value + rng.uniform(0.1, 0.2))
-    return _mix(one, other, size, rng)
+    return _mix(one, other, TEXTURES, size, rng)
 
 
 def _surface(size: Tuple[int, int], hue: float, rng: np.random.Generator) -> np.ndarray:
-    """(H, W, 3) float32: two near and vivid colours."""
+    """(H, W, 3) float32: two near and vivid colours, without any edge but the object's own."""
     saturation, value = rng.uniform(0.65, 1), rng.uniform(0.6, 1)
     one = _rgb(hue, saturation, value)
     other = _rgb(hue + rng.uniform(-0.05, 0.05), saturation, value * rng.uniform(0.65, 0.9))
-    return _mix(one, other, size, rng)
+    return _mix(one, other, SHADES, size, rng)
 
 
 def _rgb(hue: float, saturation: float, value: float) -> np.ndarray:
@@ -254,10 +251,14 @@ def _rgb(hue: float, saturation: float, value: float) -> np.ndarray:
 
 
 def _mix(
-    one: np.ndarray, other: np.ndarray, size: Tuple[int, int], rng: np.random.Generator
+    one: np.ndarray,
+    other: np.ndarray,
+    patterns: Sequence[Pattern],
+    size: Tuple[int, int],
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """(H, W, 3) float32: two colours in one of the patterns."""
-    pattern = PATTERNS[rng.integers(len(PATTERNS))](size, rng)
+    pattern = patterns[rng.integers(len(patterns))](size, rng)
     return one + pattern[:, :, None] * (other - one)
 
 

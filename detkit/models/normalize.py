@@ -37,4 +37,5 @@ class Normalize(HybridBlock):
         if self.mean_std_order[2] == "BGR":
             images = F.reverse(images, axis=1)
         pixels = F.broadcast_div(F.broadcast_sub(images, mean), std)
-        return F.broadcast_mul(pixels, ops.valid_area(F, images, sizes))
+        inside = F.broadcast_like(ops.valid_area(F, images, sizes), pixels)
+        return F.where(inside, pixels, F.zeros_like(pixels))

@@ -15,6 +15,8 @@ class Postprocess(HybridBlock):
 
     score_floor: detections at or below it are dropped.
     nms_iou: threshold of the NMS within a class.
+    pre_nms: how many candidates of an image, of all classes together, enter it at most; MXNet's
+        NMS takes time for every row, also for those below the floor.
     box_weights: divide the deltas dx dy dw dh; RoITargets uses the same.
     """
 
@@ -23,13 +25,14 @@ class Postprocess(HybridBlock):
         score_floor: float = 0.05,
         nms_iou: float = 0.5,
         max_detections: int = 100,
+        pre_nms: int = 2000,
         box_weights: Sequence[float] = (10, 10, 5, 5),
     ):
         super().__init__()
-        if max_detections < 1:
-            raise ValueError("max_detections is at least 1")
+        if max_detections < 1 or pre_nms < 1:
+            raise ValueError("max_detections and pre_nms are at least 1")
         self._score_floor, self._nms_iou = score_floor, nms_iou
-        self._max_detections = max_detections
+        self._pre_nms, self._max_detections = pre_nms, max_detections
         self.box_weights = box_weights
 
     def hybrid_forward(self, F, proposals, proposal_scores, class_logits, box_deltas, sizes):
@@ -58,7 +61,13 @@ class Postprocess(HybridBlock):
 
         scores = F.where(kept, scores, F.ones_like(scores) * -1)
         return ops.nms(
-            F, candidates, scores, self._nms_iou, top_k_out=self._max_detections, labels=labels
+            F,
+            candidates,
+            scores,
+            self._nms_iou,
+            top_k_in=self._pre_nms,
+            top_k_out=self._max_detections,
+            labels=labels,
         )
 
 

@@ -2,10 +2,10 @@
 
 from detkit.ops.rows import finite
 
-# ROIAlign aborts the process on a box without area, and box coordinates beyond any image would
-# only waste its time.
-SMALLEST_SIDE = 1e-3
-FARTHEST = 1e6
+# ROIAlign aborts the process on a box without area, which float32 makes of a thin box far from the
+# origin; and a box far larger than any image would only waste time.
+SMALLEST_SIDE = 1e-2
+FARTHEST = 1e4
 
 
 def _batch_rois(F, rois):

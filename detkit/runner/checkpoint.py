@@ -20,7 +20,7 @@ from typing import NamedTuple, Optional
 import mxnet as mx
 import numpy as np
 
-from detkit.errors import CheckpointError
+from detkit.errors import CheckpointError, TrainingError
 
 WEIGHTS, OPTIMIZER, STATE, CONFIG = (
     "weights.params",
@@ -29,7 +29,8 @@ WEIGHTS, OPTIMIZER, STATE, CONFIG = (
     "config.yaml",
 )
 SUMS = "SHA256SUMS"
-TEMPORARY = ".partial-"
+FOLDER = "checkpoints"  # of a run, within its work folder
+TEMPORARY, ASIDE = ".partial-", ".old"
 
 
 class Progress(NamedTuple):
@@ -78,7 +79,7 @@ def save_checkpoint(path, model, optimizer, progress, class_names, config_text, 
         _replace(partial, path)
     except (OSError, mx.base.MXNetError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        reason = "the disk is full" if _disk_full(error) else str(error).strip().splitlines()[-1]
+        reason = "the disk is full" if _disk_full(error) else _reason(error)
         raise CheckpointError(
             f"{path}: the checkpoint could not be saved: {reason}; earlier checkpoints are as they "
             "were: make room or mend the folder's permissions, then go on with --resume auto"
@@ -88,7 +89,16 @@ def save_checkpoint(path, model, optimizer, progress, class_names, config_text, 
 def load_checkpoint(path, restore_random=False):
     """Read a checkpoint. Raises CheckpointError for one that is incomplete or damaged."""
     if not os.path.isdir(path):
-        raise CheckpointError(f"{path}: there is no such checkpoint folder")
+        raise CheckpointError(
+            f"{path}: there is no such checkpoint folder; a run keeps its own in "
+            f"WORK_DIR/{FOLDER}, {WEIGHTS} and {SUMS} among the files of each"
+        )
+    if os.path.isdir(os.path.join(path, FOLDER)):
+        inside = find_checkpoints(os.path.join(path, FOLDER))
+        raise CheckpointError(
+            f"{path}: is the folder of a run, expected one of its checkpoints: "
+            f"{', '.join(inside) or '(there is none yet)'}"
+        )
     _verify(path)
     try:
         with open(os.path.join(path, STATE), encoding="utf-8") as file:
@@ -130,6 +140,21 @@ def load_model_weights(model, checkpoint):
         parameter.set_data(theirs[name])
 
 
+def check_finite(model, step):
+    """TrainingError unless every weight is a number: a finite loss can still make one that is not.
+
+    Waits for the device.
+    """
+    weights = _weights(model)
+    spoilt = [name for name, array in weights.items() if not np.isfinite(array.asnumpy()).all()]
+    if spoilt:
+        raise TrainingError(
+            f"{len(spoilt)} of {len(weights)} weights are not finite after step {step}, the first "
+            f"{spoilt[0]}; they are not saved, checkpoints from before are as they were. A lower "
+            "train.lr, a longer warm-up or train.clip_norm may help"
+        )
+
+
 def find_checkpoints(folder):
     """The whole checkpoints in ``folder``, oldest first."""
     if not os.path.isdir(folder):
@@ -140,6 +165,19 @@ def find_checkpoints(folder):
 
 
 _FILES = (WEIGHTS, OPTIMIZER, STATE, CONFIG)
+
+
+def mend_checkpoints(folder):
+    """Tidy up after a process that was killed while it saved into ``folder``."""
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        left = os.path.join(folder, name)
+        if not name.startswith(TEMPORARY):
+            continue
+        whole = os.path.join(folder, name[len(TEMPORARY) :].replace(ASIDE, ""))
+        if name.endswith(ASIDE) and not os.path.isdir(whole):
+            os.rename(left, whole)  # it died between the two renames
+        else:
+            shutil.rmtree(left)
 
 
 def _weights(model):
@@ -165,11 +203,16 @@ def _write(path, text):
 
 def _replace(partial, path):
     """Rename; an older folder of the name goes out of the way and is removed last."""
-    aside = partial + ".old"
+    aside = partial + ASIDE
     if os.path.isdir(path):
         shutil.rmtree(aside, ignore_errors=True)
         os.rename(path, aside)
-    os.rename(partial, path)
+    try:
+        os.rename(partial, path)
+    except OSError:
+        if os.path.isdir(aside):
+            os.rename(aside, path)
+        raise
     shutil.rmtree(aside, ignore_errors=True)
     descriptor = os.open(os.path.dirname(path), os.O_RDONLY)
     try:
@@ -207,6 +250,10 @@ def _sha256(path):
 def _disk_full(error):
     full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return getattr(error, "errno", None) in full or "FileStream.Write incomplete" in str(error)
+
+
+def _reason(error):
+    return getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
 
 
 def _random_state():

@@ -1,6 +1,7 @@
 """What happens around the steps of a run. Their order is fixed: schedule, log, evaluate,
 checkpoint, visualise, those of plugins, stop."""
 
+import datetime
 import math
 import os
 import resource
@@ -8,7 +9,9 @@ import shutil
 import time
 
 from detkit.evaluate.detect import detect_dataset
-from detkit.runner.checkpoint import find_checkpoints, save_checkpoint
+from detkit.folders import make_folder
+from detkit.runner.checkpoint import check_finite, find_checkpoints, save_checkpoint
+from detkit.runner.log import FaultLog
 from detkit.visualize import contact_sheet, draw_detections, save_image
 
 
@@ -49,11 +52,16 @@ class LogHook(Hook):
 
     def __init__(self, log, every):
         self._log, self._every = log, every
-        self._since = None
+        self._faults = self._since = None
 
     def start(self, run):
-        """The clock starts."""
-        self._since = time.perf_counter()
+        """Nothing has been skipped yet."""
+        self._faults = FaultLog(self._log, run.loader)
+
+    def before_step(self, run):
+        """The clock starts with each epoch's first batch: an evaluation is no part of training."""
+        if self._since is None:
+            self._since = time.perf_counter() - run.data_wait
 
     def after_step(self, run):
         """Moves the bar; reads the losses at the interval."""
@@ -62,8 +70,9 @@ class LogHook(Hook):
             self._report(run)
 
     def after_epoch(self, run):
-        """Reports what is left."""
+        """Reports what is left, and stops the clock."""
         self._report(run)
+        self._since = None
 
     def finish(self, run):
         """Reports what is left: after this, every loss has been seen to be finite."""
@@ -71,13 +80,14 @@ class LogHook(Hook):
         self._log.close()
 
     def _report(self, run):
+        self._faults.update()
         steps = len(run.losses)
+        if not steps:
+            return
         means = run.losses.read()  # waits for the device
         now = time.perf_counter()
         seconds, self._since = now - self._since, now
         waited, run.data_wait = run.data_wait, 0.0
-        if not steps:
-            return
         total = run.epochs * len(run.loader)
         record = {
             "epoch": run.progress.epoch + run.progress.batch / len(run.loader),
@@ -92,7 +102,7 @@ class LogHook(Hook):
         self._log.write("train", **record)
         parts = " ".join(f"{name} {value:.3f}" for name, value in means.items())
         short = f"{parts} lr {run.lr:.2g} data {record['data_wait']:.0%} {record['memory_mb']} MB"
-        eta = time.strftime("%H:%M:%S", time.gmtime(record["eta_seconds"]))
+        eta = datetime.timedelta(seconds=round(record["eta_seconds"]))
         self._log.show(
             short,
             f"epoch {record['epoch']:.2f}/{run.epochs} step {run.progress.step}/{total} {short} "
@@ -106,6 +116,7 @@ class EvaluateHook(Hook):
     def __init__(self, log, detector, loader, evaluator, every):
         self._log, self._detector, self._loader = log, detector, loader
         self._evaluator, self._every = evaluator, every
+        self._faults = FaultLog(log, loader)
 
     def after_epoch(self, run):
         """Sets ``metrics`` and ``detections``; both None where there was no evaluation."""
@@ -114,7 +125,9 @@ class EvaluateHook(Hook):
         if epoch % self._every and epoch != run.epochs:
             return
         detections = detect_dataset(self._detector, self._loader, run.interrupt)
-        if detections is None:  # interrupted
+        self._faults.update()
+        if detections is None:  # interrupted: a resumed run ends the epoch once more
+            run.progress = run.progress._replace(epoch=epoch - 1, batch=len(run.loader))
             return
         run.detections = detections
         run.metrics = self._evaluator(self._loader.dataset, detections)
@@ -134,6 +147,10 @@ class CheckpointHook(Hook):
         self._rest = (class_names, config_text)
         self._saved_step = None
 
+    def start(self, run):
+        """What a run begins with needs no saving."""
+        self._saved_step = run.progress.step
+
     def after_epoch(self, run):
         """Saves; the new one becomes the best if its AP50 is."""
         score = (run.metrics or {}).get("AP50", math.nan)
@@ -152,6 +169,7 @@ class CheckpointHook(Hook):
             self._prune()
 
     def _save(self, run):
+        check_finite(self._contents[0], run.progress.step)
         path = os.path.join(self._folder, f"step-{run.progress.step:08d}")
         class_names, config_text = self._rest
         save_checkpoint(
@@ -171,6 +189,8 @@ class CheckpointHook(Hook):
         partial = link + ".partial"
         if os.path.lexists(partial):
             os.remove(partial)
+        if os.path.isdir(link) and not os.path.islink(link):
+            shutil.rmtree(link)  # a run that was copied may have a copy in place of the link
         os.symlink(os.path.basename(path), partial)
         os.replace(partial, link)
 
@@ -196,18 +216,19 @@ class VisualizeHook(Hook):
             found = run.detections.get(self._dataset.annotation(index).image_id)
             if found is not None:
                 pictures.append(draw_detections(self._dataset.image(index), found))
-        os.makedirs(self._folder, exist_ok=True)
-        path = os.path.join(self._folder, f"epoch-{run.progress.epoch:03d}.png")
-        save_image(path, contact_sheet(pictures, columns=3))
+        if pictures:
+            make_folder(self._folder)
+            path = os.path.join(self._folder, f"epoch-{run.progress.epoch:03d}.png")
+            save_image(path, contact_sheet(pictures, columns=3))
 
 
 class StopHook(Hook):
-    """Ends the run after the step in which SIGINT or SIGTERM came."""
+    """Ends the run after the step, or the evaluation, in which SIGINT or SIGTERM came."""
 
     def after_step(self, run):
-        """Sets ``stopping``."""
-        run.stopping = run.interrupt.signal is not None
+        """Sets ``stopping``; a plugin's hook may have set it before."""
+        run.stopping = run.stopping or run.interrupt.signal is not None
 
     def after_epoch(self, run):
-        """Sets ``stopping``, for a signal that came during the evaluation."""
-        run.stopping = run.interrupt.signal is not None
+        """As after a step."""
+        self.after_step(run)

@@ -55,6 +55,23 @@ class RunLog:
         self._bar.close()
 
 
+class FaultLog:
+    """Writes what a Loader had to leave out since the last time: images and boxes, by id."""
+
+    def __init__(self, log, loader):
+        self._log, self._loader = log, loader
+        self._images = self._boxes = 0
+
+    def update(self):
+        """Records each in log.jsonl; an image is also told to the user."""
+        for image_id, reason in list(self._loader.skipped.items())[self._images :]:
+            self._log.write("bad_image", image_id=image_id, reason=reason)
+            self._log.say(f"skipped {image_id}: {reason}")
+        for image_id, reason in self._loader.dropped[self._boxes :]:
+            self._log.write("dropped_box", image_id=image_id, reason=reason)
+        self._images, self._boxes = len(self._loader.skipped), len(self._loader.dropped)
+
+
 def _finite(value):
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}

@@ -9,7 +9,7 @@ from detkit.errors import TrainingError
 from detkit.runner.checkpoint import Progress
 from detkit.runner.interrupt import Interrupt
 from detkit.runner.losses import LossWindow
-from detkit.runner.seed import seed_run, seed_step
+from detkit.runner.seed import seed_step
 
 
 class Runner:
@@ -42,7 +42,6 @@ class Runner:
 
     def run(self):
         """Train to the end, or until a signal: then save and raise Interrupted."""
-        seed_run(self._seed)
         with self.interrupt:
             self._call("start")
             while self.progress.epoch < self.epochs and not self.stopping:

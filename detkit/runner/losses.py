@@ -44,11 +44,16 @@ class LossWindow:
     def _stop(self, name, value, progress, image_ids):
         step, epoch, batch = progress
         path = os.path.join(self._work_dir, f"not_finite_step_{step}.npz")
-        # Loading depends on (seed, epoch, batch) alone, so no batch need be kept until now.
-        again = next(self._loader.batches(epoch, batch - 1))
-        np.savez_compressed(path, **again._asdict())
+        try:
+            # Loading depends on (seed, epoch, batch) alone, so no batch need be kept until now.
+            again = next(self._loader.batches(epoch, batch - 1))
+            np.savez_compressed(path, **again._asdict())
+            saved = f"the batch is saved in {path}"
+        except OSError as error:
+            saved = f"the batch could not be saved in {path}: {error.strerror}"
         raise TrainingError(
             f"the loss {name} is {value} at step {step} (epoch {epoch + 1}, batch {batch}), images "
-            f"{', '.join(map(str, image_ids))}; the batch is saved in {path}. The last checkpoint "
-            "is from before. A lower train.lr, a longer warm-up or train.clip_norm may help"
+            f"{', '.join(map(str, image_ids))}; expected a finite number. {saved}; checkpoints, "
+            "where there are any, are from before. A lower train.lr, a longer warm-up or "
+            "train.clip_norm may help"
         )

@@ -62,7 +62,9 @@ class Optimizer:
     def state(self):
         """{name: array}: momenta, and the gradients of an accumulation that is under way."""
         memory = self._trainer._updaters[0].states
-        arrays = {f"momentum/{n}": memory[i] for i, n in enumerate(self._trained) if i in memory}
+        # Nothing is remembered before the first update, and nothing at all without momentum.
+        momenta = {name: memory.get(index) for index, name in enumerate(self._trained)}
+        arrays = {f"momentum/{n}": array for n, array in momenta.items() if array is not None}
         if self._accumulate > 1:
             arrays.update({f"gradient/{n}": p.grad() for n, p in self._trained.items()})
         return arrays

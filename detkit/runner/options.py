@@ -1,14 +1,15 @@
 """The section ``train`` of a config, checked."""
 
+import math
 from dataclasses import dataclass
-from typing import Optional, Sequence
+from typing import Literal, Optional, Sequence
 
 
 @dataclass(frozen=True)
 class TrainOptions:
     """How long and how a detector is trained.
 
-    epochs, batch_size: images per step; accumulate: steps per update of the weights.
+    epochs; batch_size: images per step; accumulate: steps per update of the weights.
     lr, momentum, weight_decay: of SGD; the schedule multiplies lr.
     schedule: factors of lr over time.
     clip_norm: gradients are scaled down to this L2 norm over all weights; null: never.
@@ -35,15 +36,19 @@ class TrainOptions:
     evaluate_every: int = 1
     keep: int = 2
     pictures: int = 6
-    device: str = "auto"
+    device: Literal["auto", "cpu", "gpu"] = "auto"
     hooks: Sequence[dict] = ()
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "accumulate", "log_every", "evaluate_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1, not {getattr(self, name)}")
-        for name in ("momentum", "weight_decay", "pictures"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is not negative, but here it is {getattr(self, name)}")
-        if self.lr <= 0 or (self.clip_norm is not None and self.clip_norm <= 0):
-            raise ValueError("lr and clip_norm are above zero")
+        for name in ("weight_decay", "pictures"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is at least 0, not {getattr(self, name)}")
+        for name in ("lr", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} is a number above 0, not {value}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum is at least 0 and below 1, not {self.momentum}")

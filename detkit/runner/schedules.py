@@ -10,8 +10,10 @@ class _Warmup:
     """A linear rise from ``warmup_factor`` to 1 over the first ``warmup_steps`` updates."""
 
     def __init__(self, warmup_steps, warmup_factor):
-        if warmup_steps < 0 or not 0 < warmup_factor <= 1:
-            raise ValueError("warmup_steps is not negative and warmup_factor in (0, 1]")
+        if warmup_steps < 0:
+            raise ValueError(f"warmup_steps is at least 0, not {warmup_steps}")
+        if not 0 < warmup_factor <= 1:
+            raise ValueError(f"warmup_factor is above 0 and at most 1, not {warmup_factor}")
         self._steps, self._factor = warmup_steps, warmup_factor
 
     def __call__(self, step):
@@ -35,7 +37,11 @@ class StepSchedule:
         warmup_steps: int = 0,
         warmup_factor: float = 0.001,
     ):
-        self._drops, self._factor = sorted(drops), factor
+        if not all(drop >= 0 for drop in drops):
+            raise ValueError(f"drops are epochs, numbers from 0 on, not {list(drops)}")
+        if not 0 < factor <= 1:
+            raise ValueError(f"factor is above 0 and at most 1, not {factor}")
+        self._drops, self._factor = tuple(drops), factor
         self._warmup = _Warmup(warmup_steps, warmup_factor)
 
     def __call__(self, step, epoch, epochs):
@@ -52,6 +58,8 @@ class CosineSchedule:
     """
 
     def __init__(self, floor: float = 0.0, warmup_steps: int = 0, warmup_factor: float = 0.001):
+        if not 0 <= floor <= 1:
+            raise ValueError(f"floor is a part of the learning rate, 0 to 1, not {floor}")
         self._floor = floor
         self._warmup = _Warmup(warmup_steps, warmup_factor)
 

@@ -1,28 +1,37 @@
 """A config -> a Runner: data, model, optimizer and hooks, wired together."""
 
 import os
+import sys
 import tempfile
 
+from detkit.annotations import found
 from detkit.build import (
     build_dataset,
     build_evaluator,
     build_loader,
     build_model,
     build_train_step,
-    build_transforms,
     check_sections,
 )
 from detkit.config import dump_config, place, require
 from detkit.detector import Detector
 from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
+from detkit.folders import make_folder
 from detkit.registry import HOOKS, SCHEDULES, construct
 from detkit.runner import hooks
-from detkit.runner.checkpoint import find_checkpoints, load_checkpoint, load_model_weights
+from detkit.runner.checkpoint import (
+    FOLDER,
+    find_checkpoints,
+    load_checkpoint,
+    load_model_weights,
+    mend_checkpoints,
+)
 from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner
 from detkit.runner.optimizer import Optimizer
 from detkit.runner.options import TrainOptions
+from detkit.runner.seed import seed_run
 
 
 class Training:
@@ -35,10 +44,10 @@ class Training:
         check_sections(config)
         self.config = config
         self.config_text = dump_config(config, plugin_files)
-        self.seed = config.get("seed", 0)
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise ConfigError(f"{place(config, 'seed')}: expected a whole number, not negative")
+        self.seed = _seed(config)
+        seed_run(self.seed)
         self.options = construct(TrainOptions, require(config, "train", dict))
+        self.hooks = [HOOKS.build(node) for node in self.options.hooks]
         self.schedule = SCHEDULES.build(self.options.schedule)
         self.evaluator = build_evaluator(config)
         self.train_set = build_dataset(config, "train")
@@ -50,14 +59,21 @@ class Training:
                 f"{list(self.val_set.class_names)}, is not that of data.train, "
                 f"{list(self.class_names)}; give both the same names in the same order"
             )
-        self.ctx = find_device(self.options.device)
+        try:
+            self.ctx = find_device(self.options.device)
+        except ConfigError as error:
+            raise ConfigError(f"{place(config['train'], 'device')}: {error}") from error
         self.model = build_model(config, self.class_names, self.ctx)
         self.train_step = build_train_step(config, self.model)
         self.optimizer = Optimizer(self.model, self.options)
         self.loader = build_loader(config, "train", self.train_set, self.options.batch_size)
         self.val_loader = build_loader(config, "val", self.val_set, self.options.batch_size)
         self.detector = Detector(
-            self.model, self.class_names, build_transforms(config, "val"), self.ctx
+            self.model,
+            self.class_names,
+            self.val_loader.transforms,
+            self.ctx,
+            self.val_loader.pad_multiple,
         )
 
     def runner(self, work_dir, resume=None):
@@ -66,7 +82,8 @@ class Training:
         Raises CheckpointError where the folder holds another run, or the checkpoint does not fit.
         """
         checkpoint = self._find_checkpoint(work_dir, resume)
-        os.makedirs(work_dir, exist_ok=True)
+        for folder in (work_dir, os.path.join(work_dir, FOLDER)):
+            make_folder(folder)
         with open(os.path.join(work_dir, "config.yaml"), "w", encoding="utf-8") as file:
             file.write(self.config_text)
         done = checkpoint.progress.step if checkpoint else 0
@@ -88,8 +105,8 @@ class Training:
             runner.step(next(self.loader.batches(epoch=0)))
             losses = runner.losses.read()
         batch = next(self.val_loader.batches(epoch=0))
-        found = dict(zip(batch.image_ids, self.detector.detect_batch(batch)))
-        self.evaluator(self.val_set, found)
+        detections = dict(zip(batch.image_ids, self.detector.detect_batch(batch)))
+        self.evaluator(self.val_set, detections)
         numbers = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
         return f"dry run: one step ({numbers}) and one evaluation batch went well"
 
@@ -107,8 +124,6 @@ class Training:
 
     def _hooks(self, work_dir, log):
         options = self.options
-        folder = os.path.join(work_dir, "checkpoints")
-        os.makedirs(folder, exist_ok=True)
         return [
             hooks.ScheduleHook(options.lr, self.schedule, options.accumulate),
             hooks.LogHook(log, options.log_every),
@@ -116,7 +131,7 @@ class Training:
                 log, self.detector, self.val_loader, self.evaluator, options.evaluate_every
             ),
             hooks.CheckpointHook(
-                folder,
+                os.path.join(work_dir, FOLDER),
                 self.model,
                 self.optimizer,
                 self.class_names,
@@ -124,12 +139,15 @@ class Training:
                 options.keep,
             ),
             hooks.VisualizeHook(os.path.join(work_dir, "pictures"), self.val_set, options.pictures),
-            *(HOOKS.build(node) for node in options.hooks),
+            *self.hooks,
             hooks.StopHook(),
         ]
 
     def _find_checkpoint(self, work_dir, resume):
-        known = find_checkpoints(os.path.join(work_dir, "checkpoints"))
+        folder = os.path.join(work_dir, FOLDER)
+        if resume == "auto":
+            mend_checkpoints(folder)
+        known = find_checkpoints(folder)
         if resume is None:
             if known:
                 raise CheckpointError(
@@ -143,7 +161,7 @@ class Training:
             try:
                 return load_checkpoint(path, restore_random=True)
             except CheckpointError as error:
-                print(f"warning: {error}")
+                print(f"warning: {error}", file=sys.stderr)
         return None
 
     def _restore(self, runner, checkpoint):
@@ -156,3 +174,12 @@ class Training:
         self.optimizer.load_state(checkpoint.optimizer)
         runner.progress = checkpoint.progress
         runner.metrics, runner.best = checkpoint.metrics, checkpoint.best
+
+
+def _seed(config):
+    seed = config.get("seed", 0)
+    if type(seed) is not int or seed < 0:  # true is an int too
+        raise ConfigError(
+            f"{place(config, 'seed')}: expected a whole number from 0 on, found {found(seed)}"
+        )
+    return seed

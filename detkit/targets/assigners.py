@@ -39,7 +39,8 @@ class MaxIoUAssigner(HybridBlock):
         iou (B, N, G), negative for objects that are padding; candidates (B, N), 0 for boxes that
         take no part: they are ignored and best for no object.
         """
-        iou = F.broadcast_mul(iou + 1, F.expand_dims(candidates, axis=2)) - 1
+        takes_part = F.broadcast_like(F.expand_dims(candidates, axis=2), iou)
+        iou = F.where(takes_part, iou, F.ones_like(iou) * -1)
         largest = F.max(iou, axis=2)
         positive = largest >= self._pos_iou
         if self._best_for_object:

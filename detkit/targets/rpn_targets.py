@@ -43,5 +43,5 @@ class RPNTargets(HybridBlock):
 
 def mask_padding(F, iou, gt_labels):
     """iou (B, N, G) with -1 for the objects that are padding (their gt_labels (B, G) are -1)."""
-    real = F.expand_dims(gt_labels >= 0, axis=1)
-    return F.broadcast_mul(iou + 1, real) - 1
+    real = F.broadcast_like(F.expand_dims(gt_labels >= 0, axis=1), iou)
+    return F.where(real, iou, F.ones_like(iou) * -1)

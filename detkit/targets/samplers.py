@@ -19,7 +19,7 @@ class RandomSampler(HybridBlock):
         if size < 1 or not 0 <= positive_share <= 1:
             raise ValueError("size is at least 1 and positive_share between 0 and 1")
         self.size = size
-        self._max_positive = int(size * positive_share)
+        self._max_positive = round(size * positive_share)
 
     def hybrid_forward(self, F, labels):
         """labels (B, N) 1, 0, -1 -> the same, with all that were not drawn set to -1."""

@@ -3,6 +3,7 @@
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
+from detkit.models.layers import FoldingSequential
 from detkit.registry import BACKBONES
 
 # Convolutions of each stage; a stage ends with a 2x2 max pooling, except the fifth.
@@ -34,7 +35,7 @@ class VGG(HybridBlock):
             raise ValueError(f"frozen_stages is 0 to 5, not {frozen_stages}")
         in_channels = 3
         with self.name_scope():
-            self.features = nn.HybridSequential(prefix="")
+            self.features = FoldingSequential(prefix="")
             for stage, (convs, width) in enumerate(zip(STAGE_DEPTHS[depth], STAGE_WIDTHS)):
                 frozen = stage < frozen_stages
                 if stage > 0:

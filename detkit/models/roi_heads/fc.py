@@ -17,6 +17,8 @@ class FCHead(HybridBlock):
     in_channels, in_size: derived from the RoI extractor; num_classes: from the dataset.
     hidden: widths of the layers. dropout: after each of them, while training.
     class_agnostic: one box per RoI instead of one for each class.
+    he_init: He's initialisation (He et al. 2015) of the layers instead of N(0, 0.01), which is made
+        for wide layers over a pretrained backbone and starts narrow ones too small.
     """
 
     def __init__(
@@ -27,16 +29,16 @@ class FCHead(HybridBlock):
         hidden: Sequence[int] = (4096, 4096),
         dropout: float = 0.5,
         class_agnostic: bool = False,
+        he_init: bool = False,
     ):
         super().__init__()
+        layer_init = init.Xavier("gaussian", "in", 2) if he_init else init.Normal(0.01)
         self._boxes = 1 if class_agnostic else num_classes
         width = in_channels * in_size * in_size
         with self.name_scope():
             self.fc = nn.HybridSequential(prefix="fc_")
             for units in hidden:
-                self.fc.add(
-                    nn.Dense(units, "relu", in_units=width, weight_initializer=init.Normal(0.01))
-                )
+                self.fc.add(nn.Dense(units, "relu", in_units=width, weight_initializer=layer_init))
                 if dropout:
                     self.fc.add(nn.Dropout(dropout))
                 width = units

@@ -1,0 +1,24 @@
+"""Folders for what a run writes."""
+
+import os
+import tempfile
+
+from detkit.errors import DetkitError
+
+
+def make_folder(path):
+    """Make a folder and those above it.
+
+    Raises DetkitError where that is not possible, or where nothing can be written into it: better
+    now than after hours of training.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        reason = "a file of that name" if os.path.isfile(path) else error.strerror
+        raise DetkitError(
+            f"{path}: expected a folder that can be written to, found: {reason}; name another "
+            "one, or mend its permissions"
+        ) from error

@@ -1,0 +1,305 @@
+"""Checkpoints: whole or not there, and back bit for bit."""
+
+import json
+import os
+import random
+import resource
+import shutil
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd
+from mxnet.gluon import nn
+from test_optimizer import options
+
+from detkit.errors import CheckpointError, TrainingError
+from detkit.runner import checkpoint as module
+from detkit.runner.checkpoint import (
+    Progress,
+    check_finite,
+    find_checkpoints,
+    load_checkpoint,
+    load_model_weights,
+    mend_checkpoints,
+    save_checkpoint,
+)
+from detkit.runner.optimizer import Optimizer
+
+NAMES = ("cat", "dog")
+FILES = ["SHA256SUMS", "config.yaml", "optimizer.params", "state.json", "weights.params"]
+
+
+def network(units=5):
+    block = nn.HybridSequential()
+    block.add(nn.Dense(units, in_units=4), nn.BatchNorm(in_channels=units))
+    block.initialize(mx.init.Normal(1))
+    return block
+
+
+def trained(units=5):
+    """A network and its optimizer after one step."""
+    block = network(units)
+    optimizer = Optimizer(block, options())
+    with autograd.record():
+        loss = (block(mx.nd.random.normal(shape=(3, 4))) ** 2).sum()
+    loss.backward()
+    optimizer.step(1, 0.1)
+    return block, optimizer
+
+
+def save(path, pair, **changes):
+    contents = {
+        "progress": Progress(7, 2, 1),
+        "class_names": NAMES,
+        "config_text": "seed: 1\n",
+        "metrics": {"AP50": 0.5, "per_class": {"cat": float("nan"), "dog": 0.5}},
+        "best": 0.75,
+    }
+    save_checkpoint(str(path), *pair, **{**contents, **changes})
+
+
+def arrays_of(pair):
+    block, optimizer = pair
+    named = block._collect_params_with_prefix()
+    weights = {name: parameter.data().asnumpy() for name, parameter in named.items()}
+    return weights, {name: array.asnumpy() for name, array in optimizer.state().items()}
+
+
+def assert_holds(path, pair):
+    loaded = load_checkpoint(str(path))
+    for expected, found in zip(arrays_of(pair), (loaded.weights, loaded.optimizer)):
+        assert expected.keys() == found.keys()
+        for name in expected:
+            np.testing.assert_array_equal(expected[name], found[name].asnumpy(), name)
+    return loaded
+
+
+def test_everything_comes_back_bit_for_bit(tmp_path):
+    pair = trained()
+    save(tmp_path / "step-7", pair)
+    assert sorted(os.listdir(tmp_path / "step-7")) == FILES
+    assert os.listdir(tmp_path) == ["step-7"]
+    loaded = assert_holds(tmp_path / "step-7", pair)
+    assert loaded.progress == Progress(7, 2, 1)
+    assert loaded.class_names == NAMES
+    assert loaded.best == 0.75
+    np.testing.assert_equal(loaded.metrics["per_class"], {"cat": float("nan"), "dog": 0.5})
+    assert (tmp_path / "step-7/config.yaml").read_text() == "seed: 1\n"
+
+    other = network()
+    load_model_weights(other, loaded)
+    named = other._collect_params_with_prefix()
+    for name, array in arrays_of(pair)[0].items():
+        np.testing.assert_array_equal(named[name].data().asnumpy(), array)
+
+
+def test_the_sums_are_those_of_sha256sum(tmp_path):
+    save(tmp_path / "a", trained())
+    listed = (tmp_path / "a" / "SHA256SUMS").read_text().splitlines()
+    assert {line.split("  ")[1] for line in listed} == set(FILES) - {"SHA256SUMS"}
+    assert {len(line.split("  ")[0]) for line in listed} == {64}
+
+
+def test_random_generators_come_back(tmp_path):
+    random.seed(3)
+    np.random.seed(4)
+    np.random.normal()  # leaves a second draw in store
+    save(tmp_path / "a", trained())
+    expected = random.random(), np.random.normal(), np.random.random()
+    random.seed(0)
+    np.random.seed(0)
+    load_checkpoint(str(tmp_path / "a"))
+    assert random.random() != expected[0]
+    load_checkpoint(str(tmp_path / "a"), restore_random=True)
+    assert (random.random(), np.random.normal(), np.random.random()) == expected
+
+
+def test_saving_again_replaces(tmp_path):
+    save(tmp_path / "a", trained())
+    second = trained()
+    save(tmp_path / "a", second, progress=Progress(9, 3, 0))
+    assert assert_holds(tmp_path / "a", second).progress.step == 9
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_before_the_first_update_there_are_no_momenta(tmp_path):
+    block = network()
+    save(tmp_path / "a", (block, Optimizer(block, options())), metrics=None, best=None)
+    loaded = load_checkpoint(str(tmp_path / "a"))
+    assert loaded.optimizer == {}
+    assert loaded.metrics is None
+    assert loaded.best is None
+
+
+# --- damage --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [file for file in FILES if file != "SHA256SUMS"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+def test_a_damaged_file_is_named(tmp_path, name, damage):
+    save(tmp_path / "a", trained())
+    file = tmp_path / "a" / name
+    data = bytearray(file.read_bytes())
+    if damage == "flip":
+        data[len(data) // 2] ^= 1
+    file.write_bytes(data[:-1] if damage == "cut" else data)
+    if damage == "remove":
+        file.unlink()
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(str(tmp_path / "a"))
+    assert str(caught.value) == (
+        f"{file}: the file is missing, or is not what was saved (its sha256 differs from "
+        "SHA256SUMS); use another checkpoint"
+    )
+
+
+@pytest.mark.parametrize("sums", [None, "", "not a line of sums and names\n", "\xff"])
+def test_a_half_written_folder_is_no_checkpoint(tmp_path, sums):
+    save(tmp_path / "step-1", trained())
+    file = tmp_path / "step-1/SHA256SUMS"
+    file.unlink()
+    if sums is not None:
+        file.write_bytes(sums.encode("latin-1"))
+    else:
+        assert find_checkpoints(str(tmp_path)) == []
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(str(tmp_path / "step-1"))
+    assert str(tmp_path / "step-1") in str(caught.value)
+    assert "use another" in str(caught.value)
+
+
+def test_files_that_fit_their_sums_and_make_no_sense_are_refused(tmp_path):
+    save(tmp_path / "a", trained())
+    state = tmp_path / "a/state.json"
+    sums = tmp_path / "a/SHA256SUMS"
+    before = module._sha256(state)
+    state.write_text(json.dumps({"progress": {"step": 1}}))
+    sums.write_text(sums.read_text().replace(before, module._sha256(state)))
+    with pytest.raises(CheckpointError, match="a: the checkpoint cannot be read: 'class_names'"):
+        load_checkpoint(str(tmp_path / "a"))
+
+
+def test_a_missing_folder_says_where_checkpoints_lie(tmp_path):
+    with pytest.raises(CheckpointError, match="no such checkpoint folder; a run keeps its own in"):
+        load_checkpoint(str(tmp_path / "absent"))
+
+
+def test_another_architecture_is_described(tmp_path):
+    save(tmp_path / "a", trained())
+    other = network(units=6)
+    extra = nn.Dense(1, in_units=6)
+    extra.initialize()
+    other.add(extra)
+    before = other[0].weight.data().asnumpy()
+    with pytest.raises(CheckpointError) as caught:
+        load_model_weights(other, load_checkpoint(str(tmp_path / "a")))
+    message = str(caught.value)
+    assert message.startswith(
+        f"{tmp_path}/a: the checkpoint is of another network than the config describes (8 diff"
+    )
+    assert "2.weight: not in the checkpoint" in message
+    assert "0.weight: (5, 4) in the checkpoint, (6, 4) in the network" in message
+    assert message.endswith(f"Use the config it was trained with: {tmp_path}/a/config.yaml")
+    np.testing.assert_array_equal(other[0].weight.data().asnumpy(), before)
+
+
+# --- when it cannot be saved ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def file_size_limit():
+    """Files cannot grow beyond 64 KiB, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def assert_cannot_be_saved(path, pair, reason):
+    with pytest.raises(CheckpointError) as caught:
+        save(path, pair)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: the checkpoint could not be saved: {reason}")
+    assert "earlier checkpoints are as they were" in message
+    assert "--resume auto" in message
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, file_size_limit):
+    small, large = trained(), trained(units=20000)
+    save(tmp_path / "step-1", small)
+    for path in (tmp_path / "step-2", tmp_path / "step-1"):
+        assert_cannot_be_saved(path, large, "the disk is full")
+        assert os.listdir(tmp_path) == ["step-1"]
+        assert_holds(tmp_path / "step-1", small)
+
+
+@pytest.mark.parametrize("function", ["_save_arrays", "_write", "_replace"])
+def test_whatever_step_fails_nothing_is_half_there(tmp_path, monkeypatch, function):
+    pair = trained()
+    save(tmp_path / "step-1", pair)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, function, full)
+    for path in (tmp_path / "step-2", tmp_path / "step-1"):
+        assert_cannot_be_saved(path, trained(), "the disk is full")
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == ["step-1"]
+    assert_holds(tmp_path / "step-1", pair)
+
+
+def test_a_rename_that_fails_brings_the_old_one_back(tmp_path, monkeypatch):
+    pair = trained()
+    save(tmp_path / "step-1", pair)
+    genuine = os.rename
+
+    def rename(source, target):
+        if source.endswith(".partial-step-1"):
+            raise OSError(28, "No space left on device")
+        genuine(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    assert_cannot_be_saved(tmp_path / "step-1", trained(), "the disk is full")
+    assert os.listdir(tmp_path) == ["step-1"]
+    assert_holds(tmp_path / "step-1", pair)
+
+
+def test_no_place_to_write(tmp_path):
+    (tmp_path / "file").touch()
+    assert_cannot_be_saved(tmp_path / "file/step-1", trained(), "Not a directory")
+
+
+@pytest.mark.parametrize(
+    ("left", "remain"),
+    [
+        (["step-1", ".partial-step-2"], ["step-1"]),
+        (["step-1", ".partial-step-1"], ["step-1"]),
+        (["step-1", ".partial-step-1.old"], ["step-1"]),
+        ([".partial-step-1", ".partial-step-1.old"], ["step-1"]),
+        ([], []),
+    ],
+)
+def test_what_a_killed_process_left_is_tidied(tmp_path, left, remain):
+    save(tmp_path / "saved", trained())
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in left:
+        shutil.copytree(tmp_path / "saved", folder / name)
+    mend_checkpoints(str(folder))
+    assert sorted(os.listdir(folder)) == remain
+    assert [Path(path).name for path in find_checkpoints(str(folder))] == remain
+    mend_checkpoints(str(tmp_path / "absent"))
+
+
+def test_weights_that_are_not_finite_are_not_saved():
+    block = network()
+    check_finite(block, 3)
+    block[1].running_var.data()[2] = float("nan")
+    with pytest.raises(TrainingError) as caught:
+        check_finite(block, 3)
+    assert str(caught.value).startswith(
+        "1 of 6 weights are not finite after step 3, the first 1.running_var; they are not saved"
+    )

@@ -1,0 +1,107 @@
+"""Proposals against a loop: decode, clip, drop the small, NMS."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import anchor_grid, proposals
+
+from detkit.models import Proposals
+
+ANCHORS = anchor_grid(3, 4, 16, (12, 24), (0.5, 1)).astype("float32")  # 48 of them
+SIZES = ((48, 64), (20, 33))
+
+
+def propose(objectness, deltas, sizes=SIZES, hybridized=False, anchors=ANCHORS, **options):
+    block = Proposals(**options)
+    if hybridized:
+        block.hybridize()
+    inputs = [mx.nd.array(array) for array in (anchors[None], objectness, deltas, sizes)]
+    return [array.asnumpy() for array in block(*inputs)]
+
+
+def outputs(seed, images=2, anchors=48):
+    rng = np.random.default_rng(seed)
+    objectness = rng.normal(0, 3, (images, anchors)).astype("float32")
+    return objectness, rng.normal(0, 0.5, (images, anchors, 4)).astype("float32")
+
+
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from([1, 5, 1000]),
+    st.sampled_from([1, 5, 1000]),
+    st.sampled_from([0.3, 0.7]),
+    st.sampled_from([0, 8, 100]),
+    st.booleans(),
+)
+def test_proposals(seed, pre_nms, post_nms, threshold, min_size, hybridized):
+    objectness, deltas = outputs(seed)
+    boxes, scores = propose(
+        objectness,
+        deltas,
+        hybridized=hybridized,
+        pre_nms=pre_nms,
+        post_nms=post_nms,
+        iou=threshold,
+        min_size=min_size,
+    )
+    assert boxes.shape == (2, min(post_nms, len(ANCHORS)), 4)
+    for row, size in enumerate(SIZES):
+        expected, expected_scores = proposals(
+            ANCHORS, objectness[row], deltas[row], size, pre_nms, post_nms, threshold, min_size
+        )
+        n = len(expected)
+        np.testing.assert_allclose(boxes[row, :n], expected, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(scores[row, :n], expected_scores, rtol=1e-5)
+        assert (boxes[row, n:] == 0).all()
+        assert (scores[row, n:] == -1).all()
+
+
+def test_logits_and_deltas_that_are_not_finite_make_no_proposal():
+    objectness, deltas = outputs(0)
+    objectness[0, :3] = [np.nan, np.nan, np.nan]
+    deltas[0, 3] = [np.nan, 0, 0, 0]
+    deltas[0, 4] = [0, np.inf, 0, 0]
+    deltas[0, 5] = [0, 0, -np.inf, 0]
+    deltas[0, 6] = [0, 0, 0, np.nan]
+    boxes, scores = propose(objectness, deltas, iou=1.0, min_size=0)
+    kept = np.arange(7, len(ANCHORS))
+    expected, expected_scores = proposals(
+        ANCHORS[kept], objectness[0, kept], deltas[0, kept], SIZES[0], 1000, 1000, 1.0, 0
+    )
+    n = len(expected)
+    np.testing.assert_allclose(boxes[0, :n], expected, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(scores[0, :n], expected_scores, rtol=1e-5)
+    assert (scores[0, n:] == -1).all()
+
+
+def test_certain_anchors_stay_proposals():
+    objectness = np.full((1, len(ANCHORS)), 200, "float32")
+    objectness[0, ::2] = -200
+    deltas = np.zeros((1, len(ANCHORS), 4))
+    _, scores = propose(objectness, deltas, sizes=[[48, 64]], iou=1.0, min_size=0)
+    assert scores.min() >= 0
+    assert (scores == 1).sum() == len(ANCHORS) / 2
+
+
+def test_an_image_smaller_than_min_size_has_no_proposals():
+    objectness, deltas = outputs(0, images=1, anchors=1)
+    boxes, scores = propose(
+        objectness, deltas, sizes=[[8, 8]], anchors=ANCHORS[:1], min_size=16, post_nms=5
+    )
+    assert boxes.tolist() == [[[0, 0, 0, 0]]]
+    assert scores.tolist() == [[-1]]
+
+
+def test_an_image_of_padding_alone_has_no_proposals():
+    boxes, scores = propose(*outputs(0), sizes=[[0, 0], [48, 64]], min_size=0)
+    assert (boxes[0] == 0).all()
+    assert (scores[0] == -1).all()
+    assert (scores[1] >= 0).any()
+
+
+@pytest.mark.parametrize("wrong", [{"pre_nms": 0}, {"post_nms": 0}])
+def test_counts_are_checked(wrong):
+    with pytest.raises(ValueError, match="pre_nms and post_nms are at least 1"):
+        Proposals(**wrong)

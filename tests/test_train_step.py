@@ -1,0 +1,234 @@
+"""The training step: its losses against numpy's, no waiting for the device, and that it learns."""
+
+import mxnet as mx
+import numpy as np
+import oracles
+import pytest
+import tiny
+from mxnet import autograd, gluon
+
+from detkit.config import load_config
+from detkit.data import Shapes
+from detkit.losses import SmoothL1
+from detkit.models import Proposals
+from detkit.plugins import import_plugins
+from detkit.runner.hooks import Hook
+from detkit.runner.setup import Training
+from detkit.targets import MaxIoUAssigner, RandomSampler, RoITargets, RPNTargets
+from detkit.train_step import FasterRCNNTrainStep, Losses, RoILoss, RPNLoss
+
+BOXES = np.array([[[4, 4, 30, 28], [20, 10, 44, 60]], [[8, 2, 40, 30], [0, 0, 0, 0]]], "float32")
+LABELS = np.array([[0, 2], [1, -1]], "float32")
+SIZES = ((64, 48), (40, 80))
+RPN_WEIGHTS, ROI_WEIGHTS = (1, 1, 1, 1), (10, 10, 5, 5)
+GOLDEN = Losses(rpn_class=0.62786, rpn_box=0.033520, roi_class=0.93490, roi_box=0.085446)
+EVERYTHING = 10000  # a sample of this size leaves nothing to chance
+
+
+def make_step(model, size=EVERYTHING, positive_share=1):
+    rois = MaxIoUAssigner(0.5, 0.5, best_for_object=False)
+    return FasterRCNNTrainStep(
+        model,
+        RPNTargets(MaxIoUAssigner(), RandomSampler(size, positive_share), RPN_WEIGHTS, straddle=-1),
+        Proposals(pre_nms=200, post_nms=30, min_size=2),
+        RoITargets(rois, RandomSampler(size, positive_share), ROI_WEIGHTS, size),
+        RPNLoss(SmoothL1(1 / 9)),
+        RoILoss(SmoothL1(1.0)),
+    )
+
+
+def losses_of(step, pixels, sizes, boxes=BOXES, labels=LABELS):
+    with autograd.record():
+        losses = step(*map(mx.nd.array, (pixels, sizes, boxes, labels)))
+    assert isinstance(losses, Losses)
+    return losses
+
+
+def expected_losses(model, pixels, sizes):
+    """Everything between the network's layers by the oracles, image by image."""
+    inputs = model.normalize(mx.nd.array(pixels), mx.nd.array(sizes))
+    features = model.backbone(inputs)
+    objectness, deltas = (a.asnumpy() for a in model.rpn_head(features))
+    anchors = oracles.anchor_grid(*features.shape[2:], 8, (12, 24), (0.25, 1, 4))
+    anchor_labels, anchor_targets, rois, roi_labels, roi_targets = [], [], [], [], []
+    for row, size in enumerate(sizes):
+        real = BOXES[row][LABELS[row] >= 0]
+        classes = LABELS[row][LABELS[row] >= 0]
+        inside = np.ones(len(anchors), bool)
+        labels, matched = oracles.assign(oracles.iou_matrix(anchors, real), inside, 0.7, 0.3)
+        anchor_labels.append(labels)
+        anchor_targets.append([oracles.encode(real[g], a) for g, a in zip(matched, anchors)])
+        proposed, _ = oracles.proposals(
+            anchors, objectness[row], deltas[row], size, 200, 30, 0.7, min_size=2
+        )
+        proposed = np.concatenate([proposed, real])
+        overlaps = oracles.iou_matrix(proposed, real)
+        labels, matched = oracles.assign(
+            overlaps, np.ones(len(proposed), bool), 0.5, 0.5, best_for_object=False
+        )
+        rois.append(proposed)
+        roi_labels.append(np.where(labels == 1, 1 + classes[matched], labels))
+        roi_targets.append(
+            [oracles.encode(real[g], p, ROI_WEIGHTS) for g, p in zip(matched, proposed)]
+        )
+    stack = [np.array(a) for a in (objectness, deltas, anchor_labels, anchor_targets)]
+    pooled = [
+        oracles.roi_align(maps, roi, 3, 8, 2, True)
+        for maps, theirs in zip(features.asnumpy(), rois)
+        for roi in theirs
+    ]
+    logits, moves = (a.asnumpy() for a in model.roi_head(mx.nd.array(np.array(pooled))))
+    flat = [np.concatenate(a) for a in (roi_labels, roi_targets)]
+    return (
+        *oracles.rpn_losses(*stack, beta=1 / 9),
+        *oracles.roi_losses(logits, moves, *flat, beta=1.0),
+    )
+
+
+@pytest.mark.parametrize("class_agnostic", [False, True])
+def test_losses_are_numpys(small_model, images, class_agnostic):
+    model = small_model(class_agnostic=class_agnostic)
+    pixels, sizes = images(*SIZES)
+    found = [loss.asscalar() for loss in losses_of(make_step(model), pixels, sizes)]
+    assert found == pytest.approx(expected_losses(model, pixels, sizes), rel=1e-3)
+
+
+@pytest.mark.parametrize("hybridized", [False, True])
+def test_golden_losses(small_model, images, hybridized):
+    model = small_model()
+    step = make_step(model)
+    if hybridized:
+        model.hybridize()
+        step.hybridize()
+    found = [loss.asscalar() for loss in losses_of(step, *images(*SIZES))]
+    assert found == pytest.approx(GOLDEN, rel=1e-3)
+
+
+def gradients(model):
+    parameters = model._collect_params_with_prefix()
+    return {n: p.grad().asnumpy() for n, p in parameters.items() if p.grad_req != "null"}
+
+
+def test_every_weight_gets_a_gradient(small_model, images):
+    model = small_model()
+    losses = losses_of(make_step(model, 16, 0.5), *images(*SIZES))
+    autograd.backward(list(losses))
+    found = gradients(model)
+    assert len(found) == 18
+    for name, gradient in found.items():
+        assert np.isfinite(gradient).all()
+        assert np.abs(gradient).max() > 0, name
+
+
+def test_the_boxes_of_proposals_carry_no_gradient(small_model, images):
+    model = small_model()
+    losses = losses_of(make_step(model), *images(*SIZES))
+    autograd.backward([losses.roi_class, losses.roi_box])
+    for name, gradient in gradients(model).items():
+        assert (gradient == 0).all() == name.startswith("rpn_head"), name
+
+
+def test_images_without_objects_train(small_model, images):
+    model = small_model()
+    model.hybridize()
+    step = make_step(model, 16, 0.5)
+    step.hybridize()
+    boxes, labels = np.zeros_like(BOXES), np.full_like(LABELS, -1)
+    losses = losses_of(step, *images(*SIZES), boxes, labels)
+    autograd.backward(list(losses))
+    assert losses.rpn_class.asscalar() > 0
+    assert losses.roi_class.asscalar() > 0
+    assert (losses.rpn_box.asscalar(), losses.roi_box.asscalar()) == (0, 0)
+    assert all(np.isfinite(gradient).all() for gradient in gradients(model).values())
+
+
+def test_a_tiny_image_trains(small_model, images):
+    model = small_model()
+    boxes, labels = np.array([[[1, 1, 6, 5]]]), np.array([[2]])
+    losses = losses_of(make_step(model, 16, 0.5), *images((8, 8)), boxes, labels)
+    autograd.backward(list(losses))
+    assert all(np.isfinite(loss.asscalar()) for loss in losses)
+    assert all(np.isfinite(gradient).all() for gradient in gradients(model).values())
+
+
+def test_a_few_steps_lower_the_losses(small_model, images):
+    model = small_model()
+    model.hybridize()
+    step = make_step(model)
+    step.hybridize()
+    trainer = gluon.Trainer(model.collect_params(), "sgd", {"learning_rate": 0.02}, kvstore=None)
+    totals = []
+    for _ in range(12):
+        losses = losses_of(step, *images(*SIZES))
+        autograd.backward(list(losses))
+        trainer.step(1)
+        totals.append(sum(loss.asscalar() for loss in losses))
+    assert totals[-1] < 0.8 * totals[0]
+
+
+class Spy(Hook):
+    """Notes at which step the run copies to the host or waits; silent before the first step."""
+
+    def __init__(self, monkeypatch):
+        self.waits, self._step = [], None
+        for owner, name in (
+            (mx.nd.NDArray, "asnumpy"),
+            (mx.nd.NDArray, "wait_to_read"),
+            (mx.nd, "waitall"),
+        ):
+            monkeypatch.setattr(owner, name, self._noting(getattr(owner, name)))
+
+    def _noting(self, genuine):
+        def note(*args):
+            if self._step is not None:
+                self.waits.append(self._step)
+            return genuine(*args)
+
+        return note
+
+    def before_step(self, run):
+        self._step = run.progress.step + 1
+
+    def after_epoch(self, run):
+        self._step = None
+
+
+def training(tmp_path, *overrides):
+    config = load_config(tiny.project(tmp_path), overrides)
+    import_plugins(config)
+    return Training(config)
+
+
+def test_the_host_waits_at_log_intervals_only(tmp_path, monkeypatch):
+    spy = Spy(monkeypatch)
+    overrides = ("train.epochs=1", "train.batch_size=2", "train.log_every=3", "train.clip_norm=1")
+    runner = training(tmp_path, *overrides).runner(str(tmp_path / "run"))
+    runner._hooks.insert(0, spy)
+    runner.run()
+    assert runner.progress.step == 6
+    assert set(spy.waits) == {3, 6}
+
+
+def test_two_images_are_learnt_by_heart(tmp_path):
+    split = "{type: Shapes, length: 2, size: [64, 64], seed: 1, max_objects: 2, min_object: 0.3}"
+    objects = Shapes(length=2, size=(64, 64), seed=1, max_objects=2, min_object=0.3)
+    assert all(len(objects.annotation(index).boxes) for index in range(2))
+    overrides = (
+        f"data.train={split}",
+        f"data.val={split}",
+        "data.train_transforms=[]",
+        "model.roi_head.hidden=[64]",
+        "model.roi_head.dropout=0",
+        "model.anchors.sizes=[16, 32]",
+        "train.epochs=150",
+        "train.batch_size=2",
+        "train.lr=0.05",
+        "train.schedule={type: CosineSchedule, warmup_steps: 10}",
+        "train.evaluate_every=150",
+        "train.log_every=50",
+        "train.pictures=0",
+        "train.keep=1",
+    )
+    runner = training(tmp_path, *overrides).runner(str(tmp_path / "run"))
+    runner.run()
+    assert runner.metrics["AP50"] == 1.0
