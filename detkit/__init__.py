@@ -5,8 +5,12 @@ for found in detector.detect(["street.jpg"]):
     print(found.boxes, found.scores, found.labels)
 """
 
+from detkit.threads import use_physical_cores
+
 __version__ = "0.1.0"
 __all__ = ["Detections", "Detector", "load"]
+
+use_physical_cores()
 
 
 def __getattr__(name):

@@ -79,7 +79,14 @@ def build_dataset(config, split):
 def build_transforms(config, split):
     """The transforms of the images of ``data.train`` or ``data.val``, in order."""
     nodes = require(config["data"], f"{split}_transforms", List[dict])
-    return [TRANSFORMS.build(node) for node in nodes]
+    transforms = [TRANSFORMS.build(node) for node in nodes]
+    for node, transform in zip(nodes, transforms):
+        if split == "val" and getattr(transform, "mirrors", False):
+            raise ConfigError(
+                f"{place(node)}: {node['type']} mirrors the image, and detections are not mirrored "
+                "back; it belongs in data.train_transforms alone"
+            )
+    return transforms
 
 
 def build_loader(config, split, dataset, batch_size):
@@ -112,9 +119,21 @@ def build_model(config, class_names, ctx, pretrained=True):
     """
     node = require(config, "model", dict)
     check_keys(node, MODEL_PARTS)
-    backbone_node = require(node, "backbone", dict)
-    backbone = BACKBONES.build(_without(backbone_node, "pretrained"))
-    _check_backbone(backbone, backbone_node)
+    detector = DETECTORS.get(require(node, "type", str), place(node, "type"))
+    model = detector(**_model_parts(node, len(class_names)))
+    mx.random.seed(config.get("seed", 0))
+    model.initialize(ctx=ctx)
+    if pretrained:
+        _load_pretrained(model.backbone, node["backbone"], model.normalize)
+        _load_pretrained(model.roi_head, node["roi_head"], model.normalize)
+    model.hybridize()
+    return model
+
+
+def _model_parts(node, num_classes):
+    """{name: part}: each gets from the parts before it what follows from them."""
+    backbone = BACKBONES.build(_without(require(node, "backbone", dict), "pretrained"))
+    _check_backbone(backbone, node["backbone"])
     anchors = ANCHORS.build(require(node, "anchors", dict), stride=backbone.stride)
     rpn_head = HEADS.build(
         require(node, "rpn_head", dict),
@@ -124,31 +143,22 @@ def build_model(config, class_names, ctx, pretrained=True):
     roi_extractor = ROI_EXTRACTORS.build(
         require(node, "roi_extractor", dict), stride=backbone.stride, channels=backbone.channels
     )
-    roi_head_node = require(node, "roi_head", dict)
     roi_head = HEADS.build(
-        _without(roi_head_node, "pretrained"),
+        _without(require(node, "roi_head", dict), "pretrained"),
         in_channels=roi_extractor.channels,
         in_size=roi_extractor.size,
-        num_classes=len(class_names),
+        num_classes=num_classes,
     )
-    detector = DETECTORS.get(require(node, "type", str), place(node, "type"))
-    model = detector(
-        normalize=construct(Normalize, section(node, "normalize")),
-        backbone=backbone,
-        anchors=anchors,
-        rpn_head=rpn_head,
-        proposals=construct(Proposals, section(node, "proposals")),
-        roi_extractor=roi_extractor,
-        roi_head=roi_head,
-        postprocess=construct(Postprocess, section(node, "postprocess")),
-    )
-    mx.random.seed(config.get("seed", 0))
-    model.initialize(ctx=ctx)
-    if pretrained:
-        _load_pretrained(backbone, backbone_node, model.normalize)
-        _load_pretrained(roi_head, roi_head_node, model.normalize)
-    model.hybridize()
-    return model
+    return {
+        "normalize": construct(Normalize, section(node, "normalize")),
+        "backbone": backbone,
+        "anchors": anchors,
+        "rpn_head": rpn_head,
+        "proposals": construct(Proposals, section(node, "proposals")),
+        "roi_extractor": roi_extractor,
+        "roi_head": roi_head,
+        "postprocess": construct(Postprocess, section(node, "postprocess")),
+    }
 
 
 def build_train_step(config, model):

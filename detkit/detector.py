@@ -64,7 +64,8 @@ class Detector:
             else to_rgb_uint8(image, f"images[{position}]")
             for position, image in enumerate(images)
         ]
-        samples = [apply(self._transforms, _unlabelled(array), None) for array in arrays]
+        rng = np.random.default_rng(0)  # a transform may vary colours or sizes, but reproducibly
+        samples = [apply(self._transforms, _unlabelled(array), rng) for array in arrays]
         batch = make_batch(samples, [array.shape[:2] for array in arrays], self._pad_multiple)
         return self.detect_batch(batch)
 

@@ -1,4 +1,4 @@
-"""Where the network lives."""
+"""Where the network lives: CPU or GPU."""
 
 import mxnet as mx
 

@@ -163,6 +163,13 @@ def test_the_image_is_found_by_its_tag_or_by_its_id(tree):
     assert all(dataset.image(index).shape == (40, 60, 3) for index in range(3))
 
 
+def test_a_stale_tag_does_not_win_over_the_id(tree):
+    tree.add("a", thing((1, 1, 9, 9)), filename="b.jpg")
+    tree.add("b", thing((1, 1, 9, 9)))
+    cv2.imwrite(str(tree.root / "JPEGImages" / "a.jpg"), np.zeros((40, 60, 3), np.uint8))
+    assert tree.read().image(0).max() == 0
+
+
 @pytest.mark.parametrize("size", [None, (0, 0), ("?", "?"), ("inf", 40)])
 def test_a_missing_size_is_learned_from_the_image(tree, size):
     tree.add("a", thing((1, 1, 99, 99)), size=size)

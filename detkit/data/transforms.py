@@ -57,7 +57,9 @@ class Resize:
 
 @TRANSFORMS.register()
 class HorizontalFlip:
-    """Mirror left and right with probability `p`."""
+    """Mirror left and right with probability `p`; for training only."""
+
+    mirrors = True
 
     def __init__(self, p: float = 0.5):
         self.p = _probability("HorizontalFlip", p)
@@ -68,7 +70,9 @@ class HorizontalFlip:
 
 @TRANSFORMS.register()
 class VerticalFlip:
-    """Mirror top and bottom with probability `p`."""
+    """Mirror top and bottom with probability `p`; for training only."""
+
+    mirrors = True
 
     def __init__(self, p: float = 0.5):
         self.p = _probability("VerticalFlip", p)

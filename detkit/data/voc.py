@@ -233,14 +233,17 @@ def _parse(xml: Path) -> Element:
 
 
 def _image_path(place: Place, root: Element) -> Path:
-    """The file that <filename> names if it exists, else the one named like the annotation."""
+    """The file named like the annotation if it exists, else the one that <filename> names.
+
+    In this order, because <filename> is often stale where a dataset was renumbered.
+    """
     folder = place.folder / "JPEGImages"
-    tagged = Path((root.findtext("filename") or "").strip().replace("\\", "/")).name
-    if tagged and (folder / tagged).is_file():
-        return folder / tagged
     for suffix in IMAGE_SUFFIXES:
         if (folder / f"{place.name}{suffix}").is_file():
             return folder / f"{place.name}{suffix}"
+    tagged = Path((root.findtext("filename") or "").strip().replace("\\", "/")).name
+    if tagged and (folder / tagged).is_file():
+        return folder / tagged
     return folder / f"{place.name}{IMAGE_SUFFIXES[0]}"
 
 

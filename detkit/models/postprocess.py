@@ -1,6 +1,6 @@
 """Postprocessing: class scores and box deltas of the proposals -> detections."""
 
-from typing import Sequence
+from typing import Tuple
 
 from mxnet.gluon import HybridBlock
 
@@ -26,11 +26,11 @@ class Postprocess(HybridBlock):
         nms_iou: float = 0.5,
         max_detections: int = 100,
         pre_nms: int = 2000,
-        box_weights: Sequence[float] = (10, 10, 5, 5),
+        box_weights: Tuple[float, float, float, float] = (10, 10, 5, 5),
     ):
         super().__init__()
-        if max_detections < 1 or pre_nms < 1:
-            raise ValueError("max_detections and pre_nms are at least 1")
+        if max_detections < 1 or pre_nms < 1 or not 0 < nms_iou <= 1:
+            raise ValueError("max_detections and pre_nms are at least 1, and nms_iou is in (0, 1]")
         self._score_floor, self._nms_iou = score_floor, nms_iou
         self._pre_nms, self._max_detections = pre_nms, max_detections
         self.box_weights = box_weights

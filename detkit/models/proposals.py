@@ -1,6 +1,6 @@
 """Proposals: the anchors the region proposal network believes in, moved, cut and thinned out."""
 
-from typing import Sequence
+from typing import Tuple
 
 from mxnet.gluon import HybridBlock
 
@@ -25,11 +25,11 @@ class Proposals(HybridBlock):
         post_nms: int = 300,
         iou: float = 0.7,
         min_size: float = 16.0,
-        box_weights: Sequence[float] = (1, 1, 1, 1),
+        box_weights: Tuple[float, float, float, float] = (1, 1, 1, 1),
     ):
         super().__init__()
-        if pre_nms < 1 or post_nms < 1:
-            raise ValueError("pre_nms and post_nms are at least 1")
+        if pre_nms < 1 or post_nms < 1 or not 0 < iou <= 1:
+            raise ValueError("pre_nms and post_nms are at least 1, and iou is in (0, 1]")
         self._pre_nms, self._post_nms = pre_nms, post_nms
         self._iou, self._min_size = iou, min_size
         self.box_weights = box_weights

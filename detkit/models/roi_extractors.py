@@ -15,6 +15,7 @@ class RoIPool(HybridBlock):
 
     def __init__(self, stride: int, channels: int, size: int = 7):
         super().__init__()
+        _check_size(size)
         self._stride, self.size, self.channels = stride, size, channels
 
     def hybrid_forward(self, F, features, rois):
@@ -35,6 +36,7 @@ class RoIAlign(HybridBlock):
         self, stride: int, channels: int, size: int = 7, sampling: int = 2, aligned: bool = True
     ):
         super().__init__()
+        _check_size(size)
         self._stride, self.size, self.channels = stride, size, channels
         self._sampling, self._aligned = sampling, aligned
 
@@ -43,3 +45,8 @@ class RoIAlign(HybridBlock):
         return ops.roi_align(
             F, features, rois, self.size, self._stride, self._sampling, self._aligned
         )
+
+
+def _check_size(size):
+    if size < 1:
+        raise ValueError(f"size is at least 1, not {size}")

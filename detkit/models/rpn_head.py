@@ -20,6 +20,8 @@ class RPNHead(HybridBlock):
         self, in_channels: int, num_anchors: int, channels: int = 512, objectness: str = "softmax"
     ):
         super().__init__()
+        if channels < 1:
+            raise ValueError(f"channels is at least 1, not {channels}")
         if objectness not in ("softmax", "sigmoid"):
             raise ValueError(f'objectness is "softmax" or "sigmoid", not {objectness!r}')
         self._softmax = objectness == "softmax"

@@ -14,6 +14,8 @@ from detkit.runner.checkpoint import check_finite, find_checkpoints, save_checkp
 from detkit.runner.log import FaultLog
 from detkit.visualize import contact_sheet, draw_detections, save_image
 
+READABLE_SIDE = 320  # pixels; smaller images are enlarged before names are written into them
+
 
 class Hook:
     """The moments of a run; a hook overrides those it needs. ``run`` is the Runner."""
@@ -215,7 +217,9 @@ class VisualizeHook(Hook):
         for index in range(min(self._count, len(self._dataset))):
             found = run.detections.get(self._dataset.annotation(index).image_id)
             if found is not None:
-                pictures.append(draw_detections(self._dataset.image(index), found))
+                image = self._dataset.image(index)
+                scale = max(1.0, READABLE_SIDE / min(image.shape[:2]))
+                pictures.append(draw_detections(image, found, scale=scale))
         if pictures:
             make_folder(self._folder)
             path = os.path.join(self._folder, f"epoch-{run.progress.epoch:03d}.png")

@@ -32,6 +32,11 @@ class FCHead(HybridBlock):
         he_init: bool = False,
     ):
         super().__init__()
+        if any(units < 1 for units in hidden) or not 0 <= dropout < 1:
+            raise ValueError(
+                f"hidden are widths of at least 1 and dropout is in [0, 1), not {list(hidden)}, "
+                f"{dropout}"
+            )
         layer_init = init.Xavier("gaussian", "in", 2) if he_init else init.Normal(0.01)
         self._boxes = 1 if class_agnostic else num_classes
         width = in_channels * in_size * in_size
