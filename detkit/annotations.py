@@ -30,19 +30,22 @@ def matches(value, hint):
     return True
 
 
-def describe(hint):
-    """``hint`` in a reader's words: 'int or null', 'list of float', 'list of 2 (int, int)'."""
+def describe(hint, several=False):
+    """``hint`` in a reader's words: 'int or null', 'a list of float', 'a list of 2 (int, int)'.
+
+    ``several`` makes the nouns plural: 'mappings', 'lists of float'.
+    """
     origin, args = typing.get_origin(hint) or hint, typing.get_args(hint)
     if origin is typing.Union:
-        return " or ".join(describe(arg) for arg in args)
+        return " or ".join(describe(arg, several) for arg in args)
     if origin is typing.Literal:
         return " or ".join(repr(arg) for arg in args)
     if origin is type(None):
         return "null"
     if origin in (dict, collections.abc.Mapping):
-        return "a mapping"
+        return "mappings" if several else "a mapping"
     if origin in _LISTS:
-        return _describe_list(origin, args)
+        return _describe_list(origin, args, several)
     return getattr(hint, "__name__", str(hint))
 
 
@@ -64,11 +67,12 @@ def _elements_match(values, origin, args):
     return not args or all(matches(value, args[0]) for value in values)
 
 
-def _describe_list(origin, args):
+def _describe_list(origin, args, several):
+    lists = "lists" if several else "a list"
     if _fixed_length(origin, args):
-        return f"list of {len(args)} ({', '.join(describe(arg) for arg in args)})"
+        return f"{lists} of {len(args)} ({', '.join(describe(arg) for arg in args)})"
     element = args[0] if args and not isinstance(args[0], typing.TypeVar) else None
-    return f"list of {describe(element)}" if element else "list"
+    return f"{lists} of {describe(element, several=True)}" if element else lists
 
 
 def _fixed_length(origin, args):

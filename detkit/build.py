@@ -239,7 +239,11 @@ def _load_pretrained(block, node, normalize):
     loaded, names = block.pretrained_part() if hasattr(block, "pretrained_part") else (block, None)
     path = find_weights(weights, where=where)
     try:
-        unused = load_weights(loaded, read_pth(path), names)
+        state = read_pth(path)
+    except WeightsError as error:  # it begins with the path
+        raise WeightsError(f"{where}: {error}") from error
+    try:
+        unused = load_weights(loaded, state, names)
     except WeightsError as error:
         raise WeightsError(f"{where}: {path}: {error}") from error
     log.info("%s: read %s; names not used: %s", node.path, path, ", ".join(unused) or "none")

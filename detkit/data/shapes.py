@@ -17,7 +17,7 @@ from detkit.registry import DATASETS
 
 # An object of which less than this part would be seen is put elsewhere, or given up: a remnant
 # that nobody can name must be neither labelled nor left in the picture without a label.
-LEAST_VISIBLE = 0.5
+LEAST_VISIBLE = 0.7
 TRIES = 10
 SUPERSAMPLING = 4
 SUBPIXEL_BITS = 4
@@ -31,7 +31,7 @@ def _polygon(corners: int, radii: Sequence[float] = (1.0,)) -> np.ndarray:
     return np.stack([radius * np.sin(turn), -radius * np.cos(turn)], axis=1)
 
 
-def _cross(width: float = 0.34) -> np.ndarray:
+def _cross(width: float = 0.3) -> np.ndarray:
     """(12, 2) points of a plus sign whose arms are `width` of the half length to either side."""
     arm = np.array([[-width, -1.0], [width, -1.0], [width, -width]]) / np.hypot(1, width)
     quarter = np.array([[0.0, -1.0], [1.0, 0.0]])
@@ -43,7 +43,7 @@ OUTLINES: Dict[str, Tuple[np.ndarray, ...]] = {
     "circle": (_polygon(64),),
     "square": (_polygon(4),),
     "triangle": (_polygon(3),),
-    "star": (_polygon(10, (1.0, 0.45)),),
+    "star": (_polygon(10, (1.0, 0.42)),),
     "cross": (_cross(),),
     "ring": (_polygon(64), 0.58 * _polygon(64)),
 }

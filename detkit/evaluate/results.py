@@ -49,7 +49,7 @@ def load_results(path: Union[str, Path], dataset) -> Dict[Any, Detections]:
     path = Path(path)
     entries = _read_json(path)
     if not isinstance(entries, list):
-        raise DataError(f"{path}: holds a {type(entries).__name__}, expected a list of results")
+        raise DataError(f"{path}: expected a list of results, found {type(entries).__name__}")
     names = tuple(dataset.class_names)
     labels = {category: label for label, category in enumerate(category_ids(dataset))}
     images = (dataset.annotation(index).image_id for index in range(len(dataset)))
@@ -79,7 +79,7 @@ def _read_json(path: Path) -> Any:
 def _parse(entry: Any, images: Mapping[Any, Any], labels: Mapping[int, int]):
     """(image_id, (box, score, label)) of one entry."""
     if not isinstance(entry, dict):
-        raise DataError(f"a {type(entry).__name__}, expected an object with {', '.join(KEYS)}")
+        raise DataError(f"expected an object with {', '.join(KEYS)}, found {type(entry).__name__}")
     missing = [key for key in KEYS if key not in entry]
     if missing:
         raise DataError(f"lacks {', '.join(missing)}; it has {', '.join(map(repr, entry))}")

@@ -130,7 +130,7 @@ def _describe(head: bytes, file_size: int) -> str:
 def _state_dict(found: Any) -> Dict[str, TensorView]:
     """The one mapping of tensors in what was unpickled: the dict itself or one of its values."""
     if not isinstance(found, dict):
-        raise WeightsError(f"it holds a {type(found).__name__}, expected a dict of tensors")
+        raise WeightsError(f"it holds no dict of tensors, only {type(found).__name__}")
     inner = {
         key: value
         for key, value in found.items()

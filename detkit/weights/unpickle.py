@@ -67,7 +67,7 @@ def _rebuild_tensor(storage, offset, shape, strides, *_):
 
 def _rebuild_parameter(tensor, *_):
     if not isinstance(tensor, TensorView):
-        raise WeightsError(f"a parameter is made of a {type(tensor).__name__}, not of a tensor")
+        raise WeightsError(f"a parameter is made of {type(tensor).__name__}, not of a tensor")
     return tensor
 
 
