@@ -71,8 +71,8 @@ VALUES = {
     "data.train=null": ["data.train: expected a mapping, found null"],
     "model.backbone=VGG": ["model.backbone: expected a mapping, found 'VGG' (str)"],
     "train.schedule=Cosine": ["train.schedule: expected a mapping, found 'Cosine' (str)"],
-    "train.hooks=[1]": ["train.hooks: expected list of a mapping, found [1] (list)"],
-    "data.train_transforms=null": ["data.train_transforms: expected list", ", found null"],
+    "train.hooks=[1]": ["train.hooks: expected a list of mappings, found [1] (list)"],
+    "data.train_transforms=null": ["data.train_transforms: expected a list", ", found null"],
     "train.lr=fast": ["train.lr: expected float, found 'fast' (str)"],
     "train.lr=.nan": ["lr is a number above 0, not nan"],
     "train.lr=.inf": ["lr is a number above 0, not inf"],
@@ -90,7 +90,7 @@ VALUES = {
     "train.keep=0": ["keep is at least 1, not 0"],
     "train.pictures=-1": ["pictures is at least 0, not -1"],
     "train.device=tpu": ["train.device: expected 'auto' or 'cpu' or 'gpu', found 'tpu' (str)"],
-    "train.schedule.drops=[a]": ["drops: expected list of float, found ['a'] (list)"],
+    "train.schedule.drops=[a]": ["drops: expected a list of float, found ['a'] (list)"],
     "train.multipliers=[{match: nope}]": ["no trained weight's name matches 'nope'; names look"],
     "seed=-1": ["seed: expected a whole number from 0 on, found -1 (int)"],
     "seed=true": ["seed: expected a whole number from 0 on, found True (bool)"],
@@ -104,13 +104,13 @@ VALUES = {
     "model.roi_head.hidden=[0]": ["hidden are widths of at least 1 and dropout", "not [0]"],
     "model.roi_extractor.size=0": ["model.roi_extractor", "size is at least 1, not 0"],
     "model.proposals.iou=2": ["model.proposals", "iou is in (0, 1]"],
-    "model.proposals.box_weights=[1]": ["box_weights: expected list of 4 (float, float, float"],
+    "model.proposals.box_weights=[1]": ["box_weights: expected a list of 4 (float, float, float"],
     "data.val_transforms=[{type: HorizontalFlip}]": [
         "data.val_transforms.0: HorizontalFlip mirrors the image",
         "it belongs in data.train_transforms alone",
     ],
     "train_step=null": ["train_step.roi_targets: the key 'assigner' is missing"],
-    "plugins=x.py": ["plugins: expected list of str, found 'x.py' (str)"],
+    "plugins=x.py": ["plugins: expected a list of str, found 'x.py' (str)"],
     "plugins=[x.py]": ["plugins.0: no such plugin file: configs/x.py or x.py"],
     "train.lr": ["--set train.lr: expected KEY.KEY=VALUE"],
     "train.lr=[1": ["malformed YAML"],
@@ -120,7 +120,9 @@ VALUES = {
     "data.workers=1.5": ["data.workers: expected int, found 1.5 (float)"],
     "data.pad_multiple=0": ["pad_multiple is 0, expected at least 1"],
     "data.pad_multiple=null": ["data.pad_multiple: expected int, found null"],
-    "data.train_transforms=[HorizontalFlip]": ["data.train_transforms: expected list of a mapping"],
+    "data.train_transforms=[HorizontalFlip]": [
+        "data.train_transforms: expected a list of mappings"
+    ],
 }
 
 

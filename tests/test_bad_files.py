@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import tiny
-from test_pth import mapping, tensor, write_zip
+from torch_files import mapping, tensor, write_zip
 
 import detkit
 from detkit.errors import CheckpointError
@@ -93,7 +93,7 @@ def test_results_that_are_none(refused):
     for path, found in {
         "absent.json": "absent.json: results cannot be read: No such file",
         "configs/tiny.yaml": "configs/tiny.yaml: not a JSON file",
-        "list.json": "list.json: entry 0: a int, expected an object with image_id",
+        "list.json": "list.json: entry 0: expected an object with image_id",
         "other.json": "other.json: entry 0: image_id 1 is not in the dataset, whose ids are l",
     }.items():
         tiny.assert_says(refused("evaluate", "configs/tiny.yaml", path), found)
@@ -174,9 +174,9 @@ def test_pretrained_weights(refused):
         "absent.pth": "weights 'absent.pth': there is no such file",
         "vgg17": "neither a file nor a known name. Did you mean",
         "3": "expected a name, a path, a URL or null, found 3",
-        "text.pth": "text.pth: not a file of torch.save",
-        "other.pth": "other.pth: weights missing in the file (",
-        "evil.pth": "which is not part of a tensor",
+        "text.pth": "pretrained: text.pth: not a file of torch.save",
+        "other.pth": "pretrained: other.pth: weights missing in the file (",
+        "evil.pth": "pretrained: evil.pth: its pickle asks for __builtin__.getattr, which is not",
         "http://example.org/x.pth": "a download must be checked; write http://example.org/x.pth#sh",
     }.items():
         override = f"model.backbone.pretrained={weights}"

@@ -1,79 +1,26 @@
-"""Checkpoints: whole or not there, and back bit for bit."""
+"""Checkpoints: back bit for bit, and refused when damaged."""
 
 import json
 import os
 import random
-import resource
-import shutil
-from pathlib import Path
 
-import mxnet as mx
 import numpy as np
 import pytest
-from mxnet import autograd
+from checkpoints import NAMES, arrays_of, assert_holds, network, save, trained
 from mxnet.gluon import nn
 from test_optimizer import options
 
-from detkit.errors import CheckpointError, TrainingError
+from detkit.errors import CheckpointError
 from detkit.runner import checkpoint as module
 from detkit.runner.checkpoint import (
     Progress,
-    check_finite,
     find_checkpoints,
     load_checkpoint,
     load_model_weights,
-    mend_checkpoints,
-    save_checkpoint,
 )
 from detkit.runner.optimizer import Optimizer
 
-NAMES = ("cat", "dog")
 FILES = ["SHA256SUMS", "config.yaml", "optimizer.params", "state.json", "weights.params"]
-
-
-def network(units=5):
-    block = nn.HybridSequential()
-    block.add(nn.Dense(units, in_units=4), nn.BatchNorm(in_channels=units))
-    block.initialize(mx.init.Normal(1))
-    return block
-
-
-def trained(units=5):
-    """A network and its optimizer after one step."""
-    block = network(units)
-    optimizer = Optimizer(block, options())
-    with autograd.record():
-        loss = (block(mx.nd.random.normal(shape=(3, 4))) ** 2).sum()
-    loss.backward()
-    optimizer.step(1, 0.1)
-    return block, optimizer
-
-
-def save(path, pair, **changes):
-    contents = {
-        "progress": Progress(7, 2, 1),
-        "class_names": NAMES,
-        "config_text": "seed: 1\n",
-        "metrics": {"AP50": 0.5, "per_class": {"cat": float("nan"), "dog": 0.5}},
-        "best": 0.75,
-    }
-    save_checkpoint(str(path), *pair, **{**contents, **changes})
-
-
-def arrays_of(pair):
-    block, optimizer = pair
-    named = block._collect_params_with_prefix()
-    weights = {name: parameter.data().asnumpy() for name, parameter in named.items()}
-    return weights, {name: array.asnumpy() for name, array in optimizer.state().items()}
-
-
-def assert_holds(path, pair):
-    loaded = load_checkpoint(str(path))
-    for expected, found in zip(arrays_of(pair), (loaded.weights, loaded.optimizer)):
-        assert expected.keys() == found.keys()
-        for name in expected:
-            np.testing.assert_array_equal(expected[name], found[name].asnumpy(), name)
-    return loaded
 
 
 def test_everything_comes_back_bit_for_bit(tmp_path):
@@ -203,103 +150,3 @@ def test_another_architecture_is_described(tmp_path):
     assert "0.weight: (5, 4) in the checkpoint, (6, 4) in the network" in message
     assert message.endswith(f"Use the config it was trained with: {tmp_path}/a/config.yaml")
     np.testing.assert_array_equal(other[0].weight.data().asnumpy(), before)
-
-
-# --- when it cannot be saved ---------------------------------------------------------------------
-
-
-@pytest.fixture
-def file_size_limit():
-    """Files cannot grow beyond 64 KiB, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def assert_cannot_be_saved(path, pair, reason):
-    with pytest.raises(CheckpointError) as caught:
-        save(path, pair)
-    message = str(caught.value)
-    assert message.startswith(f"{path}: the checkpoint could not be saved: {reason}")
-    assert "earlier checkpoints are as they were" in message
-    assert "--resume auto" in message
-
-
-def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, file_size_limit):
-    small, large = trained(), trained(units=20000)
-    save(tmp_path / "step-1", small)
-    for path in (tmp_path / "step-2", tmp_path / "step-1"):
-        assert_cannot_be_saved(path, large, "the disk is full")
-        assert os.listdir(tmp_path) == ["step-1"]
-        assert_holds(tmp_path / "step-1", small)
-
-
-@pytest.mark.parametrize("function", ["_save_arrays", "_write", "_replace"])
-def test_whatever_step_fails_nothing_is_half_there(tmp_path, monkeypatch, function):
-    pair = trained()
-    save(tmp_path / "step-1", pair)
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(module, function, full)
-    for path in (tmp_path / "step-2", tmp_path / "step-1"):
-        assert_cannot_be_saved(path, trained(), "the disk is full")
-    monkeypatch.undo()
-    assert os.listdir(tmp_path) == ["step-1"]
-    assert_holds(tmp_path / "step-1", pair)
-
-
-def test_a_rename_that_fails_brings_the_old_one_back(tmp_path, monkeypatch):
-    pair = trained()
-    save(tmp_path / "step-1", pair)
-    genuine = os.rename
-
-    def rename(source, target):
-        if source.endswith(".partial-step-1"):
-            raise OSError(28, "No space left on device")
-        genuine(source, target)
-
-    monkeypatch.setattr(os, "rename", rename)
-    assert_cannot_be_saved(tmp_path / "step-1", trained(), "the disk is full")
-    assert os.listdir(tmp_path) == ["step-1"]
-    assert_holds(tmp_path / "step-1", pair)
-
-
-def test_no_place_to_write(tmp_path):
-    (tmp_path / "file").touch()
-    assert_cannot_be_saved(tmp_path / "file/step-1", trained(), "Not a directory")
-
-
-@pytest.mark.parametrize(
-    ("left", "remain"),
-    [
-        (["step-1", ".partial-step-2"], ["step-1"]),
-        (["step-1", ".partial-step-1"], ["step-1"]),
-        (["step-1", ".partial-step-1.old"], ["step-1"]),
-        ([".partial-step-1", ".partial-step-1.old"], ["step-1"]),
-        ([], []),
-    ],
-)
-def test_what_a_killed_process_left_is_tidied(tmp_path, left, remain):
-    save(tmp_path / "saved", trained())
-    folder = tmp_path / "checkpoints"
-    folder.mkdir()
-    for name in left:
-        shutil.copytree(tmp_path / "saved", folder / name)
-    mend_checkpoints(str(folder))
-    assert sorted(os.listdir(folder)) == remain
-    assert [Path(path).name for path in find_checkpoints(str(folder))] == remain
-    mend_checkpoints(str(tmp_path / "absent"))
-
-
-def test_weights_that_are_not_finite_are_not_saved():
-    block = network()
-    check_finite(block, 3)
-    block[1].running_var.data()[2] = float("nan")
-    with pytest.raises(TrainingError) as caught:
-        check_finite(block, 3)
-    assert str(caught.value).startswith(
-        "1 of 6 weights are not finite after step 3, the first 1.running_var; they are not saved"
-    )

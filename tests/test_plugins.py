@@ -136,7 +136,7 @@ def test_a_resolved_config_finds_its_plugins_from_another_folder(project, tmp_pa
         ),
         ("[json, no.such.module]", ["plugins.1: the plugin module 'no.such.module' failed"]),
         ("[plugins/bad.py]", ["plugins/bad.py:1: ZeroDivisionError", "Traceback", "1 / 0"]),
-        ("one.py", ["a.yaml:1: plugins: expected list of str, found 'one.py' (str)"]),
+        ("one.py", ["a.yaml:1: plugins: expected a list of str, found 'one.py' (str)"]),
     ],
 )
 def test_a_listed_plugin_must_import(project, listed, fragments):

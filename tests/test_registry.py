@@ -226,7 +226,7 @@ def test_values_are_checked_against_annotations(load):
         lambda: construct(Options, config["train"])
     )
     config = load("train: {epochs: 1, milestones: [1, x]}\n")
-    assert "expected list of int, found [1, 'x'] (list)" in message(
+    assert "expected a list of int, found [1, 'x'] (list)" in message(
         lambda: construct(Options, config["train"])
     )
 
@@ -277,12 +277,12 @@ def test_other_errors_pass_through():
         (str, ["", "a"], [1, None], "str"),
         (Optional[int], [1, None], ["a", True], "int or null"),
         (Union[int, str], [1, "a"], [1.5, None], "int or str"),
-        (list, [[], [1, "a"]], [1, "ab"], "list"),
-        (List, [[], [1, "a"]], ["ab"], "list"),
-        (Sequence[float], [[], [1, 0.5]], [[True], 1.0, "ab"], "list of float"),
-        (Tuple[int, int], [[1, 2]], [[1], [1, 2, 3], [1, "a"], 1], "list of 2 (int, int)"),
-        (Tuple[int, ...], [[], [1, 2]], [["a"]], "list of int"),
-        (List[Sequence[int]], [[[1], []]], [[1]], "list of list of int"),
+        (list, [[], [1, "a"]], [1, "ab"], "a list"),
+        (List, [[], [1, "a"]], ["ab"], "a list"),
+        (Sequence[float], [[], [1, 0.5]], [[True], 1.0, "ab"], "a list of float"),
+        (Tuple[int, int], [[1, 2]], [[1], [1, 2, 3], [1, "a"], 1], "a list of 2 (int, int)"),
+        (Tuple[int, ...], [[], [1, 2]], [["a"]], "a list of int"),
+        (List[Sequence[int]], [[[1], []]], [[1]], "a list of lists of int"),
         (Literal["a", 1], ["a", 1], ["b", True], "'a' or 1"),
         (Dict[str, int], [{}, {"a": 1}], [[], 1], "a mapping"),
         (object, [1, None, "a", []], [], "object"),

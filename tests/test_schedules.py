@@ -46,7 +46,7 @@ def test_warmup_and_drop_multiply():
     [
         ({"type": "StepSchedule", "drops": [-1]}, "drops are epochs, numbers from 0 on, not [-1]"),
         ({"type": "StepSchedule", "drops": [math.nan]}, "drops are epochs"),
-        ({"type": "StepSchedule", "drops": 3}, "drops: expected list of float, found 3 (int)"),
+        ({"type": "StepSchedule", "drops": 3}, "drops: expected a list of float, found 3 (int)"),
         ({"type": "StepSchedule", "factor": 0}, "factor is above 0 and at most 1, not 0"),
         ({"type": "StepSchedule", "factor": math.nan}, "factor is above 0 and at most 1, not nan"),
         ({"type": "CosineSchedule", "floor": 2}, "floor is a part of the learning rate, 0 to 1"),
