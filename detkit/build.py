@@ -127,7 +127,19 @@ def build_model(config, class_names, ctx, pretrained=True):
         _load_pretrained(model.backbone, node["backbone"], model.normalize)
         _load_pretrained(model.roi_head, node["roi_head"], model.normalize)
     model.hybridize()
+    _settle_shapes(model, ctx)
     return model
+
+
+def _settle_shapes(model, ctx):
+    """Run the network once where a layer left its input's width to be found out.
+
+    A plugin need not give in_channels, but optimizer and checkpoints need to know every shape.
+    """
+    if any(0 in parameter.shape for parameter in model.collect_params().values()):
+        side = 4 * model.backbone.stride
+        sizes = mx.nd.array([[side, side]], ctx=ctx)
+        model(mx.nd.zeros((1, 3, side, side), ctx=ctx), sizes)
 
 
 def _model_parts(node, num_classes):
