@@ -159,7 +159,7 @@ def assign(overlaps, candidates, pos_iou, neg_iou, neg_low=0.0, best_for_object=
 
 def sample_counts(labels, size, positive_share):
     """How many positives and negatives are drawn of labels (N,)."""
-    positives = min(int((labels == 1).sum()), int(size * positive_share))
+    positives = min(int((labels == 1).sum()), round(size * positive_share))
     return positives, min(int((labels == 0).sum()), size - positives)
 
 

@@ -116,5 +116,5 @@ def test_large_logits_do_not_overflow():
 
 
 def test_at_least_one_detection_is_asked_for():
-    with pytest.raises(ValueError, match="max_detections is at least 1"):
+    with pytest.raises(ValueError, match="max_detections and pre_nms are at least 1"):
         Postprocess(max_detections=0)

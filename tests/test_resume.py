@@ -132,7 +132,8 @@ def test_a_run_killed_between_two_renames_goes_on(config, reference, tmp_path, c
     (folder / ".partial-step-00000004").mkdir()
     assert tiny.train(config, tmp_path, resume="auto") == 0
     assert f"going on from {folder}/step-00000004, step 4" in capsys.readouterr().out
-    assert tiny.checkpoints(tmp_path) == ["best", "step-00000004", "step-00000006"]
+    left = set(tiny.checkpoints(tmp_path))
+    assert left - {"step-00000003"} == {"best", "step-00000004", "step-00000006"}  # 3 if it is best
     tiny.assert_same_checkpoint(reference / LAST, tmp_path / LAST)
 
 

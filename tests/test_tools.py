@@ -9,6 +9,7 @@ import pytest
 import tiny
 
 from detkit.config import load_config
+from detkit.data import Shapes
 from detkit.runner.checkpoint import load_checkpoint
 
 TOOLS = sorted(path.stem for path in (tiny.ROOT / "tools").glob("*.py"))
@@ -180,7 +181,7 @@ def test_demo_draws_images_of_every_kind(config, run, pictures, tmp_path, capsys
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 5
     assert printed[0].startswith(f"{pictures}/colour.jpg -> {out}/colour.png: ")
-    assert printed[2].split(": ")[1].split()[0] in ("circle", "square", "triangle", "star", "ring")
+    assert printed[2].split(": ")[1].split()[0] in Shapes.class_names
 
 
 def test_demo_takes_files_and_folders_and_a_threshold(config, run, pictures, tmp_path, capsys):
