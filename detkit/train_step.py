@@ -72,11 +72,11 @@ class FasterRCNNTrainStep:
         )
 
 
-class RPNLoss(HybridBlock):
-    """Objectness and box loss of the anchors, both divided by the number of sampled anchors.
+class _ClassAndBoxLoss(HybridBlock):
+    """A class loss and a box loss, both divided by the number of sampled rows of the whole batch.
 
-    Over the whole batch, as in torchvision and Detectron2. (The paper divides the box loss by the
-    number of anchor positions and makes up for it with lambda = 10: nearly the same.)
+    Not by the positives, as in torchvision and Detectron2. (The paper divides the RPN's box loss by
+    the number of anchor positions and makes up for it with lambda = 10: nearly the same.)
 
     box: the loss of a delta. class_weight, box_weight: factors of the two.
     """
@@ -87,31 +87,27 @@ class RPNLoss(HybridBlock):
         with self.name_scope():
             self.box = box
 
-    def hybrid_forward(self, F, objectness, deltas, labels, targets):
-        """Two losses (1,). objectness, labels (B, N); deltas, targets (B, N, 4)."""
-        sampled, positive = labels >= 0, labels > 0
+    def _mean(self, F, class_losses, box_losses, sampled):
         count = F.maximum(F.sum(sampled), 1)
-        class_losses = binary_cross_entropy(F, objectness, positive) * sampled
-        box_losses = F.broadcast_mul(self.box(deltas, targets), F.expand_dims(positive, axis=2))
         return (
             F.broadcast_div(F.sum(class_losses), count) * self._class_weight,
             F.broadcast_div(F.sum(box_losses), count) * self._box_weight,
         )
 
 
-class RoILoss(HybridBlock):
-    """Class and box loss of the RoIs, both divided by the number of sampled RoIs.
+class RPNLoss(_ClassAndBoxLoss):
+    """Objectness and box loss of the anchors (Ren et al. 2015, section 3.1.2)."""
 
-    Girshick 2015, section 2.3, over the whole batch.
+    def hybrid_forward(self, F, objectness, deltas, labels, targets):
+        """Two losses (1,). objectness, labels (B, N); deltas, targets (B, N, 4)."""
+        sampled, positive = labels >= 0, labels > 0
+        class_losses = binary_cross_entropy(F, objectness, positive) * sampled
+        box_losses = F.broadcast_mul(self.box(deltas, targets), F.expand_dims(positive, axis=2))
+        return self._mean(F, class_losses, box_losses, sampled)
 
-    box: the loss of a delta. class_weight, box_weight: factors of the two.
-    """
 
-    def __init__(self, box, class_weight: float = 1.0, box_weight: float = 1.0):
-        super().__init__()
-        self._class_weight, self._box_weight = class_weight, box_weight
-        with self.name_scope():
-            self.box = box
+class RoILoss(_ClassAndBoxLoss):
+    """Class and box loss of the RoIs (Girshick 2015, section 2.3)."""
 
     def hybrid_forward(self, F, class_logits, deltas, labels, targets):
         """Two losses (1,).
@@ -120,7 +116,6 @@ class RoILoss(HybridBlock):
         """
         labels, targets = F.reshape(labels, shape=(-1,)), F.reshape(targets, shape=(-1, 1, 4))
         sampled, positive = labels >= 0, labels > 0
-        count = F.maximum(F.sum(sampled), 1)
         class_losses = cross_entropy(F, class_logits, F.relu(labels)) * sampled
 
         # Of the K boxes of a RoI only that of its class is trained; a class-agnostic one always.
@@ -129,7 +124,4 @@ class RoILoss(HybridBlock):
         own = F.broadcast_mul(F.broadcast_equal(slots, own), F.expand_dims(positive, axis=1))
         targets = F.broadcast_like(targets, deltas)
         box_losses = F.broadcast_mul(self.box(deltas, targets), F.expand_dims(own, axis=2))
-        return (
-            F.broadcast_div(F.sum(class_losses), count) * self._class_weight,
-            F.broadcast_div(F.sum(box_losses), count) * self._box_weight,
-        )
+        return self._mean(F, class_losses, box_losses, sampled)

@@ -1,10 +1,13 @@
 """What the tests share: small networks, a place for data from outside, hypothesis's settings."""
 
+import functools
+import shutil
 from pathlib import Path
 
 import mxnet as mx
 import numpy as np
 import pytest
+import tiny
 from hypothesis import settings
 from mxnet.gluon import HybridBlock, nn
 
@@ -102,3 +105,36 @@ def _images(*sizes, canvas=None, seed=0, padding=0.0):
     for row, (h, w) in enumerate(sizes):
         pixels[row, :, :h, :w] = rng.uniform(0, 255, (3, h, w))
     return pixels, np.array(sizes, "float32")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """The tiny config, in a project of its own."""
+    return tiny.project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def reference(config, tmp_path_factory):
+    """The folder of two epochs, three steps each, without interruption."""
+    folder = tmp_path_factory.mktemp("reference")
+    assert tiny.train(config, folder) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A project with a finished run in work/."""
+    return tiny.finished_project(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture
+def project(finished, tmp_path, monkeypatch):
+    """A copy of it, as the current folder; the config is configs/tiny.yaml."""
+    monkeypatch.chdir(tmp_path)
+    return shutil.copytree(finished, tmp_path, symlinks=True, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def refused(project, capsys):
+    """Runs a tool that must fail in ``project``; its message."""
+    return functools.partial(tiny.refused, capsys)

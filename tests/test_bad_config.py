@@ -3,7 +3,6 @@
 Each case is a row: what is wrong, and fragments that the message must hold.
 """
 
-import functools
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,6 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tiny.project(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def refused(project, capsys):
-    """Runs a tool that must fail; its message."""
-    return functools.partial(tiny.refused, capsys)
 
 
 FILES = {

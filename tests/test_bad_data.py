@@ -1,8 +1,6 @@
 """Bad data: what cannot be used is skipped, counted and listed; too much of it stops the run."""
 
-import functools
 import json
-import shutil
 from pathlib import Path
 
 import cv2
@@ -14,25 +12,6 @@ import detkit
 from detkit.errors import ImageError
 
 SPLIT = "{{type: VOC, root: voc, splits: [{}], class_names: [{}]}}"
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A project with a finished run in work/."""
-    return tiny.finished_project(tmp_path_factory.mktemp("finished"))
-
-
-@pytest.fixture
-def project(finished, tmp_path, monkeypatch):
-    """A copy of it, as the current folder; the config is configs/tiny.yaml."""
-    monkeypatch.chdir(tmp_path)
-    return shutil.copytree(finished, tmp_path, symlinks=True, dirs_exist_ok=True)
-
-
-@pytest.fixture
-def refused(project, capsys):
-    """Runs a tool that must fail; its message."""
-    return functools.partial(tiny.refused, capsys)
 
 
 # --- datasets -------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """What wrong folders, files and checkpoints get: status 1, no traceback, a message that helps."""
 
-import functools
 import pickle
 import shutil
 import zipfile
@@ -15,26 +14,6 @@ from torch_files import mapping, tensor, write_zip
 import detkit
 from detkit.errors import CheckpointError
 from detkit.runner import checkpoint as checkpoint_module
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A project with a finished run in work/."""
-    return tiny.finished_project(tmp_path_factory.mktemp("finished"))
-
-
-@pytest.fixture
-def project(finished, tmp_path, monkeypatch):
-    """A copy of it, as the current folder; the config is configs/tiny.yaml."""
-    monkeypatch.chdir(tmp_path)
-    return shutil.copytree(finished, tmp_path, symlinks=True, dirs_exist_ok=True)
-
-
-@pytest.fixture
-def refused(project, capsys):
-    """Runs a tool that must fail; its message."""
-    return functools.partial(tiny.refused, capsys)
-
 
 # --- folders and files ----------------------------------------------------------------------------
 

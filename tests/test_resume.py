@@ -14,19 +14,6 @@ from detkit.runner.seed import seed_step
 LAST = "checkpoints/step-00000006"
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    return tiny.project(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture(scope="module")
-def reference(config, tmp_path_factory):
-    """The folder of two epochs, three steps each, without interruption."""
-    folder = tmp_path_factory.mktemp("reference")
-    assert tiny.train(config, folder) == 0
-    return folder
-
-
 def test_each_step_draws_anew_and_the_same_again():
     def draw(seed, step):
         seed_step(seed, step)

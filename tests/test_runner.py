@@ -23,19 +23,6 @@ from detkit.runner.setup import Training
 LAST = "checkpoints/step-00000006"
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    return tiny.project(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture(scope="module")
-def reference(config, tmp_path_factory):
-    """The folder of two epochs, three steps each, without interruption."""
-    folder = tmp_path_factory.mktemp("reference")
-    assert tiny.train(config, folder) == 0
-    return folder
-
-
 def built(config, *overrides):
     loaded = load_config(config, overrides)
     import_plugins(loaded)
