@@ -1,5 +1,9 @@
 """What the tests share: small networks, a place for data from outside, hypothesis's settings."""
 
+# Before MXNet, so that it runs on as many threads as in the processes that the tests start: another
+# number of threads adds up in another order.
+import detkit  # noqa: F401  # isort: skip
+
 import functools
 import shutil
 from pathlib import Path
