@@ -14,6 +14,7 @@ from detkit.visualize import draw_detections, save_image
 
 
 def main(argv=None):
+    """Draw every image that can be read; an error at the end if some could not."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint's folder")

@@ -11,6 +11,7 @@ from detkit.plugins import import_plugins
 
 
 def main(argv=None):
+    """Read the results, print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
     parser.add_argument("results", metavar="RESULTS", help="COCO results JSON of data.val")

@@ -17,6 +17,7 @@ from detkit.plugins import import_plugins
 
 
 def main(argv=None):
+    """Detect, evaluate, write result.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint's folder")

@@ -14,6 +14,7 @@ from detkit.runner.setup import Training
 
 
 def main(argv=None):
+    """Preflight, then a dry run or a training to its end."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
     parser.add_argument("--work-dir", metavar="DIR", help="default: work_dirs/ and CONFIG's name")

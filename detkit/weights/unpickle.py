@@ -107,6 +107,7 @@ class _Unpickler(pickle.Unpickler):
         self.storages: Dict[str, Storage] = {}
 
     def find_class(self, module, name):
+        """The stand-in for a global of the pickle; every other global is refused by name."""
         if (module, name) not in _GLOBALS:
             raise WeightsError(
                 f"its pickle asks for {module}.{name}, which is not part of a tensor; files of "
@@ -116,6 +117,7 @@ class _Unpickler(pickle.Unpickler):
         return _GLOBALS[module, name]
 
     def persistent_load(self, pid):
+        """A storage that the pickle refers to, still without its bytes."""
         kind, storage_type, key, _, size, *views = pid
         known = kind == "storage" and isinstance(storage_type, StorageType)
         if not known or type(key) is not str or type(size) is not int or size < 0:
