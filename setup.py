@@ -17,6 +17,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["detkit", "detkit.*"]),
+    package_data={"detkit": ["ops/native/*"]},  # compiled on the user's machine
     python_requires=">=3.8, <3.12",
     install_requires=[
         "defusedxml",

@@ -14,6 +14,7 @@ from detkit.config import Node, check_keys, join_path, place, require
 from detkit.data import Loader
 from detkit.errors import ConfigError, DataError, WeightsError
 from detkit.models import Normalize, Postprocess, Proposals
+from detkit.ops import backend
 from detkit.registry import (
     ANCHORS,
     ASSIGNERS,
@@ -34,7 +35,7 @@ from detkit.weights import find_weights, load_weights, normalisation_of, read_pt
 
 log = logging.getLogger(__name__)
 
-SECTIONS = ("seed", "model", "train_step", "data", "train", "evaluate", "plugins")
+SECTIONS = ("seed", "model", "train_step", "data", "train", "evaluate", "plugins", "ops")
 MODEL_PARTS = (
     "type",
     "normalize",
@@ -119,6 +120,8 @@ def build_model(config, class_names, ctx, pretrained=True):
     """
     node = require(config, "model", dict)
     check_keys(node, MODEL_PARTS)
+    operators = config.get("ops") or backend.AUTO
+    backend.choose(operators, place(config, "ops"), on_gpu=ctx.device_type == "gpu")
     detector = DETECTORS.get(require(node, "type", str), place(node, "type"))
     model = detector(**_model_parts(node, len(class_names)))
     mx.random.seed(config.get("seed", 0))

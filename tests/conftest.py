@@ -25,8 +25,27 @@ from detkit.models import (
     RPNHead,
 )
 from detkit.models.roi_heads import FCHead
+from detkit.ops import backend
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared"
+
+# Every operator is tested as MXNet's and as detkit's own; without a compiler the second is skipped.
+OPERATORS = backend.choose()
+BACKENDS = [
+    "mxnet",
+    pytest.param(
+        "native",
+        marks=pytest.mark.skipif(
+            OPERATORS.name != "native", reason=f"no native operators: {OPERATORS.reason}"
+        ),
+    ),
+]
+
+
+def pytest_report_header():
+    return f"detkit operators: {OPERATORS.name} ({OPERATORS.reason})"
+
 
 # The same examples on every machine: a test that fails, fails for everybody.
 settings.register_profile("detkit", derandomize=True, deadline=None, max_examples=60)
@@ -51,6 +70,14 @@ class SmallBackbone(HybridBlock):
     def hybrid_forward(self, F, images):
         """images (B, 3, H, W) -> features (B, 8, H / 8, W / 8)."""
         return self.features(images)
+
+
+@pytest.fixture(scope="session")
+def built_library():
+    """The path of detkit's compiled operators."""
+    if OPERATORS.name != "native":
+        pytest.skip(f"no native operators: {OPERATORS.reason}")
+    return OPERATORS.reason
 
 
 @pytest.fixture

@@ -101,31 +101,6 @@ def _bilinear(features, y, x):
     )
 
 
-def roi_pool(features, roi, size, stride):
-    """(C, size, size) of features (C, H, W) under one RoI; Fast R-CNN's definition.
-
-    The corners are rounded to cells (half away from zero) and both belong to the RoI, hence the
-    + 1, which is the only one in detkit. The edges of the bins are computed in float32, as in
-    every implementation: a float64 would round some of them to the other side.
-    """
-    _, height, width = features.shape
-    x1, y1, x2, y2 = (math.floor(abs(c) / stride + 0.5) * (-1 if c < 0 else 1) for c in roi)
-    out = np.zeros((len(features), size, size))
-    for row, column in np.ndindex(size, size):
-        top, bottom = _bin(y1, y2, row, size, height)
-        left, right = _bin(x1, x2, column, size, width)
-        if bottom > top and right > left:
-            out[:, row, column] = features[:, top:bottom, left:right].max(axis=(1, 2))
-    return out
-
-
-def _bin(first, last, index, size, limit):
-    side = np.float32(max(last - first + 1, 1)) / np.float32(size)
-    begin = first + int(np.floor(np.float32(index) * side))
-    end = first + int(np.ceil(np.float32(index + 1) * side))
-    return min(max(begin, 0), limit), min(max(end, 0), limit)
-
-
 def anchor_grid(height, width, stride, sizes, ratios, offset=0.5):
     """(N, 4): row by row, cell by cell, for each ratio every size."""
     boxes = []
@@ -203,16 +178,6 @@ def roi_losses(logits, deltas, labels, targets, beta):
             own = deltas[row, min(label - 1, deltas.shape[1] - 1)].astype("float64")
             box_loss += sum(smooth_l1(d, beta) for d in own - targets[row])
     return class_loss / count, box_loss / count
-
-
-def proposals(anchors, objectness, deltas, size, pre_nms, post_nms, threshold, min_size):
-    """Boxes (n, 4) and scores (n,) of one image; a box without an area is none."""
-    boxes = np.array([clip(decode(d, a), size) for d, a in zip(deltas, anchors)])
-    min_size = max(min_size, 1e-3)
-    sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
-    scores = np.where(sides >= min_size, 1 / (1 + np.exp(-objectness.astype("float64"))), -1)
-    kept = nms(boxes, scores, threshold, pre_nms, post_nms)
-    return boxes[kept], scores[kept]
 
 
 def detections(rois, logits, deltas, size, floor, threshold, count, weights):

@@ -3,102 +3,116 @@
 import mxnet as mx
 import numpy as np
 import pytest
+from conftest import BACKENDS
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from oracles import assign
+from oracles import assign, iou_matrix
 
+from detkit.ops import backend
 from detkit.targets import MaxIoUAssigner
 
-# IoUs and thresholds are multiples of 1/16, so that many of them are equal.
-SIXTEENTHS = st.integers(0, 16).map(lambda n: n / 16)
+THRESHOLDS = st.tuples(st.integers(0, 16), st.integers(0, 16), st.integers(1, 16))
+
+
+def small_boxes(count):
+    """Boxes (2, count, 4) with corners on 0..4, so that many overlaps are equal."""
+    corners = arrays("float32", (2, count, 2, 2), elements=st.integers(0, 4))
+    return corners.map(lambda array: np.sort(array, axis=2).reshape(2, count, 4))
 
 
 @st.composite
 def images(draw):
-    """Two images: IoUs (2, N, G), how many of the G objects are real, candidates (2, N)."""
-    boxes, objects = draw(st.integers(1, 8)), draw(st.integers(1, 4))
-    overlaps = draw(arrays("float32", (2, boxes, objects), elements=SIXTEENTHS))
-    real = draw(st.lists(st.integers(0, objects), min_size=2, max_size=2))
-    candidates = draw(arrays("float32", (2, boxes), elements=st.integers(0, 1)))
-    for row, count in zip(overlaps, real):
-        row[:, count:] = -1
-    return overlaps, real, candidates
+    """Two images: boxes (2, N, 4), candidates (2, N), objects (2, G, 4), how many are real."""
+    count, objects = draw(st.integers(1, 8)), draw(st.integers(1, 4))
+    return (
+        draw(small_boxes(count)),
+        draw(arrays("float32", (2, count), elements=st.integers(0, 1))),
+        draw(small_boxes(objects)),
+        draw(st.lists(st.integers(0, objects), min_size=2, max_size=2)),
+    )
 
 
-@given(images(), st.lists(SIXTEENTHS, min_size=3, max_size=3).map(sorted), st.booleans())
-def test_assigner(case, thresholds, best_for_object):
-    overlaps, real, candidates = case
-    neg_low, neg_iou, pos_iou = thresholds
+@pytest.mark.parametrize("operators", BACKENDS)
+@given(images(), THRESHOLDS.map(sorted), st.booleans())
+def test_assigner(operators, case, thresholds, best_for_object):
+    boxes, candidates, objects, real = case
+    neg_low, neg_iou, pos_iou = (sixteenths / 16 for sixteenths in thresholds)
     assigner = MaxIoUAssigner(pos_iou, neg_iou, neg_low, best_for_object)
-    found = assigner(mx.nd.array(overlaps), mx.nd.array(candidates))
+    labels = np.where(np.arange(objects.shape[1]) < np.array(real)[:, None], 0, -1)
+    with backend.using(operators):
+        found = assigner(*(mx.nd.array(a) for a in (boxes, candidates, objects, labels)))
     for row, count in enumerate(real):
-        labels, objects = assign(
-            overlaps[row, :, :count],
-            candidates[row] > 0,
-            pos_iou,
-            neg_iou,
-            neg_low,
-            best_for_object,
+        overlaps = iou_matrix(boxes[row], objects[row, :count])
+        expected, matched = assign(
+            overlaps, candidates[row] > 0, pos_iou, neg_iou, neg_low, best_for_object
         )
-        assert found[0][row].asnumpy().tolist() == labels.tolist()
-        matched = found[1][row].asnumpy()
-        assert matched[labels == 1].tolist() == objects[labels == 1].tolist()
+        assert found[0][row].asnumpy().tolist() == expected.tolist()
+        indices = found[1][row].asnumpy()
+        assert indices[expected == 1].tolist() == matched[expected == 1].tolist()
 
 
-def assigned(overlaps, candidates=None, **options):
-    overlaps = mx.nd.array([overlaps])
-    candidates = mx.nd.ones(overlaps.shape[:2]) if candidates is None else mx.nd.array([candidates])
+def assigned(boxes, objects, gt_labels=None, candidates=None, **options):
+    gt_labels = [0] * len(objects) if gt_labels is None else gt_labels
+    candidates = [1] * len(boxes) if candidates is None else candidates
     assigner = MaxIoUAssigner(**options)
     assigner.hybridize()
-    return [array.asnumpy()[0].tolist() for array in assigner(overlaps, candidates)]
+    inputs = (mx.nd.array([array]) for array in (boxes, candidates, objects, gt_labels))
+    return [array.asnumpy()[0].tolist() for array in assigner(*inputs)]
+
+
+OBJECT = [0, 0, 16, 1]
+
+
+def part(sixteenths):
+    """A box whose IoU with OBJECT is so many sixteenths."""
+    return [0, 0, sixteenths, 1]
 
 
 def test_the_best_box_of_an_object_is_positive_however_little_it_overlaps():
-    labels, _ = assigned([[0.0], [0.125], [0.0625]])
+    labels, _ = assigned([part(0), part(2), part(1)], [OBJECT])
     assert labels == [0, 1, 0]
-    labels, _ = assigned([[0.0], [0.125], [0.0625]], best_for_object=False)
+    labels, _ = assigned([part(0), part(2), part(1)], [OBJECT], best_for_object=False)
     assert labels == [0, 0, 0]
 
 
 def test_equally_good_boxes_are_all_positive():
-    labels, _ = assigned([[0.5], [0.5], [0.25]])
+    labels, _ = assigned([part(8), [8, 0, 16, 1], part(4)], [OBJECT])
     assert labels == [1, 1, 0]
 
 
 def test_a_box_that_is_best_for_one_object_keeps_the_one_it_overlaps_most():
-    labels, objects = assigned([[0.9, 0.4], [0.1, 0.2]])
+    below = [0, 1, 16, 2]
+    labels, objects = assigned([[0, 0, 16, 1.5], [0, 1.9, 16, 2]], [below, OBJECT])
     assert labels == [1, 0]
-    assert objects[0] == 0
+    assert objects[0] == 1
 
 
 def test_an_object_that_nothing_overlaps_makes_nothing_positive():
-    assert assigned([[0.0], [0.0]])[0] == [0, 0]
+    assert assigned([[20, 0, 30, 1], [20, 5, 30, 9]], [OBJECT])[0] == [0, 0]
 
 
 def test_boxes_that_take_no_part_are_ignored_and_best_for_nobody():
-    labels, _ = assigned([[0.9], [0.4]], candidates=[0, 1])
+    labels, _ = assigned([part(15), part(6)], [OBJECT], candidates=[0, 1])
     assert labels == [-1, 1]
 
 
 def test_without_objects_all_is_background():
-    assert assigned([[-1.0, -1.0]] * 3)[0] == [0, 0, 0]
+    assert assigned([OBJECT, part(3), part(0)], [OBJECT] * 2, [-1, -1])[0] == [0, 0, 0]
 
 
 def test_hard_negatives_begin_at_neg_low():
     options = {"pos_iou": 0.5, "neg_iou": 0.5, "neg_low": 0.125, "best_for_object": False}
-    assert assigned([[0.0625], [0.125], [0.4375], [0.5]], **options)[0] == [-1, 0, 0, 1]
+    boxes = [part(1), part(2), part(7), part(8)]
+    assert assigned(boxes, [OBJECT], **options)[0] == [-1, 0, 0, 1]
+
+
+ALL_ZERO = {"pos_iou": 0.0, "neg_iou": 0.0}
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"pos_iou": 0.2}, {"neg_low": 0.4}, {"pos_iou": 1.1}, {"neg_low": -0.1}]
+    "wrong", [{"pos_iou": 0.2}, {"neg_low": 0.4}, {"pos_iou": 1.1}, {"neg_low": -0.1}, ALL_ZERO]
 )
 def test_thresholds_are_in_order(wrong):
-    with pytest.raises(ValueError, match="0 <= neg_low <= neg_iou <= pos_iou <= 1 does not hold"):
+    with pytest.raises(ValueError, match="0 <= neg_low <= neg_iou <= pos_iou <= 1"):
         MaxIoUAssigner(**wrong)
-
-
-def test_matched_is_an_index_of_the_object():
-    rng = np.random.default_rng(0)
-    overlaps = rng.random((40, 7)).round(3)
-    assert assigned(overlaps.tolist())[1] == overlaps.argmax(axis=1).tolist()

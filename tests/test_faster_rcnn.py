@@ -5,8 +5,10 @@ import json
 import mxnet as mx
 import numpy as np
 import pytest
+from conftest import BACKENDS
 
 from detkit.models import Normalize, RoIPool, RPNHead
+from detkit.ops import backend
 
 NAMES = ("boxes", "scores", "labels")
 
@@ -138,12 +140,26 @@ def test_arguments_of_normalize_are_checked(wrong, message):
         Normalize(**wrong)
 
 
-@pytest.fixture
-def exported(small_model, images, tmp_path):
+@pytest.mark.usefixtures("built_library")
+def test_native_operators_give_the_same_detections(small_model, images):
+    pixels, sizes = images((64, 48), (40, 80), (64, 80))
+    found = []
+    for operators in ("native", "mxnet"):
+        model = small_model()
+        model.hybridize()
+        with backend.using(operators):
+            found.append(detect(model, pixels, sizes))
+    for a, b in zip(*found):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture(params=BACKENDS)
+def exported(request, small_model, images, tmp_path):
     """A model and the names of the files it was exported to at one image of 32 x 32."""
     model = small_model()
     model.hybridize()
-    detect(model, *images((32, 32)))
+    with backend.using(request.param):
+        detect(model, *images((32, 32)))
     model.export(str(tmp_path / "detector"))
     return model, str(tmp_path / "detector-symbol.json"), str(tmp_path / "detector-0000.params")
 
@@ -161,7 +177,7 @@ def test_exported_graph_needs_no_python_and_knows_no_shape(exported):
     with open(symbol) as file:
         nodes = json.load(file)["nodes"]
     operators = {node["op"] for node in nodes}
-    assert "_contrib_box_nms" in operators
+    assert operators & {"_contrib_box_nms", "detkit_nms"}
     assert "Custom" not in operators
     inputs = [node for node in nodes if node["name"] in ("data0", "data1")]
     assert len(inputs) == 2

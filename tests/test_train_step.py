@@ -1,5 +1,6 @@
 """The training step: its losses against numpy's, no waiting for the device, and that it learns."""
 
+import kernel_oracles
 import mxnet as mx
 import numpy as np
 import oracles
@@ -58,10 +59,9 @@ def expected_losses(model, pixels, sizes):
         labels, matched = oracles.assign(oracles.iou_matrix(anchors, real), inside, 0.7, 0.3)
         anchor_labels.append(labels)
         anchor_targets.append([oracles.encode(real[g], a) for g, a in zip(matched, anchors)])
-        proposed, _ = oracles.proposals(
-            anchors, objectness[row], deltas[row], size, 200, 30, 0.7, min_size=2
-        )
-        proposed = np.concatenate([proposed, real])
+        level = (anchors, objectness[row, None], deltas[row, None])
+        (proposed,), (scores,) = kernel_oracles.proposals([level], [size], 200, 30, 0.7, 2)
+        proposed = np.concatenate([proposed[scores >= 0], real])
         overlaps = oracles.iou_matrix(proposed, real)
         labels, matched = oracles.assign(
             overlaps, np.ones(len(proposed), bool), 0.5, 0.5, best_for_object=False

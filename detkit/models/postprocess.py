@@ -60,7 +60,7 @@ class Postprocess(HybridBlock):
         kept = kept * F.squeeze(F.minimum(w, h) >= MIN_SIDE, axis=2)
 
         scores = F.where(kept, scores, F.ones_like(scores) * -1)
-        return ops.nms(
+        found, found_scores, found_labels, _ = ops.nms(
             F,
             candidates,
             scores,
@@ -69,6 +69,7 @@ class Postprocess(HybridBlock):
             top_k_out=self._max_detections,
             labels=labels,
         )
+        return found, found_scores, found_labels
 
 
 def _per_image(F, rows, rois):

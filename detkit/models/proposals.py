@@ -4,11 +4,11 @@ from typing import Tuple
 
 from mxnet.gluon import HybridBlock
 
-from detkit import boxes, ops
+from detkit import ops
 
 
 class Proposals(HybridBlock):
-    """Decode, clip, drop the small, best ``pre_nms``, NMS, best ``post_nms``.
+    """The best ``pre_nms`` anchors, decoded and clipped, without the small; NMS; ``post_nms`` best.
 
     Ren et al. 2015, section 3.3. The defaults are the paper's for testing; training keeps
     12000 and 2000.
@@ -40,12 +40,13 @@ class Proposals(HybridBlock):
         anchors (1, N, 4), objectness logits (B, N), deltas (B, N, 4), sizes (B, 2) h, w.
         Where there are fewer proposals, rows hold zeros and score -1.
         """
-        decoded = boxes.decode(F, deltas, anchors, self.box_weights)
-        clipped = boxes.clip(F, ops.finite(F, decoded, 0), sizes)
-        _, _, w, h = boxes.centre_size(F, clipped)
-        large = F.squeeze(F.minimum(w, h), axis=2) >= max(self._min_size, 1e-3)
-        scores = F.where(large, F.sigmoid(objectness), F.ones_like(objectness) * -1)
-        kept, kept_scores, _ = ops.nms(
-            F, clipped, scores, self._iou, top_k_in=self._pre_nms, top_k_out=self._post_nms
+        return ops.proposals(
+            F,
+            [(anchors, objectness, deltas)],
+            sizes,
+            self._pre_nms,
+            self._post_nms,
+            self._iou,
+            self._min_size,
+            self.box_weights,
         )
-        return kept, kept_scores

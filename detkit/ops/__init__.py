@@ -1,8 +1,34 @@
-"""MXNet's operators, each wrapped once with its traps closed. ``F`` is mx.nd or mx.sym."""
+"""The operators of detection, each wrapped once. ``F`` is mx.nd or mx.sym.
+
+Each is detkit's own (native/, C++ and CUDA) or, where that cannot be had, made of MXNet's
+(fallback/); detkit.ops.backend says which, and the results are the same.
+"""
 
 from detkit.ops.anchors import grid_shifts
-from detkit.ops.nms import nms
-from detkit.ops.roi import roi_align, roi_pool
+from detkit.ops.masks import mask_paste, mask_target
+from detkit.ops.match import CROWD, PADDING, Match, match
+from detkit.ops.nms import nms, soft_nms
+from detkit.ops.proposals import proposals
+from detkit.ops.roi import Levels, crop_pool, prroi_pool, roi_align, roi_pool
 from detkit.ops.rows import finite, gather_rows, valid_area
 
-__all__ = ["finite", "gather_rows", "grid_shifts", "nms", "roi_align", "roi_pool", "valid_area"]
+__all__ = [
+    "CROWD",
+    "PADDING",
+    "Levels",
+    "Match",
+    "crop_pool",
+    "finite",
+    "gather_rows",
+    "grid_shifts",
+    "mask_paste",
+    "mask_target",
+    "match",
+    "nms",
+    "proposals",
+    "prroi_pool",
+    "roi_align",
+    "roi_pool",
+    "soft_nms",
+    "valid_area",
+]

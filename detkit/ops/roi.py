@@ -1,48 +1,113 @@
-"""RoI pooling: features under a box, as P x P cells."""
+"""RoI pooling: features under a box, as P x P cells, from one map or from a pyramid."""
 
-from detkit.ops.rows import finite
+from functools import partial
+from typing import NamedTuple
 
-# ROIAlign aborts the process on a box without area, which float32 makes of a thin box far from the
-# origin; and a box far larger than any image would only waste time.
-SMALLEST_SIDE = 1e-2
-FARTHEST = 1e4
+from detkit.ops import backend, fallback
+
+AVERAGE, MAX = "average", "max"
+_MODES = {AVERAGE: 0, MAX: 1}
 
 
-def _batch_rois(F, rois):
-    """RoIs (B, R, 4) as MXNet wants them: (B * R, 5) with the image's number first.
+class Levels(NamedTuple):
+    """Which level of a pyramid an RoI is pooled from (Lin et al. 2017, equation 1).
 
-    Every image index is in 0..B-1: ROIAlign on a negative one writes into a neighbour's output.
+    first: the number of the first map, as 2 for P2.
+    canonical, canonical_size: an RoI of this size, in pixels, belongs to this level.
     """
-    x1, y1, x2, y2 = F.split(F.clip(finite(F, rois, 0), -FARTHEST, FARTHEST), 4, axis=2)
-    x2 = F.maximum(x2, x1 + SMALLEST_SIDE)
-    y2 = F.maximum(y2, y1 + SMALLEST_SIDE)
-    image = F.reshape(F.contrib.arange_like(rois, axis=0), shape=(-1, 1, 1))
-    rows = F.concat(F.broadcast_like(image, x1), x1, y1, x2, y2, dim=2)
-    return F.reshape(rows, shape=(-3, 0))
+
+    first: int = 2
+    canonical: int = 4
+    canonical_size: float = 224.0
 
 
-def roi_align(F, features, rois, size, stride, sampling, aligned):
+def roi_align(F, features, rois, size, stride, sampling, aligned, mode=AVERAGE, levels=None):
     """RoIAlign (He et al. 2017, section 3): (B * R, C, size, size).
 
-    features (B, C, H, W) at ``stride``, rois (B, R, 4) in image pixels; ``sampling`` points per
-    cell and axis (0: as many as cover the RoI); ``aligned`` shifts by half a pixel, as
-    Detectron2 does. Empty, inverted and non-finite RoIs give defined values.
+    features: (B, C, H, W) at ``stride``, or a list of maps with a list of strides; ``levels`` then
+        says which RoI is pooled from which.
+    rois: (B, R, 4) in image pixels; coordinates that are not finite count as 0, sides are at least
+        a hundredth of a pixel.
+    sampling: points per cell and axis, 0: as many as cover the RoI. aligned: shift by half a cell,
+        as Detectron2 does. mode: ``average`` or ``max`` of the points.
+
+    Raises ValueError for the maximum of adaptively many samples (sampling 0).
     """
-    return F.contrib.ROIAlign(
+    if mode == MAX and not sampling:
+        raise ValueError('RoIAlign of mode "max" needs sampling >= 1, not 0 (adaptive)')
+    if not backend.native():
+        pool = partial(fallback.roi_align, sampling=sampling, aligned=aligned, mode=mode)
+        return _made_of_mxnets(F, pool, features, rois, size, stride, levels)
+    pooling = {"sampling": sampling, "aligned": int(aligned), "mode": _MODES[mode]}
+    return _native(F, F.detkit_roi_align, features, rois, size, stride, levels, **pooling)
+
+
+def roi_pool(F, features, rois, size, stride, mode=MAX, levels=None):
+    """RoIPool (Girshick 2015, section 2.1): the maximum, or the average, of each cell.
+
+    Arguments and result as for ``roi_align``; the RoI and its cells are cut at whole cells.
+    """
+    if not backend.native():
+        pool = partial(fallback.roi_pool, mode=mode)
+        return _made_of_mxnets(F, pool, features, rois, size, stride, levels)
+    mode = _MODES[mode]
+    return _native(F, F.detkit_roi_pool, features, rois, size, stride, levels, mode=mode)
+
+
+def prroi_pool(F, features, rois, size, stride, levels=None):
+    """Precise RoI Pooling (Jiang et al. 2018): the mean of the bilinear surface over each cell.
+
+    Arguments and result as for ``roi_align``. The gradient goes to the RoIs as well.
+    """
+    if not backend.native():
+        pool = fallback.prroi_pool
+        return _made_of_mxnets(F, pool, features, rois, size, stride, levels)
+    return _native(F, F.detkit_prroi_pool, features, rois, size, stride, levels)
+
+
+def crop_pool(F, features, rois, size, stride, levels=None):
+    """Crop pooling: 2P x 2P bilinear samples from corner to corner, the maximum of each 2 x 2.
+
+    As the PyTorch Faster R-CNNs of 2017 pool. Arguments and result as for ``roi_align``.
+    """
+    if not backend.native():
+        pool = fallback.crop_pool
+        return _made_of_mxnets(F, pool, features, rois, size, stride, levels)
+    return _native(F, F.detkit_crop_pool, features, rois, size, stride, levels)
+
+
+def _made_of_mxnets(F, pool, features, rois, size, stride, levels):
+    """One of the fallback's, from one map or from several."""
+    if levels is None:
+        return pool(F, features, rois, size, stride)
+    return fallback.pool_levels(
+        F,
+        lambda maps, rois, stride: pool(F, maps, rois, size, stride),
         features,
-        _batch_rois(F, rois),
-        pooled_size=(size, size),
-        spatial_scale=1.0 / stride,
-        sample_ratio=sampling or -1,
-        aligned=aligned,
+        stride,
+        rois,
+        levels.first,
+        canonical_level=levels.canonical,
+        canonical_size=levels.canonical_size,
     )
 
 
-def roi_pool(F, features, rois, size, stride):
-    """RoIPool (Girshick 2015, section 2.1): the maximum of each cell, (B * R, C, size, size).
-
-    features (B, C, H, W) at ``stride``, rois (B, R, 4) in image pixels.
-    """
-    return F.ROIPooling(
-        features, _batch_rois(F, rois), pooled_size=(size, size), spatial_scale=1.0 / stride
+def _native(F, operator, features, rois, size, stride, levels, **pooling):
+    """Call one of the library's RoI operators: RoIs with their image's number, then the maps."""
+    maps, strides = (features, stride) if levels else ([features], [stride])
+    levels = levels or Levels()  # of one map, none of it is used
+    image = F.reshape(F.contrib.arange_like(rois, axis=0), shape=(-1, 1, 1))
+    image = F.broadcast_like(image, F.slice_axis(rois, axis=2, begin=0, end=1))
+    rows = F.reshape(F.concat(image, rois, dim=2), shape=(-3, 0))
+    # A library's backward overwrites a gradient that is to be added to; identity's adds.
+    maps = [F.identity(map_) for map_ in maps]
+    return operator(
+        rows,
+        *maps,
+        size=size,
+        strides=tuple(strides),
+        first_level=levels.first,
+        canonical_level=levels.canonical,
+        canonical_size=levels.canonical_size,
+        **pooling,
     )

@@ -2,6 +2,7 @@
 
 from mxnet.gluon import HybridBlock
 
+from detkit import ops
 from detkit.registry import ASSIGNERS
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
@@ -25,31 +26,25 @@ class MaxIoUAssigner(HybridBlock):
         best_for_object: bool = True,
     ):
         super().__init__()
-        if not 0 <= neg_low <= neg_iou <= pos_iou <= 1:
+        if not 0 <= neg_low <= neg_iou <= pos_iou <= 1 or pos_iou == 0:
             raise ValueError(
-                f"0 <= neg_low <= neg_iou <= pos_iou <= 1 does not hold: "
+                "0 <= neg_low <= neg_iou <= pos_iou <= 1 and pos_iou > 0 do not hold: "
                 f"{neg_low}, {neg_iou}, {pos_iou}"
             )
         self._pos_iou, self._neg_iou, self._neg_low = pos_iou, neg_iou, neg_low
         self._best_for_object = best_for_object
 
-    def hybrid_forward(self, F, iou, candidates):
+    def hybrid_forward(self, F, boxes, candidates, gt_boxes, gt_labels):
         """(B, N) labels 1 positive, 0 negative, -1 ignored; (B, N) index of the object.
 
-        iou (B, N, G), negative for objects that are padding; candidates (B, N), 0 for boxes that
-        take no part: they are ignored and best for no object.
+        boxes (B or 1, N, 4); candidates (B, N), 0 for boxes that take no part: they are ignored
+        and best for no object; gt_boxes (B, G, 4); gt_labels (B, G), negative for padding.
         """
-        takes_part = F.broadcast_like(F.expand_dims(candidates, axis=2), iou)
-        iou = F.where(takes_part, iou, F.ones_like(iou) * -1)
-        largest = F.max(iou, axis=2)
-        positive = largest >= self._pos_iou
+        found = ops.match(F, boxes, candidates, gt_boxes, gt_labels)
+        positive = found.iou >= self._pos_iou
         if self._best_for_object:
-            best = F.max(iou, axis=1, keepdims=True)
-            # Equality finds ties as well; an object that nothing overlaps is nobody's.
-            is_best = F.broadcast_mul(F.broadcast_equal(iou, best), best > 0)
-            positive = F.broadcast_maximum(positive, F.max(is_best, axis=2))
-        overlap = F.relu(largest)  # without any object, everything overlaps by nothing
-        negative = (overlap < self._neg_iou) * (overlap >= self._neg_low) * (1 - positive)
+            positive = F.broadcast_maximum(positive, found.is_best)
+        negative = (found.iou < self._neg_iou) * (found.iou >= self._neg_low) * (1 - positive)
         labels = positive * POSITIVE + (1 - positive - negative) * IGNORED
         labels = F.where(candidates, labels, F.ones_like(labels) * IGNORED)
-        return labels, F.argmax(iou, axis=2)
+        return labels, F.cast(found.index, dtype="float32")

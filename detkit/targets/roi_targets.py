@@ -6,7 +6,6 @@ from mxnet.gluon import HybridBlock
 
 from detkit import boxes, ops
 from detkit.targets.assigners import POSITIVE
-from detkit.targets.rpn_targets import mask_padding
 
 
 class RoITargets(HybridBlock):
@@ -34,8 +33,7 @@ class RoITargets(HybridBlock):
         """
         rois = F.concat(proposals, gt_boxes, dim=1)
         candidates = F.concat(proposal_scores >= 0, gt_labels >= 0, dim=1)
-        iou = mask_padding(F, boxes.iou(F, rois, gt_boxes), gt_labels)
-        labels, matched = self.assigner(iou, candidates)
+        labels, matched = self.assigner(rois, candidates, gt_boxes, gt_labels)
         labels = self.sampler(labels)
 
         # The sampled rows first: positives, negatives, then whatever fills the fixed size.

@@ -27,9 +27,8 @@ class RPNTargets(HybridBlock):
 
         anchors (1, N, 4), sizes (B, 2) h, w, gt_boxes (B, G, 4), gt_labels (B, G) -1 for padding.
         """
-        iou = mask_padding(F, boxes.iou(F, anchors, gt_boxes), gt_labels)
         candidates = self._inside(F, anchors, sizes)
-        labels, matched = self.assigner(iou, candidates)
+        labels, matched = self.assigner(anchors, candidates, gt_boxes, gt_labels)
         labels = self.sampler(labels)
         matched_boxes = ops.gather_rows(F, gt_boxes, matched)
         return labels, boxes.encode(F, matched_boxes, anchors, self._box_weights)
@@ -39,9 +38,3 @@ class RPNTargets(HybridBlock):
         beyond = F.broadcast_sub(anchors, boxes.clip(F, anchors, sizes))
         beyond = F.max(F.abs(beyond), axis=2)
         return beyond <= self._straddle if self._straddle >= 0 else F.ones_like(beyond)
-
-
-def mask_padding(F, iou, gt_labels):
-    """iou (B, N, G) with -1 for the objects that are padding (their gt_labels (B, G) are -1)."""
-    real = F.broadcast_like(F.expand_dims(gt_labels >= 0, axis=1), iou)
-    return F.where(real, iou, F.ones_like(iou) * -1)

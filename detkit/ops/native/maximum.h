@@ -1,0 +1,62 @@
+// Maxima of 16 channels at once, and which of the candidates was the largest.
+//
+// Candidates come one after the other. A NaN is never larger than a number: the maximum is NaN only
+// where all candidates are. Of equal ones the first is the winner, as of NaNs alone.
+#pragma once
+
+#include "channel_blocks.h"
+
+namespace detkit {
+namespace DETKIT_ISA {
+
+// Of no candidate yet: any number is larger.
+inline Block no_maximum() {
+  Block block;
+  for (int i = 0; i < kParts; ++i) block.part[i] = Vector{} + __builtin_nanf("");
+  return block;
+}
+
+inline void take_larger(Block& best, const Block& value) {
+  for (int i = 0; i < kParts; ++i) {
+    const Vector v = value.part[i], b = best.part[i];
+    const Vector larger = v > b ? v : b;
+    best.part[i] = b == b ? larger : v;
+  }
+}
+
+// Which candidate is the largest; `key` is its value.
+struct Winner {
+  Block key;
+  Mask number[kParts];
+};
+
+// Of no candidate yet; number 0 will win where all candidates are NaN.
+inline Winner no_winner() {
+  Winner winner;
+  for (int i = 0; i < kParts; ++i) {
+    winner.key.part[i] = Vector{} - __builtin_inff();
+    winner.number[i] = Mask{};
+  }
+  return winner;
+}
+
+inline void take_larger(Winner& winner, const Block& value, int number) {
+  for (int i = 0; i < kParts; ++i) {
+    const Vector best = winner.key.part[i];
+    const Vector key = value.part[i] == value.part[i] ? value.part[i] : best;
+    winner.number[i] = key > best ? Mask{} + number : winner.number[i];
+    winner.key.part[i] = key > best ? key : best;
+  }
+}
+
+// The lanes of `block` whose winner is this candidate, 0 in the others.
+inline Block where_winner(const Winner& winner, int number, const Block& block) {
+  Block lanes;
+  for (int i = 0; i < kParts; ++i) {
+    lanes.part[i] = winner.number[i] == number ? block.part[i] : Vector{};
+  }
+  return lanes;
+}
+
+}  // namespace DETKIT_ISA
+}  // namespace detkit

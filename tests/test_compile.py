@@ -1,0 +1,99 @@
+"""Compiling the operators: what is built when, by whom, and what is said when it fails.
+
+A shell script stands in for the compiler: it writes the file after -o and notes that it was called.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+from detkit.ops import compile as compiling
+from detkit.ops.compile import Build, BuildError, find_compiler, library
+
+FAKE = """#!/bin/sh
+if [ "$1" = --version ]; then echo "fake 1.0"; exit; fi
+sleep 0.02
+echo call >> "{log}"
+{extra}
+while [ $# -gt 1 ]; do shift; [ "$last" = -o ] && echo object > "$1"; last="$1"; done
+"""
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """Installs a compiler; the function given takes a shell command it runs on every call."""
+    log = tmp_path / "calls"
+
+    def install(extra=""):
+        path = tmp_path / "fake"
+        path.write_text(FAKE.format(log=log, extra=extra))
+        path.chmod(0o755)
+        monkeypatch.setenv("CXX", str(path))
+        monkeypatch.setenv("DETKIT_CACHE", str(tmp_path / "cache"))
+        return path
+
+    install.calls = lambda: log.read_text().count("call") if log.exists() else 0
+    return install
+
+
+def test_it_is_built_once_and_then_found(fake):
+    fake()
+    path = library()
+    assert path.read_text() == "object\n"
+    calls = fake.calls()
+    assert library() == path
+    assert fake.calls() == calls
+
+
+def test_processes_that_start_at_once_build_it_once(fake):
+    compiler = fake()
+    code = "from detkit.ops.compile import library; print(library())"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    paths = {process.communicate()[0] for process in processes}
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert len(paths) == 1
+    assert fake.calls() == len(Build(str(compiler)).commands("x")) + 1  # and the link
+
+
+def test_another_compiler_or_other_flags_make_another_library(fake, monkeypatch):
+    path = str(fake())
+    key = Build(path).key()
+    assert Build(path).key() == key
+    monkeypatch.setattr(compiling, "FLAGS", (*compiling.FLAGS, "-g"))
+    assert Build(path).key() != key
+    monkeypatch.undo()
+    fake("# another text, so another version").write_text(
+        FAKE.replace("1.0", "1.1").format(log="/dev/null", extra="")
+    )
+    assert Build(path).key() != key
+
+
+def test_a_failing_compiler_is_quoted_and_leaves_nothing(fake, tmp_path):
+    fake("echo kernels.h:3: no such type >&2; exit 1")
+    with pytest.raises(BuildError, match=r"(?s)kernels.h:3: no such type.*command: .*fake"):
+        library()
+    assert not list((tmp_path / "cache").rglob("*.so"))
+    assert not list((tmp_path / "cache").rglob("*.o"))
+
+
+def test_without_a_compiler_the_remedy_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(BuildError, match=r"none of g\+\+, c\+\+, clang\+\+ .*apt install g\+\+"):
+        find_compiler()
+    monkeypatch.setenv("CXX", "nonesuch")
+    with pytest.raises(BuildError, match="CXX=nonesuch is not a program"):
+        find_compiler()
+
+
+def test_a_cache_that_cannot_be_written_is_named(fake, monkeypatch, tmp_path):
+    fake()
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("DETKIT_CACHE", str(blocked))
+    with pytest.raises(BuildError, match="file"):
+        library()

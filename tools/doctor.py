@@ -1,0 +1,87 @@
+"""Says what detkit finds on this machine: packages, processor, compiler, GPU, operators in use."""
+
+import argparse
+import ctypes
+import importlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import detkit
+from detkit.cli import debug_argument, run
+from detkit.errors import DetkitError
+from detkit.threads import VARIABLE, physical_cores
+
+PACKAGES = ("numpy", "cv2", "yaml", "pycocotools", "tqdm", "defusedxml")
+INSTRUCTION_SETS = ("baseline", "AVX2", "AVX-512")
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    debug_argument(parser)
+    parser.parse_args(argv)
+    row("detkit", f"{detkit.__version__} in {Path(detkit.__file__).parent}")
+    row("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    for name in PACKAGES:
+        row(name, version_of(name))
+    row("processor", f"{physical_cores()} cores, {VARIABLE}={os.environ.get(VARIABLE)}")
+    row("mxnet", describe_mxnet())
+    row("operators", describe_operators())
+
+
+def row(name, text):
+    print(f"{name:12} {text}")
+
+
+def version_of(name):
+    """A package's version, or why it cannot be imported."""
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        return f"cannot be imported: {error}"
+    return getattr(module, "__version__", "installed")
+
+
+def describe_mxnet():
+    """Version, build and GPUs. Raises DetkitError where MXNet cannot be imported."""
+    try:
+        import mxnet as mx
+    except Exception as error:  # numpy 1.24 makes it an AttributeError, a lost library an OSError
+        raise DetkitError(
+            f"mxnet cannot be imported: {error}\n"
+            '  reinstall detkit with pip install -e ".[cpu]", or ".[cu112]" for a GPU'
+        ) from error
+    features = mx.runtime.Features()
+    build = "GPU build" if features.is_enabled("CUDA") else "CPU build"
+    dnn = "with" if features.is_enabled("MKLDNN") else "without"
+    return f"{mx.__version__}, {build} {dnn} oneDNN, {mx.context.num_gpus()} GPUs"
+
+
+def describe_operators():
+    """Which operators are in use and why, and what is there to compile them."""
+    from detkit.ops import backend
+
+    choice = backend.choose()
+    lines = [f"{choice.name}: {choice.reason}"]
+    if choice.name == backend.NATIVE:
+        used = INSTRUCTION_SETS[ctypes.CDLL(choice.reason).detkit_isa()]
+        cuda = "with" if backend.has_cuda() else "without"
+        lines.append(f"kernels for {used}, {cuda} CUDA")
+    for tool in (os.environ.get("CXX") or "g++", "nvcc"):
+        path = shutil.which(tool)
+        lines.append(f"{tool}: {first_line(path) if path else 'not on PATH'}")
+    return ("\n" + " " * 13).join(lines)
+
+
+def first_line(compiler):
+    """What a compiler calls itself."""
+    said = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
+    lines = [line for line in said.splitlines() if "Copyright" not in line and line.strip()]
+    return lines[-1] if "nvcc" in compiler else lines[0]
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
