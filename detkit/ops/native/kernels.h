@@ -9,7 +9,8 @@
 // and in the fallback made of MXNet's own operators.
 //
 // Each function returns DETKIT_OK, DETKIT_OUT_OF_MEMORY, or DETKIT_BAD_ARGUMENT: a negative count,
-// a top_k below -1, an unknown mode, a threshold that is negative or NaN, a sigma not above 0.
+// a top_k below -1, an unknown mode, a threshold that is negative or NaN, a sigma not above 0, and
+// what is said of sizes below.
 #pragma once
 
 #include <stdint.h>
@@ -76,9 +77,9 @@ typedef struct {
 // objectness within a level.
 //
 // sizes (B, 2) are h, w. Out, R = min(sum over levels of min(N, pre_nms), post_nms): boxes
-// (B, R, 4), scores (B, R) = sigmoid(objectness). Rows without a proposal: zeros, score -1. An anchor whose
-// objectness is not finite takes no part, nor one whose decoded box is not; an image whose size is
-// not a number has no proposals.
+// (B, R, 4), scores (B, R) = sigmoid(objectness). Rows without a proposal: zeros, score -1. An
+// anchor whose objectness is not finite takes no part, nor one whose decoded box is not; an image
+// whose size is not a number has no proposals.
 int detkit_proposals(const DetkitProposals* proposals, const DetkitLevel* levels,
                      const float* sizes, float* out_boxes, float* out_scores);
 
@@ -93,7 +94,7 @@ typedef struct {
 // (B, G, 4); labels (B, G): >= 0 an object, -2 a region to be ignored (a crowd), anything else
 // padding. Out:
 //   index (B, N)     the object of largest IoU, the first of equals; 0 where none overlaps
-//   iou (B, N)       that IoU
+//   iou (B, N)       that IoU; one that is not a number counts as 0
 //   is_best (B, N)   1 where no box that takes part has a larger IoU with some object (all of
 //                    several equals; an IoU of 0 is nobody's best)
 //   ignored (B, N)   the largest share of the box's own area that lies in one region to be
@@ -113,18 +114,18 @@ int detkit_match(const DetkitMatch* match, const float* boxes, const float* cand
 
 // RoIs (R, 5) are image, x1 y1 x2 y2 in image pixels. Coordinates that are not finite are taken
 // for 0, all are clamped to -1e4..1e4, then x2 to at least x1 + 1e-2, y2 likewise. An image that is
-// not one of 0..B-1 gives a row of zeros and no gradient. P is 1..1024, a scale above 0 and at most
-// 1000; maps have at least one pixel.
+// not one of 0..B-1, or not whole, gives a row of zeros and no gradient. P is 1..1024, a scale
+// above 0 and at most 1000; maps have at least one pixel.
 typedef struct {
-  int images, channels;              // B, C
-  int rois, size;                    // R, P
-  int levels;                        // 1: every RoI is pooled from the one map
-  int height[DETKIT_MAX_LEVELS];     // H, W of each level
+  int images, channels;           // B, C
+  int rois, size;                 // R, P
+  int levels;                     // 1: every RoI is pooled from the one map
+  int height[DETKIT_MAX_LEVELS];  // H, W of each level
   int width[DETKIT_MAX_LEVELS];
-  float scale[DETKIT_MAX_LEVELS];    // 1 / stride
-  int first_level;                   // the number of the first, as 2 for P2
-  int canonical_level;               // FPN (Lin et al. 2017), equation 1: k0 ...
-  float canonical_size;              // ... for an RoI of this size, pixels (the paper: 4, 224)
+  float scale[DETKIT_MAX_LEVELS];  // 1 / stride
+  int first_level;                 // the number of the first, as 2 for P2
+  int canonical_level;             // FPN (Lin et al. 2017), equation 1: k0 ...
+  float canonical_size;            // ... for an RoI of this size, pixels (the paper: 4, 224)
 } DetkitRoIs;
 // Of several levels an RoI is pooled from floor(k0 + log2(sqrt(area) / canonical_size) + 1e-6),
 // clamped to those there are (torchvision's formula), the area after the clamping above.
@@ -133,8 +134,9 @@ enum { DETKIT_AVERAGE = 0, DETKIT_MAX = 1 };
 
 // In all four: features[level] (B, C, H, W); rois (R, 5); out (R, C, P, P). The backward functions
 // write grad_features[level] (B, C, H, W), they do not add to it; features may be null where the
-// mode is DETKIT_AVERAGE. A maximum is that of the numbers in a cell: NaN only where it holds nothing
-// else (MXNet's ROIPooling gives the lowest float32 there), and then the first gets the gradient.
+// mode is DETKIT_AVERAGE. A maximum is that of the numbers in a cell: NaN only where it holds
+// nothing else (MXNet's ROIPooling gives the lowest float32 there), and then the first gets the
+// gradient. Otherwise features that are not finite give unspecified values in the cells they touch.
 
 typedef struct {
   int sampling;  // samples per cell and axis; 0: ceil(side of the cell), at least 1
@@ -156,13 +158,12 @@ int detkit_roi_align_backward(const DetkitRoIs* geometry, const DetkitAlign* ali
 int detkit_roi_pool(const DetkitRoIs* geometry, int mode, const float* const* features,
                     const float* rois, float* out);
 int detkit_roi_pool_backward(const DetkitRoIs* geometry, int mode, const float* const* features,
-                             const float* rois, const float* grad_out,
-                             float* const* grad_features);
+                             const float* rois, const float* grad_out, float* const* grad_features);
 
 // Precise RoI Pooling (Jiang et al. 2018, equation 5): the mean of the bilinear surface over each
-// cell, exactly; the surface is 0 from one cell outside of the map. grad_rois (R, 5) may be null, and
-// with it the features; its first column is 0, and it is the gradient to the coordinates after the clamping above, 0 for
-// a coordinate that was clamped.
+// cell, exactly; the surface is 0 from one cell outside of the map. grad_rois (R, 5) may be null,
+// and with it the features; its first column is 0, and it is the gradient to the coordinates after
+// the clamping above, 0 for a coordinate that was clamped.
 int detkit_prroi_pool(const DetkitRoIs* geometry, const float* const* features, const float* rois,
                       float* out);
 int detkit_prroi_pool_backward(const DetkitRoIs* geometry, const float* const* features,
@@ -189,16 +190,16 @@ typedef struct {
 // The object's mask under each RoI, resized to M x M: the share of each cell that it covers, as
 // RoIAlign (aligned, adaptive sampling, scale 1) of the mask.
 //
-// masks (B, G, H, W), 0 or not 0; rois (B, R, 4), cleaned as above; index (B, R), the object of
-// each RoI. Out (B, R, M, M); zeros where the index is not one of 0..G-1.
+// masks (B, G, H, W), 0 or not 0, sides of at most 2^24; rois (B, R, 4), cleaned as above; index
+// (B, R), the object of each RoI. Out (B, R, M, M); zeros where the index is not one of 0..G-1.
 int detkit_mask_target(const DetkitMaskTarget* target, const uint8_t* masks, const float* rois,
                        const int32_t* index, float* out);
 
 // Probabilities (N, M, M) of masks over their boxes (N, 4), pasted into images: out (N, H, W), 0
 // outside of the box. As torchvision pastes: box and mask grow by one cell on each side, the
 // corners are cut to whole pixels, the mask is resized to (x2 - x1 + 1) x (y2 - y1 + 1), at least
-// 1 x 1, bilinearly (pixel centres, clamped at the border). A box with a coordinate that is not
-// finite or beyond +-1e4 is clamped as an RoI is.
+// 1 x 1, bilinearly (pixel centres, clamped at the border). Boxes are cleaned as RoIs are: an empty
+// or inverted one paints a pixel or two.
 int detkit_mask_paste(int masks, int size, const float* probabilities, const float* boxes,
                       int height, int width, float* out);
 

@@ -1,0 +1,91 @@
+// Where RoIAlign samples along one axis, and which pixels that touches.
+//
+// The average of samples on a grid is a weighted sum over pixels, with a weight for the row times
+// one for the column. Samples of a cell lie about half a pixel apart, so that several fall between
+// the same pixels: each pixel's weights are added up first, and it is read (or, backward, added to)
+// once. With 2 x 2 samples that is 4 to 9 pixels instead of 16.
+#pragma once
+
+#include "rois.cuh"
+
+namespace detkit {
+namespace cuda {
+
+constexpr int kMostSamples = 1 << 15;  // of a cell and axis
+
+// The samples of a cell along one axis: 0..samples - 1, of which those before `first` and from
+// `last` on lie outside of the map. At least one outside on each side, if there is any, is between.
+struct Axis {
+  float start, step;  // of sample 0; from one to the next
+  int samples, first, last;
+  int size;  // pixels of the map
+
+  // Between which pixels sample k falls, low and low + 1, and the share of the latter (0 where
+  // there is none); false if it falls outside of the map.
+  __device__ bool sample(int k, int* low, float* part) const {
+    const float at = start + k * step;
+    if (!(at >= -1.0f && at <= static_cast<float>(size))) return false;
+    const float inside = fminf(fmaxf(at, 0.0f), static_cast<float>(size - 1));
+    *low = static_cast<int>(inside);
+    *part = inside - *low;
+    return true;
+  }
+};
+
+// Goes over the pixels that the samples touch, in order, with the sum of their weights. A sample
+// touches the pixel after it with a weight of 0 too: NaN there counts, as on the CPU.
+class Taps {
+ public:
+  __device__ explicit Taps(const Axis& axis)
+      : axis_(axis), k_(axis.first), at_(0), touched_(0), here_(0.0f), after_(0.0f) {}
+
+  __device__ bool next(int* pixel, float* weight) {
+    for (; k_ < axis_.last; ++k_) {
+      int low;
+      float part;
+      if (!axis_.sample(k_, &low, &part)) continue;
+      if (low != at_) {
+        if (touched_ > 0) return emit(pixel, weight);  // and look at the same sample again
+        at_ = low;
+      }
+      here_ += 1.0f - part;
+      after_ += part;
+      touched_ = max(touched_, low + 1 < axis_.size ? 2 : 1);
+    }
+    return touched_ > 0 && emit(pixel, weight);
+  }
+
+ private:
+  __device__ bool emit(int* pixel, float* weight) {
+    *pixel = at_++;
+    *weight = here_;
+    here_ = after_;
+    after_ = 0.0f;
+    --touched_;
+    return true;
+  }
+
+  const Axis& axis_;
+  int k_, at_;
+  int touched_;         // 2: at_ and at_ + 1, 1: at_, 0: neither
+  float here_, after_;  // weights of pixels at_ and at_ + 1 so far
+};
+
+__device__ inline Axis make_axis(const DetkitAlign& align, float low, float high, int cell,
+                                 int cells, int size) {
+  const float shift = align.aligned ? 0.5f : 0.0f, corner = low - shift;
+  float side = high - shift - corner;
+  if (!align.aligned) side = fmaxf(side, 1.0f);
+  const float own = side / cells;
+  const float most = kMostSamples;
+  const float samples =
+      align.sampling > 0 ? align.sampling : fminf(fmaxf(ceilf(own), 1.0f), most);
+  const float step = own / samples, start = corner + cell * own + 0.5f * step;
+  const float first = fmaxf((-1.0f - start) / step - 2.0f, 0.0f);
+  const float last = fmaxf((size - start) / step + 3.0f, 0.0f);
+  return {start, step, static_cast<int>(samples), static_cast<int>(fminf(first, samples)),
+          static_cast<int>(fminf(last, samples)), size};
+}
+
+}  // namespace cuda
+}  // namespace detkit

@@ -1,0 +1,166 @@
+// Which object each box overlaps most: one thread per box, objects through shared memory in tiles.
+//
+// Two passes over the pairs, as no box can tell whether it is an object's best before all are seen.
+// The first finds the best of each side: for the objects by a 64-bit atomicMax of (IoU, lowest
+// index), within a block first and then once per block and object, which is the same in any order.
+// The second compares IoUs only for objects whose best is no larger than the box's own largest IoU,
+// few of all pairs.
+#include "boxes.cuh"
+
+namespace detkit {
+namespace cuda {
+namespace {
+
+constexpr int kObjects = 128;  // in a tile
+constexpr float kIgnored = -2.0f;
+
+typedef unsigned long long Best;  // IoU's bits above, ~index below; 0: nothing overlaps
+
+struct Input {
+  DetkitMatch match;
+  const float *boxes, *candidates, *objects, *labels;
+  int blocks;  // of an image
+
+  __device__ int image() const { return blockIdx.x / blocks; }
+  __device__ int box() const { return blockIdx.x % blocks * kThreads + threadIdx.x; }
+  __device__ size_t row() const { return static_cast<size_t>(image()) * match.boxes + box(); }
+  __device__ size_t object(int g) const { return static_cast<size_t>(image()) * match.objects + g; }
+};
+
+// Of an object that is none, corners that overlap nothing.
+struct Tile {
+  Box box[kObjects];
+  float area[kObjects];
+  bool crowd[kObjects];
+};
+
+__device__ void load_tile(const Input& in, int first, int count, Tile* tile) {
+  for (int i = threadIdx.x; i < count; i += kThreads) {
+    const size_t g = in.object(first + i);
+    const Box box = load_box(in.objects + 4 * g);
+    const float label = in.labels[g];
+    tile->crowd[i] = label == kIgnored;
+    const bool counts = (label >= 0.0f || tile->crowd[i]) && is_finite(box);
+    tile->box[i] = counts ? box : Box{0.0f, 0.0f, 0.0f, 0.0f};
+    tile->area[i] = area(tile->box[i]);
+  }
+}
+
+// The box of this thread; one without area, which overlaps nothing, if it takes no part.
+__device__ Box own_box(const Input& in) {
+  const Box none = {0.0f, 0.0f, 0.0f, 0.0f};
+  if (in.box() >= in.match.boxes) return none;
+  if (in.candidates && in.candidates[in.row()] == 0.0f) return none;
+  const size_t shared = static_cast<size_t>(in.box());
+  const Box box = load_box(in.boxes + 4 * (in.match.shared_boxes ? shared : in.row()));
+  return is_finite(box) ? box : none;
+}
+
+__device__ float positive(float value) { return value > 0.0f ? value : 0.0f; }  // NaN: 0
+
+__global__ void find_best(Input in, int32_t* out_index, float* out_iou, float* out_ignored,
+                          Best* best) {
+  __shared__ Tile tile;
+  __shared__ Best best_box[kObjects];
+  const Box box = own_box(in);
+  const float own_area = area(box);
+  float largest = 0.0f, ignored = 0.0f;
+  int index = 0;
+  for (int first = 0; first < in.match.objects; first += kObjects) {
+    const int count = min(kObjects, in.match.objects - first);
+    __syncthreads();
+    load_tile(in, first, count, &tile);
+    for (int i = threadIdx.x; i < count; i += kThreads) best_box[i] = 0;
+    __syncthreads();
+    for (int i = 0; i < count; ++i) {
+      const float shared = overlap(box, tile.box[i]);
+      if (!(shared > 0.0f)) continue;
+      if (tile.crowd[i]) {
+        ignored = fmaxf(ignored, positive(__fdiv_rn(shared, own_area)));
+        continue;
+      }
+      const float value = positive(iou(shared, own_area, tile.area[i]));
+      if (value > largest) largest = value, index = first + i;
+      const Best key = Best{__float_as_uint(value)} << 32 | ~static_cast<uint32_t>(in.box());
+      if (value > 0.0f && key > best_box[i]) atomicMax(&best_box[i], key);
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < count; i += kThreads) {
+      if (best_box[i]) atomicMax(&best[in.object(first + i)], best_box[i]);
+    }
+  }
+  if (in.box() >= in.match.boxes) return;
+  out_index[in.row()] = index;
+  out_iou[in.row()] = largest;
+  out_ignored[in.row()] = ignored;
+}
+
+__device__ float iou_of(Best best) { return __uint_as_float(static_cast<uint32_t>(best >> 32)); }
+
+__global__ void mark_best(Input in, const float* own_iou, const Best* best, float* is_best) {
+  __shared__ Tile tile;
+  __shared__ float best_iou[kObjects];
+  const Box box = own_box(in);
+  const float own_area = area(box);
+  const float largest = in.box() < in.match.boxes ? own_iou[in.row()] : 0.0f;
+  bool found = false;
+  for (int first = 0; first < in.match.objects; first += kObjects) {
+    const int count = min(kObjects, in.match.objects - first);
+    __syncthreads();
+    load_tile(in, first, count, &tile);
+    for (int i = threadIdx.x; i < count; i += kThreads) {
+      best_iou[i] = iou_of(best[in.object(first + i)]);
+    }
+    __syncthreads();
+    for (int i = 0; i < count; ++i) {
+      if (!(best_iou[i] > 0.0f && best_iou[i] <= largest)) continue;
+      const float shared = overlap(box, tile.box[i]);
+      if (iou(shared, own_area, tile.area[i]) == best_iou[i]) found = true;
+    }
+  }
+  if (in.box() < in.match.boxes) is_best[in.row()] = found ? 1.0f : 0.0f;
+}
+
+__global__ void write_objects(size_t count, const Best* best, int32_t* best_index,
+                              float* best_iou) {
+  const size_t i = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= count) return;
+  best_index[i] = best[i] ? static_cast<int32_t>(~static_cast<uint32_t>(best[i])) : -1;
+  best_iou[i] = iou_of(best[i]);
+}
+
+bool valid(const DetkitMatch& match) {
+  return match.images >= 0 && match.boxes >= 0 && match.objects >= 0;
+}
+
+size_t objects_of(const DetkitMatch& match) {
+  return static_cast<size_t>(match.images) * static_cast<size_t>(match.objects);
+}
+
+}  // namespace
+}  // namespace cuda
+}  // namespace detkit
+
+using namespace detkit::cuda;
+
+size_t detkit_cuda_match_workspace(const DetkitMatch* match) {
+  return valid(*match) ? objects_of(*match) * sizeof(Best) : 0;
+}
+
+int detkit_cuda_match(const DetkitMatch* match, const float* boxes, const float* candidates,
+                      const float* objects, const float* labels, int32_t* index, float* iou,
+                      float* is_best, float* ignored, int32_t* best_index, float* best_iou,
+                      void* workspace, void* stream) {
+  if (!valid(*match)) return DETKIT_BAD_ARGUMENT;
+  const size_t count = objects_of(*match);
+  Best* best = static_cast<Best*>(workspace);
+  const int64_t blocks = divide_up(match->boxes, kThreads);
+  const Input in = {*match, boxes, candidates, objects, labels, static_cast<int>(blocks)};
+  DETKIT_TRY(clear(best, count * sizeof(Best), stream));
+  DETKIT_TRY(launch(find_best, blocks * match->images, kThreads, stream, in, index, iou, ignored,
+                    best));
+  DETKIT_TRY(launch(mark_best, blocks * match->images, kThreads, stream, in,
+                    static_cast<const float*>(iou), static_cast<const Best*>(best), is_best));
+  return launch(write_objects, divide_up(static_cast<int64_t>(count), kThreads), kThreads, stream,
+                count, static_cast<const Best*>(best), best_index, best_iou);
+}
