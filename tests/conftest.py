@@ -43,8 +43,11 @@ BACKENDS = [
 ]
 
 
-def pytest_report_header():
-    return f"detkit operators: {OPERATORS.name} ({OPERATORS.reason})"
+def pytest_terminal_summary(terminalreporter):
+    """Says at the end, in every run, which operators were tested."""
+    terminalreporter.write_line(f"operators: {OPERATORS.name} ({OPERATORS.reason})")
+    if OPERATORS.name != "native":
+        terminalreporter.write_line("the tests of detkit's own operators were skipped")
 
 
 # The same examples on every machine: a test that fails, fails for everybody.
