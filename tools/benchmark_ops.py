@@ -80,7 +80,7 @@ def work(threads, mode, *arguments):
     """What the worker found, run on so many threads. Raises BenchmarkError where it fails."""
     count = str(threads)
     counts = {"OMP_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count}
-    environment = {**os.environ, **counts, **KEEP_MEMORY}
+    environment = {**os.environ, **counts, **(KEEP_MEMORY if mode == "time" else {})}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "found.json")
         command = [sys.executable, WORKER, mode, out, *arguments]
