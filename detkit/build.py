@@ -24,6 +24,7 @@ from detkit.registry import (
     EVALUATORS,
     HEADS,
     LOSSES,
+    NECKS,
     ROI_EXTRACTORS,
     SAMPLERS,
     TRANSFORMS,
@@ -40,6 +41,7 @@ MODEL_PARTS = (
     "type",
     "normalize",
     "backbone",
+    "neck",
     "anchors",
     "rpn_head",
     "proposals",
@@ -49,6 +51,9 @@ MODEL_PARTS = (
 )
 STEP_PARTS = ("rpn_targets", "proposals", "roi_targets", "rpn_loss", "roi_loss")
 DATA_KEYS = ("train", "val", "train_transforms", "val_transforms", "pad_multiple", "workers")
+
+
+SETTLING_SIDE = 256  # pixels; enough for a map of every stride in use
 
 
 def check_sections(config):
@@ -140,7 +145,7 @@ def _settle_shapes(model, ctx):
     A plugin need not give in_channels, but optimizer and checkpoints need to know every shape.
     """
     if any(0 in parameter.shape for parameter in model.collect_params().values()):
-        side = 4 * model.backbone.stride
+        side = SETTLING_SIDE
         sizes = mx.nd.array([[side, side]], ctx=ctx)
         model(mx.nd.zeros((1, 3, side, side), ctx=ctx), sizes)
 
@@ -148,15 +153,13 @@ def _settle_shapes(model, ctx):
 def _model_parts(node, num_classes):
     """{name: part}: each gets from the parts before it what follows from them."""
     backbone = BACKBONES.build(_without(require(node, "backbone", dict), "pretrained"))
-    _check_backbone(backbone, node["backbone"])
-    anchors = ANCHORS.build(require(node, "anchors", dict), stride=backbone.stride)
+    neck, channels, strides = _neck(node, backbone)
+    anchors = ANCHORS.build(require(node, "anchors", dict), strides=strides)
     rpn_head = HEADS.build(
-        require(node, "rpn_head", dict),
-        in_channels=backbone.channels,
-        num_anchors=anchors.per_cell,
+        require(node, "rpn_head", dict), in_channels=channels, num_anchors=anchors.per_cell
     )
     roi_extractor = ROI_EXTRACTORS.build(
-        require(node, "roi_extractor", dict), stride=backbone.stride, channels=backbone.channels
+        require(node, "roi_extractor", dict), strides=strides, channels=channels
     )
     roi_head = HEADS.build(
         _without(require(node, "roi_head", dict), "pretrained"),
@@ -167,6 +170,7 @@ def _model_parts(node, num_classes):
     return {
         "normalize": construct(Normalize, section(node, "normalize")),
         "backbone": backbone,
+        "neck": neck,
         "anchors": anchors,
         "rpn_head": rpn_head,
         "proposals": construct(Proposals, section(node, "proposals")),
@@ -227,13 +231,39 @@ def _without(node, *keys):
     return rest
 
 
-def _check_backbone(backbone, node):
-    for attribute in ("channels", "stride"):
-        if not isinstance(getattr(backbone, attribute, None), int):
-            raise ConfigError(
-                f"{place(node, 'type')}: the backbone {node['type']!r} must have an attribute "
-                f"{attribute!r}, a whole number: the next parts are built from it"
-            )
+def _neck(node, backbone):
+    """The neck that ``node`` names or None, the channels and the strides of the maps it gives."""
+    channels, strides = (
+        _of_levels(backbone, attribute, node["backbone"]) for attribute in ("channels", "strides")
+    )
+    if len(channels) != len(strides):
+        raise ConfigError(
+            f"{place(node['backbone'], 'type')}: the backbone {node['backbone']['type']!r} names "
+            f"{len(channels)} channels and {len(strides)} strides: one of each for every map"
+        )
+    if node.get("neck") is not None:
+        neck = NECKS.build(require(node, "neck", dict), in_channels=channels, strides=strides)
+        return neck, neck.channels, tuple(neck.strides)
+    if len(set(channels)) > 1:
+        raise ConfigError(
+            f"{place(node, 'backbone')}: the backbone's maps have {list(channels)} channels, and "
+            "the heads need the same number everywhere: choose one of the maps, or add a neck"
+        )
+    return None, channels[0], strides
+
+
+def _of_levels(backbone, attribute, node):
+    """A whole number of each of the backbone's maps; one alone stands for a single map."""
+    singular = attribute.rstrip("s") if attribute == "strides" else attribute
+    value = getattr(backbone, attribute, getattr(backbone, singular, None))
+    values = value if isinstance(value, (list, tuple)) else [value]
+    if not values or not all(isinstance(number, int) for number in values):
+        raise ConfigError(
+            f"{place(node, 'type')}: the backbone {node['type']!r} must have an attribute "
+            f"{singular!r}, a whole number (or {attribute!r}, one for each map it gives): the next "
+            "parts are built from it"
+        )
+    return tuple(values)
 
 
 def _load_pretrained(block, node, normalize):

@@ -54,8 +54,8 @@ class FasterRCNNTrainStep:
         gt_labels (B, G) 0..K-1, -1 for padding.
         """
         model = self._model
-        features = model.backbone(model.normalize(images, sizes))
-        anchors = model.anchors(features)
+        features = model.features(images, sizes)
+        anchors = model.anchors(images, features)
         objectness, anchor_deltas = model.rpn_head(features)
 
         with autograd.pause():
@@ -99,7 +99,12 @@ class RPNLoss(_ClassAndBoxLoss):
     """Objectness and box loss of the anchors (Ren et al. 2015, section 3.1.2)."""
 
     def hybrid_forward(self, F, objectness, deltas, labels, targets):
-        """Two losses (1,). objectness, labels (B, N); deltas, targets (B, N, 4)."""
+        """Two losses (1,).
+
+        objectness (B, N) and deltas (B, N, 4) of each level; labels (B, N) and targets (B, N, 4)
+        of all levels, one after another.
+        """
+        objectness, deltas = F.concat(*objectness, dim=1), F.concat(*deltas, dim=1)
         sampled, positive = labels >= 0, labels > 0
         class_losses = binary_cross_entropy(F, objectness, positive) * sampled
         box_losses = F.broadcast_mul(self.box(deltas, targets), F.expand_dims(positive, axis=2))

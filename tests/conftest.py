@@ -88,8 +88,8 @@ def small_model():
 
 def _build(seed=0, class_agnostic=False, **parts):
     backbone = parts.pop("backbone", None) or SmallBackbone()
-    anchors = AnchorGrid(stride=backbone.stride, sizes=(12, 24), ratios=(0.25, 1, 4))
-    roi_extractor = RoIAlign(stride=backbone.stride, channels=backbone.channels, size=3)
+    anchors = AnchorGrid([backbone.stride], sizes=(12, 24), ratios=(0.25, 1, 4))
+    roi_extractor = RoIAlign([backbone.stride], backbone.channels, size=3)
     defaults = {
         "normalize": Normalize(),
         "backbone": backbone,

@@ -103,9 +103,13 @@ def rpn_outputs(draw):
     return rng.normal(0, 3, shape).astype("float32"), deltas, labels, targets
 
 
+def on_one_level(block, objectness, deltas, labels, targets):
+    return block([objectness], [deltas], labels, targets)
+
+
 @given(rpn_outputs())
 def test_rpn_loss(outputs):
-    found = RPNLoss(SmoothL1(1 / 9))(*map(mx.nd.array, outputs))
+    found = on_one_level(RPNLoss(SmoothL1(1 / 9)), *map(mx.nd.array, outputs))
     assert [loss.shape for loss in found] == [(1,), (1,)]
     expected = rpn_losses(*outputs, beta=1 / 9)
     assert [loss.asscalar() for loss in found] == pytest.approx(expected, rel=1e-4, abs=ABSOLUTE)
@@ -171,8 +175,11 @@ def test_rows_that_are_not_trained_on_have_no_gradient():
 def test_without_a_sample_losses_and_gradients_are_zero():
     block = RPNLoss(SmoothL1(1 / 9))
     ignored, boxes = mx.nd.full((1, 3), -1), mx.nd.ones((1, 3, 4))
-    assert [loss.asscalar() for loss in block(mx.nd.ones((1, 3)), boxes, ignored, boxes)] == [0, 0]
-    found = gradient(lambda x: block(x, boxes, ignored, boxes)[0], np.ones((1, 3), "float32"))
+    losses = on_one_level(block, mx.nd.ones((1, 3)), boxes, ignored, boxes)
+    assert [loss.asscalar() for loss in losses] == [0, 0]
+    found = gradient(
+        lambda x: on_one_level(block, x, boxes, ignored, boxes)[0], np.ones((1, 3), "float32")
+    )
     assert (found == 0).all()
 
 
@@ -183,6 +190,8 @@ def test_weights_multiply_the_losses(block):
     deltas = rng.normal(0, 1, (1, 4, 4) if block is RPNLoss else (4, 1, 4))
     labels, targets = np.array([[1, 0, 1, -1]]), rng.normal(0, 1, (1, 4, 4))
     inputs = [mx.nd.array(array) for array in (logits, deltas, labels, targets)]
+    if block is RPNLoss:
+        inputs[:2] = [inputs[0]], [inputs[1]]  # of one level
     plain = [loss.asscalar() for loss in block(SmoothL1())(*inputs)]
     weighted = block(SmoothL1(), class_weight=3, box_weight=0.5)(*inputs)
     assert min(plain) > 0

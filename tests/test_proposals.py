@@ -18,8 +18,8 @@ def propose(objectness, deltas, sizes=SIZES, hybridized=False, anchors=ANCHORS, 
     block = Proposals(**options)
     if hybridized:
         block.hybridize()
-    inputs = [mx.nd.array(array) for array in (anchors[None], objectness, deltas, sizes)]
-    return [array.asnumpy() for array in block(*inputs)]
+    level = [[mx.nd.array(array)] for array in (anchors[None], objectness, deltas)]
+    return [array.asnumpy() for array in block(*level, mx.nd.array(sizes))]
 
 
 def outputs(seed, images=2, anchors=48):

@@ -31,6 +31,11 @@ def objects(draw, sizes):
     return boxes, labels
 
 
+def levels(*anchors):
+    """The anchors (N, 4) of each level as the first argument of a block."""
+    return [[mx.nd.array(level[None]) for level in anchors]]
+
+
 def nd(*arrays):
     return [mx.nd.array(array) for array in arrays]
 
@@ -46,7 +51,7 @@ def test_rpn_targets(straddle, truth):
     anchors = anchor_grid(3, 4, 16, (12, 24), (0.25, 1)).astype("float32")
     gt_boxes, gt_labels = truth
     block = RPNTargets(MaxIoUAssigner(0.5, 0.25), RandomSampler(**ALL), WEIGHTS, straddle)
-    found = [a.asnumpy() for a in block(*nd(anchors[None], SIZES, gt_boxes, gt_labels))]
+    found = [a.asnumpy() for a in block(*levels(anchors), *nd(SIZES, gt_boxes, gt_labels))]
     for row, size in enumerate(SIZES):
         real = gt_boxes[row][gt_labels[row] >= 0]
         crossing = np.abs(anchors - [clip(anchor, size) for anchor in anchors]).max(axis=1)
@@ -66,7 +71,7 @@ def test_rpn_targets(straddle, truth):
 def test_rpn_targets_of_an_image_smaller_than_every_anchor():
     anchors = anchor_grid(1, 1, 16, (128, 256), (1,))
     block = RPNTargets(MaxIoUAssigner(), RandomSampler(), WEIGHTS, straddle=0)
-    labels, targets = block(*nd(anchors[None], [[16, 16]], [[[2, 2, 9, 9]]], [[0]]))
+    labels, targets = block(*levels(anchors), *nd([[16, 16]], [[[2, 2, 9, 9]]], [[0]]))
     assert (labels.asnumpy() == -1).all()
     assert np.isfinite(targets.asnumpy()).all()
 
@@ -75,9 +80,20 @@ def test_rpn_targets_draw_from_each_image():
     anchors = anchor_grid(3, 4, 16, (12, 24), (0.25, 1))
     block = RPNTargets(MaxIoUAssigner(), RandomSampler(6), WEIGHTS, straddle=-1)
     boxes = [[[2, 2, 14, 14]], [[0, 0, 0, 0]]]
-    labels, _ = block(*nd(anchors[None], SIZES, boxes, [[1], [-1]]))
+    labels, _ = block(*levels(anchors), *nd(SIZES, boxes, [[1], [-1]]))
     assert (labels.asnumpy() >= 0).sum(axis=1).tolist() == [6, 6]
     assert (labels.asnumpy() > 0).any(axis=1).tolist() == [True, False]
+
+
+def test_rpn_targets_of_levels_are_those_of_all_anchors_together():
+    anchors = anchor_grid(3, 4, 16, (12, 24), (0.25, 1))
+    block = RPNTargets(MaxIoUAssigner(0.5, 0.25), RandomSampler(**ALL), WEIGHTS, straddle=-1)
+    truth = nd(SIZES, [[[2, 2, 14, 14]], [[8, 3, 30, 31]]], [[1], [0]])
+    truth = list(truth)
+    together = block(*levels(anchors), *truth)
+    apart = block(*levels(anchors[:30], anchors[30:]), *truth)
+    for a, b in zip(apart, together):
+        assert (a == b).asnumpy().all()
 
 
 @st.composite
@@ -156,7 +172,7 @@ def test_targets_hybridized_are_those_of_the_plain_blocks():
     for block, inputs in (
         (
             RPNTargets(MaxIoUAssigner(), RandomSampler(9), WEIGHTS),
-            nd(anchors[None], SIZES, boxes, labels),
+            [*levels(anchors), *nd(SIZES, boxes, labels)],
         ),
         (roi_targets(6, 0.5), nd(proposals, scores, boxes, labels)),
     ):

@@ -49,7 +49,7 @@ def expected_losses(model, pixels, sizes):
     """Everything between the network's layers by the oracles, image by image."""
     inputs = model.normalize(mx.nd.array(pixels), mx.nd.array(sizes))
     features = model.backbone(inputs)
-    objectness, deltas = (a.asnumpy() for a in model.rpn_head(features))
+    objectness, deltas = (level.asnumpy() for (level,) in model.rpn_head([features]))
     anchors = oracles.anchor_grid(*features.shape[2:], 8, (12, 24), (0.25, 1, 4))
     anchor_labels, anchor_targets, rois, roi_labels, roi_targets = [], [], [], [], []
     for row, size in enumerate(sizes):

@@ -37,12 +37,13 @@ class Proposals(HybridBlock):
     def hybrid_forward(self, F, anchors, objectness, deltas, sizes):
         """Proposals (B, R, 4) and their scores (B, R), best first, R = min(N, post_nms).
 
-        anchors (1, N, 4), objectness logits (B, N), deltas (B, N, 4), sizes (B, 2) h, w.
+        anchors (1, N, 4), objectness logits (B, N), deltas (B, N, 4) of each level, sizes (B, 2) h,
+        w. ``pre_nms`` and NMS are for each level alone, ``post_nms`` is for all together.
         Where there are fewer proposals, rows hold zeros and score -1.
         """
         return ops.proposals(
             F,
-            [(anchors, objectness, deltas)],
+            list(zip(anchors, objectness, deltas)),
             sizes,
             self._pre_nms,
             self._post_nms,

@@ -35,12 +35,17 @@ class RPNHead(HybridBlock):
             self.deltas = nn.Conv2D(num_anchors * 4, 1, in_channels=channels, **normal)
 
     def hybrid_forward(self, F, features):
-        """features (B, C, H, W) -> objectness logits (B, N), deltas (B, N, 4), anchors' order.
+        """Objectness logits (B, N) of each level and deltas (B, N, 4) of each, anchors' order.
 
-        The sigmoid of a logit is the probability of an object in both forms: softmax over
-        (background, object) is the sigmoid of their difference.
+        features: a list of maps (B, C, H, W), which share the convolutions. The sigmoid of a logit
+        is the probability of an object in both forms: softmax over (background, object) is the
+        sigmoid of their difference.
         """
-        hidden = self.conv(features)
+        objectness, deltas = zip(*(self._level(F, maps) for maps in features))
+        return list(objectness), list(deltas)
+
+    def _level(self, F, maps):
+        hidden = self.conv(maps)
         logits = F.reshape(F.transpose(self.objectness(hidden), axes=(0, 2, 3, 1)), shape=(0, -1))
         if self._softmax:
             pairs = F.reshape(logits, shape=(0, -1, 2))

@@ -25,8 +25,10 @@ class RPNTargets(HybridBlock):
     def hybrid_forward(self, F, anchors, sizes, gt_boxes, gt_labels):
         """(B, N) labels 1 object, 0 background, -1 not trained on; (B, N, 4) box targets.
 
-        anchors (1, N, 4), sizes (B, 2) h, w, gt_boxes (B, G, 4), gt_labels (B, G) -1 for padding.
+        anchors (1, N, 4) of each level, sizes (B, 2) h, w, gt_boxes (B, G, 4), gt_labels (B, G) -1
+        for padding. The results are of all levels, one after another.
         """
+        anchors = F.concat(*anchors, dim=1)
         candidates = self._inside(F, anchors, sizes)
         labels, matched = self.assigner(anchors, candidates, gt_boxes, gt_labels)
         labels = self.sampler(labels)

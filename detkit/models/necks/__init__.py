@@ -1,0 +1,1 @@
+"""Necks: the backbone's feature maps -> those the heads look at."""
