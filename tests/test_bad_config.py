@@ -92,7 +92,10 @@ VALUES = {
     "data.val.size=[8, 8]": ["data.val", "size is [8, 8], expected (height, width), two integers"],
     "model.anchors.sizes=[]": ["model.anchors", "sizes and ratios need at least one number each"],
     "model.anchors.sizes=[999]": ["model.anchors: no anchor fits into the images", "64 x 64"],
-    "model.anchors.strides=[4]": ["model.anchors.strides: detkit derives 'strides'", "remove the key"],
+    "model.anchors.strides=[4]": [
+        "model.anchors.strides: detkit derives 'strides'",
+        "remove the key",
+    ],
     "model.rpn_head.objectness=tanh": ['objectness is "softmax" or "sigmoid", not \'tanh\''],
     "model.rpn_head.channels=0": ["channels is at least 1, not 0"],
     "model.roi_head.hidden=[0]": ["hidden are widths of at least 1 and dropout", "not [0]"],
@@ -104,6 +107,21 @@ VALUES = {
         "it belongs in data.train_transforms alone",
     ],
     "train_step=null": ["train_step.roi_targets: the key 'assigner' is missing"],
+    "train_step.rpn_targets.sampler={type: OHEM}": [
+        "train_step.rpn_targets",
+        "the sampler OHEM needs loss and box, which RoIs have and anchors have not",
+    ],
+    "train_step.rpn_loss.class={type: CrossEntropy}": [
+        "train_step.rpn_loss",
+        "class: the loss CrossEntropy compares labels; one is needed that compares binary",
+    ],
+    "train_step.roi_loss.class={type: CrossEntropy, weights: [1, 2]}": [
+        "train_step.roi_loss",
+        "class: there are 2 weights for 6 classes; expected 7, that of the background first",
+    ],
+    "train_step.roi_loss.class=null": ["train_step.roi_loss.class: expected a mapping, found null"],
+    "train_step.roi_loss.class_loss=1": ["class_loss: detkit derives 'class_loss'"],
+    "train_step.rpn_targets.assigner.crowd_share=2": ["crowd_share is in [0, 1], but here it is 2"],
     "plugins=x.py": ["plugins: expected a list of str, found 'x.py' (str)"],
     "plugins=[x.py]": ["plugins.0: no such plugin file: configs/x.py or x.py"],
     "train.lr": ["--set train.lr: expected KEY.KEY=VALUE"],

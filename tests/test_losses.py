@@ -6,11 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from loss_oracles import focal
 from mxnet import autograd
-from oracles import binary_cross_entropy, cross_entropy, roi_losses, rpn_losses, smooth_l1
+from oracles import (
+    binary_cross_entropy,
+    cross_entropy,
+    roi_losses,
+    rpn_losses,
+    smooth_l1,
+)
 
 from detkit import losses
-from detkit.losses import SmoothL1
+from detkit.losses import SigmoidBCE, SigmoidFocal, SmoothL1
 from detkit.train_step import RoILoss, RPNLoss
 
 LOGITS = st.floats(-100, 100, width=32)
@@ -196,3 +203,26 @@ def test_weights_multiply_the_losses(block):
     weighted = block(SmoothL1(), class_weight=3, box_weight=0.5)(*inputs)
     assert min(plain) > 0
     assert [loss.asscalar() for loss in weighted] == pytest.approx([3 * plain[0], plain[1] / 2])
+
+
+@given(rpn_outputs())
+def test_rpn_loss_with_a_focal_loss(outputs):
+    logits, deltas, labels, targets = outputs
+    block = RPNLoss(SmoothL1(), SigmoidFocal(0.25, 2.0))
+    found = on_one_level(block, *map(mx.nd.array, outputs))[0].asscalar()
+    sampled = labels >= 0
+    expected = sum(focal(z, t == 1, 0.25, 2.0) for z, t in zip(logits[sampled], labels[sampled]))
+    assert found == pytest.approx(expected / max(sampled.sum(), 1), rel=1e-4, abs=ABSOLUTE)
+
+
+@given(roi_outputs())
+def test_roi_loss_with_a_binary_loss_of_every_logit(outputs):
+    logits, _, labels, _ = outputs
+    found = RoILoss(SmoothL1(), SigmoidBCE())(*map(mx.nd.array, outputs))[0].asscalar()
+    rows = [(row, label) for row, label in zip(logits, labels.ravel()) if label >= 0]
+    expected = sum(
+        binary_cross_entropy(z, number == label)
+        for row, label in rows
+        for number, z in enumerate(row)
+    )
+    assert found == pytest.approx(expected / max(len(rows), 1), rel=1e-4, abs=ABSOLUTE)

@@ -3,6 +3,7 @@
 from detkit.models import backbones, necks, roi_heads  # noqa: F401  (their parts register themselves)
 from detkit.models.anchors import AnchorGrid
 from detkit.models.faster_rcnn import FasterRCNN
+from detkit.models.mask_rcnn import MaskRCNN
 from detkit.models.normalize import Normalize
 from detkit.models.postprocess import Postprocess
 from detkit.models.proposals import Proposals
@@ -13,6 +14,7 @@ __all__ = [
     "AnchorGrid",
     "FasterRCNN",
     "CropPool",
+    "MaskRCNN",
     "Normalize",
     "Postprocess",
     "PrRoIPool",

@@ -35,7 +35,8 @@ class AnchorGrid(HybridBlock):
         measured_strides: bool = False,
     ):
         super().__init__()
-        self._strides, self._offset, self._measured = tuple(strides), offset, measured_strides
+        self._strides, self._offset = tuple(strides), offset
+        self.measured_strides = measured_strides
         sizes = _sizes_of_levels(sizes, len(strides))
         if min(map(min, sizes)) <= 0 or not ratios or min(ratios) <= 0:
             raise ValueError("sizes and ratios need at least one number each, all above zero")
@@ -50,15 +51,15 @@ class AnchorGrid(HybridBlock):
         """A, the number of anchors at each cell of every level."""
         return len(self.shapes[0])
 
-    def hybrid_forward(self, F, images, features, **bases):
+    def hybrid_forward(self, F, features, images=None, **bases):
         """Anchors (1, N, 4) of each level: cell by cell, along x first, N = H W A.
 
-        images (B, 3, H, W); features: a list of maps (B, C, H, W).
+        features: a list of maps (B, C, H, W); images (B, 3, H, W) where strides are measured.
         """
         anchors = []
         for maps, stride, name in zip(features, self._strides, sorted(bases)):
             centres = ops.grid_shifts(F, maps, self._offset)
-            if self._measured:
+            if self.measured_strides:
                 centres = F.broadcast_mul(centres, _measured_stride(F, images, maps))
             else:
                 centres = centres * stride

@@ -14,7 +14,7 @@ class FasterRCNN(HybridBlock):
 
     normalize: pixels -> network input, the padding masked.
     backbone: images -> one map (B, C, H, W) or a list of them, finest first.
-    anchors: input and maps -> anchors (1, N, 4) of each level.
+    anchors: maps -> anchors (1, N, 4) of each level.
     rpn_head: maps -> objectness logits (B, N) and deltas (B, N, 4) of each level.
     proposals: the best of them as proposals (B, R, 4), scores (B, R).
     roi_extractor: features under the proposals, (B * R, C, P, P).
@@ -47,6 +47,11 @@ class FasterRCNN(HybridBlock):
             self.roi_head = roi_head
             self.postprocess = postprocess
 
+    def anchors_of(self, images, features):
+        """Anchors (1, N, 4) of each level; only a grid that measures its strides needs images."""
+        measures = getattr(self.anchors, "measured_strides", False)
+        return self.anchors(features, images) if measures else self.anchors(features)
+
     def features(self, images, sizes):
         """The levels: a list of maps (B, C, H, W), finest first."""
         maps = self.backbone(self.normalize(images, sizes))
@@ -61,9 +66,11 @@ class FasterRCNN(HybridBlock):
         Returns boxes (B, D, 4) in pixels of the input, scores (B, D), labels (B, D), best first;
         rows without a detection have score and label -1.
         """
-        features = self.features(images, sizes)
+        return self.detections(images, self.features(images, sizes), sizes)
 
-        anchors = self.anchors(images, features)
+    def detections(self, images, features, sizes):
+        """Boxes, scores and labels of the levels ``features``, as the network returns them."""
+        anchors = self.anchors_of(images, features)
         objectness, anchor_deltas = self.rpn_head(features)
         proposals, proposal_scores = self.proposals(anchors, objectness, anchor_deltas, sizes)
 
