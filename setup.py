@@ -17,7 +17,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["detkit", "detkit.*"]),
-    package_data={"detkit": ["ops/native/*"]},  # compiled on the user's machine
+    # The operators are compiled on the user's machine.
+    package_data={"detkit": ["ops/native/*", "weights/models/*"]},
     python_requires=">=3.8, <3.12",
     install_requires=[
         "defusedxml",
@@ -31,5 +32,6 @@ setup(
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1"],
         "test": ["gluoncv", "hypothesis", "pytest", "ruff"],
+        "zoo": ["gluoncv"],  # GluonCV's classifiers as backbones
     },
 )

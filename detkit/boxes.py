@@ -1,4 +1,4 @@
-"""Pure functions on boxes: area, IoU, clip, encode, decode.
+"""Pure functions on boxes: area, IoU, what is shared and around, clip, encode, decode.
 
 Boxes are x1 y1 x2 y2 in pixels, continuous coordinates, without any +1. Every function takes
 ``F`` (mx.nd or mx.sym) first, so that the same line works imperatively and inside a graph, and
@@ -38,6 +38,25 @@ def iou(F, boxes, others):
     areas = F.broadcast_add(area(F, boxes), F.transpose(area(F, others), axes=(0, 2, 1)))
     union = areas - overlap
     return F.where(union > 0, overlap / F.maximum(union, 1e-30), F.zeros_like(overlap))
+
+
+def shared_and_union(F, boxes, others):
+    """Areas (..., 1) that boxes (..., 4) and others (..., 4) share and cover, pair by pair."""
+    ax1, ay1, ax2, ay2 = corners(F, boxes)
+    bx1, by1, bx2, by2 = corners(F, others)
+    width = F.relu(F.broadcast_minimum(ax2, bx2) - F.broadcast_maximum(ax1, bx1))
+    height = F.relu(F.broadcast_minimum(ay2, by2) - F.broadcast_maximum(ay1, by1))
+    shared = width * height
+    return shared, F.broadcast_add(area(F, boxes), area(F, others)) - shared
+
+
+def around(F, boxes, others):
+    """The smallest boxes (..., 4) around boxes (..., 4) and others (..., 4), pair by pair."""
+    ax1, ay1, ax2, ay2 = corners(F, boxes)
+    bx1, by1, bx2, by2 = corners(F, others)
+    lower = F.broadcast_minimum(ax1, bx1), F.broadcast_minimum(ay1, by1)
+    upper = F.broadcast_maximum(ax2, bx2), F.broadcast_maximum(ay2, by2)
+    return F.concat(*lower, *upper, dim=-1)
 
 
 def clip(F, boxes, sizes):

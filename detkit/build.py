@@ -1,53 +1,43 @@
-"""A config -> objects. The one place that knows both; here channels, strides, classes are wired.
+"""A config -> objects. With build_model.py, the one place that knows both.
 
 Importing this module registers every part that detkit ships.
 """
 
-import copy
-import logging
 from typing import List
 
-import mxnet as mx
-
 from detkit import data, evaluate, models, runner, targets  # noqa: F401  (their parts register themselves)
-from detkit.config import Node, check_keys, join_path, place, require
+from detkit.build_model import MASK_PARTS, MODEL_PARTS, build_model
+from detkit.config import check_keys, place, require, section, without
 from detkit.data import Loader
-from detkit.errors import ConfigError, DataError, WeightsError
-from detkit.models import Normalize, Postprocess, Proposals
-from detkit.ops import backend
+from detkit.errors import ConfigError, DataError
+from detkit.mask_train_step import MaskLoss, MaskRCNNTrainStep
+from detkit.models import MaskRCNN, Proposals
 from detkit.registry import (
-    ANCHORS,
     ASSIGNERS,
-    BACKBONES,
     DATASETS,
-    DETECTORS,
     EVALUATORS,
-    HEADS,
     LOSSES,
-    ROI_EXTRACTORS,
     SAMPLERS,
     TRANSFORMS,
     construct,
 )
-from detkit.targets import RoITargets, RPNTargets
+from detkit.targets import MaskTargets, RoITargets, RPNTargets
 from detkit.train_step import FasterRCNNTrainStep, RoILoss, RPNLoss
-from detkit.weights import find_weights, load_weights, normalisation_of, read_pth
 
-log = logging.getLogger(__name__)
+__all__ = [
+    "build_dataset",
+    "build_evaluator",
+    "build_loader",
+    "build_model",
+    "build_train_step",
+    "build_transforms",
+    "check_sections",
+    "pad_multiple_of",
+]
 
 SECTIONS = ("seed", "model", "train_step", "data", "train", "evaluate", "plugins", "ops")
-MODEL_PARTS = (
-    "type",
-    "normalize",
-    "backbone",
-    "anchors",
-    "rpn_head",
-    "proposals",
-    "roi_extractor",
-    "roi_head",
-    "postprocess",
-)
 STEP_PARTS = ("rpn_targets", "proposals", "roi_targets", "rpn_loss", "roi_loss")
+MASK_STEP_PARTS = ("mask_targets", "mask_loss")  # of a MaskRCNN
 DATA_KEYS = ("train", "val", "train_transforms", "val_transforms", "pad_multiple", "workers")
 
 
@@ -56,16 +46,9 @@ def check_sections(config):
     check_keys(config, SECTIONS)
     for key in ("model", "data"):
         require(config, key, dict)
-    check_keys(config["model"], MODEL_PARTS)
+    check_keys(config["model"], MODEL_PARTS + MASK_PARTS)
     check_keys(config["data"], DATA_KEYS)
-    check_keys(section(config, "train_step"), STEP_PARTS)
-
-
-def section(node, key):
-    """``node[key]``, or an empty mapping in its place: every argument then has its default."""
-    if node.get(key) is None:
-        return Node(join_path(node.path, key), node.where(key))
-    return require(node, key, dict)
+    check_keys(section(config, "train_step"), STEP_PARTS + MASK_STEP_PARTS)
 
 
 def build_dataset(config, split):
@@ -91,7 +74,10 @@ def build_transforms(config, split):
 
 
 def build_loader(config, split, dataset, batch_size):
-    """The Loader of ``dataset``; that of the training images is shuffled by the seed."""
+    """The Loader of ``dataset``; that of the training images is shuffled by the seed.
+
+    It has masks where the detector is trained on them.
+    """
     return construct(
         Loader,
         _only(config["data"], "pad_multiple", "workers"),
@@ -100,6 +86,7 @@ def build_loader(config, split, dataset, batch_size):
         batch_size=batch_size,
         seed=config.get("seed", 0),
         shuffle=split == "train",
+        masks=split == "train" and "mask_head" in config["model"],
     )
 
 
@@ -113,94 +100,48 @@ def build_evaluator(config):
     return EVALUATORS.build(require(config, "evaluate", dict))
 
 
-def build_model(config, class_names, ctx, pretrained=True):
-    """The detector of ``model``, initialised from ``seed``, in ``ctx``, hybridized.
-
-    ``pretrained`` False leaves the files of weights alone: a checkpoint will be loaded instead.
-    """
-    node = require(config, "model", dict)
-    check_keys(node, MODEL_PARTS)
-    operators = config.get("ops") or backend.AUTO
-    backend.choose(operators, place(config, "ops"), on_gpu=ctx.device_type == "gpu")
-    detector = DETECTORS.get(require(node, "type", str), place(node, "type"))
-    model = detector(**_model_parts(node, len(class_names)))
-    mx.random.seed(config.get("seed", 0))
-    model.initialize(ctx=ctx)
-    if pretrained:
-        _load_pretrained(model.backbone, node["backbone"], model.normalize)
-        _load_pretrained(model.roi_head, node["roi_head"], model.normalize)
-    model.hybridize()
-    _settle_shapes(model, ctx)
-    return model
-
-
-def _settle_shapes(model, ctx):
-    """Run the network once where a layer left its input's width to be found out.
-
-    A plugin need not give in_channels, but optimizer and checkpoints need to know every shape.
-    """
-    if any(0 in parameter.shape for parameter in model.collect_params().values()):
-        side = 4 * model.backbone.stride
-        sizes = mx.nd.array([[side, side]], ctx=ctx)
-        model(mx.nd.zeros((1, 3, side, side), ctx=ctx), sizes)
-
-
-def _model_parts(node, num_classes):
-    """{name: part}: each gets from the parts before it what follows from them."""
-    backbone = BACKBONES.build(_without(require(node, "backbone", dict), "pretrained"))
-    _check_backbone(backbone, node["backbone"])
-    anchors = ANCHORS.build(require(node, "anchors", dict), stride=backbone.stride)
-    rpn_head = HEADS.build(
-        require(node, "rpn_head", dict),
-        in_channels=backbone.channels,
-        num_anchors=anchors.per_cell,
-    )
-    roi_extractor = ROI_EXTRACTORS.build(
-        require(node, "roi_extractor", dict), stride=backbone.stride, channels=backbone.channels
-    )
-    roi_head = HEADS.build(
-        _without(require(node, "roi_head", dict), "pretrained"),
-        in_channels=roi_extractor.channels,
-        in_size=roi_extractor.size,
-        num_classes=num_classes,
-    )
-    return {
-        "normalize": construct(Normalize, section(node, "normalize")),
-        "backbone": backbone,
-        "anchors": anchors,
-        "rpn_head": rpn_head,
-        "proposals": construct(Proposals, section(node, "proposals")),
-        "roi_extractor": roi_extractor,
-        "roi_head": roi_head,
-        "postprocess": construct(Postprocess, section(node, "postprocess")),
-    }
-
-
-def build_train_step(config, model):
+def build_train_step(config, model, num_classes):
     """The training step of ``train_step``, hybridized."""
     node = section(config, "train_step")
-    check_keys(node, STEP_PARTS)
+    has_masks = isinstance(model, MaskRCNN)
+    check_keys(node, STEP_PARTS + (MASK_STEP_PARTS if has_masks else ()))
     proposals = section(node, "proposals")
+    rpn_weights, roi_weights = model.proposals.box_weights, model.postprocess.box_weights
     roi_targets, roi_parts = _assigner_and_sampler(section(node, "roi_targets"))
     rpn_targets, rpn_parts = _assigner_and_sampler(section(node, "rpn_targets"))
-    step = FasterRCNNTrainStep(
+    masks = _mask_parts(node, model, roi_parts["sampler"]) if has_masks else {}
+    step = (MaskRCNNTrainStep if has_masks else FasterRCNNTrainStep)(
         model,
-        rpn_targets=construct(
-            RPNTargets, rpn_targets, box_weights=model.proposals.box_weights, **rpn_parts
-        ),
-        proposals=construct(Proposals, proposals, box_weights=model.proposals.box_weights),
+        rpn_targets=construct(RPNTargets, rpn_targets, box_weights=rpn_weights, **rpn_parts),
+        proposals=construct(Proposals, proposals, box_weights=rpn_weights),
         roi_targets=construct(
             RoITargets,
             roi_targets,
-            box_weights=model.postprocess.box_weights,
+            box_weights=roi_weights,
             size=roi_parts["sampler"].size,
             **roi_parts,
         ),
-        rpn_loss=_loss(RPNLoss, section(node, "rpn_loss")),
-        roi_loss=_loss(RoILoss, section(node, "roi_loss")),
+        rpn_loss=_loss(RPNLoss, section(node, "rpn_loss"), box_weights=rpn_weights),
+        roi_loss=_loss(
+            RoILoss, section(node, "roi_loss"), box_weights=roi_weights, num_classes=num_classes
+        ),
+        **masks,
     )
     step.hybridize()
     return step
+
+
+def _mask_parts(node, model, sampler):
+    """What a MaskRCNNTrainStep has beyond a FasterRCNNTrainStep."""
+    return {
+        "mask_targets": construct(
+            MaskTargets,
+            section(node, "mask_targets"),
+            size=model.mask_head.size,
+            rois=getattr(sampler, "max_positive", sampler.size),
+        ),
+        "mask_loss": construct(MaskLoss, section(node, "mask_loss")),
+    }
 
 
 def _assigner_and_sampler(node):
@@ -209,56 +150,15 @@ def _assigner_and_sampler(node):
         "assigner": ASSIGNERS.build(require(node, "assigner", dict)),
         "sampler": SAMPLERS.build(require(node, "sampler", dict)),
     }
-    return _without(node, *parts), parts
+    return without(node, *parts), parts
 
 
-def _loss(target, node):
-    return construct(target, _without(node, "box"), box=LOSSES.build(require(node, "box", dict)))
+def _loss(target, node, **derived):
+    box = LOSSES.build(require(node, "box", dict))
+    class_loss = LOSSES.build(require(node, "class", dict)) if "class" in node else None
+    rest = without(node, "box", "class")
+    return construct(target, rest, box=box, class_loss=class_loss, **derived)
 
 
 def _only(node, *keys):
-    return _without(node, *(key for key in node if key not in keys))
-
-
-def _without(node, *keys):
-    rest = copy.copy(node)
-    for key in keys:
-        rest.pop(key, None)
-    return rest
-
-
-def _check_backbone(backbone, node):
-    for attribute in ("channels", "stride"):
-        if not isinstance(getattr(backbone, attribute, None), int):
-            raise ConfigError(
-                f"{place(node, 'type')}: the backbone {node['type']!r} must have an attribute "
-                f"{attribute!r}, a whole number: the next parts are built from it"
-            )
-
-
-def _load_pretrained(block, node, normalize):
-    """Put the weights that ``node`` names under ``pretrained`` into ``block``."""
-    weights = node.get("pretrained")
-    if weights is None:
-        return
-    where = place(node, "pretrained")
-    if not isinstance(weights, str):
-        raise ConfigError(f"{where}: expected a name, a path, a URL or null, found {weights!r}")
-    expected = normalisation_of(weights)
-    if expected and tuple(expected) != normalize.mean_std_order:
-        raise ConfigError(
-            f"{where}: {weights!r} was trained with mean {expected.mean}, std {expected.std}, "
-            f"order {expected.order}; model.normalize says {normalize.mean_std_order}: use theirs"
-        )
-    # A part that takes only some of its weights from the file says which, and by what names.
-    loaded, names = block.pretrained_part() if hasattr(block, "pretrained_part") else (block, None)
-    path = find_weights(weights, where=where)
-    try:
-        state = read_pth(path)
-    except WeightsError as error:  # it begins with the path
-        raise WeightsError(f"{where}: {error}") from error
-    try:
-        unused = load_weights(loaded, state, names)
-    except WeightsError as error:
-        raise WeightsError(f"{where}: {path}: {error}") from error
-    log.info("%s: read %s; names not used: %s", node.path, path, ", ".join(unused) or "none")
+    return without(node, *(key for key in node if key not in keys))

@@ -9,6 +9,7 @@ whoever uses them (``check_keys``, ``registry.construct``), so that a misspelt k
 unread.
 """
 
+import copy
 import difflib
 import os
 
@@ -215,6 +216,21 @@ def _merge(inherited, node, exclusive=False):
     older = set(inherited) if "type" in node else inherited.inherited
     result.inherited = frozenset(older - set(node)) | node.inherited
     return result
+
+
+def section(node, key):
+    """``node[key]``, or an empty mapping in its place: every argument then has its default."""
+    if node.get(key) is None:
+        return Node(join_path(node.path, key), node.where(key))
+    return require(node, key, dict)
+
+
+def without(node, *keys):
+    """A copy of ``node`` without these keys, which remembers the places of the others."""
+    rest = copy.copy(node)
+    for key in keys:
+        rest.pop(key, None)
+    return rest
 
 
 def _override(config, text):

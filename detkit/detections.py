@@ -1,8 +1,10 @@
 """What a detector says about one image."""
 
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
+
+from detkit.masks import RLE, THRESHOLD, decode, encode
 
 
 class Detections(NamedTuple):
@@ -12,9 +14,49 @@ class Detections(NamedTuple):
     scores: (n,) float32 in [0, 1].
     labels: (n,) int32, indices into class_names.
     class_names: the K names the detector was trained with.
+    mask_probs: (n, M, M) float32, the probability of the object in each cell of its box; None from
+        a detector without masks.
+    image_size: (height, width) in pixels of the image that the masks belong to.
+    rles: the n masks as COCO writes them, where they were read from a file.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
     class_names: Sequence[str]
+    mask_probs: Optional[np.ndarray] = None
+    image_size: Optional[Tuple[int, int]] = None
+    rles: Optional[Sequence[RLE]] = None
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there is a mask for each box."""
+        return self.mask_probs is not None or self.rles is not None
+
+    @property
+    def masks(self) -> Optional[np.ndarray]:
+        """(n, H, W) float32 probabilities, pasted into the image anew each time; None without."""
+        if not self.has_masks:
+            return None
+        pasted = np.zeros((len(self.boxes), *self.image_size), np.float32)
+        for index in range(len(pasted)):
+            pasted[index] = self.mask(index)
+        return pasted
+
+    def mask(self, index: int) -> np.ndarray:
+        """(H, W) float32: one of ``masks``, without the memory of the others."""
+        if self.rles is not None:
+            return decode(self.rles[index], *self.image_size).astype(np.float32)
+        # What only reads or draws boxes should not wait for MXNet.
+        import mxnet as mx
+
+        from detkit.ops import mask_paste
+
+        one = (mx.nd.array(array[index : index + 1]) for array in (self.mask_probs, self.boxes))
+        return mask_paste(mx.nd, *one, *self.image_size)[0].asnumpy()
+
+    def rle(self, index: int) -> RLE:
+        """The pixels of a mask whose probability reaches masks.THRESHOLD, as COCO writes them."""
+        if self.rles is not None:
+            return self.rles[index]
+        return encode(self.mask(index) >= THRESHOLD)

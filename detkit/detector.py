@@ -35,18 +35,21 @@ def load(config, checkpoint, device="auto"):
 class Detector:
     """Wraps a FasterRCNN block with what it needs to be used on images.
 
-    model: the block, images (B, 3, H, W) and sizes (B, 2) -> boxes, scores, labels.
-    class_names: the K names.
+    model: the block, images (B, 3, H, W) and sizes (B, 2) -> boxes, scores, labels; of a MaskRCNN
+        also the probabilities of masks.
+    class_names: the names of the labels.
     transforms: what an image passes before the network (Resize, as a rule).
     ctx, pad_multiple: where the network lives; multiples the batch's sides are padded to.
+    first_label: added to the network's labels; 1 where class_names begin with the background.
     """
 
-    def __init__(self, model, class_names, transforms, ctx, pad_multiple):
+    def __init__(self, model, class_names, transforms, ctx, pad_multiple, first_label=0):
         self.model = model
         self.class_names = tuple(class_names)
         self._transforms = transforms
         self._ctx = ctx
         self._pad_multiple = pad_multiple
+        self._first_label = first_label
 
     def detect(self, images):
         """One Detections for each image, boxes in the image's own pixels.
@@ -56,8 +59,10 @@ class Detector:
         """
         if isinstance(images, (str, os.PathLike, np.ndarray)):
             raise TypeError("detect takes a list of images: write detect([image])")
-        if not images:
-            return []
+        return self.detect_batch(self.batch(images)) if images else []
+
+    def batch(self, images):
+        """The Batch that the network gets for some images, which are as for ``detect``."""
         arrays = [
             decode_image(image)
             if isinstance(image, (str, os.PathLike))
@@ -66,24 +71,26 @@ class Detector:
         ]
         rng = np.random.default_rng(0)  # a transform may vary colours or sizes, but reproducibly
         samples = [apply(self._transforms, _unlabelled(array), rng) for array in arrays]
-        batch = make_batch(samples, [array.shape[:2] for array in arrays], self._pad_multiple)
-        return self.detect_batch(batch)
+        return make_batch(samples, [array.shape[:2] for array in arrays], self._pad_multiple)
 
     def detect_batch(self, batch):
         """One Detections for each image of a Batch, boxes in pixels of the image on disk."""
         outputs = self.model(
             mx.nd.array(batch.images, ctx=self._ctx), mx.nd.array(batch.sizes, ctx=self._ctx)
         )
-        rows = zip(*(output.asnumpy() for output in outputs), batch.scales)
+        rows = zip(batch.sizes, batch.scales, *(output.asnumpy() for output in outputs))
         return [self._detections(*row) for row in rows]
 
-    def _detections(self, boxes, scores, labels, scale):
+    def _detections(self, size, scale, boxes, scores, labels, mask_probs=None):
         found = scores >= 0
+        height, width = np.rint(size / scale[::-1]).astype(int).tolist()
         return Detections(
             boxes=boxes[found] / np.tile(scale, 2),
             scores=scores[found],
-            labels=labels[found].astype("int32"),
+            labels=labels[found].astype("int32") + self._first_label,
             class_names=self.class_names,
+            mask_probs=None if mask_probs is None else mask_probs[found],
+            image_size=None if mask_probs is None else (height, width),
         )
 
 

@@ -82,7 +82,7 @@ def _bad_images(dataset):
 
 def _anchor_lines(training):
     """How well the anchors fit the objects as the network will see them."""
-    anchors = training.model.anchors.shapes
+    anchors = np.concatenate(training.model.anchors.shapes)
     sides = anchors[:, 2:] - anchors[:, :2]
     boxes, largest = _transformed_boxes(training.loader)
     if not (sides <= largest).all(axis=1).any():
@@ -94,7 +94,11 @@ def _anchor_lines(training):
             "images"
         )
     fits = int((sides <= largest).all(axis=1).sum())
-    lines = [f"anchors  {len(anchors)} at each cell, {fits} of them smaller than the images"]
+    levels = len(training.model.anchors.shapes)
+    of_levels = f", of {levels} levels together" if levels > 1 else ""
+    lines = [
+        f"anchors  {len(anchors)} at each cell{of_levels}, {fits} of them smaller than the images"
+    ]
     if not len(boxes):
         return [*lines, f"         no object in the first {LOOKED_AT} images to compare them with"]
     small, middle, large = np.percentile(np.sqrt(boxes.prod(axis=1)), (5, 50, 95))

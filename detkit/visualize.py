@@ -1,4 +1,4 @@
-"""Pictures of detections: boxes, names and scores drawn into a copy of the image."""
+"""Pictures of detections: boxes, masks, names and scores drawn into a copy of the image."""
 
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -8,11 +8,13 @@ import numpy as np
 
 from detkit.detections import Detections
 from detkit.errors import DataError
+from detkit.masks import THRESHOLD
 
 Colour = Tuple[int, int, int]
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+TINT = 0.45  # how much of a mask's pixels is the colour of its class
 _GOLDEN = 0.6180339887498949
 
 
@@ -68,7 +70,7 @@ def draw_detections(
     truth=None,
     scale: float = 1.0,
 ) -> np.ndarray:
-    """A copy of the image with the boxes, names and scores of what was detected.
+    """A copy of the image with the boxes, masks, names and scores of what was detected.
 
     image: (H, W, 3) RGB, uint8 or numbers in 0..255.
     score_floor: detections below it are not drawn.
@@ -88,6 +90,8 @@ def draw_detections(
     for i in reversed(shown):  # the best on top
         x1, y1, x2, y2 = _corners(detections.boxes[i], scale, canvas)
         colour = colour_of(int(detections.labels[i]))
+        if detections.has_masks:
+            _tint(canvas, detections.mask(i), colour, pen)
         cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, pen.line)
     placed: List[_Label] = []
     for i in shown:
@@ -136,6 +140,15 @@ def _corners(box: np.ndarray, scale: float, canvas: np.ndarray) -> Tuple[int, in
     corners = np.rint(np.clip(np.asarray(box, np.float64) * scale, 0, limits))
     x1, y1, x2, y2 = corners.astype(int).tolist()
     return x1, y1, x2, y2
+
+
+def _tint(canvas: np.ndarray, mask: np.ndarray, colour: Colour, pen: _Pen) -> None:
+    """Mix the colour into the pixels of a mask (H, W) of probabilities, and draw its outline."""
+    size = (canvas.shape[1], canvas.shape[0])
+    inside = cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR) >= THRESHOLD
+    canvas[inside] = np.rint(canvas[inside] * (1 - TINT) + np.multiply(colour, TINT))
+    outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    cv2.drawContours(canvas, outlines, -1, colour, pen.line, cv2.LINE_AA)
 
 
 def _place(text: str, box, canvas: np.ndarray, pen: _Pen, placed: Sequence[_Label]) -> _Label:

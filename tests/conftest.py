@@ -85,14 +85,14 @@ def built_library():
 
 @pytest.fixture
 def small_model():
-    """A function that builds a FasterRCNN with 3 classes; its arguments replace parts."""
+    """A function that builds a FasterRCNN, or a ``kind``, of 3 classes; arguments replace parts."""
     return _build
 
 
-def _build(seed=0, class_agnostic=False, **parts):
+def _build(seed=0, class_agnostic=False, kind=FasterRCNN, **parts):
     backbone = parts.pop("backbone", None) or SmallBackbone()
-    anchors = AnchorGrid(stride=backbone.stride, sizes=(12, 24), ratios=(0.25, 1, 4))
-    roi_extractor = RoIAlign(stride=backbone.stride, channels=backbone.channels, size=3)
+    anchors = AnchorGrid([backbone.stride], sizes=(12, 24), ratios=(0.25, 1, 4))
+    roi_extractor = RoIAlign([backbone.stride], backbone.channels, size=3)
     defaults = {
         "normalize": Normalize(),
         "backbone": backbone,
@@ -110,7 +110,7 @@ def _build(seed=0, class_agnostic=False, **parts):
         ),
         "postprocess": Postprocess(score_floor=0.2, max_detections=12),
     }
-    model = FasterRCNN(**{**defaults, **parts})
+    model = kind(**{**defaults, **parts})
     model.initialize()
     _randomise(model, seed)
     return model

@@ -12,14 +12,15 @@ from detkit.models import AnchorGrid
 
 
 def anchors_of(grid, height, width, batch=1):
-    return grid(mx.nd.zeros((batch, 2, height, width)))
+    (anchors,) = grid([mx.nd.zeros((batch, 2, height, width))])
+    return anchors
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.sampled_from([1, 8, 16]), st.sampled_from([0, 0.5]))
 @settings(max_examples=15)
 def test_grid(height, width, stride, offset):
     sizes, ratios = (16, 40), (0.5, 1, 3)
-    grid = AnchorGrid(stride=stride, sizes=sizes, ratios=ratios, offset=offset)
+    grid = AnchorGrid(strides=[stride], sizes=sizes, ratios=ratios, offset=offset)
     grid.initialize()
     found = anchors_of(grid, height, width).asnumpy()
     expected = anchor_grid(height, width, stride, sizes, ratios, offset)
@@ -27,7 +28,7 @@ def test_grid(height, width, stride, offset):
 
 
 def test_one_block_serves_every_feature_size_hybridized():
-    grid = AnchorGrid(stride=16, sizes=[32], ratios=[1, 2])
+    grid = AnchorGrid(strides=[16], sizes=[32], ratios=[1, 2])
     grid.initialize()
     grid.hybridize()
     for height, width, batch in ((1, 1, 1), (3, 5, 2), (5, 3, 1), (1, 9, 3)):
@@ -38,8 +39,9 @@ def test_one_block_serves_every_feature_size_hybridized():
 
 
 def test_areas_and_ratios_are_those_asked_for():
-    grid = AnchorGrid(stride=16, sizes=(128, 256, 512), ratios=(0.5, 1, 2))
-    w, h = grid.shapes[:, 2] - grid.shapes[:, 0], grid.shapes[:, 3] - grid.shapes[:, 1]
+    grid = AnchorGrid(strides=[16], sizes=(128, 256, 512), ratios=(0.5, 1, 2))
+    (shapes,) = grid.shapes
+    w, h = shapes[:, 2] - shapes[:, 0], shapes[:, 3] - shapes[:, 1]
     assert grid.per_cell == 9
     assert w * h == pytest.approx(np.tile([128**2, 256**2, 512**2], 3), rel=1e-5)
     assert h / w == pytest.approx(np.repeat([0.5, 1, 2], 3), rel=1e-5)
@@ -48,21 +50,48 @@ def test_areas_and_ratios_are_those_asked_for():
 def test_rounded_is_what_torchvision_makes():
     # torchvision's AnchorGenerator(((32, 64),), ((0.5, 1.0),)).cell_anchors
     expected = [[-23, -11, 23, 11], [-45, -23, 45, 23], [-16, -16, 16, 16], [-32, -32, 32, 32]]
-    grid = AnchorGrid(stride=16, sizes=(32, 64), ratios=(0.5, 1.0), rounded=True)
-    assert grid.shapes.tolist() == expected
+    grid = AnchorGrid(strides=[16], sizes=(32, 64), ratios=(0.5, 1.0), rounded=True)
+    assert grid.shapes[0].tolist() == expected
 
 
 def test_features_that_are_not_finite_do_not_matter():
-    grid = AnchorGrid(stride=16)
+    grid = AnchorGrid(strides=[16])
     grid.initialize()
-    found = grid(mx.nd.full((1, 2, 2, 2), np.nan)).asnumpy()
-    assert np.isfinite(found).all()
+    (found,) = grid([mx.nd.full((1, 2, 2, 2), np.nan)])
+    assert np.isfinite(found.asnumpy()).all()
+
+
+def test_levels_have_sizes_and_strides_of_their_own():
+    grid = AnchorGrid(strides=[4, 8], sizes=[[8], [20]], ratios=(0.5, 2))
+    grid.initialize()
+    for hybridize in (False, True):
+        grid.hybridize(hybridize)
+        maps = [mx.nd.zeros((1, 2, 4, 6)), mx.nd.zeros((1, 2, 2, 3))]
+        found = grid(maps)
+        for level, stride, size, shape in zip(found, (4, 8), (8, 20), ((4, 6), (2, 3))):
+            expected = anchor_grid(*shape, stride, [size], (0.5, 2))
+            np.testing.assert_allclose(level.asnumpy()[0], expected, rtol=1e-5)
+
+
+def test_measured_strides_are_the_images_sides_by_the_maps():
+    grid = AnchorGrid(strides=[64], sizes=[32], ratios=[1], offset=0, measured_strides=True)
+    grid.initialize()
+    (found,) = grid([mx.nd.zeros((1, 1, 13, 17))], mx.nd.zeros((1, 3, 800, 1088)))
+    found = found.asnumpy()[0].reshape(13, 17, 4)
+    assert found[1, 0, 1] - found[0, 0, 1] == 800 // 13
+    assert found[0, 1, 0] - found[0, 0, 0] == 1088 // 17
+
+
+@pytest.mark.parametrize("sizes", [[[32], [64]], [[32, 64], [128], [256]], [[32], 64, [1]]])
+def test_sizes_that_do_not_fit_the_levels_are_refused(sizes):
+    with pytest.raises(ValueError, match="there are 3 levels|at least one number each"):
+        AnchorGrid(strides=[4, 8, 16], sizes=sizes)
 
 
 def test_grid_shifts_run_along_x_first():
-    shifts = ops.grid_shifts(mx.nd, mx.nd.zeros((1, 1, 2, 3)), stride=10, offset=0.5).asnumpy()
-    assert shifts[0, :, 0].tolist() == [5, 15, 25, 5, 15, 25]
-    assert shifts[0, :, 1].tolist() == [5, 5, 5, 15, 15, 15]
+    shifts = ops.grid_shifts(mx.nd, mx.nd.zeros((1, 1, 2, 3)), offset=0.5).asnumpy()
+    assert shifts[0, :, 0].tolist() == [0.5, 1.5, 2.5, 0.5, 1.5, 2.5]
+    assert shifts[0, :, 1].tolist() == [0.5, 0.5, 0.5, 1.5, 1.5, 1.5]
     assert (shifts[..., 2:] == shifts[..., :2]).all()
 
 
@@ -71,4 +100,4 @@ def test_grid_shifts_run_along_x_first():
 )
 def test_sizes_and_ratios_are_above_zero(wrong):
     with pytest.raises(ValueError, match="at least one number each, all above zero"):
-        AnchorGrid(stride=16, **wrong)
+        AnchorGrid(strides=[16], **wrong)

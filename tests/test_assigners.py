@@ -107,6 +107,43 @@ def test_hard_negatives_begin_at_neg_low():
     assert assigned(boxes, [OBJECT], **options)[0] == [-1, 0, 0, 1]
 
 
+CROWD = [0, 10, 16, 14]
+
+
+def beside_a_crowd(crowd_share, objects=(OBJECT, CROWD), gt_labels=(0, -2)):
+    """Labels of boxes of which 0, 1/2, 3/4 and all lie in CROWD."""
+    boxes = [[0, 20, 16, 24], [0, 12, 16, 16], [0, 11, 16, 15], [2, 10, 9, 13]]
+    return assigned(boxes, list(objects), list(gt_labels), crowd_share=crowd_share)[0]
+
+
+def test_boxes_in_a_crowd_are_no_negatives():
+    assert beside_a_crowd(0.7) == [0, 0, -1, -1]
+    assert beside_a_crowd(0.75) == [0, 0, 0, -1]  # more than that, not as much
+    assert beside_a_crowd(0.0) == [0, -1, -1, -1]
+    assert beside_a_crowd(1.0) == [0, 0, 0, 0]
+
+
+def test_a_crowd_is_no_object():
+    assert beside_a_crowd(0.7, [CROWD], [-2]) == [0, 0, -1, -1]
+    assert assigned([CROWD], [CROWD], [-2], crowd_share=1.0)[0] == [0]
+
+
+def test_a_positive_in_a_crowd_stays_positive():
+    labels, objects = assigned([CROWD, OBJECT], [CROWD, CROWD], [-2, 3])
+    assert labels == [1, 0]
+    assert objects[0] == 1
+
+
+def test_padding_is_no_crowd():
+    assert beside_a_crowd(0.0, gt_labels=(0, -1)) == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_crowd_share_is_checked(share):
+    with pytest.raises(ValueError, match=rf"crowd_share is in \[0, 1\], but here it is {share}"):
+        MaxIoUAssigner(crowd_share=share)
+
+
 ALL_ZERO = {"pos_iou": 0.0, "neg_iou": 0.0}
 
 

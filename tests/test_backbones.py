@@ -1,18 +1,22 @@
 """VGG, and MobileNetV2 from plugins/: torchvision's names, strides, and what frozen means."""
 
+import re
 from pathlib import Path
 
+import backbones
 import mxnet as mx
 import numpy as np
 import pytest
+from backbones import torch_shapes
 from conftest import SHARED
 from mxnet import autograd, gluon
+from mxnet.gluon import nn
+from mxnet.gluon.contrib.nn import Identity
 
 from detkit.models.backbones import VGG
 from detkit.plugins import import_folder
 from detkit.registry import BACKBONES
 from detkit.weights import load_weights, read_pth
-from detkit.weights.load import torch_name
 
 WEIGHTS = SHARED / "data" / "weights"
 VGG_FILE = WEIGHTS / "vgg16_features_fp16.pth"
@@ -33,11 +37,6 @@ def mobilenet():
     report = import_folder(Path(__file__).resolve().parents[1] / "plugins")
     assert not report.failures
     return BACKBONES.get("MobileNetV2")
-
-
-def torch_shapes(block):
-    parameters = block._collect_params_with_prefix()
-    return {torch_name(name): tuple(p.shape) for name, p in parameters.items()}
 
 
 def torchvision_vgg(depth, batch_norm):
@@ -111,10 +110,71 @@ def test_five_frozen_stages_are_all_of_it():
     assert {p.grad_req for p in parameters.values()} == {"null"}
 
 
-@pytest.mark.parametrize("wrong", [{"depth": 12}, {"frozen_stages": 6}, {"frozen_stages": -1}])
+@pytest.mark.parametrize("hybridized", [False, True])
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("stride", [16, 8, 4])
+def test_vgg_maps_of_several_stages(stride, batch_norm, hybridized):
+    """Each is what torchvision's layers, without the last poolings, make of the one before."""
+    backbone = backbones.fill(VGG(11, batch_norm, out_stages=(2, 3, 5), stride=stride))
+    assert torch_shapes(backbone) == torchvision_vgg(11, batch_norm)
+    assert backbone.channels == (128, 256, 512)
+    assert backbone.strides == (2, 4, stride)
+    if hybridized:
+        backbone.hybridize()
+    images = mx.nd.array(backbones.probe(48, 64))
+    x, expected, pooled = images, [], 1
+    for layer in backbone.features:
+        if isinstance(layer, (nn.MaxPool2D, Identity)):
+            expected.append(x)
+            if pooled < stride:
+                x, pooled = (
+                    mx.nd.Pooling(x, kernel=(2, 2), stride=(2, 2), pool_type="max"),
+                    pooled * 2,
+                )
+        else:
+            x = layer(x)
+    expected = [*expected, x]
+    maps = backbone(images)
+    assert len(maps) == 3
+    for features, stage, step in zip(maps, (2, 3, 5), backbone.strides):
+        assert features.shape[2:] == (48 // step, 64 // step)
+        np.testing.assert_allclose(
+            features.asnumpy(), expected[stage - 1].asnumpy(), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_vgg_map_of_one_stage_is_no_list():
+    backbone = VGG(16, out_stages=[3], stride=8)
+    backbone.initialize()
+    assert (backbone.channels, backbone.stride) == (256, 4)
+    assert backbone(mx.nd.zeros((1, 3, 32, 16))).shape == (1, 256, 8, 4)
+    assert max(int(name.split(".")[1]) for name in torch_shapes(backbone)) == 14  # conv3_3
+
+
+@pytest.mark.parametrize("stride", [8, 4])
+def test_vgg_trains_at_a_smaller_stride(stride):
+    backbone = backbones.fill(VGG(11, frozen_stages=2, out_stages=(4, 5), stride=stride))
+    backbone.hybridize()
+    changed, _ = backbones.changed_by_a_step(backbone, backbones.probe(32, 32))
+    frozen = {f"features.{n}.{kind}" for n in (0, 3) for kind in ("weight", "bias")}
+    assert changed == set(torch_shapes(backbone)) - frozen
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"depth": 12},
+        {"frozen_stages": 6},
+        {"frozen_stages": -1},
+        {"out_stages": []},
+        {"out_stages": [3, 2]},
+        {"out_stages": [0, 5]},
+        {"stride": 32},
+    ],
+)
 def test_arguments_of_vgg_are_checked(wrong):
     name = next(iter(wrong))
-    with pytest.raises(ValueError, match=f"^{name} is .*, not {wrong[name]}$"):
+    with pytest.raises(ValueError, match=f"^{name} is .*, not {re.escape(str(wrong[name]))}$"):
         VGG(**wrong)
 
 

@@ -87,7 +87,7 @@ def test_pixels_that_are_not_finite_spoil_no_other_image(small_model, images):
 
 def test_roi_pool_and_sigmoid_in_place_of_roi_align_and_softmax(small_model, images):
     model = small_model(
-        roi_extractor=RoIPool(stride=8, channels=8, size=3),
+        roi_extractor=RoIPool(strides=[8], channels=8, size=3),
         rpn_head=RPNHead(8, num_anchors=6, channels=8, objectness="sigmoid"),
     )
     expected = detect(model, *images((40, 48)))
@@ -100,7 +100,7 @@ def test_objectness_by_softmax_is_the_difference_of_the_logits():
     head = RPNHead(in_channels=4, num_anchors=2, channels=5)
     head.initialize(mx.init.Normal(1))
     features = mx.nd.random.normal(shape=(2, 4, 3, 5))
-    logits, deltas = head(features)
+    (logits,), (deltas,) = head([features])
     assert logits.shape == (2, 3 * 5 * 2)
     assert deltas.shape == (2, 3 * 5 * 2, 4)
     maps = head.objectness(head.conv(features)).asnumpy()  # (2, A * 2, 3, 5)

@@ -6,11 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from loss_oracles import focal
 from mxnet import autograd
-from oracles import binary_cross_entropy, cross_entropy, roi_losses, rpn_losses, smooth_l1
+from oracles import (
+    binary_cross_entropy,
+    cross_entropy,
+    roi_losses,
+    rpn_losses,
+    smooth_l1,
+)
 
 from detkit import losses
-from detkit.losses import SmoothL1
+from detkit.losses import SigmoidBCE, SigmoidFocal, SmoothL1
 from detkit.train_step import RoILoss, RPNLoss
 
 LOGITS = st.floats(-100, 100, width=32)
@@ -103,9 +110,13 @@ def rpn_outputs(draw):
     return rng.normal(0, 3, shape).astype("float32"), deltas, labels, targets
 
 
+def on_one_level(block, objectness, deltas, labels, targets):
+    return block([objectness], [deltas], labels, targets)
+
+
 @given(rpn_outputs())
 def test_rpn_loss(outputs):
-    found = RPNLoss(SmoothL1(1 / 9))(*map(mx.nd.array, outputs))
+    found = on_one_level(RPNLoss(SmoothL1(1 / 9)), *map(mx.nd.array, outputs))
     assert [loss.shape for loss in found] == [(1,), (1,)]
     expected = rpn_losses(*outputs, beta=1 / 9)
     assert [loss.asscalar() for loss in found] == pytest.approx(expected, rel=1e-4, abs=ABSOLUTE)
@@ -171,8 +182,11 @@ def test_rows_that_are_not_trained_on_have_no_gradient():
 def test_without_a_sample_losses_and_gradients_are_zero():
     block = RPNLoss(SmoothL1(1 / 9))
     ignored, boxes = mx.nd.full((1, 3), -1), mx.nd.ones((1, 3, 4))
-    assert [loss.asscalar() for loss in block(mx.nd.ones((1, 3)), boxes, ignored, boxes)] == [0, 0]
-    found = gradient(lambda x: block(x, boxes, ignored, boxes)[0], np.ones((1, 3), "float32"))
+    losses = on_one_level(block, mx.nd.ones((1, 3)), boxes, ignored, boxes)
+    assert [loss.asscalar() for loss in losses] == [0, 0]
+    found = gradient(
+        lambda x: on_one_level(block, x, boxes, ignored, boxes)[0], np.ones((1, 3), "float32")
+    )
     assert (found == 0).all()
 
 
@@ -183,7 +197,32 @@ def test_weights_multiply_the_losses(block):
     deltas = rng.normal(0, 1, (1, 4, 4) if block is RPNLoss else (4, 1, 4))
     labels, targets = np.array([[1, 0, 1, -1]]), rng.normal(0, 1, (1, 4, 4))
     inputs = [mx.nd.array(array) for array in (logits, deltas, labels, targets)]
+    if block is RPNLoss:
+        inputs[:2] = [inputs[0]], [inputs[1]]  # of one level
     plain = [loss.asscalar() for loss in block(SmoothL1())(*inputs)]
     weighted = block(SmoothL1(), class_weight=3, box_weight=0.5)(*inputs)
     assert min(plain) > 0
     assert [loss.asscalar() for loss in weighted] == pytest.approx([3 * plain[0], plain[1] / 2])
+
+
+@given(rpn_outputs())
+def test_rpn_loss_with_a_focal_loss(outputs):
+    logits, deltas, labels, targets = outputs
+    block = RPNLoss(SmoothL1(), SigmoidFocal(0.25, 2.0))
+    found = on_one_level(block, *map(mx.nd.array, outputs))[0].asscalar()
+    sampled = labels >= 0
+    expected = sum(focal(z, t == 1, 0.25, 2.0) for z, t in zip(logits[sampled], labels[sampled]))
+    assert found == pytest.approx(expected / max(sampled.sum(), 1), rel=1e-4, abs=ABSOLUTE)
+
+
+@given(roi_outputs())
+def test_roi_loss_with_a_binary_loss_of_every_logit(outputs):
+    logits, _, labels, _ = outputs
+    found = RoILoss(SmoothL1(), SigmoidBCE())(*map(mx.nd.array, outputs))[0].asscalar()
+    rows = [(row, label) for row, label in zip(logits, labels.ravel()) if label >= 0]
+    expected = sum(
+        binary_cross_entropy(z, number == label)
+        for row, label in rows
+        for number, z in enumerate(row)
+    )
+    assert found == pytest.approx(expected / max(len(rows), 1), rel=1e-4, abs=ABSOLUTE)

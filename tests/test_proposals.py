@@ -18,8 +18,8 @@ def propose(objectness, deltas, sizes=SIZES, hybridized=False, anchors=ANCHORS, 
     block = Proposals(**options)
     if hybridized:
         block.hybridize()
-    inputs = [mx.nd.array(array) for array in (anchors[None], objectness, deltas, sizes)]
-    return [array.asnumpy() for array in block(*inputs)]
+    level = [[mx.nd.array(array)] for array in (anchors[None], objectness, deltas)]
+    return [array.asnumpy() for array in block(*level, mx.nd.array(sizes))]
 
 
 def outputs(seed, images=2, anchors=48):
@@ -91,6 +91,23 @@ def test_an_image_of_padding_alone_has_no_proposals():
     assert (boxes[0] == 0).all()
     assert (scores[0] == -1).all()
     assert (scores[1] >= 0).any()
+
+
+@pytest.mark.parametrize("hybridized", [False, True])
+def test_those_below_the_floor_are_dropped(hybridized):
+    objectness, deltas = outputs(1)
+    boxes, scores = propose(objectness, deltas, min_size=0)
+    kept = scores >= 0.6
+    assert (kept.any(axis=1) & (~kept & (scores >= 0)).any(axis=1)).all()
+    floored = propose(objectness, deltas, min_size=0, score_floor=0.6, hybridized=hybridized)
+    np.testing.assert_array_equal(floored[0], boxes * kept[:, :, None])
+    np.testing.assert_array_equal(floored[1], np.where(kept, scores, -1))
+
+
+@pytest.mark.parametrize("floor", [-0.1, 1])
+def test_the_floor_is_checked(floor):
+    with pytest.raises(ValueError, match=rf"score_floor is in \[0, 1\), not {floor}"):
+        Proposals(score_floor=floor)
 
 
 @pytest.mark.parametrize("wrong", [{"pre_nms": 0}, {"post_nms": 0}])

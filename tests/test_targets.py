@@ -5,9 +5,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mxnet.gluon import HybridBlock
 from oracles import anchor_grid, assign, clip, encode, iou_matrix, sample_counts
 
-from detkit.targets import MaxIoUAssigner, RandomSampler, RoITargets, RPNTargets
+from detkit.targets import (
+    OHEM,
+    IoUBalancedSampler,
+    MaxIoUAssigner,
+    PseudoSampler,
+    RandomSampler,
+    RoITargets,
+    RPNTargets,
+)
 
 ALL = {"size": 10000, "positive_share": 1}
 WEIGHTS = (10, 10, 5, 5)
@@ -31,6 +40,11 @@ def objects(draw, sizes):
     return boxes, labels
 
 
+def levels(*anchors):
+    """The anchors (N, 4) of each level as the first argument of a block."""
+    return [[mx.nd.array(level[None]) for level in anchors]]
+
+
 def nd(*arrays):
     return [mx.nd.array(array) for array in arrays]
 
@@ -46,7 +60,7 @@ def test_rpn_targets(straddle, truth):
     anchors = anchor_grid(3, 4, 16, (12, 24), (0.25, 1)).astype("float32")
     gt_boxes, gt_labels = truth
     block = RPNTargets(MaxIoUAssigner(0.5, 0.25), RandomSampler(**ALL), WEIGHTS, straddle)
-    found = [a.asnumpy() for a in block(*nd(anchors[None], SIZES, gt_boxes, gt_labels))]
+    found = [a.asnumpy() for a in block(*levels(anchors), *nd(SIZES, gt_boxes, gt_labels))]
     for row, size in enumerate(SIZES):
         real = gt_boxes[row][gt_labels[row] >= 0]
         crossing = np.abs(anchors - [clip(anchor, size) for anchor in anchors]).max(axis=1)
@@ -66,7 +80,7 @@ def test_rpn_targets(straddle, truth):
 def test_rpn_targets_of_an_image_smaller_than_every_anchor():
     anchors = anchor_grid(1, 1, 16, (128, 256), (1,))
     block = RPNTargets(MaxIoUAssigner(), RandomSampler(), WEIGHTS, straddle=0)
-    labels, targets = block(*nd(anchors[None], [[16, 16]], [[[2, 2, 9, 9]]], [[0]]))
+    labels, targets = block(*levels(anchors), *nd([[16, 16]], [[[2, 2, 9, 9]]], [[0]]))
     assert (labels.asnumpy() == -1).all()
     assert np.isfinite(targets.asnumpy()).all()
 
@@ -75,9 +89,20 @@ def test_rpn_targets_draw_from_each_image():
     anchors = anchor_grid(3, 4, 16, (12, 24), (0.25, 1))
     block = RPNTargets(MaxIoUAssigner(), RandomSampler(6), WEIGHTS, straddle=-1)
     boxes = [[[2, 2, 14, 14]], [[0, 0, 0, 0]]]
-    labels, _ = block(*nd(anchors[None], SIZES, boxes, [[1], [-1]]))
+    labels, _ = block(*levels(anchors), *nd(SIZES, boxes, [[1], [-1]]))
     assert (labels.asnumpy() >= 0).sum(axis=1).tolist() == [6, 6]
     assert (labels.asnumpy() > 0).any(axis=1).tolist() == [True, False]
+
+
+def test_rpn_targets_of_levels_are_those_of_all_anchors_together():
+    anchors = anchor_grid(3, 4, 16, (12, 24), (0.25, 1))
+    block = RPNTargets(MaxIoUAssigner(0.5, 0.25), RandomSampler(**ALL), WEIGHTS, straddle=-1)
+    truth = nd(SIZES, [[[2, 2, 14, 14]], [[8, 3, 30, 31]]], [[1], [0]])
+    truth = list(truth)
+    together = block(*levels(anchors), *truth)
+    apart = block(*levels(anchors[:30], anchors[30:]), *truth)
+    for a, b in zip(apart, together):
+        assert (a == b).asnumpy().all()
 
 
 @st.composite
@@ -156,7 +181,7 @@ def test_targets_hybridized_are_those_of_the_plain_blocks():
     for block, inputs in (
         (
             RPNTargets(MaxIoUAssigner(), RandomSampler(9), WEIGHTS),
-            nd(anchors[None], SIZES, boxes, labels),
+            [*levels(anchors), *nd(SIZES, boxes, labels)],
         ),
         (roi_targets(6, 0.5), nd(proposals, scores, boxes, labels)),
     ):
@@ -166,3 +191,99 @@ def test_targets_hybridized_are_those_of_the_plain_blocks():
         mx.random.seed(3)
         for a, b in zip(plain, block(*inputs)):
             np.testing.assert_allclose(a, b.asnumpy(), rtol=1e-6)
+
+
+class ByNumber(HybridBlock):
+    """Draws the boxes for which a number it needs is above 1/4 and keeps the class of the rest."""
+
+    size = None
+
+    def __init__(self, need):
+        super().__init__()
+        self.needs = (need,)
+
+    def hybrid_forward(self, F, labels, numbers):
+        return F.where(numbers > 0.25, labels, -F.ones_like(labels))
+
+
+# Half and three eighths of it inside one of two objects; a box beside both; a region is no object.
+ROIS = [[0, 0, 8, 16], [0, 0, 16, 6], [40, 0, 50, 9], [20, 0, 30, 10]]
+OBJECTS, KINDS = [[20, 0, 30, 10], [0, 0, 16, 16], [0, 30, 9, 40]], [-2, 1, -1]
+
+
+def apart(sampler):
+    assigner = MaxIoUAssigner(0.5, 0.5, best_for_object=False, crowd_share=1.0)
+    block = RoITargets(assigner, sampler, WEIGHTS, sampler.size)
+    block.hybridize()
+    return block
+
+
+def sampled(block, *losses_of):
+    rois, labels, _ = block(*nd([ROIS], np.ones((1, 4)), [OBJECTS], [KINDS]), *losses_of)
+    rows = zip(rois.asnumpy()[0].tolist(), labels.asnumpy()[0].tolist())
+    return [(roi, label) for roi, label in rows if label >= 0]
+
+
+def test_a_sampler_that_needs_ious_gets_those_with_the_objects():
+    found = sampled(apart(ByNumber("iou")))
+    assert sorted(found) == [(ROIS[0], 2), (ROIS[1], 0), (OBJECTS[1], 2)]
+
+
+def test_a_sampler_that_needs_losses_gets_them_of_every_candidate():
+    seen = []
+
+    def losses_of(rois, labels, targets):
+        seen.extend(a.shape for a in (rois, labels, targets))
+        return mx.nd.array([[0, 0, 1, 0, 0, 2, 0]])
+
+    found = sampled(apart(ByNumber("loss")), losses_of)
+    assert sorted(found) == [(OBJECTS[1], 2), (ROIS[2], 0)]
+    assert seen == [(1, 7, 4), (1, 7), (1, 7, 4)]
+
+
+def test_losses_are_computed_for_a_sampler_that_needs_them_only():
+    def losses_of(*_):
+        raise AssertionError("nobody needs losses here")
+
+    assert len(sampled(apart(PseudoSampler()), losses_of)) == 5
+
+
+def test_ohem_samples_the_rois_of_largest_loss():
+    block = apart(OHEM(size=2, iou=0.7))
+    found = sampled(block, lambda *_: mx.nd.array([[5, 6, 7, 1, 9, 2, 9]]))
+    assert sorted(found) == [(ROIS[1], 0), (ROIS[2], 0)]
+
+
+def test_everything_is_trained_on_without_sampling():
+    block = apart(PseudoSampler())
+    rois, labels, targets = block(*nd([ROIS], np.ones((1, 4)), [OBJECTS], [KINDS]))
+    assert [a.shape for a in (rois, labels, targets)] == [(1, 7, 4), (1, 7), (1, 7, 4)]
+    assert labels.asnumpy()[0].tolist() == [2, 2, 0, 0, 0, -1, -1]
+
+
+def test_anchors_are_sampled_by_their_ious():
+    anchors = np.array([[0, 0, 8, 16], [0, 0, 16, 6], [0, 0, 4, 16], [18, 0, 30, 12]], "float32")
+    block = RPNTargets(MaxIoUAssigner(crowd_share=1.0), ByNumber("iou"), WEIGHTS, straddle=-1)
+    block.hybridize()
+    inputs = nd([[64, 64]], [[[20, 0, 30, 10], [0, 0, 16, 16]]], [[-2, 1]])
+    labels, _ = block(*levels(anchors), *inputs)
+    assert labels.asnumpy()[0].tolist() == [1, -1, -1, -1]
+
+
+def test_rpn_targets_take_an_iou_balanced_sampler():
+    anchors = anchor_grid(3, 4, 16, (12, 24), (0.25, 1))
+    block = RPNTargets(MaxIoUAssigner(), IoUBalancedSampler(9), WEIGHTS, straddle=-1)
+    block.hybridize()
+    labels, _ = block(*levels(anchors), *nd(SIZES, [[[2, 2, 14, 14]]] * 2, [[1], [-1]]))
+    assert (labels.asnumpy() >= 0).sum(axis=1).tolist() == [9, 9]
+
+
+def test_a_sampler_by_losses_is_refused_for_anchors():
+    message = "the sampler OHEM needs loss and box, which RoIs have and anchors have not"
+    with pytest.raises(ValueError, match=message):
+        RPNTargets(MaxIoUAssigner(), OHEM(), WEIGHTS)
+
+
+def test_a_need_that_nobody_fills_is_refused():
+    with pytest.raises(ValueError, match="the sampler ByNumber needs score; there are iou, box"):
+        apart(ByNumber("score"))

@@ -15,7 +15,7 @@ from detkit.models import Proposals
 from detkit.plugins import import_plugins
 from detkit.runner.hooks import Hook
 from detkit.runner.setup import Training
-from detkit.targets import MaxIoUAssigner, RandomSampler, RoITargets, RPNTargets
+from detkit.targets import OHEM, MaxIoUAssigner, RandomSampler, RoITargets, RPNTargets
 from detkit.train_step import FasterRCNNTrainStep, Losses, RoILoss, RPNLoss
 
 BOXES = np.array([[[4, 4, 30, 28], [20, 10, 44, 60]], [[8, 2, 40, 30], [0, 0, 0, 0]]], "float32")
@@ -49,7 +49,7 @@ def expected_losses(model, pixels, sizes):
     """Everything between the network's layers by the oracles, image by image."""
     inputs = model.normalize(mx.nd.array(pixels), mx.nd.array(sizes))
     features = model.backbone(inputs)
-    objectness, deltas = (a.asnumpy() for a in model.rpn_head(features))
+    objectness, deltas = (level.asnumpy() for (level,) in model.rpn_head([features]))
     anchors = oracles.anchor_grid(*features.shape[2:], 8, (12, 24), (0.25, 1, 4))
     anchor_labels, anchor_targets, rois, roi_labels, roi_targets = [], [], [], [], []
     for row, size in enumerate(sizes):
@@ -164,6 +164,54 @@ def test_a_few_steps_lower_the_losses(small_model, images):
         trainer.step(1)
         totals.append(sum(loss.asscalar() for loss in losses))
     assert totals[-1] < 0.8 * totals[0]
+
+
+def test_ohem_trains_on_the_rois_of_largest_loss(small_model, images):
+    """Of all candidates' losses by a step that draws them all, the largest come out."""
+    model, batch = small_model(), images(*SIZES)
+    losses_of_all, rois = [], MaxIoUAssigner(0.5, 0.5, best_for_object=False)
+    everything = make_step(model)
+
+    def spy(*targets):
+        losses_of_all.append(everything._losses_of(model.features(*pixels), *targets))
+        return losses_of_all[0]
+
+    pixels = [mx.nd.array(array) for array in batch]
+    features = model.features(*pixels)
+    anchors = model.anchors(features)
+    proposals = everything._proposals(anchors, *model.rpn_head(features), pixels[1])
+    sampled = RoITargets(rois, OHEM(5, 1.0), ROI_WEIGHTS, 5)
+    labels = sampled(*proposals, mx.nd.array(BOXES), mx.nd.array(LABELS), spy)[1]
+    assert (labels.asnumpy() >= 0).all()
+    hardest = np.sort(losses_of_all[0].asnumpy(), axis=1)[:, -5:]
+
+    step = make_step(model)
+    step._roi_targets = sampled
+    found = losses_of(step, *batch)
+    together = found.roi_class.asscalar() + found.roi_box.asscalar()
+    assert together == pytest.approx(hardest.mean(), rel=1e-4)
+
+
+HARD = (
+    "train_step.rpn_targets.sampler={type: IoUBalancedSampler, size: 16}",
+    "train_step.roi_targets.sampler={type: OHEM, size: 8}",
+    "train_step.rpn_loss={class: {type: SigmoidFocal}, box: {type: GIoULoss}}",
+    "train_step.roi_loss={class: {type: CrossEntropy, weights: [0.5, 1, 1, 1, 1, 1, 2]}, "
+    "box: {type: CIoULoss}, box_weight: 2.0}",
+)
+DENSE = (
+    "train_step.rpn_targets.sampler={type: PseudoSampler}",
+    "train_step.roi_targets.sampler={type: PseudoSampler}",
+    "train_step.roi_loss={class: {type: SigmoidBCE}, box: {type: BalancedL1}}",
+    "train_step.rpn_loss.box={type: L1}",
+)
+
+
+@pytest.mark.parametrize("parts", [HARD, DENSE])
+def test_a_config_trains_with_other_losses_and_samplers(tmp_path, parts):
+    runner = training(tmp_path, *parts, "train.epochs=1").runner(str(tmp_path / "run"))
+    runner.run()
+    assert runner.progress.step == 3
 
 
 class Spy(Hook):

@@ -4,6 +4,7 @@ Importing this package registers the datasets and the transforms.
 """
 
 from detkit.data.batch import group_by_aspect, make_batch
+from detkit.data.coco import COCO
 from detkit.data.images import check_image_file, decode_image, to_rgb_uint8
 from detkit.data.loader import Loader
 from detkit.data.sample import Annotation, Batch, Dataset, Sample, Transform
@@ -18,6 +19,7 @@ from detkit.data.transforms import (
 from detkit.data.voc import VOC
 
 __all__ = [
+    "COCO",
     "VOC",
     "Annotation",
     "Batch",

@@ -35,11 +35,16 @@ def make_batch(
     slots = object_slots(max(int(kept.sum()) for kept in trained))
     boxes = np.zeros((len(samples), slots, 4), np.float32)
     labels = np.full((len(samples), slots), -1, np.float32)
+    masks = None
+    if all(sample.masks is not None for sample in samples):
+        masks = np.zeros((len(samples), slots, height, width), np.uint8)
     for row, (sample, kept) in enumerate(zip(samples, trained)):
         h, w = sample.image.shape[:2]
         images[row, :, :h, :w] = sample.image.transpose(2, 0, 1)
         boxes[row, : kept.sum()] = sample.boxes[kept]
         labels[row, : kept.sum()] = sample.labels[kept]
+        if masks is not None:
+            masks[row, : kept.sum(), :h, :w] = sample.masks[kept]
     return Batch(
         images=images,
         sizes=sizes,
@@ -49,6 +54,7 @@ def make_batch(
         scales=(sizes / np.array(originals, np.float32))[:, ::-1].copy(),
         indices=tuple(int(index) for index in indices),
         number=number,
+        masks=masks,
     )
 
 

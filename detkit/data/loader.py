@@ -16,6 +16,7 @@ from detkit.data.batch import group_by_aspect, make_batch
 from detkit.data.sample import Annotation, Batch, Dataset, Sample, Transforms
 from detkit.data.transforms import apply
 from detkit.errors import DataError, ImageError
+from detkit.masks import fit
 
 TOLERATED_BAD_IMAGES = 0.01
 LISTED_BAD_IMAGES = 10
@@ -42,6 +43,7 @@ class Loader:
     pad_multiple: see make_batch.
     workers: threads; 0 loads in the caller's thread.
     group_aspect: whether a batch holds either landscapes or portraits.
+    masks: whether the batches hold the objects' masks, too.
 
     skipped: {image_id: reason} of the images that could not be decoded so far.
     dropped: (image_id, reason) of boxes that do not lie in the image as it was decoded.
@@ -57,6 +59,7 @@ class Loader:
         pad_multiple: int = 32,
         workers: int = 0,
         group_aspect: bool = True,
+        masks: bool = False,
     ):
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -73,6 +76,7 @@ class Loader:
         self.shuffle = shuffle
         self.pad_multiple = pad_multiple
         self.workers = workers
+        self.masks = masks
         self.skipped: Dict[str, str] = {}
         self.dropped: Faults = []
         # Nothing is grouped when all count as landscapes.
@@ -148,7 +152,8 @@ class Loader:
             except ImageError as error:
                 loaded.skipped.append((annotation.image_id, str(error)))
                 continue
-            sample = sample_of(annotation, image, loaded.dropped)
+            masks = self._masks(index) if self.masks else None
+            sample = sample_of(annotation, image, loaded.dropped, masks)
             rng = np.random.default_rng([self.seed, epoch, index])
             samples.append(apply(self.transforms, sample, rng))
             originals.append(image.shape[:2])
@@ -157,6 +162,15 @@ class Loader:
             return loaded
         batch = make_batch(samples, originals, self.pad_multiple, used, number)
         return loaded._replace(batch=batch)
+
+    def _masks(self, index: int) -> np.ndarray:
+        masks = self.dataset.masks(index)
+        if masks is None:
+            raise DataError(
+                f"the dataset {type(self.dataset).__name__} has no masks, and this detector is "
+                "trained on them; take one that has (COCO, Shapes), or a detector of boxes alone"
+            )
+        return masks
 
     def _check_bad_images(self) -> None:
         bad = list(self.dataset.bad_images) + list(self.skipped.items())
@@ -172,11 +186,16 @@ class Loader:
         )
 
 
-def sample_of(annotation: Annotation, image: np.ndarray, dropped: Faults) -> Sample:
-    """Join an image and its annotation.
+def sample_of(
+    annotation: Annotation,
+    image: np.ndarray,
+    dropped: Faults,
+    masks: Optional[np.ndarray] = None,
+) -> Sample:
+    """Join an image, its annotation and, if they are wanted, its objects' masks (G, H, W).
 
     Where they disagree about the size (a turned photograph, a wrong <size>) the image is right:
-    boxes are clipped to it, and those of which nothing is left are added to `dropped`.
+    boxes and masks are clipped to it, and those of which nothing is left are added to `dropped`.
     """
     height, width = image.shape[:2]
     boxes = annotation.boxes
@@ -198,4 +217,5 @@ def sample_of(annotation: Annotation, image: np.ndarray, dropped: Faults) -> Sam
         boxes=boxes[kept],
         labels=annotation.labels[kept],
         difficult=annotation.difficult[kept],
+        masks=None if masks is None else fit(masks[kept], (height, width)),
     )

@@ -6,7 +6,7 @@ opening it, :class:`Sample` is one image on its way through the transforms, and 
 what the network gets.
 """
 
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -14,14 +14,15 @@ import numpy as np
 class Annotation(NamedTuple):
     """The ground truth of one image, in pixels of the image as it lies on disk.
 
-    image_id: unique within the dataset.
+    image_id: unique within the dataset; a name, or the number that a COCO file gives.
     width, height: pixels.
     boxes: (G, 4) float32, x1 y1 x2 y2.
     labels: (G,) int32, indices into the dataset's class_names.
-    difficult: (G,) bool, objects that are neither trained on nor counted for or against.
+    difficult: (G,) bool, objects that are neither trained on nor counted for or against: VOC's
+        difficult ones, COCO's crowds.
     """
 
-    image_id: str
+    image_id: Union[str, int]
     width: int
     height: int
     boxes: np.ndarray
@@ -37,7 +38,7 @@ class Sample(NamedTuple):
     masks: (G, H, W) uint8 of 0 and 1, or None.
     """
 
-    image_id: str
+    image_id: Union[str, int]
     image: np.ndarray
     boxes: np.ndarray
     labels: np.ndarray
@@ -52,20 +53,22 @@ class Batch(NamedTuple):
     sizes: (B, 2) float32, height and width of the part that is image.
     boxes: (B, G, 4) float32, padded with 0; difficult objects are left out.
     labels: (B, G) float32, padded with -1.
-    image_ids: B strings.
+    image_ids: those of the B images.
     scales: (B, 2) float32, x and y: size in the batch / size on disk.
     indices: B indices into the dataset.
     number: the batch's number within its epoch.
+    masks: (B, G, H, W) uint8 of 0 and 1, padded with 0; None where the samples have none.
     """
 
     images: np.ndarray
     sizes: np.ndarray
     boxes: np.ndarray
     labels: np.ndarray
-    image_ids: Tuple[str, ...]
+    image_ids: Tuple[Union[str, int], ...]
     scales: np.ndarray
     indices: Tuple[int, ...]
     number: int
+    masks: Optional[np.ndarray] = None
 
 
 class Dataset:

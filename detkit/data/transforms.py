@@ -5,6 +5,7 @@ was. All chance comes from the generator that it is given, so that a sample depe
 epoch, index) alone.
 """
 
+import math
 from typing import Optional, Sequence, Tuple, Union
 
 import cv2
@@ -27,14 +28,22 @@ class Resize:
 
     short: pixels; of several values one is drawn for each image (multi-scale training).
     long: the most pixels that the longer side may have.
+    as_torchvision: round the sides down instead of to the nearest number, and leave the pixels
+        unrounded: to 1e-6 what torchvision's detectors look at.
 
     600 and 1000 are Faster R-CNN's (Ren et al. 2015, section 3.3). Boxes are scaled by the exact
     ratio of each axis, which rounding to whole pixels makes differ a little from each other.
     """
 
-    def __init__(self, short: Union[int, Sequence[int]] = 600, long: int = 1000):
+    def __init__(
+        self,
+        short: Union[int, Sequence[int]] = 600,
+        long: int = 1000,
+        as_torchvision: bool = False,
+    ):
         self.shorts = (short,) if isinstance(short, (int, np.integer)) else tuple(short)
         self.long = long
+        self.as_torchvision = as_torchvision
         if not self.shorts or min(self.shorts) < 1:
             raise ValueError(f"Resize: short is {short!r}, expected pixels, at least 1")
         if long < max(self.shorts):
@@ -46,10 +55,15 @@ class Resize:
         height, width = sample.image.shape[:2]
         short = self.shorts[0] if len(self.shorts) == 1 else rng.choice(self.shorts)
         scale = min(short / min(height, width), self.long / max(height, width))
-        size = max(1, round(width * scale)), max(1, round(height * scale))
+        whole = math.floor if self.as_torchvision else round
+        size = max(1, whole(width * scale)), max(1, whole(height * scale))
         ratio = np.array([size[0] / width, size[1] / height] * 2, np.float32)
+        if self.as_torchvision:
+            image = _interpolate(_interpolate(sample.image, size[1], axis=0), size[0], axis=1)
+        else:
+            image = cv2.resize(sample.image, size, interpolation=cv2.INTER_LINEAR)
         return sample._replace(
-            image=cv2.resize(sample.image, size, interpolation=cv2.INTER_LINEAR),
+            image=image,
             boxes=sample.boxes * ratio,
             masks=_resize_masks(sample.masks, size),
         )
@@ -134,6 +148,21 @@ class Photometric:
     def _draw(self, rng: np.random.Generator, low: float, high: float, neutral: float) -> float:
         value = rng.uniform(low, high)
         return value if rng.random() < self.p else neutral
+
+
+def _interpolate(image: np.ndarray, side: int, axis: int) -> np.ndarray:
+    """An (H, W, 3) image with ``side`` rows (axis 0) or columns (axis 1), float32.
+
+    OpenCV's bilinear interpolation rounds the positions otherwise than torch's, which amounts to
+    1e-4 of the range of the pixels.
+    """
+    before = image.shape[axis]
+    step = float(np.float32(before / side))
+    position = np.maximum((np.arange(side) + 0.5) * step - 0.5, 0).astype(np.float32)
+    low = np.minimum(position.astype(int), before - 1)
+    high = np.minimum(low + 1, before - 1)
+    share = (position - low).astype(np.float32).reshape((-1, 1, 1) if axis == 0 else (-1, 1))
+    return image.take(low, axis) * (1 - share) + image.take(high, axis) * share
 
 
 def _resize_masks(masks: Optional[np.ndarray], size: Tuple[int, int]) -> Optional[np.ndarray]:

@@ -5,42 +5,70 @@ import io
 from typing import Any, Dict, List
 
 import numpy as np
+from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from detkit.detections import Detections
 from detkit.evaluate.matching import mean, paired
+from detkit.masks import RLE, encode, fit
 from detkit.registry import EVALUATORS
 
 
 @EVALUATORS.register()
 class COCOEvaluator:
-    """COCO's box metrics (Lin et al., 2014; https://cocodataset.org/#detection-eval).
+    """COCO's metrics (Lin et al., 2014; https://cocodataset.org/#detection-eval).
 
     Difficult objects and crowds are COCO's crowds: what overlaps them is not counted. Small, medium
-    and large are told by the area of the box (COCO's own numbers take the mask's where there is
-    one; the other metrics do not depend on it).
+    and large are told by the area of the box, for masks by theirs (COCO's own numbers take the
+    mask's for both where there is one; the other metrics do not depend on it).
 
     Called with (dataset, {image_id: Detections}) it returns AP, AP50, AP75, APs, APm, APl, AR100
-    and per_class, the AP50 by name; nan where there is no ground truth.
+    and per_class, the AP50 by name; nan where there is no ground truth. Where the detections and
+    the dataset have masks, mask_AP, mask_AP50, ... are the same of these.
     """
 
     def __call__(self, dataset, detections: Dict[Any, Detections]) -> Dict[str, Any]:
         pairs = paired(dataset, detections)
-        classes = len(dataset.class_names)
         truths, found = [], []
         for image, (annotation, detected) in enumerate(pairs, 1):
             crowds = annotation.difficult
-            truths += _entries(image, annotation.boxes, annotation.labels, iscrowd=crowds)
-            found += _entries(image, detected.boxes, detected.labels, score=detected.scores)
-        with contextlib.redirect_stdout(io.StringIO()):
-            evaluation = COCOeval(
-                _index(truths, len(pairs), classes), _index(found, len(pairs), classes), "bbox"
-            )
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-        return _metrics(evaluation, dataset.class_names)
+            truths.append(_entries(image, annotation.boxes, annotation.labels, iscrowd=crowds))
+            found.append(_entries(image, detected.boxes, detected.labels, score=detected.scores))
+        evaluation = _evaluate(truths, found, len(dataset.class_names), "bbox")
+        metrics = {**_means(evaluation), "per_class": _per_class(evaluation, dataset.class_names)}
+        if _add_masks(dataset, pairs, truths, found):
+            means = _means(_evaluate(truths, found, len(dataset.class_names), "segm"))
+            metrics.update({f"mask_{name}": value for name, value in means.items()})
+        return metrics
+
+
+def _add_masks(dataset, pairs, truths, found) -> bool:
+    """Put masks into the entries of each image; False where there are none."""
+    if not any(detected.has_masks for _, detected in pairs) or dataset.masks(0) is None:
+        return False
+    for index, (_, detected) in enumerate(pairs):
+        masks = dataset.masks(index)
+        if detected.has_masks:  # the image is right about its size, not the annotation
+            masks = fit(masks, detected.image_size)
+        for entry, mask in zip(truths[index], masks):
+            _add_mask(entry, encode(mask))
+        for number, entry in enumerate(found[index]):
+            _add_mask(entry, detected.rle(number))
+    return True
+
+
+def _add_mask(entry: Dict[str, Any], rle: RLE) -> None:
+    entry.update(segmentation=rle, area=float(coco_masks.area(rle)))
+
+
+def _evaluate(truths, found, classes: int, kind: str) -> COCOeval:
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(_index(truths, classes), _index(found, classes), kind)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation
 
 
 def _entries(image: int, boxes: np.ndarray, labels: np.ndarray, **fields) -> List[Dict[str, Any]]:
@@ -60,11 +88,13 @@ def _entries(image: int, boxes: np.ndarray, labels: np.ndarray, **fields) -> Lis
     ]
 
 
-def _index(entries: List[Dict[str, Any]], images: int, classes: int) -> COCO:
+def _index(images: List[List[Dict[str, Any]]], classes: int) -> COCO:
     # Ids begin with 1: COCOeval takes a match with id 0 for none.
     coco = COCO()
+    entries = (entry for image in images for entry in image)
     coco.dataset = {
-        "images": [{"id": i} for i in range(1, images + 1)],
+        # An RLE has the size itself; COCO asks for the image's all the same.
+        "images": [{"id": i, "height": None, "width": None} for i in range(1, len(images) + 1)],
         "categories": [{"id": k} for k in range(1, classes + 1)],
         "annotations": [{**entry, "id": i} for i, entry in enumerate(entries, 1)],
     }
@@ -72,15 +102,14 @@ def _index(entries: List[Dict[str, Any]], images: int, classes: int) -> COCO:
     return coco
 
 
-def _metrics(evaluation: COCOeval, class_names) -> Dict[str, Any]:
+def _means(evaluation: COCOeval) -> Dict[str, float]:
     # stats: AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm, ARl; -1 without objects.
     stats = [float(value) if value > -1 else float("nan") for value in evaluation.stats]
-    names = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+    return dict(zip(("AP", "AP50", "AP75", "APs", "APm", "APl"), stats), AR100=stats[8])
+
+
+def _per_class(evaluation: COCOeval, class_names) -> Dict[str, float]:
     # precision: (IoU thresholds from 0.5, recalls, K, areas from all, maxDets up to 100)
     at_50 = evaluation.eval["precision"][0, :, :, 0, -1]
     per_class = np.where(at_50 > -1, at_50, np.nan).T
-    return {
-        **dict(zip(names, stats)),
-        "AR100": stats[8],
-        "per_class": {name: mean(recalls) for name, recalls in zip(class_names, per_class)},
-    }
+    return {name: mean(recalls) for name, recalls in zip(class_names, per_class)}

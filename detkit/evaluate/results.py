@@ -11,9 +11,11 @@ import numpy as np
 from detkit.detections import Detections
 from detkit.errors import DataError
 from detkit.evaluate.matching import no_detections, paired
+from detkit.masks import parse_segmentation
 
 LIMIT = 1e37  # what is larger may not fit a float32 once it is added up
 KEYS = ("image_id", "category_id", "bbox", "score")
+MASK = "segmentation"
 
 
 def category_ids(dataset) -> Tuple[int, ...]:
@@ -25,6 +27,7 @@ def category_ids(dataset) -> Tuple[int, ...]:
 def save_results(path: Union[str, Path], detections: Mapping[Any, Detections], dataset) -> None:
     """Write COCO's results: a list of {image_id, category_id, bbox [x, y, w, h], score}.
 
+    Masks are written as ``segmentation``, a compressed RLE.
     The file is complete or not there at all. Raises DataError where it cannot be written, and for
     detections that do not fit the dataset.
     """
@@ -34,17 +37,22 @@ def save_results(path: Union[str, Path], detections: Mapping[Any, Detections], d
     for annotation, found in paired(dataset, dict(detections)):
         boxes = found.boxes.astype(np.float64)
         boxes[:, 2:] -= boxes[:, :2]
-        for box, score, label in zip(boxes.tolist(), found.scores.tolist(), found.labels):
+        rows = zip(boxes.tolist(), found.scores.tolist(), found.labels)
+        for index, (box, score, label) in enumerate(rows):
             values = (_plain(annotation.image_id), _plain(ids[label]), box, score)
-            entries.append(dict(zip(KEYS, values)))
+            entry = dict(zip(KEYS, values))
+            if found.has_masks:
+                rle = found.rle(index)
+                entry[MASK] = {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")}
+            entries.append(entry)
     _write_whole(path, json.dumps(entries))
 
 
 def load_results(path: Union[str, Path], dataset) -> Dict[Any, Detections]:
     """Read COCO's results, for every image of the dataset, best first.
 
-    Raises DataError, with the file and the entry's index, for what is not as `save_results` writes
-    it; further keys of an entry (``segmentation``) are passed over.
+    Masks are read if every entry has one. Raises DataError, with the file and the entry's index,
+    for what is not as `save_results` writes it; further keys of an entry are passed over.
     """
     path = Path(path)
     entries = _read_json(path)
@@ -52,14 +60,19 @@ def load_results(path: Union[str, Path], dataset) -> Dict[Any, Detections]:
         raise DataError(f"{path}: expected a list of results, found {type(entries).__name__}")
     names = tuple(dataset.class_names)
     labels = {category: label for label, category in enumerate(category_ids(dataset))}
-    images = (dataset.annotation(index).image_id for index in range(len(dataset)))
-    rows: Dict[Any, List] = {image_id: [] for image_id in images}
+    annotations = (dataset.annotation(index) for index in range(len(dataset)))
+    rows: Dict[Any, List] = {annotation.image_id: [] for annotation in annotations}
+    has_masks = bool(entries) and all(isinstance(e, dict) and e.get(MASK) for e in entries)
     for index, entry in enumerate(entries):
         try:
             image_id, row = _parse(entry, rows, labels)
+            rows[image_id].append((*row, _parse_mask(entry[MASK]) if has_masks else None))
         except DataError as error:
             raise DataError(f"{path}: entry {index}: {error}") from error
-        rows[image_id].append(row)
+    for image_id, found in rows.items():
+        sizes = {tuple(mask["size"]) for *_, mask in found if mask is not None}
+        if len(sizes) > 1:
+            raise DataError(f"{path}: the masks of {image_id!r} have the sizes {sorted(sizes)}")
     return {image_id: _detections(found, names) for image_id, found in rows.items()}
 
 
@@ -98,13 +111,34 @@ def _parse(entry: Any, images: Mapping[Any, Any], labels: Mapping[int, int]):
     return image_id, ((x, y, x + width, y + height), score, labels[category])
 
 
+def _parse_mask(value: Any):
+    """The checked RLE of an entry."""
+    size = value.get("size") if isinstance(value, dict) else None
+    if not isinstance(size, list) or len(size) != 2 or not all(map(_is_side, size)):
+        raise DataError(f"{MASK} is {str(value)[:60]}, expected an RLE with size [height, width]")
+    try:
+        return parse_segmentation(value, *size)
+    except ValueError as error:
+        raise DataError(str(error)) from error
+
+
 def _detections(rows: Sequence, names: Tuple[str, ...]) -> Detections:
     if not rows:
         return no_detections(names)
-    boxes, scores, labels = zip(*sorted(rows, key=lambda row: -row[1]))
+    boxes, scores, labels, rles = zip(*sorted(rows, key=lambda row: -row[1]))
+    has_masks = rles[0] is not None
     return Detections(
-        np.array(boxes, np.float32), np.array(scores, np.float32), np.array(labels, np.int32), names
+        np.array(boxes, np.float32),
+        np.array(scores, np.float32),
+        np.array(labels, np.int32),
+        names,
+        image_size=tuple(rles[0]["size"]) if has_masks else None,
+        rles=rles if has_masks else None,
     )
+
+
+def _is_side(value: Any) -> bool:
+    return type(value) is int and 0 < value < 2**20
 
 
 def _is_number(value: Any) -> bool:

@@ -1,6 +1,6 @@
 """Anchors: the boxes that the region proposal network judges."""
 
-from typing import Sequence
+from typing import Sequence, Union
 
 import mxnet as mx
 import numpy as np
@@ -12,45 +12,85 @@ from detkit.registry import ANCHORS
 
 @ANCHORS.register()
 class AnchorGrid(HybridBlock):
-    """The same A boxes around every cell of the feature map (Ren et al. 2015, section 3.1.1).
+    """The same A boxes around every cell of a feature map (Ren et al. 2015, section 3.1.1).
 
-    stride: pixels between neighbouring cells; derived from the backbone.
-    sizes: side of the square of the same area, pixels.
+    strides: pixels between neighbouring cells of each level; derived from the neck.
+    sizes: side of the square of the same area, pixels: a list for all levels, or one list for each
+        (FPN, Lin et al. 2017, section 4.1).
     ratios: height / width.
     offset: where in its cell the centre lies, in strides: 0.5 the middle (the paper), 0 the
         upper left corner (torchvision, Detectron2).
     rounded: corners rounded to whole pixels, as torchvision does.
+    measured_strides: the sides of the input divided by those of the map, rounded down, as
+        torchvision does: 61 instead of 64 for 13 rows of 800 pixels.
     """
 
     def __init__(
         self,
-        stride: int,
-        sizes: Sequence[float] = (128, 256, 512),
+        strides: Sequence[int],
+        sizes: Sequence[Union[float, Sequence[float]]] = (128, 256, 512),
         ratios: Sequence[float] = (0.5, 1, 2),
         offset: float = 0.5,
         rounded: bool = False,
+        measured_strides: bool = False,
     ):
         super().__init__()
-        if not sizes or not ratios or min(sizes) <= 0 or min(ratios) <= 0:
+        self._strides, self._offset = tuple(strides), offset
+        self.measured_strides = measured_strides
+        sizes = _sizes_of_levels(sizes, len(strides))
+        if min(map(min, sizes)) <= 0 or not ratios or min(ratios) <= 0:
             raise ValueError("sizes and ratios need at least one number each, all above zero")
-        self._stride = stride
-        self._offset = offset
-        self.shapes = base_anchors(sizes, ratios, rounded)
+        self.shapes = [base_anchors(level, ratios, rounded) for level in sizes]
         with self.name_scope():
-            self.base = self.params.get_constant("base", mx.nd.array(self.shapes))
+            for level, shapes in enumerate(self.shapes):
+                name = f"base{level}" if level else "base"
+                setattr(self, name, self.params.get_constant(name, mx.nd.array(shapes)))
 
     @property
     def per_cell(self):
-        """A, the number of anchors at each cell."""
-        return len(self.shapes)
+        """A, the number of anchors at each cell of every level."""
+        return len(self.shapes[0])
 
-    def hybrid_forward(self, F, features, base):
-        """Anchors (1, N, 4) for features (B, C, H, W): cell by cell, along x first, N = H W A."""
-        centres = F.expand_dims(
-            ops.grid_shifts(F, features, self._stride, self._offset), axis=2
-        )  # (1, H * W, 1, 4)
-        base = F.reshape(base, shape=(1, 1, -1, 4))
-        return F.reshape(F.broadcast_add(centres, base), shape=(1, -1, 4))
+    def hybrid_forward(self, F, features, images=None, **bases):
+        """Anchors (1, N, 4) of each level: cell by cell, along x first, N = H W A.
+
+        features: a list of maps (B, C, H, W); images (B, 3, H, W) where strides are measured.
+        """
+        anchors = []
+        for maps, stride, name in zip(features, self._strides, sorted(bases)):
+            centres = ops.grid_shifts(F, maps, self._offset)
+            if self.measured_strides:
+                centres = F.broadcast_mul(centres, _measured_stride(F, images, maps))
+            else:
+                centres = centres * stride
+            centres = F.expand_dims(centres, axis=2)  # (1, H * W, 1, 4)
+            base = F.reshape(bases[name], shape=(1, 1, -1, 4))
+            anchors.append(F.reshape(F.broadcast_add(centres, base), shape=(1, -1, 4)))
+        return anchors
+
+
+def _sizes_of_levels(sizes, levels):
+    """A list of sizes for each level. Raises ValueError where they do not fit the levels."""
+    each = [list(size) if isinstance(size, (list, tuple)) else size for size in sizes]
+    if not any(isinstance(size, list) for size in each):
+        each = [each] * levels
+    if not all(isinstance(size, list) and size for size in each):
+        raise ValueError("sizes and ratios need at least one number each, all above zero")
+    if len(each) != levels or len(set(map(len, each))) > 1:
+        raise ValueError(
+            f"there are {levels} levels, and sizes {sizes}: give one list for all levels, or one "
+            "for each, all of the same length"
+        )
+    return each
+
+
+def _measured_stride(F, images, maps):
+    """(1, 1, 4) x y x y: pixels of the input per cell of a map, rounded down."""
+    sides = [
+        F.floor(F.broadcast_div(ops.extent(F, images, axis), ops.extent(F, maps, axis)))
+        for axis in (3, 2)
+    ]
+    return F.reshape(F.concat(*sides, *sides, dim=0), shape=(1, 1, 4))
 
 
 def base_anchors(sizes, ratios, rounded=False):

@@ -8,6 +8,23 @@ def relu6(F, x):
     return F.minimum(F.Activation(x, act_type="relu"), 6)
 
 
+def freeze(block):
+    """Keep the weights of a block, and the statistics of its batch norms, as they are."""
+    block.collect_params().setattr("grad_req", "null")
+    freeze_norms(block)
+
+
+def freeze_norms(block):
+    """Keep the statistics, scale and shift of every batch norm within ``block`` as they are."""
+
+    def visit(child):
+        if isinstance(child, nn.BatchNorm):
+            child.collect_params().setattr("grad_req", "null")
+            child._kwargs["use_global_stats"] = True
+
+    block.apply(visit)
+
+
 class FoldingSequential(nn.HybridSequential):
     """Layers one after another, where a frozen batch norm costs nothing.
 
@@ -20,18 +37,25 @@ class FoldingSequential(nn.HybridSequential):
 
     def hybrid_forward(self, F, x):
         """What the layers make of x."""
-        layers = list(self._children.values())
-        while layers:
-            layer = layers.pop(0)
-            if isinstance(layer, nn.Conv2D) and layers and _is_frozen_norm(layers[0]):
-                x = _folded(F, x, layer, layers.pop(0))
-            else:
-                x = layer(x)
-        return x
+        return run_folding(F, x, self)
 
 
-def _is_frozen_norm(layer):
-    return isinstance(layer, nn.BatchNorm) and layer._kwargs["use_global_stats"]
+def run_folding(F, x, layers):
+    """What ``layers``, one after another, make of x; see FoldingSequential."""
+    layers = list(layers)
+    while layers:
+        layer = layers.pop(0)
+        if isinstance(layer, nn.Conv2D) and layers and isinstance(layers[0], nn.BatchNorm):
+            x = conv_norm(F, x, layer, layers.pop(0))
+        else:
+            x = layer(x)
+    return x
+
+
+def conv_norm(F, x, conv, norm):
+    """norm(conv(x)); one convolution where the batch norm is frozen, as FoldingSequential says."""
+    frozen = norm._kwargs["use_global_stats"]
+    return _folded(F, x, conv, norm) if frozen else norm(conv(x))
 
 
 def _folded(F, x, conv, norm):

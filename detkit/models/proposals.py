@@ -16,6 +16,7 @@ class Proposals(HybridBlock):
     pre_nms, post_nms: how many enter NMS and how many leave it, per image.
     iou: NMS threshold.
     min_size: shortest side of a proposal, pixels of the network's input.
+    score_floor: proposals below it are dropped; torchvision's small detectors have 0.05.
     box_weights: divide the deltas dx dy dw dh; RPNTargets uses the same.
     """
 
@@ -25,24 +26,28 @@ class Proposals(HybridBlock):
         post_nms: int = 300,
         iou: float = 0.7,
         min_size: float = 16.0,
+        score_floor: float = 0.0,
         box_weights: Tuple[float, float, float, float] = (1, 1, 1, 1),
     ):
         super().__init__()
         if pre_nms < 1 or post_nms < 1 or not 0 < iou <= 1:
             raise ValueError("pre_nms and post_nms are at least 1, and iou is in (0, 1]")
+        if not 0 <= score_floor < 1:
+            raise ValueError(f"score_floor is in [0, 1), not {score_floor}")
         self._pre_nms, self._post_nms = pre_nms, post_nms
-        self._iou, self._min_size = iou, min_size
+        self._iou, self._min_size, self._score_floor = iou, min_size, score_floor
         self.box_weights = box_weights
 
     def hybrid_forward(self, F, anchors, objectness, deltas, sizes):
         """Proposals (B, R, 4) and their scores (B, R), best first, R = min(N, post_nms).
 
-        anchors (1, N, 4), objectness logits (B, N), deltas (B, N, 4), sizes (B, 2) h, w.
+        anchors (1, N, 4), objectness logits (B, N), deltas (B, N, 4) of each level, sizes (B, 2) h,
+        w. ``pre_nms`` and NMS are for each level alone, ``post_nms`` is for all together.
         Where there are fewer proposals, rows hold zeros and score -1.
         """
-        return ops.proposals(
+        proposals, scores = ops.proposals(
             F,
-            [(anchors, objectness, deltas)],
+            list(zip(anchors, objectness, deltas)),
             sizes,
             self._pre_nms,
             self._post_nms,
@@ -50,3 +55,9 @@ class Proposals(HybridBlock):
             self._min_size,
             self.box_weights,
         )
+        if not self._score_floor:
+            return proposals, scores
+        # No proposal below the floor suppresses one above it: to drop it after NMS is the same.
+        kept = scores >= self._score_floor
+        proposals = F.broadcast_mul(proposals, F.expand_dims(kept, axis=2))
+        return proposals, F.where(kept, scores, F.ones_like(scores) * -1)

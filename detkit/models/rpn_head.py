@@ -8,39 +8,56 @@ from detkit.registry import HEADS
 
 @HEADS.register()
 class RPNHead(HybridBlock):
-    """A 3x3 convolution, then two 1x1 (Ren et al. 2015, section 3.1).
+    """A 3x3 convolution, or several, then two 1x1 (Ren et al. 2015, section 3.1).
 
     in_channels, num_anchors: derived from the backbone and the anchors.
-    channels: width of the 3x3 convolution.
+    channels: width of the 3x3 convolutions. convs: how many there are.
     objectness: "softmax" over two outputs per anchor, background and object (the paper), or
         "sigmoid" of one (torchvision, Detectron2).
     """
 
     def __init__(
-        self, in_channels: int, num_anchors: int, channels: int = 512, objectness: str = "softmax"
+        self,
+        in_channels: int,
+        num_anchors: int,
+        channels: int = 512,
+        objectness: str = "softmax",
+        convs: int = 1,
     ):
         super().__init__()
         if channels < 1:
             raise ValueError(f"channels is at least 1, not {channels}")
+        if convs < 1:
+            raise ValueError(f"convs is at least 1, not {convs}")
         if objectness not in ("softmax", "sigmoid"):
             raise ValueError(f'objectness is "softmax" or "sigmoid", not {objectness!r}')
         self._softmax = objectness == "softmax"
         normal = {"weight_initializer": init.Normal(0.01), "bias_initializer": "zeros"}
         with self.name_scope():
-            self.conv = nn.Conv2D(
-                channels, 3, padding=1, activation="relu", in_channels=in_channels, **normal
-            )
+            self.conv = nn.HybridSequential(prefix="conv_")
+            with self.conv.name_scope():
+                for before in [in_channels] + [channels] * (convs - 1):
+                    self.conv.add(
+                        nn.Conv2D(
+                            channels, 3, padding=1, activation="relu", in_channels=before, **normal
+                        )
+                    )
             outputs = num_anchors * (2 if self._softmax else 1)
             self.objectness = nn.Conv2D(outputs, 1, in_channels=channels, **normal)
             self.deltas = nn.Conv2D(num_anchors * 4, 1, in_channels=channels, **normal)
 
     def hybrid_forward(self, F, features):
-        """features (B, C, H, W) -> objectness logits (B, N), deltas (B, N, 4), anchors' order.
+        """Objectness logits (B, N) of each level and deltas (B, N, 4) of each, anchors' order.
 
-        The sigmoid of a logit is the probability of an object in both forms: softmax over
-        (background, object) is the sigmoid of their difference.
+        features: a list of maps (B, C, H, W), which share the convolutions. The sigmoid of a logit
+        is the probability of an object in both forms: softmax over (background, object) is the
+        sigmoid of their difference.
         """
-        hidden = self.conv(features)
+        objectness, deltas = zip(*(self._level(F, maps) for maps in features))
+        return list(objectness), list(deltas)
+
+    def _level(self, F, maps):
+        hidden = self.conv(maps)
         logits = F.reshape(F.transpose(self.objectness(hidden), axes=(0, 2, 3, 1)), shape=(0, -1))
         if self._softmax:
             pairs = F.reshape(logits, shape=(0, -1, 2))

@@ -10,7 +10,7 @@ from detkit.ops.match import CROWD, PADDING, Match, match
 from detkit.ops.nms import nms, soft_nms
 from detkit.ops.proposals import proposals
 from detkit.ops.roi import Levels, crop_pool, prroi_pool, roi_align, roi_pool
-from detkit.ops.rows import finite, gather_rows, valid_area
+from detkit.ops.rows import extent, finite, gather_rows, valid_area
 
 __all__ = [
     "CROWD",
@@ -18,6 +18,7 @@ __all__ = [
     "Levels",
     "Match",
     "crop_pool",
+    "extent",
     "finite",
     "gather_rows",
     "grid_shifts",

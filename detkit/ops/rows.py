@@ -19,3 +19,8 @@ def valid_area(F, images, sizes):
     rows = F.reshape(F.contrib.arange_like(images, axis=2), shape=(1, 1, -1, 1))
     columns = F.reshape(F.contrib.arange_like(images, axis=3), shape=(1, 1, 1, -1))
     return F.broadcast_mul(F.broadcast_lesser(rows, h), F.broadcast_lesser(columns, w))
+
+
+def extent(F, data, axis):
+    """The length of an axis of data, as an array (1,)."""
+    return F.max(F.contrib.arange_like(data, axis=axis), keepdims=True) + 1

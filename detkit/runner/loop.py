@@ -15,7 +15,8 @@ from detkit.runner.seed import seed_step
 class Runner:
     """Trains: every epoch, every batch, one step; the hooks are called around it in their order.
 
-    train_step: images, sizes, boxes, labels -> named losses. loader: of the training images.
+    train_step: images, sizes, boxes, labels and, where the loader has them, masks -> named
+        losses. loader: of the training images.
     optimizer: of the model that train_step trains. hooks: see hooks.Hook. seed: of the run.
 
     Hooks read and set: ``progress``, ``lr`` of the step, ``losses`` since they were last read,
@@ -69,8 +70,10 @@ class Runner:
         step, epoch, _ = self.progress
         seed_step(self._seed, step)
         self._call("before_step")
-        inputs = (batch.images, batch.sizes, batch.boxes, batch.labels)
-        inputs = [mx.nd.array(array, ctx=self._ctx) for array in inputs]
+        inputs = [batch.images, batch.sizes, batch.boxes, batch.labels]
+        if batch.masks is not None:
+            inputs.append(batch.masks)
+        inputs = [mx.nd.array(array, ctx=self._ctx, dtype=array.dtype) for array in inputs]
         with autograd.record():
             losses = self._train_step(*inputs)
             total = mx.nd.add_n(*losses)

@@ -46,8 +46,9 @@ class LossWindow:
         path = os.path.join(self._work_dir, f"not_finite_step_{step}.npz")
         try:
             # Loading depends on (seed, epoch, batch) alone, so no batch need be kept until now.
-            again = next(self._loader.batches(epoch, batch - 1))
-            np.savez_compressed(path, **again._asdict())
+            again = next(self._loader.batches(epoch, batch - 1))._asdict()
+            known = {name: value for name, value in again.items() if value is not None}
+            np.savez_compressed(path, **known)
             saved = f"the batch is saved in {path}"
         except OSError as error:
             saved = f"the batch could not be saved in {path}: {error.strerror}"

@@ -64,7 +64,7 @@ class Training:
         except ConfigError as error:
             raise ConfigError(f"{place(config['train'], 'device')}: {error}") from error
         self.model = build_model(config, self.class_names, self.ctx)
-        self.train_step = build_train_step(config, self.model)
+        self.train_step = build_train_step(config, self.model, len(self.class_names))
         self.optimizer = Optimizer(self.model, self.options)
         self.loader = build_loader(config, "train", self.train_set, self.options.batch_size)
         self.val_loader = build_loader(config, "val", self.val_set, self.options.batch_size)

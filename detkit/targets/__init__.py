@@ -1,8 +1,18 @@
 """What training asks of each anchor and each RoI. Blocks of operators: no copy to the host."""
 
 from detkit.targets.assigners import MaxIoUAssigner
+from detkit.targets.mask_targets import MaskTargets
 from detkit.targets.roi_targets import RoITargets
 from detkit.targets.rpn_targets import RPNTargets
-from detkit.targets.samplers import RandomSampler
+from detkit.targets.samplers import OHEM, IoUBalancedSampler, PseudoSampler, RandomSampler
 
-__all__ = ["MaxIoUAssigner", "RPNTargets", "RandomSampler", "RoITargets"]
+__all__ = [
+    "OHEM",
+    "IoUBalancedSampler",
+    "MaskTargets",
+    "MaxIoUAssigner",
+    "PseudoSampler",
+    "RPNTargets",
+    "RandomSampler",
+    "RoITargets",
+]

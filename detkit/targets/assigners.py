@@ -16,6 +16,8 @@ class MaxIoUAssigner(HybridBlock):
     the RoIs of py-faster-rcnn, a crude mining of hard negatives). Between them: ignored.
     best_for_object: the boxes of largest IoU with an object are positive too, however small that
         IoU; each keeps the object it overlaps most, as in torchvision and Detectron2.
+    crowd_share: a box is no negative when more than this share of its area lies in one crowd
+        region (Detectron's TRAIN.CROWD_FILTER_THRESH); 1: crowd regions are background.
     """
 
     def __init__(
@@ -24,6 +26,7 @@ class MaxIoUAssigner(HybridBlock):
         neg_iou: float = 0.3,
         neg_low: float = 0.0,
         best_for_object: bool = True,
+        crowd_share: float = 0.7,
     ):
         super().__init__()
         if not 0 <= neg_low <= neg_iou <= pos_iou <= 1 or pos_iou == 0:
@@ -31,20 +34,25 @@ class MaxIoUAssigner(HybridBlock):
                 "0 <= neg_low <= neg_iou <= pos_iou <= 1 and pos_iou > 0 do not hold: "
                 f"{neg_low}, {neg_iou}, {pos_iou}"
             )
+        if not 0 <= crowd_share <= 1:
+            raise ValueError(f"crowd_share is in [0, 1], but here it is {crowd_share}")
         self._pos_iou, self._neg_iou, self._neg_low = pos_iou, neg_iou, neg_low
-        self._best_for_object = best_for_object
+        self._best_for_object, self._crowd_share = best_for_object, crowd_share
 
     def hybrid_forward(self, F, boxes, candidates, gt_boxes, gt_labels):
         """(B, N) labels 1 positive, 0 negative, -1 ignored; (B, N) index of the object.
 
         boxes (B or 1, N, 4); candidates (B, N), 0 for boxes that take no part: they are ignored
-        and best for no object; gt_boxes (B, G, 4); gt_labels (B, G), negative for padding.
+        and best for no object; gt_boxes (B, G, 4); gt_labels (B, G), -1 for padding, -2
+        (ops.CROWD) for regions of objects that nobody told apart.
         """
         found = ops.match(F, boxes, candidates, gt_boxes, gt_labels)
         positive = found.iou >= self._pos_iou
         if self._best_for_object:
             positive = F.broadcast_maximum(positive, found.is_best)
         negative = (found.iou < self._neg_iou) * (found.iou >= self._neg_low) * (1 - positive)
+        if self._crowd_share < 1:
+            negative = negative * (found.ignored <= self._crowd_share)
         labels = positive * POSITIVE + (1 - positive - negative) * IGNORED
         labels = F.where(candidates, labels, F.ones_like(labels) * IGNORED)
         return labels, F.cast(found.index, dtype="float32")

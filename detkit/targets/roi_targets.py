@@ -2,50 +2,85 @@
 
 from typing import Sequence
 
-from mxnet.gluon import HybridBlock
+from mxnet.gluon import Block, HybridBlock
 
 from detkit import boxes, ops
 from detkit.targets.assigners import POSITIVE
+from detkit.targets.matched import matched_iou, matched_objects
+from detkit.targets.samplers import BOX, IOU, LOSS, needs_of
 
 
-class RoITargets(HybridBlock):
-    """Assign the proposals, sample them, encode the boxes (Girshick 2015, section 2.3).
+class RoITargets(Block):
+    """Assign the proposals, encode the boxes, sample the RoIs (Girshick 2015, section 2.3).
 
     The objects themselves join the proposals, so that there are positives from the first step on.
 
-    size: RoIs per image that come out; derived from the sampler, which draws no more.
+    size: RoIs per image that come out; derived from the sampler, which draws no more; None: all.
     box_weights: derived from the postprocessing, which decodes with the same.
     """
 
-    def __init__(self, assigner, sampler, box_weights: Sequence[float], size: int):
+    def __init__(self, assigner, sampler, box_weights: Sequence[float], size):
         super().__init__()
-        self._size, self._box_weights = size, box_weights
+        self._needs = needs_of(sampler)
+        unknown = [need for need in self._needs if need not in (IOU, BOX, LOSS)]
+        if unknown:
+            raise ValueError(
+                f"the sampler {type(sampler).__name__} needs {' and '.join(unknown)}; there are "
+                f"{IOU}, {BOX} and {LOSS}"
+            )
         with self.name_scope():
-            self.assigner = assigner
-            self.sampler = sampler
+            self.assign = _Assign(assigner, box_weights)
+            self.sample = _Sample(sampler, size)
 
-    def hybrid_forward(self, F, proposals, proposal_scores, gt_boxes, gt_labels):
+    def forward(self, proposals, proposal_scores, gt_boxes, gt_labels, losses_of=None):
         """RoIs (B, S, 4), labels (B, S), box targets (B, S, 4); S = min(size, R + G).
 
         proposals (B, R, 4), proposal_scores (B, R) negative for padding, gt_boxes (B, G, 4),
-        gt_labels (B, G) -1 for padding. Labels: 0 background, 1 + k for class k, -1 for rows that
-        are not trained on.
+        gt_labels (B, G) < 0 for what is no object. Labels: 0 background, 1 + k for class k, -1 for
+        rows that are not trained on.
+        losses_of: function of such RoIs, labels and targets, here of all R + G, to losses (B, R +
+        G); called for a sampler that needs them.
         """
+        *targets, iou = self.assign(proposals, proposal_scores, gt_boxes, gt_labels)
+        given = {IOU: lambda: iou, BOX: lambda: targets[0], LOSS: lambda: losses_of(*targets)}
+        return self.sample(*targets, *(given[need]() for need in self._needs))
+
+
+class _Assign(HybridBlock):
+    """All candidates with their labels, box targets and IoUs."""
+
+    def __init__(self, assigner, box_weights):
+        super().__init__()
+        self._box_weights = box_weights
+        with self.name_scope():
+            self.assigner = assigner
+
+    def hybrid_forward(self, F, proposals, proposal_scores, gt_boxes, gt_labels):
         rois = F.concat(proposals, gt_boxes, dim=1)
         candidates = F.concat(proposal_scores >= 0, gt_labels >= 0, dim=1)
         labels, matched = self.assigner(rois, candidates, gt_boxes, gt_labels)
-        labels = self.sampler(labels)
-
-        # The sampled rows first: positives, negatives, then whatever fills the fixed size.
-        order = F.argsort(labels, axis=1, is_ascend=False)
-        rows = F.slice(order, begin=(None, 0), end=(None, self._size))
-        rois = ops.gather_rows(F, rois, rows)
-        sampled = ops.gather_rows(F, F.stack(labels, matched, axis=2), rows)
-        labels, matched = F.split(sampled, num_outputs=2, axis=2, squeeze_axis=True)
-
-        objects = F.concat(gt_boxes, F.expand_dims(gt_labels, axis=2), dim=2)
-        objects = ops.gather_rows(F, objects, matched)
-        classes = F.squeeze(F.slice_axis(objects, axis=2, begin=4, end=5), axis=2)
+        objects, classes = matched_objects(F, gt_boxes, gt_labels, matched)
         labels = F.where(labels == POSITIVE, classes + 1, labels)
-        matched_boxes = F.slice_axis(objects, axis=2, begin=0, end=4)
-        return rois, labels, boxes.encode(F, matched_boxes, rois, self._box_weights)
+        targets = boxes.encode(F, objects, rois, self._box_weights)
+        return rois, labels, targets, matched_iou(F, rois, objects, classes)
+
+
+class _Sample(HybridBlock):
+    """The sampled rows first, then whatever fills the fixed size."""
+
+    def __init__(self, sampler, size):
+        super().__init__()
+        self._size = size
+        with self.name_scope():
+            self.sampler = sampler
+
+    def hybrid_forward(self, F, rois, labels, targets, *given):
+        drawn = self.sampler(F.minimum(labels, POSITIVE), *given)
+        labels = F.where(drawn >= 0, labels, drawn)
+        order = F.argsort(labels, axis=1, is_ascend=False)
+        best = F.slice(order, begin=(None, 0), end=(None, self._size))
+        rows = F.concat(F.expand_dims(labels, axis=2), rois, targets, dim=2)
+        rows = ops.gather_rows(F, rows, best)
+        labels = F.squeeze(F.slice_axis(rows, axis=2, begin=0, end=1), axis=2)
+        rois, targets = (F.slice_axis(rows, axis=2, begin=b, end=b + 4) for b in (1, 5))
+        return rois, labels, targets

@@ -4,7 +4,9 @@ from typing import Sequence
 
 from mxnet.gluon import HybridBlock
 
-from detkit import boxes, ops
+from detkit import boxes
+from detkit.targets.matched import matched_iou, matched_objects
+from detkit.targets.samplers import IOU, needs_of
 
 
 class RPNTargets(HybridBlock):
@@ -17,6 +19,13 @@ class RPNTargets(HybridBlock):
 
     def __init__(self, assigner, sampler, box_weights: Sequence[float], straddle: float = 0.0):
         super().__init__()
+        refused = [need for need in needs_of(sampler) if need != IOU]
+        if refused:
+            raise ValueError(
+                f"the sampler {type(sampler).__name__} needs {' and '.join(refused)}, which RoIs "
+                "have and anchors have not; it belongs in roi_targets"
+            )
+        self._needs_iou = IOU in needs_of(sampler)
         self._box_weights, self._straddle = box_weights, straddle
         with self.name_scope():
             self.assigner = assigner
@@ -25,13 +34,18 @@ class RPNTargets(HybridBlock):
     def hybrid_forward(self, F, anchors, sizes, gt_boxes, gt_labels):
         """(B, N) labels 1 object, 0 background, -1 not trained on; (B, N, 4) box targets.
 
-        anchors (1, N, 4), sizes (B, 2) h, w, gt_boxes (B, G, 4), gt_labels (B, G) -1 for padding.
+        anchors (1, N, 4) of each level, sizes (B, 2) h, w, gt_boxes (B, G, 4), gt_labels (B, G) -1
+        for padding. The results are of all levels, one after another.
         """
+        anchors = F.concat(*anchors, dim=1)
         candidates = self._inside(F, anchors, sizes)
         labels, matched = self.assigner(anchors, candidates, gt_boxes, gt_labels)
-        labels = self.sampler(labels)
-        matched_boxes = ops.gather_rows(F, gt_boxes, matched)
-        return labels, boxes.encode(F, matched_boxes, anchors, self._box_weights)
+        objects, classes = matched_objects(F, gt_boxes, gt_labels, matched)
+        if self._needs_iou:
+            labels = self.sampler(labels, matched_iou(F, anchors, objects, classes))
+        else:
+            labels = self.sampler(labels)
+        return labels, boxes.encode(F, objects, anchors, self._box_weights)
 
     def _inside(self, F, anchors, sizes):
         """(B, N) 1 for the anchors that do not cross the image's border too far."""

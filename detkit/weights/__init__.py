@@ -1,5 +1,7 @@
 """Other frameworks' weights -> ours: find the file, read it, put its arrays into a block."""
 
+import importlib
+
 from detkit.weights.load import load_weights
 from detkit.weights.pth import read_pth
 from detkit.weights.published import (
@@ -15,7 +17,17 @@ __all__ = [
     "Normalisation",
     "Published",
     "find_weights",
+    "from_torchvision",
     "load_weights",
     "normalisation_of",
     "read_pth",
 ]
+
+# What builds whole detectors needs the parts of detkit that need this package.
+_CONVERTERS = {"from_torchvision": "detkit.weights.torchvision"}
+
+
+def __getattr__(name):
+    if name in _CONVERTERS:
+        return getattr(importlib.import_module(_CONVERTERS[name]), name)
+    raise AttributeError(f"module 'detkit.weights' has no attribute {name!r}")

@@ -25,7 +25,7 @@ def load_weights(
     names: Optional[Mapping[str, str]] = None,
     allow_unused: bool = True,
 ) -> List[str]:
-    """Put a file's arrays into every parameter of `block`, by structural names.
+    """Put a file's arrays into every parameter of `block` but its constants, by structural names.
 
     state: name -> array, as from `read_pth`; converted to each parameter's dtype.
     names: {our name: the file's name} where `torch_name` does not say it.
@@ -36,7 +36,11 @@ def load_weights(
     num_batches_tracked. Raises WeightsError, listing every culprit, for parameters missing in
     `state`, shapes that differ, values that are not finite and, unless `allow_unused`, names left.
     """
-    parameters = block._collect_params_with_prefix()
+    parameters = {
+        name: parameter
+        for name, parameter in block._collect_params_with_prefix().items()
+        if not isinstance(parameter, gluon.Constant)
+    }
     names = dict(names or {})
     strangers = [_guess(name, parameters) for name in sorted(names) if name not in parameters]
     _refuse("named by `names` that the network does not have", strangers)

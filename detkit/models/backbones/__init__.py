@@ -1,8 +1,12 @@
-"""Backbones: images -> features. Each declares ``channels`` and ``stride`` of what it returns.
+"""Backbones: images -> features. Each declares the ``channels`` and ``strides`` of its maps.
 
 A backbone that names its children as torchvision does loads torchvision's files as they are.
 """
 
+from detkit.models.backbones.gluon_zoo import GluonZoo
+from detkit.models.backbones.mobilenet_v3 import MobileNetV3
+from detkit.models.backbones.resnet import ResNet
 from detkit.models.backbones.vgg import VGG
+from detkit.models.backbones.zf import ZF
 
-__all__ = ["VGG"]
+__all__ = ["VGG", "GluonZoo", "MobileNetV3", "ResNet", "ZF"]

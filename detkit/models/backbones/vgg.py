@@ -1,12 +1,15 @@
 """VGG (Simonyan and Zisserman 2014), up to the last convolution, as Faster R-CNN uses it."""
 
+from typing import Sequence
+
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
+from mxnet.gluon.contrib.nn import Identity
 
-from detkit.models.layers import FoldingSequential
+from detkit.models.layers import FoldingSequential, freeze, run_folding
 from detkit.registry import BACKBONES
 
-# Convolutions of each stage; a stage ends with a 2x2 max pooling, except the fifth.
+# Convolutions of each stage; every stage but the first begins with a 2x2 max pooling.
 STAGE_DEPTHS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 STAGE_WIDTHS = (64, 128, 256, 512, 512)
 
@@ -19,50 +22,77 @@ class VGG(HybridBlock):
     batch_norm: normalise after each convolution, as torchvision's vgg16_bn does; what makes
         training from scratch start.
     frozen_stages: the first so many stages keep their weights (and batch statistics).
+    out_stages: the stages, 1 to 5, whose last maps are returned, increasing. One alone gives one
+        map, several a list. Nothing is built beyond the last.
+    stride: 16; 8 leaves out the last pooling, 4 the last two: more cells for small objects.
 
     New convolutions get He's initialisation (He et al. 2015). Children are numbered as in
-    torchvision's ``features``.
+    torchvision's ``features``, whatever the stride.
     """
 
-    channels = 512
-    stride = 16
-
-    def __init__(self, depth: int = 16, batch_norm: bool = False, frozen_stages: int = 2):
+    def __init__(
+        self,
+        depth: int = 16,
+        batch_norm: bool = False,
+        frozen_stages: int = 2,
+        out_stages: Sequence[int] = (5,),
+        stride: int = 16,
+    ):
         super().__init__()
-        if depth not in STAGE_DEPTHS:
-            raise ValueError(f"depth is one of {sorted(STAGE_DEPTHS)}, not {depth}")
-        if not 0 <= frozen_stages <= 5:
-            raise ValueError(f"frozen_stages is 0 to 5, not {frozen_stages}")
-        in_channels = 3
+        _check(depth, frozen_stages, out_stages, stride)
+        self._outs = tuple(out_stages)
+        self._ends = []  # of each stage, among the layers
         with self.name_scope():
             self.features = FoldingSequential(prefix="")
-            for stage, (convs, width) in enumerate(zip(STAGE_DEPTHS[depth], STAGE_WIDTHS)):
-                frozen = stage < frozen_stages
-                if stage > 0:
-                    self.features.add(nn.MaxPool2D(2, 2))
-                for _ in range(convs):
-                    self.features.add(*_conv(in_channels, width, batch_norm, frozen))
-                    in_channels = width
+            for stage in range(1, self._outs[-1] + 1):
+                layers = _stage(stage, STAGE_DEPTHS[depth][stage - 1], batch_norm, stride)
+                self.features.add(*layers)
+                self._ends.append(len(self.features))
+                if stage <= frozen_stages:
+                    for layer in layers:
+                        freeze(layer)
+        channels = tuple(STAGE_WIDTHS[stage - 1] for stage in self._outs)
+        strides = tuple(min(2 ** (stage - 1), stride) for stage in self._outs)
+        if len(self._outs) == 1:
+            self.channels, self.stride = channels[0], strides[0]
+        else:
+            self.channels, self.strides = channels, strides
 
     def hybrid_forward(self, F, images):
-        """images (B, 3, H, W) -> features (B, 512, H / 16, W / 16)."""
-        return self.features(images)
+        """images (B, 3, H, W) -> features (B, C, H / stride, W / stride), or a list of them."""
+        x, maps, layers = images, [], list(self.features)
+        for stage, (start, end) in enumerate(zip([0, *self._ends], self._ends), 1):
+            x = run_folding(F, x, layers[start:end])
+            if stage in self._outs:
+                maps.append(x)
+        return maps if len(maps) > 1 else x
 
 
-def _conv(in_channels, width, batch_norm, frozen):
-    layers = [
-        nn.Conv2D(
-            width,
-            3,
-            padding=1,
-            in_channels=in_channels,
-            weight_initializer=init.Xavier("gaussian", "out", 2),
+def _stage(stage, convs, batch_norm, stride):
+    """The pooling before the stage, or what stands in its place, and the convolutions."""
+    width, before = STAGE_WIDTHS[stage - 1], STAGE_WIDTHS[max(stage - 2, 0)]
+    layers = []
+    if stage > 1:
+        layers.append(nn.MaxPool2D(2, 2) if 2 ** (stage - 1) <= stride else Identity())
+    for step in range(convs):
+        in_channels = width if step else (before if stage > 1 else 3)
+        he = init.Xavier("gaussian", "out", 2)
+        layers.append(
+            nn.Conv2D(width, 3, padding=1, in_channels=in_channels, weight_initializer=he)
         )
-    ]
-    if batch_norm:
-        layers.append(nn.BatchNorm(in_channels=width, use_global_stats=frozen))
-    layers.append(nn.Activation("relu"))
-    if frozen:
-        for layer in layers:
-            layer.collect_params().setattr("grad_req", "null")
+        if batch_norm:
+            layers.append(nn.BatchNorm(in_channels=width))
+        layers.append(nn.Activation("relu"))
     return layers
+
+
+def _check(depth, frozen_stages, out_stages, stride):
+    if depth not in STAGE_DEPTHS:
+        raise ValueError(f"depth is one of {sorted(STAGE_DEPTHS)}, not {depth}")
+    if not 0 <= frozen_stages <= 5:
+        raise ValueError(f"frozen_stages is 0 to 5, not {frozen_stages}")
+    stages = list(out_stages)
+    if not stages or stages != sorted(set(stages)) or not set(stages) <= set(range(1, 6)):
+        raise ValueError(f"out_stages is some of 1 to 5, increasing, not {stages}")
+    if stride not in (4, 8, 16):
+        raise ValueError(f"stride is 4, 8 or 16, not {stride}")

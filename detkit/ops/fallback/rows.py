@@ -20,11 +20,6 @@ def keep(F, condition, data, otherwise):
     return F.where(condition, data, F.ones_like(data) * otherwise)
 
 
-def extent(F, data, axis):
-    """The length of an axis of data, as an array (1,)."""
-    return F.max(F.contrib.arange_like(data, axis=axis), keepdims=True) + 1
-
-
 def steps(F, like, count):
     """0, 1, ... count - 1, shape (count,), on the device of ``like`` (B, ...)."""
     single = F.reshape(F.slice_axis(F.reshape(like, shape=(-1,)), axis=0, begin=0, end=1), (1, 1))

@@ -1,0 +1,195 @@
+"""MobileNetV3 (Howard et al. 2019, tables 1 and 2), large and small."""
+
+from typing import Sequence
+
+from mxnet import init
+from mxnet.gluon import HybridBlock, nn
+
+from detkit.models.layers import FoldingSequential, freeze, freeze_norms, relu6
+from detkit.registry import BACKBONES
+
+# kernel, expanded channels, channels, squeeze-and-excitation, activation, stride of each bottleneck
+BOTTLENECKS = {
+    "large": [
+        (3, 16, 16, False, "relu", 1),
+        (3, 64, 24, False, "relu", 2),
+        (3, 72, 24, False, "relu", 1),
+        (5, 72, 40, True, "relu", 2),
+        (5, 120, 40, True, "relu", 1),
+        (5, 120, 40, True, "relu", 1),
+        (3, 240, 80, False, "hard_swish", 2),
+        (3, 200, 80, False, "hard_swish", 1),
+        (3, 184, 80, False, "hard_swish", 1),
+        (3, 184, 80, False, "hard_swish", 1),
+        (3, 480, 112, True, "hard_swish", 1),
+        (3, 672, 112, True, "hard_swish", 1),
+        (5, 672, 160, True, "hard_swish", 2),
+        (5, 960, 160, True, "hard_swish", 1),
+        (5, 960, 160, True, "hard_swish", 1),
+    ],
+    "small": [
+        (3, 16, 16, True, "relu", 2),
+        (3, 72, 24, False, "relu", 2),
+        (3, 88, 24, False, "relu", 1),
+        (5, 96, 40, True, "hard_swish", 2),
+        (5, 240, 40, True, "hard_swish", 1),
+        (5, 240, 40, True, "hard_swish", 1),
+        (5, 120, 48, True, "hard_swish", 1),
+        (5, 144, 48, True, "hard_swish", 1),
+        (5, 288, 96, True, "hard_swish", 2),
+        (5, 576, 96, True, "hard_swish", 1),
+        (5, 576, 96, True, "hard_swish", 1),
+    ],
+}
+STAGES = 6
+
+
+@BACKBONES.register()
+class MobileNetV3(HybridBlock):
+    """MobileNetV3 without its classifier, up to the last of ``out_stages``.
+
+    A stage begins where the resolution is halved, and its map is what its first layer gives, as in
+    torchvision's detectors. Strides of stages 0 to 5: 2, 4, 8, 16, 32, 32; the last one is the 1x1
+    convolution to 960 (small: 576) channels.
+
+    size: large or small.
+    out_stages: the stages whose maps are returned, increasing.
+    frozen_stages: the first so many stages keep their weights (and batch statistics).
+    frozen_norm: every batch norm keeps its statistics, scale and shift.
+    norm_eps: added to the variances; torchvision's detectors have 1e-5, its classifiers 1e-3.
+
+    Children are numbered as in torchvision's ``features``.
+    """
+
+    def __init__(
+        self,
+        size: str = "large",
+        out_stages: Sequence[int] = (4, 5),
+        frozen_stages: int = 0,
+        frozen_norm: bool = False,
+        norm_eps: float = 1e-3,
+    ):
+        super().__init__()
+        _check(size, out_stages, frozen_stages)
+        rows = BOTTLENECKS[size]
+        starts = [0, *(n for n, row in enumerate(rows, 1) if row[-1] == 2), len(rows) + 1]
+        self._taps = [starts[stage] for stage in out_stages]
+        with self.name_scope():
+            self.features = nn.HybridSequential(prefix="")
+            self.features.add(*_layers(rows, norm_eps)[: self._taps[-1] + 1])
+        for layer in list(self.features)[: [*starts, None][frozen_stages]]:  # 6 stages: all of it
+            freeze(layer)
+        if frozen_norm:
+            freeze_norms(self)
+        self.channels = tuple(self.features[tap].channels for tap in self._taps)
+        self.strides = tuple(min(2 ** (stage + 1), 32) for stage in out_stages)
+
+    def hybrid_forward(self, F, images):
+        """images (B, 3, H, W) -> a map (B, C, H / stride, W / stride) of each of out_stages."""
+        x, maps = images, []
+        for index, layer in enumerate(self.features):
+            x = layer(x)
+            if index in self._taps:
+                maps.append(x)
+        return maps
+
+
+class Bottleneck(HybridBlock):
+    """Expand, filter each channel, weigh the channels, project; added to the input if it fits."""
+
+    def __init__(self, before, kernel, expanded, channels, excite, activation, stride, eps):
+        super().__init__()
+        self.channels = channels
+        self._residual = stride == 1 and before == channels
+        with self.name_scope():
+            self.block = nn.HybridSequential(prefix="")
+            if expanded != before:
+                self.block.add(ConvNorm(before, expanded, 1, activation, eps))
+            self.block.add(
+                ConvNorm(expanded, expanded, kernel, activation, eps, stride, groups=expanded)
+            )
+            if excite:
+                self.block.add(SqueezeExcitation(expanded))
+            self.block.add(ConvNorm(expanded, channels, 1, None, eps))
+
+    def hybrid_forward(self, F, x):
+        """(B, before, H, W) -> (B, channels, H / stride, W / stride)."""
+        return x + self.block(x) if self._residual else self.block(x)
+
+
+class ConvNorm(FoldingSequential):
+    """Convolution without bias, batch norm, activation."""
+
+    def __init__(self, before, channels, kernel, activation, eps, stride=1, groups=1):
+        super().__init__()
+        self.channels = channels
+        with self.name_scope():
+            self.add(
+                nn.Conv2D(
+                    channels,
+                    kernel,
+                    stride,
+                    kernel // 2,
+                    groups=groups,
+                    use_bias=False,
+                    in_channels=before,
+                    weight_initializer=init.Xavier("gaussian", "out", 2),
+                ),
+                nn.BatchNorm(momentum=0.99, epsilon=eps, in_channels=channels),
+            )
+            if activation == "hard_swish":
+                self.add(nn.HybridLambda(hard_swish))
+            elif activation:
+                self.add(nn.Activation(activation))
+
+
+class SqueezeExcitation(HybridBlock):
+    """Each channel times a weight in 0..1 that follows from the means of all (Hu et al. 2018)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        squeezed = _multiple_of_8(channels // 4)
+        he = {"weight_initializer": init.Xavier("gaussian", "out", 2)}
+        with self.name_scope():
+            self.fc1 = nn.Conv2D(squeezed, 1, in_channels=channels, activation="relu", **he)
+            self.fc2 = nn.Conv2D(channels, 1, in_channels=squeezed, **he)
+
+    def hybrid_forward(self, F, x):
+        """(B, C, H, W) -> the same shape."""
+        means = F.mean(x, axis=(2, 3), keepdims=True)
+        return F.broadcast_mul(x, hard_sigmoid(F, self.fc2(self.fc1(means))))
+
+
+def hard_sigmoid(F, x):
+    """min(max(x + 3, 0), 6) / 6, from 0 to 1."""
+    return relu6(F, x + 3) / 6
+
+
+def hard_swish(F, x):
+    """x hard_sigmoid(x)."""
+    return x * hard_sigmoid(F, x)
+
+
+def _layers(rows, eps):
+    """What torchvision's ``features`` is made of."""
+    layers, before = [ConvNorm(3, 16, 3, "hard_swish", eps, stride=2)], 16
+    for row in rows:
+        layers.append(Bottleneck(before, *row, eps))
+        before = layers[-1].channels
+    return [*layers, ConvNorm(before, 6 * before, 1, "hard_swish", eps)]
+
+
+def _multiple_of_8(channels):
+    """The nearest multiple of 8; the one above where that takes away more than a tenth."""
+    nearest = max(8, (channels + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * channels else nearest + 8
+
+
+def _check(size, out_stages, frozen_stages):
+    if size not in BOTTLENECKS:
+        raise ValueError(f"size is one of {sorted(BOTTLENECKS)}, not {size!r}")
+    stages = list(out_stages)
+    if not stages or stages != sorted(set(stages)) or not set(stages) <= set(range(STAGES)):
+        raise ValueError(f"out_stages is some of 0 to 5, increasing, not {stages}")
+    if not 0 <= frozen_stages <= STAGES:
+        raise ValueError(f"frozen_stages is 0 to 6, not {frozen_stages}")

@@ -1,0 +1,32 @@
+"""Mask R-CNN (He et al. 2017): Faster R-CNN, and then a mask for each detection."""
+
+from detkit.models.faster_rcnn import FasterRCNN
+from detkit.models.roi_heads.mask import masks_of
+from detkit.registry import DETECTORS
+
+
+@DETECTORS.register()
+class MaskRCNN(FasterRCNN):
+    """From images to detections with masks, as one graph.
+
+    mask_extractor: features under the detections, (B * D, C, P, P).
+    mask_head: -> logits of their masks (B * D, K or 1, M, M).
+    The other parts are FasterRCNN's.
+    """
+
+    def __init__(self, mask_extractor, mask_head, **parts):
+        super().__init__(**parts)
+        with self.name_scope():
+            self.mask_extractor = mask_extractor
+            self.mask_head = mask_head
+
+    def hybrid_forward(self, F, images, sizes):
+        """As FasterRCNN, and fourth the probabilities (B, D, M, M) of the object in each box.
+
+        The masks are of the boxes that are left in the end, not of the proposals (section 3.1), and
+        of their class.
+        """
+        features = self.features(images, sizes)
+        boxes, scores, labels = self.detections(images, features, sizes)
+        logits = self.mask_head(self.mask_extractor(features, boxes))
+        return boxes, scores, labels, F.sigmoid(masks_of(F, logits, labels))

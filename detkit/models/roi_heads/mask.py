@@ -1,0 +1,67 @@
+"""Mask heads: features of a RoI -> where in it the object is."""
+
+from mxnet import init
+from mxnet.gluon import HybridBlock, nn
+
+from detkit.registry import HEADS
+
+
+@HEADS.register()
+class MaskHead(HybridBlock):
+    """3x3 convolutions, one deconvolution that doubles the side, one mask for each class.
+
+    He et al. 2017, figure 4 (right); initialised as He et al. 2015. The children are named as in
+    torchvision.
+
+    in_channels, in_size: derived from the mask's RoI extractor; num_classes: from the dataset.
+    convs: how many 3x3 convolutions. channels: width of all layers.
+    class_agnostic: one mask per RoI instead of one for each class.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        in_size: int,
+        num_classes: int,
+        convs: int = 4,
+        channels: int = 256,
+        class_agnostic: bool = False,
+    ):
+        super().__init__()
+        if convs < 0 or channels < 1:
+            raise ValueError(
+                f"convs is not negative and channels at least 1, not {convs}, {channels}"
+            )
+        self.size = 2 * in_size
+        he = {"weight_initializer": init.Xavier("gaussian", "in", 2)}
+        names = [f"mask_fcn{number}" for number in range(1, 1 + convs)]
+        with self.name_scope():
+            for name in names:
+                conv = nn.Conv2D(
+                    channels, 3, padding=1, activation="relu", in_channels=in_channels, **he
+                )
+                setattr(self, name, conv)
+                in_channels = channels
+            self.conv5_mask = nn.Conv2DTranspose(
+                channels, 2, strides=2, activation="relu", in_channels=in_channels, **he
+            )
+            self.mask_fcn_logits = nn.Conv2D(
+                1 if class_agnostic else num_classes, 1, in_channels=channels, **he
+            )
+
+    def hybrid_forward(self, F, roi_features):
+        """(B * R, C, P, P) -> logits (B * R, K or 1, M, M) of the masks, M = ``size`` = 2 P."""
+        for layer in self._children.values():
+            roi_features = layer(roi_features)
+        return roi_features
+
+
+def masks_of(F, logits, labels):
+    """The mask (..., M, M) of each row's class: logits (B * R, K or 1, M, M), labels (B, R).
+
+    Labels are 0..K-1; below 0 it is that of class 0. A class-agnostic mask is that of all classes.
+    """
+    rows = F.slice_axis(logits, axis=1, begin=0, end=1)
+    own = F.broadcast_like(F.reshape(labels, shape=(-1, 1, 1, 1)), rows)
+    own = F.pick(logits, F.squeeze(own, axis=1), axis=1, mode="clip")
+    return F.reshape_like(own, labels, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)

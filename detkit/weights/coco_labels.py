@@ -1,0 +1,17 @@
+"""What COCO calls the numbers that torchvision's detectors give."""
+
+# Numbers without a class, which COCO left out in its end, are N/A.
+_NAMES = """
+    person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire
+    hydrant, N/A, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant,
+    bear, zebra, giraffe, N/A, backpack, umbrella, N/A, N/A, handbag, tie, suitcase, frisbee,
+    skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard, surfboard,
+    tennis racket, bottle, N/A, wine glass, cup, fork, knife, spoon, bowl, banana, apple,
+    sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake, chair, couch, potted plant,
+    bed, N/A, dining table, N/A, N/A, toilet, N/A, tv, laptop, mouse, remote, keyboard, cell
+    phone, microwave, oven, toaster, sink, refrigerator, N/A, book, clock, vase, scissors, teddy
+    bear, hair drier, toothbrush
+"""
+
+# The background is 0, so that a label is an index.
+COCO_LABELS = ("__background__", *(" ".join(name.split()) for name in _NAMES.split(",")))

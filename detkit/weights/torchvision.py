@@ -1,0 +1,159 @@
+"""torchvision's detectors out of its weights: the same detections, by detkit's parts."""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Union
+
+import numpy as np
+
+from detkit.build import build_model, build_transforms, pad_multiple_of
+from detkit.config import load_config
+from detkit.detector import Detector
+from detkit.device import find_device
+from detkit.errors import WeightsError
+from detkit.models.layers import freeze_norms
+from detkit.weights.coco_labels import COCO_LABELS
+from detkit.weights.load import load_weights, torch_name
+from detkit.weights.pth import read_pth
+from detkit.weights.published import find_weights
+
+CONFIGS = Path(__file__).parent / "models"
+CLASS_LOGITS = "roi_heads.box_predictor.cls_score.weight"
+BOX_DELTAS = "roi_heads.box_predictor.bbox_pred."
+
+# Beginnings of names, ours -> torchvision's.
+_RESNET = {"backbone.": "backbone.body."}
+_MOBILENET = {"backbone.features.": "backbone.body."}
+_FPN = {"neck.": "backbone.fpn."}
+_RPN = {
+    "rpn_head.conv.0.": "rpn.head.conv.0.0.",
+    "rpn_head.conv.1.": "rpn.head.conv.1.0.",
+    "rpn_head.objectness.": "rpn.head.cls_logits.",
+    "rpn_head.deltas.": "rpn.head.bbox_pred.",
+}
+_PREDICTOR = {
+    "roi_head.classes.": "roi_heads.box_predictor.cls_score.",
+    "roi_head.boxes.": BOX_DELTAS,
+}
+_TWO_FC = {
+    "roi_head.fc.0.": "roi_heads.box_head.fc6.",
+    "roi_head.fc.1.": "roi_heads.box_head.fc7.",
+}
+_CONV_FC = {"roi_head.convs.": "roi_heads.box_head.", "roi_head.fc.0.": "roi_heads.box_head.5."}
+
+
+class _Model(NamedTuple):
+    """names: the beginnings of its names. frozen_eps: see _norm_eps."""
+
+    names: Dict[str, str]
+    frozen_eps: float
+
+
+MODELS = {
+    "fasterrcnn_resnet50_fpn": _Model({**_RESNET, **_FPN, **_RPN, **_TWO_FC, **_PREDICTOR}, 0.0),
+    "fasterrcnn_resnet50_fpn_v2": _Model(
+        {**_RESNET, **_FPN, **_RPN, **_CONV_FC, **_PREDICTOR}, 1e-5
+    ),
+    "fasterrcnn_mobilenet_v3_large_fpn": _Model(
+        {**_MOBILENET, **_FPN, **_RPN, **_TWO_FC, **_PREDICTOR}, 1e-5
+    ),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": _Model(
+        {**_MOBILENET, **_FPN, **_RPN, **_TWO_FC, **_PREDICTOR}, 1e-5
+    ),
+}
+
+
+def from_torchvision(
+    name: str,
+    state: Union[str, Path, Mapping[str, np.ndarray], None] = None,
+    class_names: Optional[Sequence[str]] = None,
+    norm_eps: Optional[float] = None,
+    device: str = "auto",
+) -> Detector:
+    """The Detector that gives what torchvision's model ``name`` gives with the weights ``state``.
+
+    name: one of MODELS, torchvision's names.
+    state: the names and arrays of its state_dict, or where they are: a path, a URL, a published
+        name (see find_weights); by default what torchvision publishes for ``name``.
+    class_names: the names of labels 0 (the background), 1, 2, ...; by default COCO's for 91 labels.
+    norm_eps: what the backbone's batch norms add to their variances, where torchvision's default
+        was changed (see _norm_eps).
+    device: as for detkit.load.
+
+    Labels of its Detections are torchvision's: 1 is the first class, and class_names[label] its
+    name. Raises WeightsError where a weight is missing, superfluous or of another shape.
+    """
+    if name not in MODELS:
+        near = difflib.get_close_matches(str(name), MODELS, 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise WeightsError(f"no model {name!r} is known.{hint} Known: {', '.join(MODELS)}")
+    if state is None or isinstance(state, (str, os.PathLike)):
+        state = read_pth(find_weights(name if state is None else state))
+    state = _current_names({key: np.asarray(array) for key, array in state.items()})
+    class_names = _class_names(name, state, class_names)
+    eps = _norm_eps(MODELS[name], state) if norm_eps is None else norm_eps
+    config = load_config(CONFIGS / f"{name}.yaml")
+    config["model"]["backbone"].put("norm_eps", eps, "from_torchvision")
+    ctx = find_device(device)
+    model = build_model(config, class_names[1:], ctx, pretrained=False)
+    load_weights(model, _foreground(state), torchvision_names(name, model), allow_unused=False)
+    freeze_norms(model)  # nothing is trained here, and frozen ones cost no time
+    transforms, pad_multiple = build_transforms(config, "val"), pad_multiple_of(config)
+    return Detector(model, class_names, transforms, ctx, pad_multiple, first_label=1)
+
+
+def torchvision_names(name, model):
+    """{our name: torchvision's} of every weight of the ``model`` that stands for ``name``."""
+    names = {}
+    for ours in model._collect_params_with_prefix():
+        for beginning, theirs in MODELS[name].names.items():
+            if ours.startswith(beginning):
+                names[ours] = theirs + torch_name(ours)[len(beginning) :]
+    return names
+
+
+def _foreground(state):
+    """The state without the background's box deltas, the first four, which nobody reads."""
+    deltas = {name: array[4:] for name, array in state.items() if name.startswith(BOX_DELTAS)}
+    return {**state, **deltas}
+
+
+def _current_names(state):
+    """The state under today's names: files written before torchvision 0.13 have shorter ones."""
+    blocks = re.compile(r"(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)")
+    current = {}
+    for name, array in state.items():
+        name = blocks.sub(r"\1.0.\2", name)
+        current[re.sub(r"^rpn\.head\.conv\.(weight|bias)$", r"rpn.head.conv.0.0.\1", name)] = array
+    return current
+
+
+def _norm_eps(model, state):
+    """What the backbone's batch norms add to their variances.
+
+    A state with num_batches_tracked is of a network with ordinary batch norms: 1e-5. One without is
+    of frozen ones, as torchvision publishes its first detectors; it gives these 0 (its
+    overwrite_eps), because they were trained so.
+    """
+    ordinary = any(name.endswith("num_batches_tracked") for name in state)
+    return 1e-5 if ordinary else model.frozen_eps
+
+
+def _class_names(name, state, given):
+    """As many names as the state has class logits, the background's first."""
+    if CLASS_LOGITS not in state:
+        near = difflib.get_close_matches(CLASS_LOGITS, state, 1)
+        hint = f" (the nearest is {near[0]!r})" if near else ""
+        raise WeightsError(f"these are no weights of {name}: there is no {CLASS_LOGITS!r}{hint}")
+    count = len(state[CLASS_LOGITS])
+    if given is None:
+        numbers = ("__background__", *(str(label) for label in range(1, count)))
+        return COCO_LABELS if count == len(COCO_LABELS) else numbers
+    if len(given) != count:
+        raise WeightsError(
+            f"{len(given)} class_names for {count} class logits: one for each, the background's "
+            "first"
+        )
+    return tuple(given)

@@ -1,0 +1,123 @@
+"""The Feature Pyramid Network against numpy: how levels merge, which there are, their names."""
+
+import backbones
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd
+
+from detkit.models.necks import FPN
+
+CHANNELS, STRIDES = (3, 4, 5), (8, 16, 32)
+SHAPES = ((13, 10), (7, 5), (4, 3))  # odd ones and even ones
+
+
+def maps(channels=CHANNELS, shapes=SHAPES):
+    rng = np.random.RandomState(0)
+    return [rng.standard_normal((2, c, *s)).astype("float32") for c, s in zip(channels, shapes)]
+
+
+def conv(x, weights, block, stride=1):
+    """A convolution of kernel 1 or 3, padded."""
+    kernel, bias = weights[f"{block}.weight"], weights[f"{block}.bias"]
+    pad = kernel.shape[2] // 2
+    padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape[2:], axis=(2, 3))
+    windows = windows[:, :, ::stride, ::stride]
+    return np.einsum("bchwyx,ocyx->bohw", windows, kernel) + bias[:, None, None]
+
+
+def nearest(x, height, width):
+    """torch's interpolate(size, mode="nearest"): cell floor(i * from / to)."""
+    rows = np.arange(height) * x.shape[2] // height
+    columns = np.arange(width) * x.shape[3] // width
+    return x[:, :, rows][:, :, :, columns]
+
+
+def pyramid(levels, weights):
+    merged = [conv(x, weights, f"inner_blocks.{n}.0") for n, x in enumerate(levels)]
+    for n in reversed(range(len(levels) - 1)):
+        merged[n] = merged[n] + nearest(merged[n + 1], *merged[n].shape[2:])
+    return [conv(x, weights, f"layer_blocks.{n}.0") for n, x in enumerate(merged)]
+
+
+def run(neck, levels):
+    return [level.asnumpy() for level in neck([mx.nd.array(level) for level in levels])]
+
+
+def weights_of(neck):
+    return {name: backbones.filling(name, s) for name, s in backbones.torch_shapes(neck).items()}
+
+
+@pytest.mark.parametrize("hybridized", [False, True])
+@pytest.mark.parametrize(
+    ("extra", "p6_from"), [("none", "p5"), ("pool", "p5"), ("p6p7", "p5"), ("p6p7", "c5")]
+)
+def test_levels(extra, p6_from, hybridized):
+    neck = backbones.fill(FPN(CHANNELS, STRIDES, channels=6, extra=extra, p6_from=p6_from))
+    if hybridized:
+        neck.hybridize()
+    weights, levels = weights_of(neck), maps()
+    expected = pyramid(levels, weights)
+    if extra == "pool":
+        expected.append(expected[-1][:, :, ::2, ::2])
+    elif extra == "p6p7":
+        source = expected[-1] if p6_from == "p5" else levels[-1]
+        expected.append(conv(source, weights, "p6", stride=2))
+        expected.append(conv(np.maximum(expected[-1], 0), weights, "p7", stride=2))
+    found = run(neck, levels)
+    assert neck.strides == (8, 16, 32, 64, 128)[: len(expected)]
+    assert len(found) == len(expected)
+    for level, oracle in zip(found, expected):
+        np.testing.assert_allclose(level, oracle, rtol=1e-4, atol=1e-4)
+
+
+def test_maps_of_one_stride_are_added_as_they_are():
+    neck = backbones.fill(FPN((3, 4), (32, 32), channels=6))
+    levels = maps((3, 4), ((5, 7), (5, 7)))
+    for level, oracle in zip(run(neck, levels), pyramid(levels, weights_of(neck))):
+        np.testing.assert_allclose(level, oracle, rtol=1e-4, atol=1e-4)
+    assert neck.strides == (32, 32, 64)
+
+
+def test_a_level_does_not_depend_on_finer_ones():
+    neck = backbones.fill(FPN(CHANNELS, STRIDES, channels=6))
+    levels = maps()
+    before = run(neck, levels)
+    levels[0] = levels[0] + 1
+    changed = [(a != b).any() for a, b in zip(before, run(neck, levels))]
+    assert changed == [True, False, False, False]
+
+
+def test_names_with_batch_norm_are_torchvisions():
+    names = set(backbones.torch_shapes(FPN((3, 4), (8, 16), channels=6, batch_norm=True)))
+    layers = {"0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var"}
+    blocks = {f"{kind}_blocks.{n}" for kind in ("inner", "layer") for n in (0, 1)}
+    assert names == {f"{block}.{layer}" for block in blocks for layer in layers}
+
+
+def test_every_weight_learns_when_hybridized():
+    neck = backbones.fill(FPN(CHANNELS, STRIDES, channels=6, extra="p6p7"))
+    neck.hybridize()
+    levels = [mx.nd.array(level) for level in maps()]
+    for level in levels:
+        level.attach_grad()
+    with autograd.record():
+        total = sum((level**2).sum() for level in neck(levels))
+    total.backward()
+    arrays = [parameter.grad() for parameter in neck.collect_params().values()]
+    assert all(np.abs(a.asnumpy()).max() > 0 for a in [*arrays, *(level.grad for level in levels)])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"channels": 0}, "channels is at least 1, not 0"),
+        ({"extra": "p6"}, 'extra is "pool", "p6p7" or "none", not \'p6\''),
+        ({"p6_from": "c4"}, 'p6_from is "p5" or "c5", not \'c4\''),
+        ({"strides": (4, 16, 32)}, r"the one before or twice that, not \[4, 16, 32\]"),
+    ],
+)
+def test_arguments_are_checked(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        FPN(**{"in_channels": CHANNELS, "strides": STRIDES, **wrong})
