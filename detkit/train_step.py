@@ -134,6 +134,7 @@ class _RowLosses(HybridBlock):
 
 class _RPNRowLosses(_RowLosses):
     def hybrid_forward(self, F, objectness, deltas, labels, targets, anchors=None):
+        """Class and box losses (B, N) of the anchors; arguments as for RPNLoss."""
         objectness, deltas = F.concat(*objectness, dim=1), F.concat(*deltas, dim=1)
         sampled, positive = labels >= 0, labels > 0
         class_losses = self.class_loss(objectness, positive) * sampled * self._class_weight
@@ -143,6 +144,7 @@ class _RPNRowLosses(_RowLosses):
 
 class _RoIRowLosses(_RowLosses):
     def hybrid_forward(self, F, class_logits, deltas, labels, targets, rois=None):
+        """Class and box losses (B, S) of the RoIs; arguments as for RoILoss."""
         rows = F.reshape(labels, shape=(-1,))
         class_losses = self._class_losses(F, class_logits, F.relu(rows)) * (rows >= 0)
         class_losses = F.reshape_like(class_losses, labels) * self._class_weight

@@ -56,6 +56,7 @@ class _Assign(HybridBlock):
             self.assigner = assigner
 
     def hybrid_forward(self, F, proposals, proposal_scores, gt_boxes, gt_labels):
+        """RoIs (B, R + G, 4), labels and IoUs (B, R + G), targets (B, R + G, 4), as RoITargets."""
         rois = F.concat(proposals, gt_boxes, dim=1)
         candidates = F.concat(proposal_scores >= 0, gt_labels >= 0, dim=1)
         labels, matched = self.assigner(rois, candidates, gt_boxes, gt_labels)
@@ -75,6 +76,7 @@ class _Sample(HybridBlock):
             self.sampler = sampler
 
     def hybrid_forward(self, F, rois, labels, targets, *given):
+        """What _Assign found -> S rows of it; ``given`` is what the sampler needs."""
         drawn = self.sampler(F.minimum(labels, POSITIVE), *given)
         labels = F.where(drawn >= 0, labels, drawn)
         order = F.argsort(labels, axis=1, is_ascend=False)

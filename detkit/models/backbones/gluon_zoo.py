@@ -80,8 +80,8 @@ class Map(NamedTuple):
 def _classifier(name):
     try:
         return vision.get_model(name)
-    except ValueError:  # not one of Gluon's own
-        pass
+    except ValueError:
+        pass  # not one of Gluon's own: perhaps GluonCV's
     try:
         from gluoncv import model_zoo
     except ImportError as error:

@@ -64,6 +64,7 @@ def soft_nms(
     ids = None if labels is None else label_ids(F, F.cast(labels, dtype="float32"))
 
     def step(zero, left):
+        """The best row of those left, its score, and the scores left after it."""
         left = F.broadcast_add(left, zero)  # foreach refuses a step that doesn't use its data
         best = F.argmax(left, axis=1, keepdims=True)
         overlap = box_functions.iou(F, boxes, gather_rows(F, boxes, best))
