@@ -1,4 +1,4 @@
-"""A config -> objects. With build_model.py, the one place that knows both.
+"""A config -> objects. With build_model.py and build_train_step.py, the one place that knows both.
 
 Importing this module registers every part that detkit ships.
 """
@@ -6,23 +6,12 @@ Importing this module registers every part that detkit ships.
 from typing import List
 
 from detkit import data, evaluate, models, runner, targets  # noqa: F401  (their parts register themselves)
-from detkit.build_model import MASK_PARTS, MODEL_PARTS, build_model
+from detkit.build_model import build_model, detector_of
+from detkit.build_train_step import build_train_step, train_step_of
 from detkit.config import check_keys, place, require, section, without
 from detkit.data import Loader
 from detkit.errors import ConfigError, DataError
-from detkit.mask_train_step import MaskLoss, MaskRCNNTrainStep
-from detkit.models import MaskRCNN, Proposals
-from detkit.registry import (
-    ASSIGNERS,
-    DATASETS,
-    EVALUATORS,
-    LOSSES,
-    SAMPLERS,
-    TRANSFORMS,
-    construct,
-)
-from detkit.targets import MaskTargets, RoITargets, RPNTargets
-from detkit.train_step import FasterRCNNTrainStep, RoILoss, RPNLoss
+from detkit.registry import DATASETS, EVALUATORS, TRANSFORMS, construct
 
 __all__ = [
     "build_dataset",
@@ -31,13 +20,12 @@ __all__ = [
     "build_model",
     "build_train_step",
     "build_transforms",
+    "check_parts",
     "check_sections",
     "pad_multiple_of",
 ]
 
 SECTIONS = ("seed", "model", "train_step", "data", "train", "evaluate", "plugins", "ops")
-STEP_PARTS = ("rpn_targets", "proposals", "roi_targets", "rpn_loss", "roi_loss")
-MASK_STEP_PARTS = ("mask_targets", "mask_loss")  # of a MaskRCNN
 DATA_KEYS = ("train", "val", "train_transforms", "val_transforms", "pad_multiple", "workers")
 
 
@@ -46,9 +34,13 @@ def check_sections(config):
     check_keys(config, SECTIONS)
     for key in ("model", "data"):
         require(config, key, dict)
-    check_keys(config["model"], MODEL_PARTS + MASK_PARTS)
     check_keys(config["data"], DATA_KEYS)
-    check_keys(section(config, "train_step"), STEP_PARTS + MASK_STEP_PARTS)
+
+
+def check_parts(config):
+    """Refuse a part that the detector or its training step does not have; plugins are imported."""
+    step = train_step_of(detector_of(config))
+    check_keys(section(config, "train_step"), step.PARTS)
 
 
 def build_dataset(config, split):
@@ -86,7 +78,7 @@ def build_loader(config, split, dataset, batch_size):
         batch_size=batch_size,
         seed=config.get("seed", 0),
         shuffle=split == "train",
-        masks=split == "train" and "mask_head" in config["model"],
+        masks=split == "train" and "mask_head" in detector_of(config).PARTS,
     )
 
 
@@ -98,66 +90,6 @@ def pad_multiple_of(config):
 def build_evaluator(config):
     """What turns detections into numbers."""
     return EVALUATORS.build(require(config, "evaluate", dict))
-
-
-def build_train_step(config, model, num_classes):
-    """The training step of ``train_step``, hybridized."""
-    node = section(config, "train_step")
-    has_masks = isinstance(model, MaskRCNN)
-    check_keys(node, STEP_PARTS + (MASK_STEP_PARTS if has_masks else ()))
-    proposals = section(node, "proposals")
-    rpn_weights, roi_weights = model.proposals.box_weights, model.postprocess.box_weights
-    roi_targets, roi_parts = _assigner_and_sampler(section(node, "roi_targets"))
-    rpn_targets, rpn_parts = _assigner_and_sampler(section(node, "rpn_targets"))
-    masks = _mask_parts(node, model, roi_parts["sampler"]) if has_masks else {}
-    step = (MaskRCNNTrainStep if has_masks else FasterRCNNTrainStep)(
-        model,
-        rpn_targets=construct(RPNTargets, rpn_targets, box_weights=rpn_weights, **rpn_parts),
-        proposals=construct(Proposals, proposals, box_weights=rpn_weights),
-        roi_targets=construct(
-            RoITargets,
-            roi_targets,
-            box_weights=roi_weights,
-            size=roi_parts["sampler"].size,
-            **roi_parts,
-        ),
-        rpn_loss=_loss(RPNLoss, section(node, "rpn_loss"), box_weights=rpn_weights),
-        roi_loss=_loss(
-            RoILoss, section(node, "roi_loss"), box_weights=roi_weights, num_classes=num_classes
-        ),
-        **masks,
-    )
-    step.hybridize()
-    return step
-
-
-def _mask_parts(node, model, sampler):
-    """What a MaskRCNNTrainStep has beyond a FasterRCNNTrainStep."""
-    return {
-        "mask_targets": construct(
-            MaskTargets,
-            section(node, "mask_targets"),
-            size=model.mask_head.size,
-            rois=getattr(sampler, "max_positive", sampler.size),
-        ),
-        "mask_loss": construct(MaskLoss, section(node, "mask_loss")),
-    }
-
-
-def _assigner_and_sampler(node):
-    """The rest of ``node``, and its assigner and sampler."""
-    parts = {
-        "assigner": ASSIGNERS.build(require(node, "assigner", dict)),
-        "sampler": SAMPLERS.build(require(node, "sampler", dict)),
-    }
-    return without(node, *parts), parts
-
-
-def _loss(target, node, **derived):
-    box = LOSSES.build(require(node, "box", dict))
-    class_loss = LOSSES.build(require(node, "class", dict)) if "class" in node else None
-    rest = without(node, "box", "class")
-    return construct(target, rest, box=box, class_loss=class_loss, **derived)
 
 
 def _only(node, *keys):

@@ -3,37 +3,16 @@
 import logging
 
 import mxnet as mx
+from mxnet.gluon import nn
 
 from detkit.config import check_keys, place, require, section, without
 from detkit.errors import ConfigError, WeightsError
-from detkit.models import MaskRCNN, Normalize, Postprocess, Proposals
+from detkit.models import Network
 from detkit.ops import backend
-from detkit.registry import (
-    ANCHORS,
-    BACKBONES,
-    DETECTORS,
-    HEADS,
-    NECKS,
-    ROI_EXTRACTORS,
-    construct,
-)
+from detkit.registry import DETECTORS, Registry, construct
 from detkit.weights import find_weights, load_weights, normalisation_of, read_pth
 
 log = logging.getLogger(__name__)
-
-MODEL_PARTS = (
-    "type",
-    "normalize",
-    "backbone",
-    "neck",
-    "anchors",
-    "rpn_head",
-    "proposals",
-    "roi_extractor",
-    "roi_head",
-    "postprocess",
-)
-MASK_PARTS = ("mask_extractor", "mask_head")  # of a MaskRCNN
 
 SETTLING_SIDE = 256  # pixels; enough for a map of every stride in use
 
@@ -46,18 +25,129 @@ def build_model(config, class_names, ctx, pretrained=True):
     node = require(config, "model", dict)
     operators = config.get("ops") or backend.AUTO
     backend.choose(operators, place(config, "ops"), on_gpu=ctx.device_type == "gpu")
-    detector = DETECTORS.get(require(node, "type", str), place(node, "type"))
-    has_masks = issubclass(detector, MaskRCNN)
-    check_keys(node, MODEL_PARTS + (MASK_PARTS if has_masks else ()))
-    model = detector(**_model_parts(node, len(class_names), has_masks))
+    detector = detector_of(config)
+    model = detector(**_Wiring(node, detector, len(class_names)).parts)
     mx.random.seed(config.get("seed", 0))
     model.initialize(ctx=ctx)
     if pretrained:
-        _load_pretrained(model.backbone, node["backbone"], model.normalize)
-        _load_pretrained(model.roi_head, node["roi_head"], model.normalize)
+        for block, part in _built_parts(model, node):
+            _load_pretrained(block, part, model.normalize)
     model.hybridize()
     _settle_shapes(model, ctx)
     return model
+
+
+def detector_of(config):
+    """The class that ``model.type`` names; ConfigError if ``model`` has keys that it does not."""
+    node = require(config, "model", dict)
+    detector = DETECTORS.get(require(node, "type", str), place(node, "type"))
+    if not issubclass(detector, Network):
+        raise ConfigError(
+            f"{place(node, 'type')}: the detector {node['type']!r} is no subclass of "
+            "detkit.models.Network, whose PARTS say what it is built of"
+        )
+    check_keys(node, ("type", *detector.PARTS))
+    return detector
+
+
+class _Wiring:
+    """The parts of a detector, made in their order: each gets what follows from those before it.
+
+    node: the section ``model``. detector: the class, whose PARTS are made.
+    """
+
+    def __init__(self, node, detector, num_classes):
+        self._node, self._num_classes = node, num_classes
+        self._channels, self._strides = None, None  # of the maps
+        self.parts = {}
+        for name, source in detector.PARTS.items():
+            self.parts[name] = self._part(name, source)
+            if name == "backbone":
+                self._channels, self._strides = levels_of(self.parts[name], node[name])
+            elif name == "neck":
+                self._pass_neck(self.parts[name])
+
+    def _part(self, name, source):
+        if not isinstance(source, Registry):
+            return construct(source, section(self._node, name))
+        if name == "neck" and self._node.get(name) is None:
+            return None
+        derived = self._derived(name)
+        if isinstance(self._node.get(name), list):  # the heads of a cascade
+            parts = nn.HybridSequential(prefix=f"{name}_")
+            parts.add(*(_build(source, node, derived) for node in self._node[name]))
+            return parts
+        return _build(source, require(self._node, name, dict), derived)
+
+    def _derived(self, name):
+        """The arguments of a part that follow from the parts before it."""
+        task, _, kind = name.rpartition("_")  # mask_extractor and mask_head, for example
+        if name == "backbone":
+            return {}
+        if name == "neck":
+            return {"in_channels": self._channels, "strides": self._strides}
+        if name == "anchors":
+            return {"strides": self._strides}
+        if kind == "extractor":
+            return {"strides": self._strides, "channels": self._channels}
+        extractor = self.parts.get(f"{task}_extractor")
+        if extractor:
+            size = {"in_channels": extractor.channels, "in_size": extractor.size}
+            return {**size, "num_classes": self._num_classes}
+        dense = {"in_channels": self._channels, "num_anchors": self.parts["anchors"].per_cell}
+        return dense if name == "rpn_head" else {**dense, "num_classes": self._num_classes}
+
+    def _pass_neck(self, neck):
+        """The heads look at what the neck gives, or at the backbone's maps where they can."""
+        if neck is not None:
+            self._channels, self._strides = neck.channels, tuple(neck.strides)
+        elif len(set(self._channels)) > 1:
+            raise ConfigError(
+                f"{place(self._node, 'backbone')}: the backbone's maps have "
+                f"{list(self._channels)} channels, and the heads need the same number everywhere: "
+                "choose one of the maps, or add a neck"
+            )
+        else:
+            self._channels = self._channels[0]
+
+
+def _build(registry, node, derived):
+    return registry.build(without(node, "pretrained"), **derived)
+
+
+def levels_of(backbone, node):
+    """The channels and the strides of the maps that ``backbone``, built of ``node``, gives."""
+    channels, strides = (_numbers(backbone, name, node) for name in ("channels", "strides"))
+    if len(channels) != len(strides):
+        raise ConfigError(
+            f"{place(node, 'type')}: the backbone {node['type']!r} names {len(channels)} channels "
+            f"and {len(strides)} strides: one of each for every map"
+        )
+    return channels, strides
+
+
+def _numbers(backbone, attribute, node):
+    """A whole number of each of the backbone's maps; one alone stands for a single map."""
+    singular = attribute.rstrip("s") if attribute == "strides" else attribute
+    value = getattr(backbone, attribute, getattr(backbone, singular, None))
+    values = value if isinstance(value, (list, tuple)) else [value]
+    if not values or not all(isinstance(number, int) for number in values):
+        raise ConfigError(
+            f"{place(node, 'type')}: the backbone {node['type']!r} must have an attribute "
+            f"{singular!r}, a whole number (or {attribute!r}, one for each map it gives): the next "
+            "parts are built from it"
+        )
+    return tuple(values)
+
+
+def _built_parts(model, node):
+    """(block, its section) of every part that a config names, and of each in a list of them."""
+    for name in model.PARTS:
+        part = node.get(name)
+        if isinstance(part, list):
+            yield from zip(getattr(model, name), part)
+        elif part is not None:
+            yield getattr(model, name), part
 
 
 def _load_pretrained(block, node, normalize):
@@ -97,84 +187,3 @@ def _settle_shapes(model, ctx):
         side = SETTLING_SIDE
         sizes = mx.nd.array([[side, side]], ctx=ctx)
         model(mx.nd.zeros((1, 3, side, side), ctx=ctx), sizes)
-
-
-def _model_parts(node, num_classes, has_masks):
-    """{name: part}: each gets from the parts before it what follows from them."""
-    backbone = BACKBONES.build(without(require(node, "backbone", dict), "pretrained"))
-    neck, channels, strides = _neck(node, backbone)
-    anchors = ANCHORS.build(require(node, "anchors", dict), strides=strides)
-    rpn_head = HEADS.build(
-        require(node, "rpn_head", dict), in_channels=channels, num_anchors=anchors.per_cell
-    )
-    roi_extractor = ROI_EXTRACTORS.build(
-        require(node, "roi_extractor", dict), strides=strides, channels=channels
-    )
-    roi_head = HEADS.build(
-        without(require(node, "roi_head", dict), "pretrained"),
-        in_channels=roi_extractor.channels,
-        in_size=roi_extractor.size,
-        num_classes=num_classes,
-    )
-    masks = _mask_parts(node, channels, strides, num_classes) if has_masks else {}
-    return {
-        "normalize": construct(Normalize, section(node, "normalize")),
-        "backbone": backbone,
-        "neck": neck,
-        "anchors": anchors,
-        "rpn_head": rpn_head,
-        "proposals": construct(Proposals, section(node, "proposals")),
-        "roi_extractor": roi_extractor,
-        "roi_head": roi_head,
-        "postprocess": construct(Postprocess, section(node, "postprocess")),
-        **masks,
-    }
-
-
-def _mask_parts(node, channels, strides, num_classes):
-    """What a MaskRCNN has beyond a FasterRCNN."""
-    extractor = ROI_EXTRACTORS.build(
-        require(node, "mask_extractor", dict), strides=strides, channels=channels
-    )
-    head = HEADS.build(
-        require(node, "mask_head", dict),
-        in_channels=extractor.channels,
-        in_size=extractor.size,
-        num_classes=num_classes,
-    )
-    return {"mask_extractor": extractor, "mask_head": head}
-
-
-def _neck(node, backbone):
-    """The neck that ``node`` names or None, the channels and the strides of the maps it gives."""
-    channels, strides = (
-        _of_levels(backbone, attribute, node["backbone"]) for attribute in ("channels", "strides")
-    )
-    if len(channels) != len(strides):
-        raise ConfigError(
-            f"{place(node['backbone'], 'type')}: the backbone {node['backbone']['type']!r} names "
-            f"{len(channels)} channels and {len(strides)} strides: one of each for every map"
-        )
-    if node.get("neck") is not None:
-        neck = NECKS.build(require(node, "neck", dict), in_channels=channels, strides=strides)
-        return neck, neck.channels, tuple(neck.strides)
-    if len(set(channels)) > 1:
-        raise ConfigError(
-            f"{place(node, 'backbone')}: the backbone's maps have {list(channels)} channels, and "
-            "the heads need the same number everywhere: choose one of the maps, or add a neck"
-        )
-    return None, channels[0], strides
-
-
-def _of_levels(backbone, attribute, node):
-    """A whole number of each of the backbone's maps; one alone stands for a single map."""
-    singular = attribute.rstrip("s") if attribute == "strides" else attribute
-    value = getattr(backbone, attribute, getattr(backbone, singular, None))
-    values = value if isinstance(value, (list, tuple)) else [value]
-    if not values or not all(isinstance(number, int) for number in values):
-        raise ConfigError(
-            f"{place(node, 'type')}: the backbone {node['type']!r} must have an attribute "
-            f"{singular!r}, a whole number (or {attribute!r}, one for each map it gives): the next "
-            "parts are built from it"
-        )
-    return tuple(values)

@@ -27,7 +27,7 @@ def preflight(training):
         f"classes  {len(training.class_names)}: {', '.join(training.class_names)}",
         *_dataset_lines("train", train),
         *_dataset_lines("val", val),
-        *_anchor_lines(training),
+        *(_anchor_lines(training) if "anchors" in training.model.PARTS else ()),
         _network_line(training),
     ]
     steps = len(training.loader) * training.options.epochs

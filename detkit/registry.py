@@ -215,6 +215,7 @@ ROI_EXTRACTORS = Registry("RoI extractor")
 HEADS = Registry("head")
 LOSSES = Registry("loss")
 DETECTORS = Registry("detector")
+TRAIN_STEPS = Registry("training step")  # each under the name of the detector it trains
 DATASETS = Registry("dataset")
 TRANSFORMS = Registry("transform")
 EVALUATORS = Registry("evaluator")
@@ -231,6 +232,7 @@ REGISTRIES = {
     "head": HEADS,
     "loss": LOSSES,
     "detector": DETECTORS,
+    "train_step": TRAIN_STEPS,
     "dataset": DATASETS,
     "transform": TRANSFORMS,
     "evaluator": EVALUATORS,

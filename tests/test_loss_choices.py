@@ -8,7 +8,7 @@ from mxnet import autograd
 from oracles import cross_entropy, decode
 
 from detkit.losses import CrossEntropy, GIoULoss, IoULoss, SmoothL1
-from detkit.train_step import RoILoss, RPNLoss
+from detkit.train_steps import RoILoss, RPNLoss
 
 ANCHORS = np.array([[[0, 0, 10, 20], [5, 5, 25, 15], [0, 0, 0, 0], [30, 8, 40, 24]]], "float32")
 SMALL = np.random.default_rng(1).normal(0, 0.3, (2, 1, 4, 4)).astype("float32")

@@ -5,10 +5,10 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from detkit.mask_train_step import MaskLoss
 from detkit.models.roi_heads import MaskHead
 from detkit.models.roi_heads.mask import masks_of
 from detkit.targets import MaskTargets
+from detkit.train_steps import MaskLoss
 
 MASKS = np.zeros((2, 3, 40, 50), "uint8")
 MASKS[0, 0, 4:20, 6:30] = MASKS[0, 1, 10:38, 20:49] = MASKS[1, 0, 5:12, 5:40] = 1

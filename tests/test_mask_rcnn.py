@@ -14,12 +14,12 @@ from test_train_step import BOXES, EVERYTHING, LABELS, SIZES, losses_of, make_st
 import detkit
 from detkit.config import load_config
 from detkit.data import Shapes
-from detkit.mask_train_step import MaskLoss, MaskLosses, MaskRCNNTrainStep
 from detkit.models import MaskRCNN, RoIAlign
 from detkit.models.roi_heads import MaskHead
 from detkit.plugins import import_plugins
 from detkit.runner.setup import Training
 from detkit.targets import MaskTargets
+from detkit.train_steps import MaskLoss, MaskLosses, MaskRCNNTrainStep
 
 MASKS = np.zeros((2, 2, 64, 80), "uint8")
 MASKS[0, 0, 4:28, 4:20] = MASKS[0, 1, 10:60, 30:44] = MASKS[1, 0, 2:30, 8:40] = 1
@@ -42,7 +42,7 @@ def mask_model(small_model):
 
 def mask_step(model):
     step = make_step(model)
-    parts = {name[1:]: part for name, part in vars(step).items() if name != "_model"}
+    parts = {name: part for name, part in vars(step).items() if name != "model"}
     return MaskRCNNTrainStep(
         model, mask_targets=MaskTargets(model.mask_head.size, 12), mask_loss=MaskLoss(), **parts
     )

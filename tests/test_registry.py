@@ -50,8 +50,8 @@ def line_of(name):
 
 def test_the_kinds_in_order():
     assert " ".join(REGISTRIES) == (
-        "backbone neck anchors assigner sampler roi_extractor head loss detector dataset "
-        "transform evaluator hook schedule"
+        "backbone neck anchors assigner sampler roi_extractor head loss detector "
+        "train_step dataset transform evaluator hook schedule"
     )
 
 

@@ -16,7 +16,7 @@ from detkit.plugins import import_plugins
 from detkit.runner.hooks import Hook
 from detkit.runner.setup import Training
 from detkit.targets import OHEM, MaxIoUAssigner, RandomSampler, RoITargets, RPNTargets
-from detkit.train_step import FasterRCNNTrainStep, Losses, RoILoss, RPNLoss
+from detkit.train_steps import FasterRCNNTrainStep, Losses, RoILoss, RPNLoss
 
 BOXES = np.array([[[4, 4, 30, 28], [20, 10, 44, 60]], [[8, 2, 40, 30], [0, 0, 0, 0]]], "float32")
 LABELS = np.array([[0, 2], [1, -1]], "float32")
@@ -30,11 +30,13 @@ def make_step(model, size=EVERYTHING, positive_share=1):
     rois = MaxIoUAssigner(0.5, 0.5, best_for_object=False)
     return FasterRCNNTrainStep(
         model,
-        RPNTargets(MaxIoUAssigner(), RandomSampler(size, positive_share), RPN_WEIGHTS, straddle=-1),
-        Proposals(pre_nms=200, post_nms=30, min_size=2),
-        RoITargets(rois, RandomSampler(size, positive_share), ROI_WEIGHTS, size),
-        RPNLoss(SmoothL1(1 / 9)),
-        RoILoss(SmoothL1(1.0)),
+        rpn_targets=RPNTargets(
+            MaxIoUAssigner(), RandomSampler(size, positive_share), RPN_WEIGHTS, straddle=-1
+        ),
+        proposals=Proposals(pre_nms=200, post_nms=30, min_size=2),
+        roi_targets=RoITargets(rois, RandomSampler(size, positive_share), ROI_WEIGHTS, size),
+        rpn_loss=RPNLoss(SmoothL1(1 / 9)),
+        roi_loss=RoILoss(SmoothL1(1.0)),
     )
 
 
@@ -179,14 +181,14 @@ def test_ohem_trains_on_the_rois_of_largest_loss(small_model, images):
     pixels = [mx.nd.array(array) for array in batch]
     features = model.features(*pixels)
     anchors = model.anchors(features)
-    proposals = everything._proposals(anchors, *model.rpn_head(features), pixels[1])
+    proposals = everything.proposals(anchors, *model.rpn_head(features), pixels[1])
     sampled = RoITargets(rois, OHEM(5, 1.0), ROI_WEIGHTS, 5)
     labels = sampled(*proposals, mx.nd.array(BOXES), mx.nd.array(LABELS), spy)[1]
     assert (labels.asnumpy() >= 0).all()
     hardest = np.sort(losses_of_all[0].asnumpy(), axis=1)[:, -5:]
 
     step = make_step(model)
-    step._roi_targets = sampled
+    step.roi_targets = sampled
     found = losses_of(step, *batch)
     together = found.roi_class.asscalar() + found.roi_box.asscalar()
     assert together == pytest.approx(hardest.mean(), rel=1e-4)

@@ -37,9 +37,15 @@ def describe(kind, registry):
     lines = [kind]
     for name in registry.names():
         target = registry.get(name)
-        lines.append(f"  {name}{inspect.signature(target)}")
+        lines.append(f"  {name}{_arguments(target)}")
         lines += [f"      {line}" for line in (target.__doc__ or "").strip().splitlines()[:1]]
     return "\n".join(lines)
+
+
+def _arguments(target):
+    """A signature; of what is made of parts, their names."""
+    parts = getattr(target, "PARTS", None)
+    return f"({', '.join(parts)})" if parts else inspect.signature(target)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from detkit.models import backbones, necks, roi_heads  # noqa: F401  (their part
 from detkit.models.anchors import AnchorGrid
 from detkit.models.faster_rcnn import FasterRCNN
 from detkit.models.mask_rcnn import MaskRCNN
+from detkit.models.network import Network
 from detkit.models.normalize import Normalize
 from detkit.models.postprocess import Postprocess
 from detkit.models.proposals import Proposals
@@ -15,6 +16,7 @@ __all__ = [
     "FasterRCNN",
     "CropPool",
     "MaskRCNN",
+    "Network",
     "Normalize",
     "Postprocess",
     "PrRoIPool",

@@ -1,62 +1,31 @@
 """Faster R-CNN (Ren et al. 2015): the whole flow, in the order the data passes."""
 
-from mxnet.gluon import HybridBlock
-
-from detkit.registry import DETECTORS
+from detkit.models.network import Network
+from detkit.models.normalize import Normalize
+from detkit.models.postprocess import Postprocess
+from detkit.models.proposals import Proposals
+from detkit.registry import ANCHORS, BACKBONES, DETECTORS, HEADS, NECKS, ROI_EXTRACTORS
 
 
 @DETECTORS.register()
-class FasterRCNN(HybridBlock):
+class FasterRCNN(Network):
     """From images to detections, as one graph without a batch size or an image size in it.
 
     The parts are blocks of their own. Training calls the same parts one by one
     (detkit/train_step.py); a detector in use, or exported, is this block.
-
-    normalize: pixels -> network input, the padding masked.
-    backbone: images -> one map (B, C, H, W) or a list of them, finest first.
-    anchors: maps -> anchors (1, N, 4) of each level.
-    rpn_head: maps -> objectness logits (B, N) and deltas (B, N, 4) of each level.
-    proposals: the best of them as proposals (B, R, 4), scores (B, R).
-    roi_extractor: features under the proposals, (B * R, C, P, P).
-    roi_head: -> class logits (B * R, 1 + K), box deltas (B * R, K or 1, 4).
-    postprocess: -> detections.
-    neck: the backbone's maps -> a list of maps of C channels each; None where they are that.
     """
 
-    def __init__(
-        self,
-        normalize,
-        backbone,
-        anchors,
-        rpn_head,
-        proposals,
-        roi_extractor,
-        roi_head,
-        postprocess,
-        neck=None,
-    ):
-        super().__init__()
-        with self.name_scope():
-            self.normalize = normalize
-            self.backbone = backbone
-            self.neck = neck
-            self.anchors = anchors
-            self.rpn_head = rpn_head
-            self.proposals = proposals
-            self.roi_extractor = roi_extractor
-            self.roi_head = roi_head
-            self.postprocess = postprocess
-
-    def anchors_of(self, images, features):
-        """Anchors (1, N, 4) of each level; only a grid that measures its strides needs images."""
-        measures = getattr(self.anchors, "measured_strides", False)
-        return self.anchors(features, images) if measures else self.anchors(features)
-
-    def features(self, images, sizes):
-        """The levels: a list of maps (B, C, H, W), finest first."""
-        maps = self.backbone(self.normalize(images, sizes))
-        maps = list(maps) if isinstance(maps, (list, tuple)) else [maps]
-        return self.neck(maps) if self.neck else maps
+    PARTS = {
+        "normalize": Normalize,  # pixels -> network input, the padding masked
+        "backbone": BACKBONES,  # -> one map (B, C, H, W) or a list of them, finest first
+        "neck": NECKS,  # -> a list of maps of C channels each; null where they are that
+        "anchors": ANCHORS,  # maps -> anchors (1, N, 4) of each level
+        "rpn_head": HEADS,  # maps -> objectness logits (B, N), deltas (B, N, 4) of each level
+        "proposals": Proposals,  # the best of them as boxes (B, R, 4), scores (B, R)
+        "roi_extractor": ROI_EXTRACTORS,  # maps under the proposals, (B * R, C, P, P)
+        "roi_head": HEADS,  # -> class logits (B * R, 1 + K), box deltas (B * R, K or 1, 4)
+        "postprocess": Postprocess,  # -> detections
+    }
 
     def hybrid_forward(self, F, images, sizes):
         """Detections of padded images.

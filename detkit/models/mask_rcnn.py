@@ -2,23 +2,18 @@
 
 from detkit.models.faster_rcnn import FasterRCNN
 from detkit.models.roi_heads.mask import masks_of
-from detkit.registry import DETECTORS
+from detkit.registry import DETECTORS, HEADS, ROI_EXTRACTORS
 
 
 @DETECTORS.register()
 class MaskRCNN(FasterRCNN):
-    """From images to detections with masks, as one graph.
+    """From images to detections with masks, as one graph."""
 
-    mask_extractor: features under the detections, (B * D, C, P, P).
-    mask_head: -> logits of their masks (B * D, K or 1, M, M).
-    The other parts are FasterRCNN's.
-    """
-
-    def __init__(self, mask_extractor, mask_head, **parts):
-        super().__init__(**parts)
-        with self.name_scope():
-            self.mask_extractor = mask_extractor
-            self.mask_head = mask_head
+    PARTS = {
+        **FasterRCNN.PARTS,
+        "mask_extractor": ROI_EXTRACTORS,  # maps under the detections, (B * D, C, P, P)
+        "mask_head": HEADS,  # -> logits of their masks (B * D, K or 1, M, M)
+    }
 
     def hybrid_forward(self, F, images, sizes):
         """As FasterRCNN, and fourth the probabilities (B, D, M, M) of the object in each box.

@@ -11,6 +11,7 @@ from detkit.build import (
     build_loader,
     build_model,
     build_train_step,
+    check_parts,
     check_sections,
 )
 from detkit.config import dump_config, place, require
@@ -42,6 +43,7 @@ class Training:
 
     def __init__(self, config, plugin_files=()):
         check_sections(config)
+        check_parts(config)
         self.config = config
         self.config_text = dump_config(config, plugin_files)
         self.seed = _seed(config)

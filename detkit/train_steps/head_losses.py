@@ -1,10 +1,7 @@
-"""One training step of Faster R-CNN, from a batch to its losses, in the order of the paper."""
+"""What the RPN and the RoI head are trained with: a class loss and a box loss each."""
 
-import functools
-from typing import NamedTuple, Optional, Sequence
+from typing import Optional, Sequence
 
-import mxnet as mx
-from mxnet import autograd
 from mxnet.gluon import HybridBlock
 
 from detkit.boxes import decode
@@ -17,101 +14,6 @@ from detkit.losses import (
     SigmoidBCE,
     compared_by,
 )
-
-
-class Losses(NamedTuple):
-    """The four losses of Faster R-CNN, each (1,) and already weighted; they are summed."""
-
-    rpn_class: mx.nd.NDArray
-    rpn_box: mx.nd.NDArray
-    roi_class: mx.nd.NDArray
-    roi_box: mx.nd.NDArray
-
-
-class Sampled(NamedTuple):
-    """What a head beside the RoI head is trained on.
-
-    features: the levels. rois (B, S, 4) and labels (B, S): as of RoITargets.
-    """
-
-    features: Sequence[mx.nd.NDArray]
-    rois: mx.nd.NDArray
-    labels: mx.nd.NDArray
-
-
-class FasterRCNNTrainStep:
-    """Calls the detector's parts one after another, with targets made in between.
-
-    Approximate joint training (Ren et al. 2015, section 3.2): no gradient flows through the
-    proposals' coordinates. Nothing here waits for the device.
-
-    model: a FasterRCNN, whose ``proposals`` (for testing) are not used here.
-    proposals: a Proposals block for training, which keeps more.
-    """
-
-    def __init__(self, model, rpn_targets, proposals, roi_targets, rpn_loss, roi_loss):
-        self._model = model
-        self._rpn_targets = rpn_targets
-        self._proposals = proposals
-        self._roi_targets = roi_targets
-        self._rpn_loss = rpn_loss
-        self._roi_loss = roi_loss
-
-    def hybridize(self, **flags):
-        """Compile the blocks that only training uses."""
-        for block in (
-            self._rpn_targets,
-            self._proposals,
-            self._roi_targets,
-            self._rpn_loss,
-            self._roi_loss,
-        ):
-            block.hybridize(**flags)
-
-    def __call__(self, images, sizes, gt_boxes, gt_labels):
-        """Losses of a batch; call it under autograd.record().
-
-        images (B, 3, H, W) RGB 0..255, sizes (B, 2) h, w, gt_boxes (B, G, 4) pixels,
-        gt_labels (B, G) 0..K-1, -1 for padding.
-        """
-        losses, _ = self.box_losses(images, sizes, gt_boxes, gt_labels)
-        return losses
-
-    def box_losses(self, images, sizes, gt_boxes, gt_labels):
-        """The Losses, and the Sampled RoIs."""
-        model = self._model
-        features = model.features(images, sizes)
-        anchors = model.anchors_of(images, features)
-        objectness, anchor_deltas = model.rpn_head(features)
-
-        with autograd.pause():
-            anchor_labels, anchor_targets = self._rpn_targets(anchors, sizes, gt_boxes, gt_labels)
-            proposals, scores = self._proposals(anchors, objectness, anchor_deltas, sizes)
-            rois, roi_labels, roi_targets = self._roi_targets(
-                proposals, scores, gt_boxes, gt_labels, functools.partial(self._losses_of, features)
-            )
-
-        class_logits, box_deltas = model.roi_head(model.roi_extractor(features, rois))
-        losses = Losses(
-            *self._rpn_loss(
-                objectness,
-                anchor_deltas,
-                anchor_labels,
-                anchor_targets,
-                *self._rpn_loss.origins(anchors),
-            ),
-            *self._roi_loss(
-                class_logits, box_deltas, roi_labels, roi_targets, *self._roi_loss.origins(rois)
-            ),
-        )
-        return losses, Sampled(features, rois, roi_labels)
-
-    def _losses_of(self, features, rois, labels, targets):
-        """Class and box loss together (B, R) of RoIs (B, R, 4), as training would have them."""
-        outputs = self._model.roi_head(self._model.roi_extractor(features, rois))
-        origins = self._roi_loss.origins(rois)
-        class_losses, box_losses = self._roi_loss.rows(*outputs, labels, targets, *origins)
-        return class_losses + box_losses
 
 
 class _RowLosses(HybridBlock):

@@ -1,0 +1,37 @@
+"""What every detector is: named parts, and the levels that the first three make of the images."""
+
+from mxnet.gluon import HybridBlock
+
+
+class Network(HybridBlock):
+    """A detector as one graph without a batch size or an image size in it.
+
+    A subclass lists its ``PARTS``, in the order the data passes, and says in ``hybrid_forward`` how
+    they are called. Each value of PARTS is what builds that part: a registry, where the config
+    names one by ``type``, or the class itself. A part that is left out is None.
+    """
+
+    PARTS = {}
+
+    def __init__(self, **parts):
+        super().__init__()
+        unknown = sorted(set(parts) - set(self.PARTS))
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__} has no part {', '.join(unknown)}; it has: "
+                f"{', '.join(self.PARTS)}"
+            )
+        with self.name_scope():
+            for name in self.PARTS:
+                setattr(self, name, parts.get(name))
+
+    def features(self, images, sizes):
+        """The levels: a list of maps (B, C, H, W), finest first."""
+        maps = self.backbone(self.normalize(images, sizes))
+        maps = list(maps) if isinstance(maps, (list, tuple)) else [maps]
+        return self.neck(maps) if self.neck else maps
+
+    def anchors_of(self, images, features):
+        """Anchors (1, N, 4) of each level; only a grid that measures its strides needs images."""
+        measures = getattr(self.anchors, "measured_strides", False)
+        return self.anchors(features, images) if measures else self.anchors(features)
