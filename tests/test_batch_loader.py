@@ -70,11 +70,11 @@ def test_make_batch_pads_images_and_objects():
         assert batch.images[row].sum() == valid.sum()
     assert batch.sizes.tolist() == [[30, 65], [40, 50], [33, 60]]
     assert batch.scales.tolist() == [[1, 0.5], [0.5, 1], [1, 1]]
-    assert batch.boxes.shape == (3, 8, 4) and batch.labels.shape == (3, 8)
-    assert batch.labels[0].tolist() == [0, 1] + [-1] * 6
-    assert batch.labels[1].tolist() == [1, 2, 3, 4, 5, 6, 7, -1]
-    assert batch.labels[2].tolist() == [-1] * 8
-    np.testing.assert_array_equal(batch.boxes[1, :7], samples[1].boxes[1:8])
+    assert batch.boxes.shape == (3, 16, 4) and batch.labels.shape == (3, 16)
+    assert batch.labels[0].tolist() == [0, 1] + [-1] * 14
+    assert batch.labels[1].tolist() == [-2, 1, 2, 3, 4, 5, 6, 7, -2] + [-1] * 7
+    assert batch.labels[2].tolist() == [-1] * 16
+    np.testing.assert_array_equal(batch.boxes[1, :9], samples[1].boxes)
     assert not batch.boxes[0, 2:].any() and not batch.boxes[2].any()
     assert batch.image_ids == ("30x65", "40x50", "33x60")
     assert (batch.indices, batch.number) == ((4, 5, 6), 7)

@@ -46,10 +46,10 @@ def test_make_batch_pads_masks():
     samples = [picture(30, 65, 2), picture(40, 50, 9, difficult=[0, 8])]
     originals = [(30, 65), (40, 50)]
     batch = make_batch(samples, originals)
-    assert (batch.masks.shape, batch.masks.dtype) == ((2, 8, 64, 96), np.uint8)
+    assert (batch.masks.shape, batch.masks.dtype) == ((2, 16, 64, 96), np.uint8)
     np.testing.assert_array_equal(batch.masks[0, :2, :30, :65], samples[0].masks)
-    np.testing.assert_array_equal(batch.masks[1, :7, :40, :50], samples[1].masks[1:8])
-    assert batch.masks.sum() == samples[0].masks.sum() + samples[1].masks[1:8].sum()
+    np.testing.assert_array_equal(batch.masks[1, :9, :40, :50], samples[1].masks)
+    assert batch.masks.sum() == samples[0].masks.sum() + samples[1].masks.sum()
     assert make_batch([samples[0], samples[1]._replace(masks=None)], originals).masks is None
 
 

@@ -82,8 +82,8 @@ def test_crowds_are_difficult(tree):
     assert dataset.annotation(0).difficult.tolist() == [False, True]
     assert dataset.masks(0)[1].sum() == 800
     batch = next(Loader(dataset, [], 1, masks=True).batches(0))
-    assert batch.labels[0].tolist() == [0] + [-1] * 7
-    assert batch.masks[0].sum(axis=(1, 2)).tolist() == [400] + [0] * 7
+    assert batch.labels[0].tolist() == [0, -2] + [-1] * 6
+    assert batch.masks[0].sum(axis=(1, 2)).tolist() == [400, 800] + [0] * 6
     assert "no object can be used" in tree.refused(thing(iscrowd=1))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from detkit.data.sample import Batch, Sample
 
 LEAST_OBJECTS = 8
+DIFFICULT = -2  # the label of a region that is no object and, for an assigner, no background
 
 
 def make_batch(
@@ -31,20 +32,20 @@ def make_batch(
     sizes = np.array([sample.image.shape[:2] for sample in samples], np.float32)
     height, width = (round_up(int(side), pad_multiple) for side in sizes.max(axis=0))
     images = np.zeros((len(samples), 3, height, width), np.float32)
-    trained = [~sample.difficult for sample in samples]
-    slots = object_slots(max(int(kept.sum()) for kept in trained))
+    slots = object_slots(max(len(sample.boxes) for sample in samples))
     boxes = np.zeros((len(samples), slots, 4), np.float32)
     labels = np.full((len(samples), slots), -1, np.float32)
     masks = None
     if all(sample.masks is not None for sample in samples):
         masks = np.zeros((len(samples), slots, height, width), np.uint8)
-    for row, (sample, kept) in enumerate(zip(samples, trained)):
+    for row, sample in enumerate(samples):
+        count = len(sample.boxes)
         h, w = sample.image.shape[:2]
         images[row, :, :h, :w] = sample.image.transpose(2, 0, 1)
-        boxes[row, : kept.sum()] = sample.boxes[kept]
-        labels[row, : kept.sum()] = sample.labels[kept]
+        boxes[row, :count] = sample.boxes
+        labels[row, :count] = np.where(sample.difficult, DIFFICULT, sample.labels)
         if masks is not None:
-            masks[row, : kept.sum(), :h, :w] = sample.masks[kept]
+            masks[row, :count, :h, :w] = sample.masks
     return Batch(
         images=images,
         sizes=sizes,

@@ -51,8 +51,8 @@ class Batch(NamedTuple):
 
     images: (B, 3, H, W) float32, RGB in 0..255, 0 to the right of and below each image.
     sizes: (B, 2) float32, height and width of the part that is image.
-    boxes: (B, G, 4) float32, padded with 0; difficult objects are left out.
-    labels: (B, G) float32, padded with -1.
+    boxes: (B, G, 4) float32, padded with 0.
+    labels: (B, G) float32, padded with -1; -2 for difficult objects, see MaxIoUAssigner.
     image_ids: those of the B images.
     scales: (B, 2) float32, x and y: size in the batch / size on disk.
     indices: B indices into the dataset.
