@@ -1,0 +1,112 @@
+"""Measures every config: weights, multiply-adds, time per image; writes the table of a guide.
+
+Weights are drawn, not trained: every proposal and every detection there can be is computed. The
+image is 480 x 640, resized as the config says. Each config runs in a process of its own.
+"""
+
+import argparse
+import multiprocessing
+import re
+import sys
+import time
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+from benchmark.flops import multiply_adds
+
+from detkit.build import build_model, build_transforms, check_sections, pad_multiple_of
+from detkit.cli import debug_argument, positive, run
+from detkit.config import load_config
+from detkit.data.voc import VOC_CLASSES
+from detkit.detector import Detector
+from detkit.errors import DetkitError
+from detkit.plugins import import_plugins
+from detkit.registry import DATASETS
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+BEGIN, END = "<!-- written by tools/zoo.py -->", "<!-- end -->"
+HEADER = """\
+| config | what | weights, M | GFLOPs | input | s per image |
+|---|---|---|---|---|---|"""
+COCO_CLASSES = 80
+SIZE = (480, 640)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("configs", metavar="CONFIG", nargs="*", type=Path, help="all by default")
+    parser.add_argument("--runs", type=positive, default=5, help="times of which the median is")
+    parser.add_argument("--write", metavar="FILE", type=Path, help="put the table into this guide")
+    debug_argument(parser)
+    args = parser.parse_args(argv)
+    rows = [HEADER]
+    for path in args.configs or sorted(CONFIGS.rglob("*.yaml")):
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            rows.append(row(path, *pool.apply(measure, (path, args.runs))))
+        print(rows[-1], flush=True)
+    if args.write:
+        write(args.write, "\n".join(rows))
+
+
+def measure(path, runs):
+    """Weights, multiply-adds, (height, width) of the network's input, median seconds per image."""
+    config = load_config(path)
+    check_sections(config)
+    import_plugins(config)
+    names = [str(label) for label in range(class_count(config["data"]["val"]))]
+    model = build_model(config, names, mx.cpu(), pretrained=False)
+    transforms, multiple = build_transforms(config, "val"), pad_multiple_of(config)
+    detector = Detector(model, names, transforms, mx.cpu(), multiple)
+    image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), "uint8")
+    batch = detector.batch([image])
+    seconds = []
+    for _ in range(1 + runs):
+        start = time.perf_counter()
+        detector.detect_batch(batch)
+        seconds.append(time.perf_counter() - start)
+    weights = sum(int(np.prod(p.shape)) for p in model.collect_params().values())
+    shapes = {"images": batch.images.shape, "sizes": batch.sizes.shape}
+    return weights, multiply_adds(model, shapes), batch.images.shape[2:], np.median(seconds[1:])
+
+
+def class_count(node):
+    """How many classes the dataset of a config has, without the dataset."""
+    if node.get("class_names"):
+        return len(node["class_names"])
+    known = {"COCO": COCO_CLASSES, "VOC": len(VOC_CLASSES)}
+    return known.get(node["type"]) or len(DATASETS.get(node["type"]).class_names)
+
+
+def row(path, weights, operations, size, seconds):
+    name = path.resolve().relative_to(CONFIGS.resolve())
+    what = title(path)
+    return (
+        f"| [{name}]({name}) | {what} | {weights / 1e6:.1f} | {operations / 1e9:.1f} | "
+        f"{size[0]} x {size[1]} | {seconds:.2f} |"
+    )
+
+
+def title(path):
+    """The first sentence of a config's first comment."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comment = []
+    for line in lines:
+        if not line.startswith("#"):
+            break
+        comment.append(line.lstrip("# "))
+    return re.split(r"(?<!\bal)[.:;](?:\s|$)", " ".join(comment))[0]
+
+
+def write(path, table):
+    """Put the table between the two marks of a file."""
+    text = path.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise DetkitError(f"{path}: expected one line {BEGIN!r} and, after it, one line {END!r}")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    path.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
