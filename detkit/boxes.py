@@ -83,16 +83,16 @@ def encode(F, boxes, anchors, weights):
     return F.concat(dx * wx, dy * wy, dw * ww, dh * wh, dim=-1)
 
 
-def decode(F, deltas, anchors, weights):
+def decode(F, deltas, anchors, weights, max_log_scale=MAX_LOG_SCALE):
     """Boxes (..., 4) that deltas (..., 4) make of anchors (..., 4): the inverse of encode.
 
-    dw and dh are clamped at log(1000 / 16), as in Detectron.
+    dw and dh are clamped at max_log_scale, by default log(1000 / 16), as in Detectron.
     """
     dx, dy, dw, dh = corners(F, deltas)
     ax, ay, aw, ah = centre_size(F, anchors)
     wx, wy, ww, wh = weights
     cx = F.broadcast_add(F.broadcast_mul(dx / wx, aw), ax)
     cy = F.broadcast_add(F.broadcast_mul(dy / wy, ah), ay)
-    half_w = F.broadcast_mul(F.exp(F.minimum(dw / ww, MAX_LOG_SCALE)), aw) * 0.5
-    half_h = F.broadcast_mul(F.exp(F.minimum(dh / wh, MAX_LOG_SCALE)), ah) * 0.5
+    half_w = F.broadcast_mul(F.exp(F.minimum(dw / ww, max_log_scale)), aw) * 0.5
+    half_h = F.broadcast_mul(F.exp(F.minimum(dh / wh, max_log_scale)), ah) * 0.5
     return F.concat(cx - half_w, cy - half_h, cx + half_w, cy + half_h, dim=-1)

@@ -9,7 +9,7 @@ from detkit import data, evaluate, models, runner, targets  # noqa: F401  (their
 from detkit.build_model import build_model, detector_of
 from detkit.build_train_step import build_train_step, train_step_of
 from detkit.config import check_keys, place, require, section, without
-from detkit.data import Loader
+from detkit.data import Loader, OneClass, load_proposals
 from detkit.errors import ConfigError, DataError
 from detkit.registry import DATASETS, EVALUATORS, TRANSFORMS, construct
 
@@ -26,7 +26,9 @@ __all__ = [
 ]
 
 SECTIONS = ("seed", "model", "train_step", "data", "train", "evaluate", "plugins", "ops")
-DATA_KEYS = ("train", "val", "train_transforms", "val_transforms", "pad_multiple", "workers")
+PROPOSALS = ("train_proposals", "val_proposals")
+TRANSFORMED = ("train_transforms", "val_transforms")
+DATA_KEYS = ("train", "val", *PROPOSALS, *TRANSFORMED, "pad_multiple", "workers")
 
 
 def check_sections(config):
@@ -38,18 +40,28 @@ def check_sections(config):
 
 
 def check_parts(config):
-    """Refuse a part that the detector or its training step does not have; plugins are imported."""
-    step = train_step_of(detector_of(config))
-    check_keys(section(config, "train_step"), step.PARTS)
+    """Refuse a part that the detector or its training step does not have; plugins are imported.
+
+    Proposals, too, where the detector makes its own.
+    """
+    detector = detector_of(config)
+    check_keys(section(config, "train_step"), train_step_of(detector).PARTS)
+    given = [key for key in PROPOSALS if key in config["data"]]
+    if given and "proposals" not in detector.INPUTS:
+        raise ConfigError(
+            f"{place(config['data'], given[0])}: the detector {config['model']['type']!r} takes no "
+            "proposals; remove the key"
+        )
 
 
 def build_dataset(config, split):
-    """The dataset ``data.train`` or ``data.val``."""
+    """The dataset ``data.train`` or ``data.val``, with the classes that the detector knows."""
     node = require(config["data"], split, dict)
     try:
-        return DATASETS.build(node)
+        dataset = DATASETS.build(node)
     except DataError as error:
         raise DataError(f"{place(node)}: {error}") from error
+    return dataset if detector_of(config).TELLS_CLASSES else OneClass(dataset)
 
 
 def build_transforms(config, split):
@@ -65,21 +77,34 @@ def build_transforms(config, split):
     return transforms
 
 
-def build_loader(config, split, dataset, batch_size):
-    """The Loader of ``dataset``; that of the training images is shuffled by the seed.
+def build_loader(config, split, dataset, batch_size, training=False):
+    """The Loader of ``dataset``, which is the ``split`` "train" or "val".
 
-    It has masks where the detector is trained on them.
+    training: with ``data.train_transforms``, shuffled by the seed, and with masks where the
+        detector is trained on them. Otherwise as the images are detected in, in their order.
     """
     return construct(
         Loader,
         _only(config["data"], "pad_multiple", "workers"),
         dataset=dataset,
-        transforms=build_transforms(config, split),
+        transforms=build_transforms(config, "train" if training else "val"),
         batch_size=batch_size,
         seed=config.get("seed", 0),
-        shuffle=split == "train",
-        masks=split == "train" and "mask_head" in detector_of(config).PARTS,
+        shuffle=training,
+        masks=training and "mask_head" in detector_of(config).PARTS,
+        proposals=_proposals(config, split, dataset),
     )
+
+
+def _proposals(config, split, dataset):
+    """What ``data.train_proposals`` or ``data.val_proposals`` names; None if it is not needed."""
+    if "proposals" not in detector_of(config).INPUTS:
+        return None
+    node = require(config["data"], f"{split}_proposals", dict)
+    try:
+        return construct(load_proposals, node, dataset=dataset)
+    except DataError as error:
+        raise DataError(f"{place(node)}: {error}") from error
 
 
 def pad_multiple_of(config):

@@ -1,6 +1,7 @@
 """The ``model`` section of a config -> a detector; here channels, strides, classes are wired."""
 
 import logging
+from typing import List
 
 import mxnet as mx
 from mxnet.gluon import nn
@@ -10,7 +11,7 @@ from detkit.errors import ConfigError, WeightsError
 from detkit.models import Network
 from detkit.ops import backend
 from detkit.registry import DETECTORS, Registry, construct
-from detkit.weights import find_weights, load_weights, normalisation_of, read_pth
+from detkit.weights import find_weights, load_weights, normalisation_of, read_weights
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,8 @@ def build_model(config, class_names, ctx, pretrained=True):
     operators = config.get("ops") or backend.AUTO
     backend.choose(operators, place(config, "ops"), on_gpu=ctx.device_type == "gpu")
     detector = detector_of(config)
-    model = detector(**_Wiring(node, detector, len(class_names)).parts)
+    parts = _Wiring(node, detector, len(class_names)).parts
+    model = construct(detector, without(node, *node), **parts)
     mx.random.seed(config.get("seed", 0))
     model.initialize(ctx=ctx)
     if pretrained:
@@ -68,16 +70,16 @@ class _Wiring:
                 self._pass_neck(self.parts[name])
 
     def _part(self, name, source):
+        if isinstance(source, list):  # the heads of a cascade
+            nodes, (registry,) = require(self._node, name, List[dict]), source
+            parts = nn.HybridSequential(prefix=f"{name}_")
+            parts.add(*(_build(registry, node, self._derived(name)) for node in nodes))
+            return parts
         if not isinstance(source, Registry):
             return construct(source, section(self._node, name))
         if name == "neck" and self._node.get(name) is None:
             return None
-        derived = self._derived(name)
-        if isinstance(self._node.get(name), list):  # the heads of a cascade
-            parts = nn.HybridSequential(prefix=f"{name}_")
-            parts.add(*(_build(source, node, derived) for node in self._node[name]))
-            return parts
-        return _build(source, require(self._node, name, dict), derived)
+        return _build(source, require(self._node, name, dict), self._derived(name))
 
     def _derived(self, name):
         """The arguments of a part that follow from the parts before it."""
@@ -168,7 +170,7 @@ def _load_pretrained(block, node, normalize):
     loaded, names = block.pretrained_part() if hasattr(block, "pretrained_part") else (block, None)
     path = find_weights(weights, where=where)
     try:
-        state = read_pth(path)
+        state = read_weights(path)
     except WeightsError as error:  # it begins with the path
         raise WeightsError(f"{where}: {error}") from error
     try:
@@ -185,5 +187,10 @@ def _settle_shapes(model, ctx):
     """
     if any(0 in parameter.shape for parameter in model.collect_params().values()):
         side = SETTLING_SIDE
-        sizes = mx.nd.array([[side, side]], ctx=ctx)
-        model(mx.nd.zeros((1, 3, side, side), ctx=ctx), sizes)
+        inputs = {
+            "images": mx.nd.zeros((1, 3, side, side), ctx=ctx),
+            "sizes": mx.nd.array([[side, side]], ctx=ctx),
+            "proposals": mx.nd.array([[[0, 0, side, side]]], ctx=ctx),
+            "proposal_scores": mx.nd.ones((1, 1), ctx=ctx),
+        }
+        model(*(inputs[name] for name in model.INPUTS))

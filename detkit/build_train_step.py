@@ -1,6 +1,8 @@
 """The ``train_step`` section of a config -> a training step, wired to the detector it trains."""
 
-from mxnet.gluon import nn
+from typing import List
+
+from mxnet.gluon import HybridBlock, nn
 
 from detkit import train_steps  # noqa: F401  (they register themselves)
 from detkit.config import check_keys, place, require, section, without
@@ -40,16 +42,16 @@ class _Wiring:
             self.parts[name] = self._part(name, target)
 
     def _part(self, name, target):
-        nodes = self._node.get(name)
-        if not isinstance(nodes, list):
+        if not isinstance(target, list):
             return self._built(name, target, section(self._node, name), self._box_weights(name))
+        nodes, (target,) = require(self._node, name, List[dict]), target
         weights = self._model.stage_weights  # of a cascade
         if len(nodes) != len(weights):
             raise ConfigError(
                 f"{place(self._node, name)}: {len(nodes)} sections for {len(weights)} stages; "
                 "expected one for each of model.roi_heads"
             )
-        stages = nn.Sequential()
+        stages = nn.HybridSequential() if issubclass(target, HybridBlock) else nn.Sequential()
         stages.add(*(self._built(name, target, *stage) for stage in zip(nodes, weights)))
         return stages
 
@@ -65,7 +67,8 @@ class _Wiring:
         if name == "proposals":
             return construct(target, node, box_weights=box_weights)
         if name == "mask_targets":
-            sampler = self.parts["roi_targets"].sample.sampler
+            stages = self.parts["roi_targets"]
+            sampler = (stages[0] if isinstance(stages, nn.Sequential) else stages).sample.sampler
             rois = getattr(sampler, "max_positive", sampler.size)
             return construct(target, node, size=self._model.mask_head.size, rois=rois)
         if name == "mask_loss":
@@ -86,6 +89,6 @@ class _Wiring:
         class_loss = LOSSES.build(require(node, "class", dict)) if "class" in node else None
         box = LOSSES.build(require(node, "box", dict))
         derived = {"box": box, "class_loss": class_loss, "box_weights": box_weights}
-        if name != "rpn_loss":
+        if name not in ("rpn_loss", "dense_loss"):
             derived["num_classes"] = self._num_classes
         return construct(target, without(node, "box", "class"), **derived)

@@ -28,6 +28,16 @@ def debug_argument(parser):
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
+def split_argument(parser):
+    """Adds ``--split``."""
+    parser.add_argument(
+        "--split",
+        choices=("val", "train"),
+        default="val",
+        help="the images of data.val (the default) or of data.train, these not augmented either",
+    )
+
+
 def positive(text):
     """The type of an argument that counts something: a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:

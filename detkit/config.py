@@ -102,9 +102,12 @@ def place(node, key=None):
 
 
 def check_keys(node, accepted):
-    """Refuses a key of ``node`` that is not in ``accepted``."""
+    """Refuses a key of ``node`` that is not in ``accepted``, unless it is null.
+
+    By null a config drops a section that it inherits and its own detector does not have.
+    """
     for key in node:
-        if key not in accepted:
+        if key not in accepted and node[key] is not None:
             raise ConfigError(unknown_key(node, key, accepted))
 
 

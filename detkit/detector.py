@@ -1,15 +1,21 @@
 """A trained detector in use: images of any size in, Detections in their own pixels out."""
 
-import os
-
 import mxnet as mx
 import numpy as np
 
 from detkit.build import build_model, build_transforms, check_sections, pad_multiple_of
 from detkit.config import Config, load_config
-from detkit.data import Sample, apply, decode_image, make_batch, to_rgb_uint8
-from detkit.detections import Detections
+from detkit.data import (
+    apply,
+    check_proposals,
+    make_batch,
+    with_proposals,
+)
+from detkit.data.images import is_one_image, read_images
+from detkit.data.sample import unlabelled
+from detkit.detections import detections_of
 from detkit.device import find_device
+from detkit.errors import DataError
 from detkit.plugins import import_plugins
 from detkit.runner.checkpoint import load_checkpoint, load_model_weights
 
@@ -29,76 +35,81 @@ def load(config, checkpoint, device="auto"):
     model = build_model(config, saved.class_names, ctx, pretrained=False)
     load_model_weights(model, saved)
     transforms, pad_multiple = build_transforms(config, "val"), pad_multiple_of(config)
-    return Detector(model, saved.class_names, transforms, ctx, pad_multiple)
+    return Detector(model, saved.class_names, transforms, ctx, pad_multiple, config=config)
 
 
 class Detector:
-    """Wraps a FasterRCNN block with what it needs to be used on images.
+    """Wraps a Network with what it needs to be used on images.
 
-    model: the block, images (B, 3, H, W) and sizes (B, 2) -> boxes, scores, labels; of a MaskRCNN
-        also the probabilities of masks.
+    model: the block, images (B, 3, H, W), sizes (B, 2) and, of a FastRCNN, proposals -> boxes,
+        scores, labels; of a MaskRCNN also the probabilities of masks.
     class_names: the names of the labels.
     transforms: what an image passes before the network (Resize, as a rule).
     ctx, pad_multiple: where the network lives; multiples the batch's sides are padded to.
     first_label: added to the network's labels; 1 where class_names begin with the background.
+    config: what it was built from, where it was.
     """
 
-    def __init__(self, model, class_names, transforms, ctx, pad_multiple, first_label=0):
+    def __init__(
+        self, model, class_names, transforms, ctx, pad_multiple, first_label=0, config=None
+    ):
         self.model = model
         self.class_names = tuple(class_names)
-        self._transforms = transforms
+        self.config = config
+        self.transforms = transforms
         self._ctx = ctx
-        self._pad_multiple = pad_multiple
-        self._first_label = first_label
+        self.pad_multiple = pad_multiple
+        self.first_label = first_label
 
-    def detect(self, images):
-        """One Detections for each image, boxes in the image's own pixels.
+    @property
+    def foreground_names(self):
+        """``class_names`` of the network's own labels, without a background."""
+        return self.class_names[self.first_label :]
 
-        images: (H, W, 3) uint8 RGB arrays, or names of image files; grey, RGBA and 16-bit ones
-        are converted. All go through the network as one batch. Raises ImageError.
+    def detect(self, images, proposals=None):
+        """The Detections of one image, boxes in its own pixels, or a list of them for several.
+
+        images: an (H, W, 3) uint8 RGB array or the name of an image file; grey, RGBA and 16-bit
+            images are converted. Several: a list or tuple of such, of any sizes, or one array
+            (B, H, W, 3). They go through the network as one batch.
+        proposals: for a FastRCNN, boxes (R, 4) in pixels of the image, or of each of several.
+
+        Raises ImageError; DataError for proposals that are missing, too many or no boxes.
         """
-        if isinstance(images, (str, os.PathLike, np.ndarray)):
-            raise TypeError("detect takes a list of images: write detect([image])")
-        return self.detect_batch(self.batch(images)) if images else []
+        if is_one_image(images):
+            return self.detect([images], None if proposals is None else [proposals])[0]
+        images = list(images)
+        return self.detect_batch(self.batch(images, proposals)) if images else []
 
-    def batch(self, images):
-        """The Batch that the network gets for some images, which are as for ``detect``."""
-        arrays = [
-            decode_image(image)
-            if isinstance(image, (str, os.PathLike))
-            else to_rgb_uint8(image, f"images[{position}]")
-            for position, image in enumerate(images)
-        ]
+    def batch(self, images, proposals=None):
+        """The Batch that the network gets for some images, a list; the rest as for ``detect``."""
+        arrays = read_images(images)
         rng = np.random.default_rng(0)  # a transform may vary colours or sizes, but reproducibly
-        samples = [apply(self._transforms, _unlabelled(array), rng) for array in arrays]
-        return make_batch(samples, [array.shape[:2] for array in arrays], self._pad_multiple)
+        samples = self._proposed([unlabelled(array) for array in arrays], proposals)
+        samples = [apply(self.transforms, sample, rng) for sample in samples]
+        return make_batch(samples, [array.shape[:2] for array in arrays], self.pad_multiple)
 
     def detect_batch(self, batch):
         """One Detections for each image of a Batch, boxes in pixels of the image on disk."""
-        outputs = self.model(
-            mx.nd.array(batch.images, ctx=self._ctx), mx.nd.array(batch.sizes, ctx=self._ctx)
-        )
-        rows = zip(batch.sizes, batch.scales, *(output.asnumpy() for output in outputs))
-        return [self._detections(*row) for row in rows]
+        inputs = (getattr(batch, name) for name in self.model.INPUTS)
+        outputs = self.model(*(mx.nd.array(array, ctx=self._ctx) for array in inputs))
+        arrays = [output.asnumpy() for output in outputs]
+        return detections_of(batch, arrays, self.class_names, self.first_label)
 
-    def _detections(self, size, scale, boxes, scores, labels, mask_probs=None):
-        found = scores >= 0
-        height, width = np.rint(size / scale[::-1]).astype(int).tolist()
-        return Detections(
-            boxes=boxes[found] / np.tile(scale, 2),
-            scores=scores[found],
-            labels=labels[found].astype("int32") + self._first_label,
-            class_names=self.class_names,
-            mask_probs=None if mask_probs is None else mask_probs[found],
-            image_size=None if mask_probs is None else (height, width),
-        )
-
-
-def _unlabelled(image):
-    return Sample(
-        image_id="",
-        image=image,
-        boxes=np.zeros((0, 4), "float32"),
-        labels=np.zeros(0, "int32"),
-        difficult=np.zeros(0, bool),
-    )
+    def _proposed(self, samples, proposals):
+        """The samples with the proposals that the network needs."""
+        name = type(self.model).__name__
+        if "proposals" not in self.model.INPUTS:
+            if proposals is not None:
+                raise DataError(f"a {name} makes its own proposals: call detect(images)")
+            return samples
+        if proposals is None or len(proposals) != len(samples):
+            found = "none" if proposals is None else f"those of {len(proposals)}"
+            raise DataError(
+                f"a {name} needs proposals: call detect(images, proposals) with boxes (R, 4) for "
+                f"each of the {len(samples)} images; found {found}"
+            )
+        return [
+            with_proposals(sample, check_proposals(boxes, f"proposals[{position}]"), dropped=[])
+            for position, (sample, boxes) in enumerate(zip(samples, proposals))
+        ]

@@ -36,3 +36,7 @@ class CheckpointError(DetkitError):
 
 class TrainingError(DetkitError):
     """Training cannot go on: a loss is not finite, or nothing can be learned from the data."""
+
+
+class ExportError(DetkitError):
+    """An exported detector is incomplete, damaged or not for this machine, or cannot be written."""

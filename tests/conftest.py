@@ -110,6 +110,7 @@ def _build(seed=0, class_agnostic=False, kind=FasterRCNN, **parts):
         ),
         "postprocess": Postprocess(score_floor=0.2, max_detections=12),
     }
+    defaults = {name: part for name, part in defaults.items() if name in kind.PARTS}
     model = kind(**{**defaults, **parts})
     model.initialize()
     _randomise(model, seed)

@@ -104,6 +104,7 @@ class RoIs(Structure):
         *(("height", c_int * MAX_LEVELS), ("width", c_int * MAX_LEVELS)),
         ("scale", c_float * MAX_LEVELS),
         *(("first_level", c_int), ("canonical_level", c_int), ("canonical_size", c_float)),
+        ("level_margin", c_float),
     ]
 
 
@@ -252,5 +253,5 @@ def _geometry(features, rois, geometry):
     for i, ((height, width), scale) in enumerate(zip(sides, geometry.scales)):
         node.height[i], node.width[i], node.scale[i] = height, width, scale
     node.first_level, node.canonical_level = geometry.first_level, geometry.canonical_level
-    node.canonical_size = geometry.canonical_size
+    node.canonical_size, node.level_margin = geometry.canonical_size, geometry.level_margin
     return node

@@ -52,6 +52,7 @@ struct RoICase {
     geometry.first_level = random.between(0, 3);
     geometry.canonical_level = geometry.first_level + random.between(-1, 2);
     geometry.canonical_size = random.one_of({8.f, 30.f, 224.f});
+    geometry.level_margin = random.one_of({0.f, 1.f});
     return geometry;
   }
 

@@ -22,6 +22,7 @@ class Geometry(NamedTuple):
     first_level: int = 0
     canonical_level: int = 4
     canonical_size: float = 224.0
+    level_margin: float = 0.0
 
 
 def clean(boxes):
@@ -35,7 +36,8 @@ def clean(boxes):
 def level_of(geometry, box):
     """The comment below DetkitRoIs: the position of a cleaned box's level among all."""
     x1, y1, x2, y2 = box.astype("float64")
-    size = math.sqrt((x2 - x1) * (y2 - y1))
+    margin = geometry.level_margin
+    size = math.sqrt((x2 - x1 + margin) * (y2 - y1 + margin))
     level = math.floor(geometry.canonical_level + math.log2(size / geometry.canonical_size) + 1e-6)
     return min(max(level - geometry.first_level, 0), len(geometry.scales) - 1)
 

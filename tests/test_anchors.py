@@ -54,6 +54,29 @@ def test_rounded_is_what_torchvision_makes():
     assert grid.shapes[0].tolist() == expected
 
 
+def test_pixel_corners_are_what_py_faster_rcnn_and_gluoncv_make():
+    # RPNAnchorGenerator(stride=8, base_size=16, ratios=(0.5, 1, 2), scales=(4, 8)), the first cell;
+    # of stride 16 and scales 8, 16, 32 these are py-faster-rcnn's nine.
+    expected = [
+        *([-40, -20, 47, 27], [-84, -44, 91, 51]),
+        *([-28, -28, 35, 35], [-60, -60, 67, 67]),
+        *([-20, -44, 27, 51], [-44, -92, 51, 99]),
+    ]
+    grid = AnchorGrid(strides=[8], sizes=(64, 128), pixel_corners=True)
+    grid.initialize()
+    assert anchors_of(grid, 1, 2).asnumpy()[0, :6].tolist() == expected
+    grid = AnchorGrid(strides=[16], sizes=(128, 256, 512), pixel_corners=True)
+    grid.initialize()
+    found = anchors_of(grid, 1, 1).asnumpy()[0]
+    assert found[0].tolist() == [-84, -40, 99, 55]
+    assert found[8].tolist() == [-168, -344, 183, 359]
+
+
+def test_pixel_corners_are_rounded_already():
+    with pytest.raises(ValueError, match="pixel_corners rounds in a way of its own"):
+        AnchorGrid(strides=[8], rounded=True, pixel_corners=True)
+
+
 def test_features_that_are_not_finite_do_not_matter():
     grid = AnchorGrid(strides=[16])
     grid.initialize()
@@ -71,6 +94,34 @@ def test_levels_have_sizes_and_strides_of_their_own():
         for level, stride, size, shape in zip(found, (4, 8), (8, 20), ((4, 6), (2, 3))):
             expected = anchor_grid(*shape, stride, [size], (0.5, 2))
             np.testing.assert_allclose(level.asnumpy()[0], expected, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("error:.*HybridBlock:UserWarning")
+@pytest.mark.parametrize("hybridized", [False, True])
+def test_some_levels_may_have_no_anchors(hybridized):
+    sides = (8, 4, 2)
+    whole = AnchorGrid(strides=[4, 8, 16], sizes=[[8], [16], [32]])
+    grids = [
+        (AnchorGrid(strides=[4, 8, 16], sizes=[32], levels=[2]), [2]),
+        (AnchorGrid(strides=[4, 8, 16], sizes=[[16], [32]], levels=[1, 2]), [1, 2]),
+        (AnchorGrid(strides=[4, 8, 16], sizes=[[8], [16]], levels=2), [0, 1]),
+    ]
+    maps = [mx.nd.zeros((1, 2, side, side)) for side in sides]
+    whole.initialize()
+    expected = whole(maps)
+    for grid, levels in grids:
+        grid.initialize()
+        grid.hybridize(hybridized)
+        assert [level.shape for level in maps[grid.maps]] == [maps[n].shape for n in levels]
+        found = grid(maps)
+        assert len(found) == len(levels) == len(grid.shapes)
+        for n, anchors in zip(levels, found):
+            np.testing.assert_array_equal(anchors.asnumpy(), expected[n].asnumpy())
+
+
+def test_levels_that_are_not_there_are_refused():
+    with pytest.raises(ValueError, match=r"levels are consecutive numbers .* 0 to 1, not \[2\]"):
+        AnchorGrid(strides=[4, 8], levels=[2])
 
 
 def test_measured_strides_are_the_images_sides_by_the_maps():

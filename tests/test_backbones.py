@@ -39,7 +39,7 @@ def mobilenet():
     return BACKBONES.get("MobileNetV2")
 
 
-def torchvision_vgg(depth, batch_norm):
+def torchvision_vgg(depth, norm):
     """{name: shape} of torchvision's features, counted as its make_layers does."""
     shapes, layer, before = {}, 0, 3
     for entry in VGG_CONFIGS[depth].split():
@@ -49,18 +49,18 @@ def torchvision_vgg(depth, batch_norm):
         width = int(entry)
         shapes[f"features.{layer}.weight"] = (width, before, 3, 3)
         shapes[f"features.{layer}.bias"] = (width,)
-        if batch_norm:
+        if norm:
             for name in ("weight", "bias", "running_mean", "running_var"):
                 shapes[f"features.{layer + 1}.{name}"] = (width,)
-        layer += 3 if batch_norm else 2
+        layer += 3 if norm else 2
         before = width
     return shapes
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("norm", [None, "BN"])
 @pytest.mark.parametrize("depth", [11, 13, 16, 19])
-def test_vgg_has_torchvisions_names(depth, batch_norm):
-    assert torch_shapes(VGG(depth, batch_norm)) == torchvision_vgg(depth, batch_norm)
+def test_vgg_has_torchvisions_names(depth, norm):
+    assert torch_shapes(VGG(depth, norm)) == torchvision_vgg(depth, norm)
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 48), (16, 16), (47, 33)])
@@ -72,10 +72,10 @@ def test_vgg_stride_and_channels(height, width):
     assert features.shape == (2, 512, height // 16, width // 16)
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("norm", [None, "BN"])
 @pytest.mark.parametrize("frozen_stages", [0, 2, 4])
-def test_frozen_stages_keep_weights_and_statistics(batch_norm, frozen_stages):
-    backbone = VGG(11, batch_norm, frozen_stages)
+def test_frozen_stages_keep_weights_and_statistics(norm, frozen_stages):
+    backbone = VGG(11, norm, frozen_stages)
     backbone.initialize()
     backbone.hybridize()
     parameters = backbone._collect_params_with_prefix()
@@ -100,23 +100,23 @@ def test_frozen_stages_keep_weights_and_statistics(batch_norm, frozen_stages):
     changed = {n for n, p in parameters.items() if (p.data().asnumpy() != before[n]).any()}
     moving = {n for n in parameters if "running" in n and not is_frozen(n)}
     expected = set(trained) | moving
-    if batch_norm:  # the mean takes up a convolution's bias: its gradient is next to nothing
+    if norm:  # the mean takes up a convolution's bias: its gradient is next to nothing
         changed, expected = ({n for n in s if not n.endswith("bias")} for s in (changed, expected))
     assert changed == expected
 
 
 def test_five_frozen_stages_are_all_of_it():
-    parameters = VGG(16, batch_norm=True, frozen_stages=5).collect_params()
+    parameters = VGG(16, norm="BN", frozen_stages=5).collect_params()
     assert {p.grad_req for p in parameters.values()} == {"null"}
 
 
 @pytest.mark.parametrize("hybridized", [False, True])
-@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("norm", [None, "BN"])
 @pytest.mark.parametrize("stride", [16, 8, 4])
-def test_vgg_maps_of_several_stages(stride, batch_norm, hybridized):
+def test_vgg_maps_of_several_stages(stride, norm, hybridized):
     """Each is what torchvision's layers, without the last poolings, make of the one before."""
-    backbone = backbones.fill(VGG(11, batch_norm, out_stages=(2, 3, 5), stride=stride))
-    assert torch_shapes(backbone) == torchvision_vgg(11, batch_norm)
+    backbone = backbones.fill(VGG(11, norm, out_stages=(2, 3, 5), stride=stride))
+    assert torch_shapes(backbone) == torchvision_vgg(11, norm)
     assert backbone.channels == (128, 256, 512)
     assert backbone.strides == (2, 4, stride)
     if hybridized:
@@ -200,6 +200,36 @@ def test_mobilenet_stride_and_channels(mobilenet):
         assert features.shape == (2, 96, height // 16, width // 16)
 
 
+def test_mobilenet_maps_of_several_strides(mobilenet):
+    """Each is what the layers up to torchvision's last one of that stride make of the images."""
+    backbone = backbones.fill(mobilenet(out_strides=[2, 4, 8, 16, 32]))
+    assert backbone.channels == (16, 24, 32, 96, 320)
+    assert backbone.strides == (2, 4, 8, 16, 32)
+    images = mx.nd.array(backbones.probe(64, 96))
+    x, expected = images, {}
+    for number, layer in enumerate(backbone.features):
+        x = layer(x)
+        expected[number] = x.asnumpy()
+    assert number == 17
+    backbone.hybridize()
+    maps = backbone(images)
+    for features, stride, last in zip(maps, backbone.strides, (1, 3, 6, 13, 17)):
+        assert features.shape[2:] == (64 // stride, 96 // stride)
+        np.testing.assert_allclose(features.asnumpy(), expected[last], rtol=1e-4, atol=1e-5)
+
+
+def test_mobilenet_ends_with_the_last_map_that_is_asked_for(mobilenet):
+    backbone = mobilenet(out_strides=(4, 8))
+    assert (backbone.channels, backbone.strides) == ((24, 32), (4, 8))
+    assert len(backbone.features) == 7
+
+
+@pytest.mark.parametrize("wrong", [[], [16, 8], [8, 8], [3, 16], [64]])
+def test_mobilenet_has_maps_of_five_strides(mobilenet, wrong):
+    with pytest.raises(ValueError, match=f"^out_strides is .*, not {re.escape(str(wrong))}$"):
+        mobilenet(out_strides=wrong)
+
+
 @pytest.mark.parametrize("frozen_norm", [True, False])
 def test_mobilenet_statistics_are_frozen_or_not(mobilenet, frozen_norm):
     backbone = mobilenet(frozen_norm=frozen_norm)
@@ -216,8 +246,9 @@ def test_mobilenet_statistics_are_frozen_or_not(mobilenet, frozen_norm):
 
 
 @pytest.mark.skipif(not MOBILENET_FILE.is_file(), reason=f"{MOBILENET_FILE} is not there")
-def test_mobilenet_has_torchvisions_names_and_takes_its_file(mobilenet):
-    backbone = mobilenet()
+@pytest.mark.parametrize("out_strides", [(16,), (4, 8, 16, 32)])
+def test_mobilenet_has_torchvisions_names_and_takes_its_file(mobilenet, out_strides):
+    backbone = mobilenet(out_strides)
     backbone.initialize()
     state = read_pth(MOBILENET_FILE)
     last = max(int(name.split(".")[1]) for name in backbone._collect_params_with_prefix())
@@ -230,5 +261,6 @@ def test_mobilenet_has_torchvisions_names_and_takes_its_file(mobilenet):
     }
     assert torch_shapes(backbone) == expected
     load_weights(backbone, state)
-    features = backbone(mx.nd.random.uniform(-2, 2, (1, 3, 64, 64))).asnumpy()
-    assert 0.05 < np.abs(features).max() < 100
+    maps = backbone(mx.nd.random.uniform(-2, 2, (1, 3, 64, 64)))
+    for features in maps if len(out_strides) > 1 else [maps]:
+        assert 0.05 < np.abs(features.asnumpy()).max() < 100

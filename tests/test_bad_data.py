@@ -221,6 +221,19 @@ def test_what_is_no_image_is_refused(detector, scene, tmp_path):
     ):
         with pytest.raises(ImageError, match=found):
             detector.detect([scene, image])
-    with pytest.raises(TypeError, match=r"detect takes a list of images: write detect\(\[image\]"):
-        detector.detect(scene)
+
+
+def test_one_image_gives_its_detections_and_several_a_list(detector, scene, tmp_path):
+    path = tmp_path / "scene.png"
+    cv2.imwrite(str(path), scene[:, :, ::-1])
+    (expected,) = detector.detect([scene])
+    for one in (scene, path, str(path)):
+        assert_same_detections(detector.detect(one), expected)
+    for several in ((scene, path), iter([scene, path]), np.stack([scene, scene])):
+        found = detector.detect(several)
+        assert isinstance(found, list)
+        assert len(found) == 2
+        assert_same_detections(found[1], expected)
     assert detector.detect([]) == []
+    with pytest.raises(ImageError, match=r"images\[0\]: expected shape .*, found \(70,\)"):
+        detector.detect(scene[0, :, 0])

@@ -6,7 +6,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 import tiny
+import yaml
 
+from detkit import build as build_module
 from detkit import registry
 from detkit.config import dump_config, load_config, to_plain
 from detkit.data import Shapes
@@ -27,31 +29,78 @@ FIXED_PATHS = (
     "train.batch_size",
     "seed",
 )
+SIZE = (96, 128)  # of the images that stand in for each config's own
+MOST_BASES = 2
 
 
-class Stub(Shapes):
-    """Few images, with the class names that a config's own dataset would have."""
+class Stub:
+    """Few small images, with the class names that a config's own dataset would have."""
 
     def __init__(self, class_names):
-        super().__init__(length=3)
-        self.class_names = class_names
+        self._shapes = Shapes(length=3, size=SIZE, empty=0)
+        self.class_names, self.dropped, self.bad_images = tuple(class_names), [], []
+
+    def __len__(self):
+        return len(self._shapes)
+
+    def annotation(self, index):
+        annotation = self._shapes.annotation(index)
+        return annotation._replace(labels=annotation.labels % len(self.class_names))
+
+    def image(self, index):
+        return self._shapes.image(index)
+
+    def masks(self, index):
+        return self._shapes.masks(index)
 
 
-def without_datasets(node):
-    """Stands in for a dataset that this machine need not have; its arguments are still checked."""
-    entry = DATASETS.entry(node["type"])
-    accepted, _ = registry.signature(entry.target)
-    assert set(node) - {"type"} <= set(accepted)
-    names = node.get("class_names", VOC_CLASSES)
-    return Stub(tuple(names) if entry.name == "VOC" else entry.target.class_names)
+class StubDatasets:
+    """Builds Stubs for datasets that this machine need not have; arguments are still checked."""
+
+    def build(self, node):
+        entry = DATASETS.entry(node["type"])
+        accepted, _ = registry.signature(entry.target)
+        assert set(node) - {"type"} <= set(accepted)
+        known = {"VOC": VOC_CLASSES, "COCO": [f"class{label}" for label in range(80)]}
+        return Stub(node.get("class_names") or known.get(entry.name) or Shapes.class_names)
+
+
+def proposals_of(path, dataset, limit):
+    """The objects themselves, a little moved, for each image."""
+    annotations = [dataset.annotation(index) for index in range(len(dataset))]
+    return {one.image_id: one.boxes + np.float32(2) for one in annotations}
+
+
+def shrink(node):
+    """Few proposals and few samples: what a network is made of stays, its work does not."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(value, (dict, list)):
+            shrink(value)
+        elif key == "post_nms":
+            node.put(key, 30, "the test")
+        elif key == "size" and "Sampler" in str(node.get("type")):
+            node.put(key, 16, "the test")
 
 
 def build(path, monkeypatch):
+    """The Training of a config on small images and without files of weights."""
     config = load_config(path)
-    config["model"]["backbone"]["pretrained"] = None
-    config["model"]["roi_head"].pop("pretrained", None)
+    shrink(config["model"])
+    shrink(config["train_step"])
+    if config["model"].get("postprocess") is not None:
+        config["model"]["postprocess"].put("score_floor", 0.0, "the test")
+    for node in config["model"].values():
+        if isinstance(node, dict):
+            node.pop("pretrained", None)
+    for split in ("train", "val"):
+        key = f"{split}_transforms"
+        kept = [node for node in config["data"][key] if node["type"] != "Resize"]
+        config["data"].put(key, kept, "the test")
+    config["data"].put("workers", 0, "the test")
+    config["train"].put("batch_size", 1, "the test")
     import_plugins(config)
-    monkeypatch.setattr(setup, "build_dataset", lambda c, split: without_datasets(c["data"][split]))
+    monkeypatch.setattr(build_module, "DATASETS", StubDatasets())
+    monkeypatch.setattr(build_module, "load_proposals", proposals_of)
     return setup.Training(config)
 
 
@@ -86,26 +135,58 @@ def test_it_has_the_paths_that_scripts_lean_on(path):
             node = node[key]
 
 
-@pytest.fixture
-def weights_of_zero(monkeypatch):
-    """VGG16 has 138 million weights: drawing them would take longer than all else here."""
-    for initializer in (mx.init.Normal, mx.init.Xavier):
-        monkeypatch.setattr(initializer, "_init_weight", mx.init.Zero()._init_weight)
-    yield
-    gc.collect()  # a network is made of circles, and two of these need gigabytes
+def bases(path):
+    """How many levels of _base_ a config has."""
+    base = yaml.safe_load(path.read_text()).get("_base_")
+    return 0 if base is None else 1 + bases(path.parent / base)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)
-def test_everything_it_names_can_be_built(path, monkeypatch, weights_of_zero):
+def test_it_says_what_it_is_and_is_not_far_from_it(path):
+    assert path.read_text().startswith("# ")
+    assert bases(path) <= MOST_BASES
+
+
+@pytest.fixture
+def quick_weights(monkeypatch):
+    """Draws weights of a size that keeps every layer's output as large as its input, quickly."""
+    rng = np.random.default_rng(0)
+
+    def draw(self, name, array):
+        scale = np.float32(np.prod(array.shape[1:])) ** -0.5
+        array[:] = rng.standard_normal(array.shape, "float32") * scale
+
+    for initializer in (mx.init.Normal, mx.init.Xavier):
+        monkeypatch.setattr(initializer, "_init_weight", draw)
+    yield
+    gc.collect()  # a network is made of circles, and two of VGG16 need gigabytes
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
+def test_it_builds_trains_evaluates_and_is_the_same_hybridized(path, monkeypatch, quick_weights):
     training = build(path, monkeypatch)
-    mx.nd.waitall()
-    backbone = training.model.backbone
-    assert backbone.stride == 16
-    assert len(training.class_names) in (3, 6, 20)
-    trained = [p for p in training.model.collect_params().values() if p.grad_req != "null"]
-    assert sum(int(np.prod(parameter.shape)) for parameter in trained) > 1e6
-    assert training.train_step is not None
+    weights = training.model.collect_params().values()
+    assert sum(int(np.prod(p.shape)) for p in weights if p.grad_req != "null") > 1e6
     assert 0 < training.schedule(0, 0, training.options.epochs) <= 1
+    assert "one step (loss " in training.dry_run()  # refuses losses that are not finite
+
+    batch = next(training.val_loader.batches(epoch=0))
+    (hybridized,) = training.detector.detect_batch(batch)
+    training.model.hybridize(False)
+    (imperative,) = training.detector.detect_batch(batch)
+    assert len(hybridized.boxes) == len(imperative.boxes) > 0
+    assert_same_detections(hybridized, imperative)
+
+
+def assert_same_detections(found, expected):
+    """The same boxes, scores and labels; those of nearly the same score in any order."""
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
+    same = (
+        (np.abs(found.boxes[:, None] - expected.boxes).max(axis=2) < 0.05)
+        & (np.abs(found.scores[:, None] - expected.scores) < 1e-4)
+        & (found.labels[:, None] == expected.labels)
+    )
+    assert same.any(axis=1).all()
 
 
 def test_the_default_config_needs_nothing_from_outside():

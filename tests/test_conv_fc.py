@@ -14,9 +14,9 @@ def numbers(*shape):
 
 
 @pytest.mark.parametrize("hybridized", [False, True])
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_convolutions_come_before_the_layers_of_fc_head(batch_norm, hybridized):
-    head = backbones.fill(ConvFCHead(4, 3, 2, convs=[5, 6], batch_norm=batch_norm, hidden=[7]))
+@pytest.mark.parametrize("norm", [None, "BN"])
+def test_convolutions_come_before_the_layers_of_fc_head(norm, hybridized):
+    head = backbones.fill(ConvFCHead(4, 3, 2, convs=[5, 6], norm=norm, hidden=[7]))
     fc = backbones.fill(FCHead(6, 3, 2, hidden=[7], dropout=0))
     hidden = features = numbers(2, 4, 3, 3)
     for block in head.convs:
@@ -32,7 +32,7 @@ def test_convolutions_come_before_the_layers_of_fc_head(batch_norm, hybridized):
 
 
 def test_names_of_conv_fc_head():
-    names = set(backbones.torch_shapes(ConvFCHead(4, 3, 2, convs=[5], batch_norm=True, hidden=[7])))
+    names = set(backbones.torch_shapes(ConvFCHead(4, 3, 2, convs=[5], norm="BN", hidden=[7])))
     norm = {f"convs.0.1.{kind}" for kind in ("weight", "bias", "running_mean", "running_var")}
     layers = {
         f"{layer}.{kind}" for layer in ("fc.0", "classes", "boxes") for kind in ("weight", "bias")

@@ -211,7 +211,7 @@ def test_pooling_from_several_levels(kernels, name):
     corner = rng.uniform(-20, 90, (9, 2))
     rois = np.concatenate([corner, corner + np.linspace(5, 130, 18).reshape(9, 2)], axis=1)
     rows = np.concatenate([rng.integers(0, 2, (9, 1)), rois], axis=1).astype("float32")
-    geometry = Geometry(5, [1 / 4, 1 / 8, 1 / 16], 2, 3, 40.0)
+    geometry = Geometry(5, [1 / 4, 1 / 8, 1 / 16], 2, 3, 40.0, 1.0)
     cells, mode, *how = KINDS[name][0]
     wanted = roi_oracles.pool(cells, mode, geometry, maps, rows)
     same(result(kernels, "pool", name, maps, rows, geometry, *how), [wanted], 1e-4)

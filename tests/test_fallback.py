@@ -39,6 +39,10 @@ def test_roi_levels(side, level):
     assert fallback.roi_levels(mx.nd, mx.nd.array(rois), 2, 5).asscalar() == level
     geometry = oracles.Geometry(7, [1 / 4, 1 / 8, 1 / 16, 1 / 32], first_level=2)
     assert oracles.level_of(geometry, rois[0, 0]) == level - 2
+    # Sides that are so much longer for this change nothing where the RoI is so much smaller.
+    smaller = np.maximum(rois - [0, 0, 0.5, 0.5], rois[..., :1]).astype("float32")
+    assert fallback.roi_levels(mx.nd, mx.nd.array(smaller), 2, 5, margin=0.5).asscalar() == level
+    assert oracles.level_of(geometry._replace(level_margin=0.5), smaller[0, 0]) == level - 2
 
 
 def test_precise_cells_are_the_limit_of_many_samples():

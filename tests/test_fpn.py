@@ -51,7 +51,8 @@ def weights_of(neck):
 
 @pytest.mark.parametrize("hybridized", [False, True])
 @pytest.mark.parametrize(
-    ("extra", "p6_from"), [("none", "p5"), ("pool", "p5"), ("p6p7", "p5"), ("p6p7", "c5")]
+    ("extra", "p6_from"),
+    [("none", "p5"), ("pool", "p5"), ("p6p7", "p5"), ("p6p7", "c5"), ("p6", "lateral")],
 )
 def test_levels(extra, p6_from, hybridized):
     neck = backbones.fill(FPN(CHANNELS, STRIDES, channels=6, extra=extra, p6_from=p6_from))
@@ -61,9 +62,11 @@ def test_levels(extra, p6_from, hybridized):
     expected = pyramid(levels, weights)
     if extra == "pool":
         expected.append(expected[-1][:, :, ::2, ::2])
-    elif extra == "p6p7":
-        source = expected[-1] if p6_from == "p5" else levels[-1]
+    elif extra in ("p6", "p6p7"):
+        lateral = conv(levels[-1], weights, "inner_blocks.2.0")
+        source = {"p5": expected[-1], "c5": levels[-1], "lateral": lateral}[p6_from]
         expected.append(conv(source, weights, "p6", stride=2))
+    if extra == "p6p7":
         expected.append(conv(np.maximum(expected[-1], 0), weights, "p7", stride=2))
     found = run(neck, levels)
     assert neck.strides == (8, 16, 32, 64, 128)[: len(expected)]
@@ -90,7 +93,7 @@ def test_a_level_does_not_depend_on_finer_ones():
 
 
 def test_names_with_batch_norm_are_torchvisions():
-    names = set(backbones.torch_shapes(FPN((3, 4), (8, 16), channels=6, batch_norm=True)))
+    names = set(backbones.torch_shapes(FPN((3, 4), (8, 16), channels=6, norm="BN")))
     layers = {"0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var"}
     blocks = {f"{kind}_blocks.{n}" for kind in ("inner", "layer") for n in (0, 1)}
     assert names == {f"{block}.{layer}" for block in blocks for layer in layers}
@@ -109,12 +112,30 @@ def test_every_weight_learns_when_hybridized():
     assert all(np.abs(a.asnumpy()).max() > 0 for a in [*arrays, *(level.grad for level in levels)])
 
 
+@pytest.mark.parametrize("norm", [None, "BN"])
+def test_laterals_may_begin_at_zero(norm):
+    neck = FPN(CHANNELS, STRIDES, channels=6, norm=norm, zero_init_laterals=True)
+    neck.initialize()
+    levels = [mx.nd.array(level) for level in maps()]
+    for level in levels:
+        level.attach_grad()
+    with autograd.record():
+        total = sum((level + 1).sum() for level in neck(levels))
+    total.backward()
+    weights = {n: p.data().asnumpy() for n, p in neck._collect_params_with_prefix().items()}
+    zero = {n for n, a in weights.items() if n.endswith("0.weight") and not a.any()}
+    assert zero == {f"inner_blocks.{n}.0.weight" for n in range(3)}
+    assert not any(level.grad.asnumpy().any() for level in levels)
+    if norm is None:
+        assert all(neck.inner_blocks[n][0].weight.grad().asnumpy().any() for n in range(3))
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"channels": 0}, "channels is at least 1, not 0"),
-        ({"extra": "p6"}, 'extra is "pool", "p6p7" or "none", not \'p6\''),
-        ({"p6_from": "c4"}, 'p6_from is "p5" or "c5", not \'c4\''),
+        ({"extra": "p7"}, 'extra is "pool", "p6", "p6p7" or "none", not \'p7\''),
+        ({"p6_from": "c4"}, 'p6_from is "p5", "c5" or "lateral", not \'c4\''),
         ({"strides": (4, 16, 32)}, r"the one before or twice that, not \[4, 16, 32\]"),
     ],
 )

@@ -1,5 +1,7 @@
 """from_torchvision: the names, shapes and numbers it takes, and what it says of others."""
 
+import re
+
 import backbones
 import mxnet as mx
 import numpy as np
@@ -18,9 +20,16 @@ DIGESTS = {
     "fasterrcnn_resnet50_fpn_v2": "c15dff4ef1a64cc0",
     "fasterrcnn_mobilenet_v3_large_fpn": "e0df588e6160ef5c",
     "fasterrcnn_mobilenet_v3_large_320_fpn": "e0df588e6160ef5c",
+    "maskrcnn_resnet50_fpn": "fac6a17b4d4c2bb9",
+    "maskrcnn_resnet50_fpn_v2": "afe03c90a9e5eca8",
+    "retinanet_resnet50_fpn": "593e3a6a7dba629f",
+    "retinanet_resnet50_fpn_v2": "af086fb2c038315c",
 }
 SMALL = "fasterrcnn_mobilenet_v3_large_320_fpn"
+MASKS = "maskrcnn_resnet50_fpn"
+DENSE = "retinanet_resnet50_fpn"
 CLASS_WEIGHT = "roi_heads.box_predictor.cls_score.weight"
+BOX_DELTAS = "roi_heads.box_predictor.bbox_pred."
 STATISTICS = "backbone.body.0.1.running_mean"
 IMAGE = np.random.RandomState(0).randint(0, 256, (60, 90, 3)).astype("uint8")
 
@@ -28,14 +37,15 @@ IMAGE = np.random.RandomState(0).randint(0, 256, (60, 90, 3)).astype("uint8")
 def shapes_of(name, labels):
     """{torchvision's name: shape} of a model with so many labels."""
     config = load_config(converter.CONFIGS / f"{name}.yaml")
-    classes = [str(label) for label in range(1, labels)]
+    classes = [str(label) for label in range(converter.MODELS[name].first_label, labels)]
     model = build_model(config, classes, mx.cpu(), pretrained=False)
     parameters = model._collect_params_with_prefix()
     names = converter.torchvision_names(name, model)
     shapes = {theirs: tuple(parameters[ours].shape) for ours, theirs in names.items()}
     for key in shapes:
-        if key.startswith(converter.BOX_DELTAS):
-            shapes[key] = (shapes[key][0] + 4, *shapes[key][1:])
+        for beginning, rows in converter.MODELS[name].background.items():
+            if key.startswith(beginning):
+                shapes[key] = (shapes[key][0] + rows, *shapes[key][1:])
     return shapes
 
 
@@ -88,8 +98,8 @@ def test_91_labels_are_cocos():
 def test_the_backgrounds_box_deltas_do_not_matter(state):
     (expected,) = from_torchvision(SMALL, state).detect([IMAGE])
     for kind in ("weight", "bias"):
-        state[converter.BOX_DELTAS + kind] = state[converter.BOX_DELTAS + kind].copy()
-        state[converter.BOX_DELTAS + kind][:4] = 7
+        state[BOX_DELTAS + kind] = state[BOX_DELTAS + kind].copy()
+        state[BOX_DELTAS + kind][:4] = 7
     same(from_torchvision(SMALL, state).detect([IMAGE])[0], expected)
 
 
@@ -107,11 +117,79 @@ def test_names_of_before_0_13(state):
     same(from_torchvision(SMALL, old).detect([IMAGE])[0], expected)
 
 
+@pytest.fixture(scope="module")
+def mask_state():
+    """Weights of a Mask R-CNN, with three labels."""
+    return {name: backbones.filling(name, shape) for name, shape in shapes_of(MASKS, 3).items()}
+
+
+def parameter(detector, name):
+    return detector.model._collect_params_with_prefix()[name].data().asnumpy()
+
+
+def test_the_backgrounds_mask_is_left_out(mask_state):
+    detector = from_torchvision(MASKS, mask_state, ["nothing", "cat", "dog"])
+    for kind in ("weight", "bias"):
+        expected = mask_state[f"roi_heads.mask_predictor.mask_fcn_logits.{kind}"][1:]
+        found = parameter(detector, f"mask_head.masks.{kind}")
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_mask_heads_names_of_before_0_13(mask_state):
+    old = {
+        re.sub(
+            r"mask_head\.(\d)\.0\.", lambda n: f"mask_head.mask_fcn{int(n[1]) + 1}.", name
+        ): array
+        for name, array in mask_state.items()
+    }
+    assert "roi_heads.mask_head.mask_fcn1.weight" in old
+    assert "roi_heads.mask_head.mask_fcn4.bias" in old
+    detector = from_torchvision(MASKS, old)
+    for n in range(4):
+        expected = mask_state[f"roi_heads.mask_head.{n}.0.weight"]
+        found = parameter(detector, f"mask_head.convs.{n}.0.weight")
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def dense_state():
+    """Weights of a RetinaNet, with three labels."""
+    return {name: backbones.filling(name, shape) for name, shape in shapes_of(DENSE, 3).items()}
+
+
+def test_a_retina_nets_background_is_a_label_like_the_others(dense_state):
+    bias = "head.classification_head.cls_logits.bias"
+    state = {**dense_state, bias: np.tile([9.0, -9.0, -9.0], 9)}
+    detector = from_torchvision(DENSE, state, ["nothing", "cat", "dog"])
+    assert detector.class_names == detector.foreground_names == ("nothing", "cat", "dog")
+    images, sizes = mx.nd.random.uniform(0, 255, (1, 3, 64, 96)), mx.nd.array([[64, 96]])
+    _, scores, labels = (array.asnumpy() for array in detector.model(images, sizes))
+    assert labels.shape == (1, 300)
+    assert scores[0, 0] > 0.9
+    assert labels[0, 0] == 0
+    assert from_torchvision(DENSE, state).class_names == ("__background__", "1", "2")
+    assert "2 class_names for 3 class logits" in refused(DENSE, state, ["cat", "dog"])
+
+
+def test_a_retina_nets_names_of_before_0_13(dense_state):
+    old = {
+        re.sub(r"_head\.conv\.(\d)\.0\.", lambda n: f"_head.conv.{2 * int(n[1])}.", name): array
+        for name, array in dense_state.items()
+    }
+    assert "head.classification_head.conv.6.weight" in old
+    detector = from_torchvision(DENSE, old)
+    for n in range(4):
+        expected = dense_state[f"head.regression_head.conv.{n}.0.weight"]
+        found = parameter(detector, f"head.box_convs.{n}.0.weight")
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def norms(detector):
     return detector.model.backbone.bn1._kwargs["eps"]
 
 
 def test_frozen_norms_of_the_first_models_have_eps_0():
+    assert converter.MODELS[MASKS].frozen_eps == 0
     shapes = shapes_of("fasterrcnn_resnet50_fpn", 2)
     state = {name: np.full(shape, 0.01) for name, shape in shapes.items()}
     counted = {**state, "backbone.body.bn1.num_batches_tracked": np.zeros((), "int64")}

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from mxnet import autograd
 
-from detkit.errors import ConfigError
+from detkit.errors import ConfigError, WeightsError
 from detkit.models.backbones import GluonZoo
+from detkit.models.backbones.gluon_zoo import _classifier
 from detkit.registry import BACKBONES
+from detkit.weights import load_weights, read_weights
 
 # Channels of the maps of strides 4, 8, 16 and, where there is one, 32: the ends of the stages in
 # the papers' tables; in MobileNets, what the layer with the stride is given.
@@ -105,6 +107,44 @@ def test_maps_are_what_the_network_computes_on_its_way():
             x = mx.nd.Pooling(x, kernel=(2, 2), stride=(2, 2), pool_type="max")
     for features, number in zip(maps, (3, 7)):
         np.testing.assert_allclose(features.asnumpy(), expected[number].asnumpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mobilenet0.25", "resnet18_v1b"])
+def test_pretrained_is_a_file_of_the_whole_classifier(name, tmp_path):
+    backbone = build(name, (8, 16))
+    classifier = _classifier(name)
+    classifier.initialize()
+    images = mx.nd.array(backbones.probe(64, 96))
+    classifier(images)  # shapes become known
+    for key, parameter in classifier._collect_params_with_prefix().items():
+        parameter.set_data(mx.nd.array(backbones.filling(key, parameter.shape)))
+    classifier.save_parameters(str(tmp_path / "classifier.params"))
+
+    backbone.initialize()
+    block, names = backbone.pretrained_part()
+    unused = load_weights(block, read_weights(tmp_path / "classifier.params"), names)
+    ends = {"mobilenet0.25": ("features.32", "features.68"), "resnet18_v1b": ("layer2", "layer3")}
+    seen = []
+    for end in ends[name]:
+        layer = classifier
+        for child in end.split("."):
+            layer = layer[int(child)] if child.isdigit() else getattr(layer, child)
+        layer.register_forward_hook(lambda *arguments: seen.append(arguments[-1].asnumpy()))
+    classifier(images)
+    for features, expected in zip(backbone(images), seen):
+        np.testing.assert_allclose(features.asnumpy(), expected, rtol=1e-4, atol=1e-5)
+    last = {"mobilenet0.25": "output.weight", "resnet18_v1b": "fc.weight"}[name]
+    assert last in unused
+
+
+def test_pretrained_of_another_network_is_refused(tmp_path):
+    other = _classifier("mobilenet0.25")
+    other.initialize()
+    other(mx.nd.zeros((1, 3, 32, 32)))
+    other.save_parameters(str(tmp_path / "other.params"))
+    block, names = GluonZoo("resnet18_v1", (8,)).pretrained_part()
+    with pytest.raises(WeightsError, match="weights missing in the file|of another shape"):
+        load_weights(block, read_weights(tmp_path / "other.params"), names)
 
 
 def test_maps_can_be_named():

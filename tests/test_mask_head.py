@@ -1,14 +1,16 @@
 """MaskHead, its targets and its loss, against numpy."""
 
+import backbones
 import kernel_roi_oracles
 import mxnet as mx
 import numpy as np
 import pytest
 
-from detkit.models.roi_heads import MaskHead
+from detkit.models.roi_heads import FCMaskHead, MaskHead
 from detkit.models.roi_heads.mask import masks_of
 from detkit.targets import MaskTargets
 from detkit.train_steps import MaskLoss
+from detkit.weights.load import torch_name
 
 MASKS = np.zeros((2, 3, 40, 50), "uint8")
 MASKS[0, 0, 4:20, 6:30] = MASKS[0, 1, 10:38, 20:49] = MASKS[1, 0, 5:12, 5:40] = 1
@@ -43,21 +45,91 @@ def test_the_head_doubles_the_side(class_agnostic):
     assert logits.shape == (7, 1 if class_agnostic else 3, 10, 10)
 
 
-def test_its_weights_have_torchvisions_names_and_shapes():
-    head = MaskHead(6, 14, num_classes=3, channels=8)
-    found = {name: p.shape for name, p in head._collect_params_with_prefix().items()}
-    expected = {"mask_fcn1": (8, 6, 3, 3), "conv5_mask": (8, 8, 2, 2)}
-    expected.update({f"mask_fcn{number}": (8, 8, 3, 3) for number in (2, 3, 4)})
-    expected["mask_fcn_logits"] = (3, 8, 1, 1)
-    assert found == {
+def test_names_and_shapes_of_its_weights():
+    expected = {"convs.0.0": (8, 6, 3, 3), "deconv": (8, 8, 2, 2), "masks": (3, 8, 1, 1)}
+    expected.update({f"convs.{number}.0": (8, 8, 3, 3) for number in (1, 2, 3)})
+    assert backbones.torch_shapes(MaskHead(6, 14, num_classes=3, channels=8)) == {
         **{f"{name}.weight": shape for name, shape in expected.items()},
-        **{f"{name}.bias": (3 if name == "mask_fcn_logits" else 8,) for name in expected},
+        **{f"{name}.bias": (3 if name == "masks" else 8,) for name in expected},
     }
+
+
+@pytest.mark.parametrize("norm", [None, "BN"])
+def test_the_layers_are_those_of_figure_4(norm):
+    head = backbones.fill(MaskHead(6, 5, num_classes=3, convs=2, channels=4, norm=norm))
+    values = {torch_name(name): p.data() for name, p in head._collect_params_with_prefix().items()}
+    features = hidden = mx.nd.random.normal(shape=(2, 6, 5, 5))
+    for number in range(2):
+        kernel, bias = values[f"convs.{number}.0.weight"], values.get(f"convs.{number}.0.bias")
+        assert (bias is None) == (norm is not None)
+        more = [kernel] if bias is None else [kernel, bias]
+        hidden = mx.nd.Convolution(
+            hidden, *more, kernel=(3, 3), pad=(1, 1), num_filter=4, no_bias=bias is None
+        )
+        if norm:
+            scale, shift, mean, variance = (
+                values[f"convs.{number}.1.{kind}"].reshape((1, -1, 1, 1))
+                for kind in ("weight", "bias", "running_mean", "running_var")
+            )
+            hidden = (hidden - mean) / mx.nd.sqrt(variance + 1e-5) * scale + shift
+        hidden = mx.nd.relu(hidden)
+    doubled = np.zeros((2, 4, 10, 10), "float32")
+    for y, x in np.ndindex(2, 2):
+        taps = values["deconv.weight"].asnumpy()[:, :, y, x]
+        doubled[:, :, y::2, x::2] = np.einsum("nchw,cd->ndhw", hidden.asnumpy(), taps)
+    doubled += values["deconv.bias"].asnumpy()[:, None, None]
+    kernel = values["masks.weight"].asnumpy()[:, :, 0, 0]
+    expected = np.einsum("nchw,kc->nkhw", np.maximum(doubled, 0), kernel)
+    expected += values["masks.bias"].asnumpy()[:, None, None]
+    for hybridized in (False, True):
+        head.hybridize(hybridized)
+        np.testing.assert_allclose(head(features).asnumpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("hybridized", [False, True])
+@pytest.mark.parametrize("class_agnostic", [False, True])
+def test_fully_connected_masks(class_agnostic, hybridized):
+    head = FCMaskHead(6, 5, num_classes=3, hidden=[8, 7], size=4, class_agnostic=class_agnostic)
+    backbones.fill(head).hybridize(hybridized)
+    masks = 1 if class_agnostic else 3
+    shapes = {"fc.0": (8, 6 * 5 * 5), "fc.1": (7, 8), "masks": (masks * 16, 7)}
+    assert backbones.torch_shapes(head) == {
+        **{f"{name}.weight": shape for name, shape in shapes.items()},
+        **{f"{name}.bias": shape[:1] for name, shape in shapes.items()},
+    }
+    features = mx.nd.random.normal(shape=(5, 6, 5, 5))
+    hidden = features.asnumpy().reshape(5, -1)
+    for name, shape in shapes.items():
+        hidden = hidden @ backbones.filling(f"{name}.weight", shape).T
+        hidden = hidden + backbones.filling(f"{name}.bias", shape[:1])
+        hidden = hidden if name == "masks" else np.maximum(hidden, 0)
+    with mx.autograd.record():
+        logits = head(features)
+    logits.backward()
+    assert head.size == 4
+    np.testing.assert_allclose(
+        logits.asnumpy(), hidden.reshape(5, masks, 4, 4), rtol=1e-4, atol=1e-4
+    )
+    for parameter in head.collect_params().values():
+        assert np.abs(parameter.grad().asnumpy()).max() > 0
+
+
+def test_the_defaults_of_fully_connected_masks_are_the_papers():
+    shapes = backbones.torch_shapes(FCMaskHead(256, 14, num_classes=80))
+    assert shapes["fc.0.weight"] == (1024, 256 * 14 * 14)
+    assert shapes["fc.1.weight"] == (1024, 1024)
+    assert shapes["masks.weight"] == (80 * 28 * 28, 1024)
+
+
+@pytest.mark.parametrize("wrong", [{"hidden": [8, 0]}, {"size": 0}])
+def test_senseless_arguments_of_fully_connected_masks_are_refused(wrong):
+    with pytest.raises(ValueError, match="hidden are widths of at least 1 and size is at least 1"):
+        FCMaskHead(6, 5, 3, **wrong)
 
 
 def test_without_convolutions_the_deconvolution_takes_the_features():
     head = MaskHead(6, 5, num_classes=3, convs=0, channels=4)
-    assert head.conv5_mask.weight.shape == (6, 4, 2, 2)
+    assert head.deconv.weight.shape == (6, 4, 2, 2)
 
 
 @pytest.mark.parametrize("wrong", [{"convs": -1}, {"channels": 0}])

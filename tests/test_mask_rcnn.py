@@ -15,7 +15,7 @@ import detkit
 from detkit.config import load_config
 from detkit.data import Shapes
 from detkit.models import MaskRCNN, RoIAlign
-from detkit.models.roi_heads import MaskHead
+from detkit.models.roi_heads import FCMaskHead, MaskHead
 from detkit.plugins import import_plugins
 from detkit.runner.setup import Training
 from detkit.targets import MaskTargets
@@ -33,8 +33,8 @@ OVERRIDES = (
 
 @pytest.fixture
 def mask_model(small_model):
-    def build(class_agnostic=False):
-        head = MaskHead(8, 4, num_classes=3, convs=1, channels=6, class_agnostic=class_agnostic)
+    def build(head=None, **options):
+        head = head or MaskHead(8, 4, num_classes=3, convs=1, channels=6, **options)
         return small_model(kind=MaskRCNN, mask_extractor=RoIAlign([8], 8, size=4), mask_head=head)
 
     return build
@@ -61,9 +61,18 @@ def assert_same(found, expected):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3, err_msg=name)
 
 
-@pytest.mark.parametrize("class_agnostic", [False, True])
-def test_imperative_hybridized_and_each_row_alone_agree(mask_model, images, class_agnostic):
-    model = mask_model(class_agnostic)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"class_agnostic": True},
+        {"norm": "BN"},
+        {"head": FCMaskHead(8, 4, num_classes=3, hidden=[9], size=8)},
+    ],
+    ids=["MaskHead", "class_agnostic", "norm", "FCMaskHead"],
+)
+def test_imperative_hybridized_and_each_row_alone_agree(mask_model, images, options):
+    model = mask_model(**options)
     pixels, sizes = images((64, 48), (40, 80), (64, 80))
     imperative = detect(model, pixels, sizes)
     assert imperative[3].shape == (3, 12, 8, 8)

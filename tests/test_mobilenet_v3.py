@@ -44,10 +44,10 @@ def test_names_and_shapes_are_torchvisions(size):
 
 
 @pytest.mark.parametrize("hybridized", [False, True])
-@pytest.mark.parametrize("frozen_norm", [False, True])
+@pytest.mark.parametrize("norm", ["BN", "FrozenBN"])
 @pytest.mark.parametrize("size", SIZES)
-def test_the_maps_are_torchvisions(size, frozen_norm, hybridized):
-    backbone = backbones.fill(MobileNetV3(size, range(6), frozen_norm=frozen_norm))
+def test_the_maps_are_torchvisions(size, norm, hybridized):
+    backbone = backbones.fill(MobileNetV3(size, range(6), norm=norm))
     if hybridized:
         backbone.hybridize()
     maps = backbone(mx.nd.array(backbones.probe()))
@@ -114,8 +114,8 @@ def test_frozen_stages_keep_weights_and_statistics(frozen_stages):
 
 
 @pytest.mark.parametrize("hybridized", [False, True])
-def test_frozen_norm_keeps_every_norm_and_nothing_else(hybridized):
-    backbone = backbones.fill(MobileNetV3("small", frozen_norm=True))
+def test_a_frozen_norm_keeps_every_norm_and_nothing_else(hybridized):
+    backbone = backbones.fill(MobileNetV3("small", norm="FrozenBN"))
     if hybridized:
         backbone.hybridize()
     changed, moved = backbones.changed_by_a_step(backbone, backbones.probe(64, 64))

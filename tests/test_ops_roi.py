@@ -106,9 +106,9 @@ def test_gradient_of_prroi_pool_to_the_rois(operators, case):
     )
 
 
-@given(cases.generators())
+@given(cases.generators(), st.sampled_from([0.0, 1.0]))
 @settings(max_examples=20)
-def test_pooling_from_several_levels(operators, rng):
+def test_pooling_from_several_levels(operators, rng, margin):
     features = [rng.normal(0, 1, (2, 2, side, side)).astype("float32") for side in (8, 4, 2)]
     corner, side = rng.uniform(-5, 40, (2, 4, 2)), 2 ** rng.uniform(1, 6, (2, 4, 2))
     rois = np.concatenate([corner, corner + side], axis=2)
@@ -117,11 +117,11 @@ def test_pooling_from_several_levels(operators, rng):
     maps = [mx.nd.array(level) for level in features]
     for level in maps:
         level.attach_grad()
-    levels = ops.Levels(first=2, canonical=3, canonical_size=16.0)
+    levels = ops.Levels(first=2, canonical=3, canonical_size=16.0, margin=margin)
     with autograd.record(), backend.using(operators):
         out = ops.crop_pool(mx.nd, maps, mx.nd.array(rois), 2, (4, 8, 16), levels)
     out.backward()
-    geometry = oracles.Geometry(2, (1 / 4, 1 / 8, 1 / 16), 2, 3, 16.0)
+    geometry = oracles.Geometry(2, (1 / 4, 1 / 8, 1 / 16), 2, 3, 16.0, margin)
     arguments = oracles.crop_cells, "max", geometry, features, cases.numbered(rois)
     np.testing.assert_allclose(out.asnumpy(), oracles.pool(*arguments), rtol=1e-3, atol=1e-4)
     for level, expected in zip(maps, oracles.pool_backward(*arguments, np.ones(out.shape))):

@@ -118,3 +118,30 @@ def test_large_logits_do_not_overflow():
 def test_at_least_one_detection_is_asked_for():
     with pytest.raises(ValueError, match="max_detections and pre_nms are at least 1"):
         Postprocess(max_detections=0)
+
+
+def test_boxes_may_reach_beyond_the_image_or_have_no_area():
+    rois = np.array([[[-5, 5, 20, 70], [100, 5, 120, 20], [5, 9, 5, 20]]], "float32")
+    logits = np.array([[[0, 9], [0, 8], [0, 7]]], "float32")
+    arguments = rois, np.ones((1, 3)), logits, np.zeros((1, 3, 1, 4))
+    cut = postprocess(*arguments, sizes=[[30, 40]])
+    assert cut[0][0].tolist() == [[0, 5, 20, 30], [0, 0, 0, 0], [0, 0, 0, 0]]
+    whole = postprocess(*arguments, sizes=[[30, 40]], clip=False, min_side=0)
+    np.testing.assert_array_equal(whole[0], rois)
+
+
+@pytest.mark.parametrize("most", [1.0, 4.42])
+def test_the_largest_scale(most):
+    rois = np.array([[[100, 100, 110, 120]]], "float32")
+    deltas = np.full((1, 1, 1, 4), 50, "float32") * [0, 0, 1, 1]
+    found = postprocess(
+        rois,
+        np.ones((1, 1)),
+        np.array([[[0, 9]]]),
+        deltas,
+        sizes=[[5000, 5000]],
+        clip=False,
+        max_log_scale=most,
+    )
+    sides = found[0][0, 0, 2:] - found[0][0, 0, :2]
+    np.testing.assert_allclose(sides, [10 * np.exp(most), 20 * np.exp(most)], rtol=1e-4)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_oracles import proposals
-from oracles import anchor_grid
+from oracles import anchor_grid, clip, decode, nms
 
 from detkit.models import Proposals
 
@@ -114,3 +114,71 @@ def test_the_floor_is_checked(floor):
 def test_counts_are_checked(wrong):
     with pytest.raises(ValueError, match="pre_nms and post_nms are at least 1"):
         Proposals(**wrong)
+
+
+def one_list(levels, size, pre_nms, post_nms, threshold, min_size):
+    """Boxes and scores of all levels, (anchors, objectness, deltas) of one image, in one list."""
+    boxes, scores = [], []
+    for anchors, objectness, deltas in levels:
+        for anchor, logit, delta in zip(anchors, objectness, deltas):
+            x1, y1, x2, y2 = box = clip(decode(delta, anchor), size)
+            if min(x2 - x1, y2 - y1) >= min_size:
+                boxes.append(box)
+                scores.append(1 / (1 + np.exp(-float(logit))))
+    kept = nms(boxes, scores, threshold, pre_nms, post_nms)
+    return [boxes[i] for i in kept], [scores[i] for i in kept]
+
+
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from([1, 9, 1000]),
+    st.sampled_from([1, 5, 1000]),
+    st.sampled_from([0, 8]),
+    st.booleans(),
+)
+def test_all_levels_in_one_list(seed, pre_nms, post_nms, min_size, hybridized):
+    anchors = [ANCHORS, anchor_grid(1, 2, 32, (48,), (0.5, 1)).astype("float32")]
+    arrays = [outputs(seed + n, anchors=len(level)) for n, level in enumerate(anchors)]
+    arrays[0][1][0, :6, 0] = 40  # far outside: these have no area
+    block = Proposals(
+        pre_nms=pre_nms, post_nms=post_nms, min_size=min_size, iou=0.5, all_levels=True
+    )
+    if hybridized:
+        block.hybridize()
+    objectness, deltas = ([mx.nd.array(level[kind]) for level in arrays] for kind in (0, 1))
+    boxes, scores = block(
+        [mx.nd.array(level[None]) for level in anchors], objectness, deltas, mx.nd.array(SIZES)
+    )
+    boxes, scores = boxes.asnumpy(), scores.asnumpy()
+    assert boxes.shape == (2, min(post_nms, 52), 4)
+    for row, size in enumerate(SIZES):
+        levels = [(a, o[row], d[row]) for a, (o, d) in zip(anchors, arrays)]
+        expected, expected_scores = one_list(levels, size, pre_nms, post_nms, 0.5, min_size)
+        n = len(expected)
+        np.testing.assert_allclose(boxes[row, :n], expected, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(scores[row, :n], expected_scores, rtol=1e-5)
+        assert (scores[row, n:] == -1).all()
+        assert (boxes[row, n:] == 0).all()
+
+
+@pytest.mark.parametrize("most", [1.0, 4.42])
+def test_the_largest_scale_of_one_list(most):
+    objectness, deltas = np.zeros((1, 1), "float32"), np.zeros((1, 1, 4), "float32")
+    deltas[0, 0, 2:] = 10
+    boxes, _ = propose(
+        objectness,
+        deltas,
+        sizes=[[5000, 5000]],
+        anchors=np.array([[1000, 1000, 1010, 1020]], "float32"),
+        all_levels=True,
+        max_log_scale=most,
+    )
+    w, h = 10 * np.exp(most), 20 * np.exp(most)
+    assert boxes[0, 0].tolist() == pytest.approx(
+        [1005 - w / 2, 1010 - h / 2, 1005 + w / 2, 1010 + h / 2], rel=1e-5
+    )
+
+
+def test_another_largest_scale_is_for_one_list():
+    with pytest.raises(ValueError, match="another max_log_scale needs all_levels: true"):
+        Proposals(max_log_scale=4.0)

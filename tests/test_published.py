@@ -65,7 +65,7 @@ def refused(spec, cache, **options):
 
 
 def test_every_published_file_ends_in_the_beginning_of_its_sha256():
-    assert len(PUBLISHED) == 23
+    assert len(PUBLISHED) == 34
     for row in PUBLISHED.values():
         assert re.fullmatch(r"[0-9a-f]{8}", row.sha256)
         assert row.url == f"https://download.pytorch.org/models/{row.file}"
@@ -156,7 +156,7 @@ def test_a_url_cannot_name_a_file_outside_the_cache(url):
         ("file:///etc/passwd#sha256=01234567", "only http:// and https:// are downloaded"),
         ("s3://bucket/a.pth#sha256=01234567", "only http:// and https:// are downloaded"),
         ("resnet5O", "Did you mean resnet50"),
-        ("nothing_like_it", "Known names: vgg16, vgg16_caffe"),
+        ("nothing_like_it", "Known names: vgg11, vgg11_bn"),
         ("weights/a.pth", "there is no such file (working directory:"),
         ("/tmp/", "it is a folder"),
         ("down/resnet18-f37072fd.pth", "`resnet18` would download it from https://download"),

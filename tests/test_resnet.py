@@ -46,10 +46,10 @@ TORCHVISION = {
 ALL = (2, 3, 4, 5)
 
 
-@pytest.mark.parametrize("frozen_norm", [False, True])
+@pytest.mark.parametrize("norm", ["BN", "FrozenBN"])
 @pytest.mark.parametrize("name", TORCHVISION)
-def test_names_and_maps_are_torchvisions(name, frozen_norm):
-    backbone = backbones.fill(ResNet(**NETWORKS[name], out_stages=ALL, frozen_norm=frozen_norm))
+def test_names_and_maps_are_torchvisions(name, norm):
+    backbone = backbones.fill(ResNet(**NETWORKS[name], out_stages=ALL, norm=norm))
     digest, summaries = TORCHVISION[name]
     assert backbones.digest(backbones.torch_shapes(backbone)) == digest
     backbone.hybridize()
@@ -98,12 +98,10 @@ def test_dilated_c5_is_c5_at_twice_the_resolution(network):
     np.testing.assert_allclose(maps[True][1][:, :, ::2, ::2], maps[False][1], atol=1e-4)
 
 
-@pytest.mark.parametrize("frozen_norm", [False, True])
+@pytest.mark.parametrize("norm", ["BN", "FrozenBN"])
 @pytest.mark.parametrize("frozen_stages", [0, 1, 3, 5])
-def test_what_is_frozen(frozen_stages, frozen_norm):
-    backbone = backbones.fill(
-        ResNet(18, out_stages=ALL, frozen_stages=frozen_stages, frozen_norm=frozen_norm)
-    )
+def test_what_is_frozen(frozen_stages, norm):
+    backbone = backbones.fill(ResNet(18, out_stages=ALL, frozen_stages=frozen_stages, norm=norm))
     frozen = [("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",)][:frozen_stages]
     frozen = {part for parts in frozen for part in parts}
 
@@ -112,7 +110,7 @@ def test_what_is_frozen(frozen_stages, frozen_norm):
 
     names = set(backbone._collect_params_with_prefix())
     moving = {n for n in names if n.split(".")[0] not in frozen}
-    moving = {n for n in moving if not (frozen_norm and is_norm(n))}
+    moving = {n for n in moving if not (norm == "FrozenBN" and is_norm(n))}
     statistics = {n for n in moving if "running" in n}
     if frozen_stages == 5:
         assert not moving

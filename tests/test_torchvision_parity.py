@@ -19,6 +19,8 @@ GOLDEN = [
     "fasterrcnn_resnet50_fpn_1",
     "fasterrcnn_resnet50_fpn_5",
     "fasterrcnn_resnet50_fpn_v2_1",
+    "maskrcnn_resnet50_fpn_1",
+    "retinanet_resnet50_fpn_1",
 ]
 pytestmark = pytest.mark.skipif(not PARITY.is_dir(), reason=f"{PARITY} is not there")
 
@@ -46,6 +48,23 @@ def golden(request, fill):
     return expected, from_torchvision(request.param.rpartition("_")[0], state), images
 
 
+@pytest.fixture(scope="module")
+def found(golden):
+    """What the detector found in each image."""
+    _, detector, images = golden
+    return detector.detect(images)
+
+
+def matches(expected, index, found):
+    """Which of torchvision's detections in an image are which of ours: (theirs, ours) of bool."""
+    boxes, scores, labels = (expected[f"{k}_{index}"] for k in ("boxes", "scores", "labels"))
+    return (
+        (labels[:, None] == found.labels)
+        & (iou_matrix(boxes, found.boxes) >= 0.99)
+        & (np.abs(scores[:, None] - found.scores) <= 1e-3)
+    )
+
+
 def levels(expected):
     """feature_*_... of every map, finest first."""
     return [key[:-6] for key in expected if key.startswith("feature_") and key.endswith("_shape")]
@@ -66,14 +85,23 @@ def test_features(golden):
         np.testing.assert_allclose(found[:, :8, :height, :width], corner, atol=1e-3)
 
 
-def test_detections(golden):
-    expected, detector, images = golden
-    for index, found in enumerate(detector.detect(images)):
-        boxes, scores, labels = (expected[f"{k}_{index}"] for k in ("boxes", "scores", "labels"))
-        assert len(found.boxes) == len(boxes)
-        matches = (
-            (labels[:, None] == found.labels)
-            & (iou_matrix(boxes, found.boxes) >= 0.99)
-            & (np.abs(scores[:, None] - found.scores) <= 1e-3)
-        )
-        assert matches.any(axis=1).mean() >= 0.98
+def test_detections(golden, found):
+    expected, _, _ = golden
+    for index, one in enumerate(found):
+        assert len(one.boxes) == len(expected[f"boxes_{index}"])
+        assert matches(expected, index, one).any(axis=1).mean() >= 0.98
+
+
+@pytest.mark.parametrize("golden", ["maskrcnn_resnet50_fpn_1"], indirect=True)
+def test_masks(golden, found):
+    expected, _, images = golden
+    for index, (image, one) in enumerate(zip(images, found)):
+        theirs = expected[f"masks_{index}"][:, 0].astype("float32")
+        assert one.masks.shape == (len(one.boxes), *image.shape[:2])
+        assert one.mask_probs.shape == (len(one.boxes), 28, 28)
+        matched = matches(expected, index, one)[: len(theirs)]
+        assert matched.any(axis=1).all()
+        for box, mask, own in zip(expected[f"boxes_{index}"], theirs, matched):
+            x1, y1, x2, y2 = np.append(np.floor(box[:2]), np.ceil(box[2:])).astype(int)
+            difference = np.abs(one.mask(np.argmax(own)) - mask)
+            assert difference[y1:y2, x1:x2].mean() <= 2e-3  # float16 in the file

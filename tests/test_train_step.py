@@ -16,7 +16,7 @@ from detkit.plugins import import_plugins
 from detkit.runner.hooks import Hook
 from detkit.runner.setup import Training
 from detkit.targets import OHEM, MaxIoUAssigner, RandomSampler, RoITargets, RPNTargets
-from detkit.train_steps import FasterRCNNTrainStep, Losses, RoILoss, RPNLoss
+from detkit.train_steps import FasterRCNNTrainStep, Losses, RoILoss, RoIStage, RPNLoss
 
 BOXES = np.array([[[4, 4, 30, 28], [20, 10, 44, 60]], [[8, 2, 40, 30], [0, 0, 0, 0]]], "float32")
 LABELS = np.array([[0, 2], [1, -1]], "float32")
@@ -175,7 +175,8 @@ def test_ohem_trains_on_the_rois_of_largest_loss(small_model, images):
     everything = make_step(model)
 
     def spy(*targets):
-        losses_of_all.append(everything._losses_of(model.features(*pixels), *targets))
+        stage = RoIStage(model.roi_extractor, model.roi_head, sampled, everything.roi_loss)
+        losses_of_all.append(stage.rows(model.features(*pixels), *targets))
         return losses_of_all[0]
 
     pixels = [mx.nd.array(array) for array in batch]

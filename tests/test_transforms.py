@@ -1,6 +1,7 @@
 """Transforms: images, boxes and masks move together, chance comes from the generator alone."""
 
 import cv2
+import mxnet as mx
 import numpy as np
 import pytest
 
@@ -70,7 +71,7 @@ def test_resize_follows_the_shorter_side_up_to_the_longer(size, short, long, exp
 def test_resize_as_torchvision():
     row = (np.arange(640) * 37 % 256).astype(np.uint8)
     image = np.broadcast_to(row[None, :, None], (480, 640, 3))
-    resized = Resize(800, 1333, as_torchvision=True)(without_objects(image), rng()).image
+    resized = Resize(800, 1333, like="torchvision")(without_objects(image), rng()).image
     assert resized.shape == (800, 1066, 3)  # 1066.67 rounded down
     assert resized.dtype == np.float32
     # torch's interpolate of the same; OpenCV's differs by 0.006 at the last four
@@ -81,9 +82,34 @@ def test_resize_as_torchvision():
         np.testing.assert_allclose(resized[300, columns, channel], torch, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("size", "short", "long", "expected"),
+    [
+        ((480, 640), 800, 1333, (800, 1067)),
+        ((90, 200), 60, 100, (45, 100)),
+        ((300, 150), 30, 1000, (60, 30)),
+        ((3, 9), 1, 9, (1, 3)),
+        ((2, 5), 1, 9, (1, 3)),  # 2.5 goes up
+    ],
+)
+def test_resize_as_detectron2_is_pillows(size, short, long, expected):
+    pillow = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    image = rng().integers(0, 256, (*size, 3), dtype=np.uint8)
+    resized = Resize(short, long, like="detectron2")(without_objects(image), rng()).image
+    assert resized.shape == (*expected, 3)
+    assert resized.dtype == np.uint8
+    theirs = pillow.fromarray(image).resize(expected[::-1], pillow.BILINEAR)
+    np.testing.assert_array_equal(resized, np.asarray(theirs))
+
+
+def test_resize_is_like_what_is_known():
+    with pytest.raises(ValueError, match="like is one of torchvision, .*, or null, not 'caffe'"):
+        Resize(50, 90, like="caffe")
+
+
 @pytest.mark.parametrize("short", [7, 40, 90])
 def test_resize_as_torchvision_is_bilinear(sample, short):
-    resized = Resize(short, 1000, as_torchvision=True)(sample, rng()).image
+    resized = Resize(short, 1000, like="torchvision")(sample, rng()).image
     (height, width), (h, w) = sample.image.shape[:2], resized.shape[:2]
     y, x = ((np.arange(n) + 0.5) * m / n - 0.5 for n, m in ((h, height), (w, width)))
     y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
@@ -91,6 +117,17 @@ def test_resize_as_torchvision_is_bilinear(sample, short):
     columns = np.maximum(0, 1 - np.abs(x[:, None] - np.arange(width)))
     expected = np.einsum("hy,yxc,wx->hwc", rows, sample.image.astype(float), columns)
     np.testing.assert_allclose(resized, expected, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("size", "short"), [((24, 32), 80), ((45, 61), 200), ((60, 90), 45), ((33, 50), 7), ((1, 3), 5)]
+)
+def test_resize_as_gluoncv_is_mxnets_to_the_bit(size, short):
+    image = np.random.RandomState(0).randint(0, 256, (*size, 3)).astype(np.uint8)
+    resized = Resize(short, 1000, like="gluoncv")(without_objects(image), rng()).image
+    height, width = resized.shape[:2]
+    expected = mx.image.imresize(mx.nd.array(image, dtype="uint8"), width, height, interp=2)
+    np.testing.assert_array_equal(resized, expected.asnumpy())
 
 
 def test_resize_scales_boxes_by_the_exact_ratio_of_each_axis(sample):

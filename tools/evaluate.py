@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from detkit.build import build_dataset, build_evaluator, check_sections
-from detkit.cli import common_arguments, run
+from detkit.cli import common_arguments, run, split_argument
 from detkit.config import load_config
 from detkit.evaluate import format_table, load_results
 from detkit.plugins import import_plugins
@@ -14,12 +14,13 @@ def main(argv=None):
     """Read the results, print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("results", metavar="RESULTS", help="COCO results JSON of data.val")
+    parser.add_argument("results", metavar="RESULTS", help="COCO results JSON")
+    split_argument(parser)
     args = parser.parse_args(argv)
     config = load_config(args.config, args.overrides)
     check_sections(config)
     import_plugins(config)
-    dataset = build_dataset(config, "val")
+    dataset = build_dataset(config, args.split)
     print(format_table(build_evaluator(config)(dataset, load_results(args.results, dataset))))
 
 

@@ -1,4 +1,4 @@
-"""Evaluates a checkpoint on the images of data.val."""
+"""Evaluates a checkpoint on the images of data.val, or of data.train."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ import sys
 
 from detkit import load
 from detkit.build import build_dataset, build_evaluator, build_loader
-from detkit.cli import common_arguments, positive, run
+from detkit.cli import common_arguments, positive, run, split_argument
 from detkit.config import load_config
 from detkit.errors import CheckpointError
 from detkit.evaluate import format_table, save_results
@@ -22,6 +22,7 @@ def main(argv=None):
     common_arguments(parser)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint's folder")
     parser.add_argument("--out", metavar="FILE", help="write the detections as COCO results JSON")
+    split_argument(parser)
     parser.add_argument("--work-dir", metavar="DIR", help="default: the folder of the run")
     parser.add_argument("--batch-size", type=positive, default=1, metavar="B")
     args = parser.parse_args(argv)
@@ -29,13 +30,13 @@ def main(argv=None):
     config = load_config(args.config, args.overrides)
     import_plugins(config)
     detector = load(config, args.checkpoint)
-    dataset = build_dataset(config, "val")
+    dataset = build_dataset(config, args.split)
     if tuple(dataset.class_names) != detector.class_names:
         raise CheckpointError(
-            f"{args.checkpoint}: its classes are {list(detector.class_names)}, those of data.val "
-            f"{list(dataset.class_names)}; names and order must agree"
+            f"{args.checkpoint}: its classes are {list(detector.class_names)}, those of "
+            f"data.{args.split} {list(dataset.class_names)}; names and order must agree"
         )
-    loader = build_loader(config, "val", dataset, args.batch_size)
+    loader = build_loader(config, args.split, dataset, args.batch_size)
     for folder in (args.work_dir or run_dir, os.path.dirname(args.out or "") or "."):
         make_folder(folder)
     detections = detect_dataset(detector, loader)
@@ -45,7 +46,8 @@ def main(argv=None):
         save_results(args.out, detections, dataset)
     metrics = build_evaluator(config)(dataset, detections)
     print(format_table(metrics))
-    print(f"written: {save_metrics(args.work_dir or run_dir, metrics)}")
+    name = "result.json" if args.split == "val" else f"result_{args.split}.json"
+    print(f"written: {save_metrics(args.work_dir or run_dir, metrics, name)}")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ HEADER = """\
 |---|---|---|---|---|---|"""
 COCO_CLASSES = 80
 SIZE = (480, 640)
+PROPOSALS = 1000
 
 
 def main(argv=None):
@@ -58,16 +59,25 @@ def measure(path, runs):
     model = build_model(config, names, mx.cpu(), pretrained=False)
     transforms, multiple = build_transforms(config, "val"), pad_multiple_of(config)
     detector = Detector(model, names, transforms, mx.cpu(), multiple)
-    image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), "uint8")
-    batch = detector.batch([image])
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (*SIZE, 3), "uint8")
+    batch = detector.batch([image], _proposals(model, rng))
     seconds = []
     for _ in range(1 + runs):
         start = time.perf_counter()
         detector.detect_batch(batch)
         seconds.append(time.perf_counter() - start)
     weights = sum(int(np.prod(p.shape)) for p in model.collect_params().values())
-    shapes = {"images": batch.images.shape, "sizes": batch.sizes.shape}
+    shapes = {name: getattr(batch, name).shape for name in model.INPUTS}
     return weights, multiply_adds(model, shapes), batch.images.shape[2:], np.median(seconds[1:])
+
+
+def _proposals(model, rng):
+    """Boxes (R, 4) of the image for a network that makes none of its own."""
+    if "proposals" not in model.INPUTS:
+        return None
+    corners = rng.uniform(0, [SIZE[1] / 2, SIZE[0] / 2], (PROPOSALS, 2))
+    return [np.concatenate([corners, 2 * corners + 8], axis=1).astype("float32")]
 
 
 def class_count(node):

@@ -7,6 +7,8 @@ from detkit.data.batch import group_by_aspect, make_batch
 from detkit.data.coco import COCO
 from detkit.data.images import check_image_file, decode_image, to_rgb_uint8
 from detkit.data.loader import Loader
+from detkit.data.one_class import OneClass
+from detkit.data.proposals import check_proposals, load_proposals, with_proposals
 from detkit.data.sample import Annotation, Batch, Dataset, Sample, Transform
 from detkit.data.shapes import Shapes
 from detkit.data.transforms import (
@@ -26,6 +28,7 @@ __all__ = [
     "Dataset",
     "HorizontalFlip",
     "Loader",
+    "OneClass",
     "Photometric",
     "Resize",
     "Sample",
@@ -34,8 +37,11 @@ __all__ = [
     "VerticalFlip",
     "apply",
     "check_image_file",
+    "check_proposals",
     "decode_image",
     "group_by_aspect",
+    "load_proposals",
     "make_batch",
     "to_rgb_uint8",
+    "with_proposals",
 ]

@@ -2,16 +2,18 @@
 
 MXNet binds a hybridized network anew for each input shape and keeps the memory of every binding,
 so a training run must meet few shapes. Images of like aspect are put together (less padding),
-sides are rounded up to a multiple, and the number of ground truths to a power of two.
+sides are rounded up to a multiple, the number of ground truths to a power of two, and that of
+proposals to hundreds.
 """
 
-from typing import Iterable, List, Sequence, Tuple
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from detkit.data.sample import Batch, Sample
 
 LEAST_OBJECTS = 8
+PROPOSALS_MULTIPLE = 100
 DIFFICULT = -2  # the label of a region that is no object and, for an assigner, no background
 
 
@@ -32,20 +34,11 @@ def make_batch(
     sizes = np.array([sample.image.shape[:2] for sample in samples], np.float32)
     height, width = (round_up(int(side), pad_multiple) for side in sizes.max(axis=0))
     images = np.zeros((len(samples), 3, height, width), np.float32)
-    slots = object_slots(max(len(sample.boxes) for sample in samples))
-    boxes = np.zeros((len(samples), slots, 4), np.float32)
-    labels = np.full((len(samples), slots), -1, np.float32)
-    masks = None
-    if all(sample.masks is not None for sample in samples):
-        masks = np.zeros((len(samples), slots, height, width), np.uint8)
     for row, sample in enumerate(samples):
-        count = len(sample.boxes)
         h, w = sample.image.shape[:2]
         images[row, :, :h, :w] = sample.image.transpose(2, 0, 1)
-        boxes[row, :count] = sample.boxes
-        labels[row, :count] = np.where(sample.difficult, DIFFICULT, sample.labels)
-        if masks is not None:
-            masks[row, :count, :h, :w] = sample.masks
+    boxes, labels, masks = _pad_objects(samples, (height, width))
+    proposals, proposal_scores = _pad_proposals(samples)
     return Batch(
         images=images,
         sizes=sizes,
@@ -56,7 +49,41 @@ def make_batch(
         indices=tuple(int(index) for index in indices),
         number=number,
         masks=masks,
+        proposals=proposals,
+        proposal_scores=proposal_scores,
     )
+
+
+def _pad_objects(samples: Sequence[Sample], size: Tuple[int, int]):
+    """Batch.boxes, Batch.labels and Batch.masks, of a batch of images of size (height, width)."""
+    slots = object_slots(max(len(sample.boxes) for sample in samples))
+    boxes = np.zeros((len(samples), slots, 4), np.float32)
+    labels = np.full((len(samples), slots), -1, np.float32)
+    masks = None
+    if all(sample.masks is not None for sample in samples):
+        masks = np.zeros((len(samples), slots, *size), np.uint8)
+    for row, sample in enumerate(samples):
+        count = len(sample.boxes)
+        boxes[row, :count] = sample.boxes
+        labels[row, :count] = np.where(sample.difficult, DIFFICULT, sample.labels)
+        if masks is not None:
+            h, w = sample.image.shape[:2]
+            masks[row, :count, :h, :w] = sample.masks
+    return boxes, labels, masks
+
+
+def _pad_proposals(samples: Sequence[Sample]) -> Tuple[Optional[np.ndarray], Optional[np.ndarray]]:
+    """Batch.proposals and Batch.proposal_scores."""
+    if any(sample.proposals is None for sample in samples):
+        return None, None
+    most = max(len(sample.proposals) for sample in samples)
+    slots = round_up(max(most, 1), PROPOSALS_MULTIPLE)
+    proposals = np.zeros((len(samples), slots, 4), np.float32)
+    scores = np.full((len(samples), slots), -1, np.float32)
+    for row, sample in enumerate(samples):
+        proposals[row, : len(sample.proposals)] = sample.proposals
+        scores[row, : len(sample.proposals)] = 1
+    return proposals, scores
 
 
 def round_up(side: int, multiple: int) -> int:

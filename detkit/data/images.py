@@ -4,6 +4,7 @@ OpenCV fills the missing part of a truncated file with grey and says nothing, so
 for its end before it is decoded.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import List, Optional, Sequence, Union
@@ -86,6 +87,21 @@ def to_rgb_uint8(array: np.ndarray, name: str = "image") -> np.ndarray:
     if channels == 1:
         return np.repeat(array.reshape(array.shape[:2] + (1,)), 3, axis=2)
     return array if channels == 3 else np.ascontiguousarray(array[:, :, :3])
+
+
+def is_one_image(images) -> bool:
+    """Whether ``images`` are one, a file's name or an (H, W) or (H, W, 3) array, and not several."""
+    return isinstance(images, (str, os.PathLike)) or getattr(images, "ndim", 4) < 4
+
+
+def read_images(images: Sequence[Union[str, Path, np.ndarray]]) -> List[np.ndarray]:
+    """Each of some names of files and arrays as (H, W, 3) uint8 RGB. Raises ImageError."""
+    return [
+        decode_image(image)
+        if isinstance(image, (str, os.PathLike))
+        else to_rgb_uint8(image, f"images[{position}]")
+        for position, image in enumerate(images)
+    ]
 
 
 def list_images(paths: Sequence[Union[str, Path]]) -> List[str]:

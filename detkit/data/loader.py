@@ -8,11 +8,12 @@ inherits MXNet's engine without its threads and hangs.
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from detkit.data.batch import group_by_aspect, make_batch
+from detkit.data.proposals import with_proposals
 from detkit.data.sample import Annotation, Batch, Dataset, Sample, Transforms
 from detkit.data.transforms import apply
 from detkit.errors import DataError, ImageError
@@ -44,9 +45,10 @@ class Loader:
     workers: threads; 0 loads in the caller's thread.
     group_aspect: whether a batch holds either landscapes or portraits.
     masks: whether the batches hold the objects' masks, too.
+    proposals: {image_id: boxes (R, 4)} for the batches to hold, too; of every image.
 
     skipped: {image_id: reason} of the images that could not be decoded so far.
-    dropped: (image_id, reason) of boxes that do not lie in the image as it was decoded.
+    dropped: (image_id, reason) of boxes and proposals not in the image as it was decoded.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Loader:
         workers: int = 0,
         group_aspect: bool = True,
         masks: bool = False,
+        proposals: Optional[Dict[Any, np.ndarray]] = None,
     ):
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -77,6 +80,7 @@ class Loader:
         self.pad_multiple = pad_multiple
         self.workers = workers
         self.masks = masks
+        self.proposals = proposals
         self.skipped: Dict[str, str] = {}
         self.dropped: Faults = []
         # Nothing is grouped when all count as landscapes.
@@ -154,6 +158,8 @@ class Loader:
                 continue
             masks = self._masks(index) if self.masks else None
             sample = sample_of(annotation, image, loaded.dropped, masks)
+            if self.proposals is not None:
+                sample = with_proposals(sample, self.proposals[sample.image_id], loaded.dropped)
             rng = np.random.default_rng([self.seed, epoch, index])
             samples.append(apply(self.transforms, sample, rng))
             originals.append(image.shape[:2])

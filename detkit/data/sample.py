@@ -36,6 +36,7 @@ class Sample(NamedTuple):
     image: (H, W, 3) uint8 or float32, RGB in 0..255.
     boxes, labels, difficult: as in Annotation, in pixels of `image`.
     masks: (G, H, W) uint8 of 0 and 1, or None.
+    proposals: (R, 4) float32 in pixels of `image`, best first, or None.
     """
 
     image_id: Union[str, int]
@@ -44,6 +45,21 @@ class Sample(NamedTuple):
     labels: np.ndarray
     difficult: np.ndarray
     masks: Optional[np.ndarray] = None
+    proposals: Optional[np.ndarray] = None
+
+    def move_boxes(self, move: Callable[[np.ndarray], np.ndarray]) -> "Sample":
+        """The Sample with every box, objects' and proposals', where ``move`` puts it.
+
+        move: (N, 4) float32 -> (N, 4), a new array.
+        """
+        proposals = None if self.proposals is None else move(self.proposals)
+        return self._replace(boxes=move(self.boxes), proposals=proposals)
+
+
+def unlabelled(image: np.ndarray) -> Sample:
+    """The Sample of an image (H, W, 3) of which nothing is known."""
+    nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int32), np.zeros(0, bool)
+    return Sample("", image, *nothing)
 
 
 class Batch(NamedTuple):
@@ -58,6 +74,8 @@ class Batch(NamedTuple):
     indices: B indices into the dataset.
     number: the batch's number within its epoch.
     masks: (B, G, H, W) uint8 of 0 and 1, padded with 0; None where the samples have none.
+    proposals: (B, R, 4) float32, padded with 0; None where the samples have none.
+    proposal_scores: (B, R) float32, 1 where there is a proposal and -1 for padding; or None.
     """
 
     images: np.ndarray
@@ -69,6 +87,8 @@ class Batch(NamedTuple):
     indices: Tuple[int, ...]
     number: int
     masks: Optional[np.ndarray] = None
+    proposals: Optional[np.ndarray] = None
+    proposal_scores: Optional[np.ndarray] = None
 
 
 class Dataset:

@@ -2,24 +2,38 @@
 
 A transform is any callable (sample, rng) that returns a new Sample and leaves its input as it
 was. All chance comes from the generator that it is given, so that a sample depends on (seed,
-epoch, index) alone.
+epoch, index) alone. One that moves boxes uses Sample.move_boxes: there may be proposals, too.
 """
 
-import math
 from typing import Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 
+from detkit.data.resize import FRAMEWORKS, resample, resized_size
 from detkit.data.sample import Sample, Transforms
+from detkit.errors import DataError
 from detkit.registry import TRANSFORMS
 
 
 def apply(transforms: Transforms, sample: Sample, rng: np.random.Generator) -> Sample:
-    """Put a sample through the transforms, the first one first."""
+    """Put a sample through the transforms, the first one first.
+
+    Raises DataError for one that moves the objects and leaves the proposals where they were.
+    """
     for transform in transforms:
-        sample = transform(sample, rng)
+        given, sample = sample, transform(sample, rng)
+        if _left_behind(given, sample):
+            raise DataError(
+                f"the transform {type(transform).__name__} changed the image and its objects' "
+                "boxes, and not the proposals; Sample.move_boxes moves both"
+            )
     return sample
+
+
+def _left_behind(given: Sample, sample: Sample) -> bool:
+    unmoved = given.proposals is not None and sample.proposals is given.proposals
+    return unmoved and sample.image is not given.image and sample.boxes is not given.boxes
 
 
 @TRANSFORMS.register()
@@ -28,8 +42,10 @@ class Resize:
 
     short: pixels; of several values one is drawn for each image (multi-scale training).
     long: the most pixels that the longer side may have.
-    as_torchvision: round the sides down instead of to the nearest number, and leave the pixels
-        unrounded: to 1e-6 what torchvision's detectors look at.
+    like: the pixels that another framework's detectors look at. "torchvision", to 1e-6: sides
+        rounded down instead of to the nearest number, pixels not rounded at all. "detectron2":
+        Pillow's bilinear filter, which leaves no pixel out where an image shrinks.
+        "gluoncv": bicubic as in MXNet, to the bit. null: OpenCV's bilinear.
 
     600 and 1000 are Faster R-CNN's (Ren et al. 2015, section 3.3). Boxes are scaled by the exact
     ratio of each axis, which rounding to whole pixels makes differ a little from each other.
@@ -39,32 +55,28 @@ class Resize:
         self,
         short: Union[int, Sequence[int]] = 600,
         long: int = 1000,
-        as_torchvision: bool = False,
+        like: Optional[str] = None,
     ):
         self.shorts = (short,) if isinstance(short, (int, np.integer)) else tuple(short)
-        self.long = long
-        self.as_torchvision = as_torchvision
+        self.long, self.like = long, like
         if not self.shorts or min(self.shorts) < 1:
             raise ValueError(f"Resize: short is {short!r}, expected pixels, at least 1")
         if long < max(self.shorts):
             raise ValueError(
                 f"Resize: long is {long!r}, expected at least {max(self.shorts)}, the largest short"
             )
+        if like is not None and like not in FRAMEWORKS:
+            raise ValueError(
+                f"Resize: like is one of {', '.join(FRAMEWORKS)}, or null, not {like!r}"
+            )
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample.image.shape[:2]
         short = self.shorts[0] if len(self.shorts) == 1 else rng.choice(self.shorts)
-        scale = min(short / min(height, width), self.long / max(height, width))
-        whole = math.floor if self.as_torchvision else round
-        size = max(1, whole(width * scale)), max(1, whole(height * scale))
+        size = resized_size(height, width, short, self.long, self.like)
         ratio = np.array([size[0] / width, size[1] / height] * 2, np.float32)
-        if self.as_torchvision:
-            image = _interpolate(_interpolate(sample.image, size[1], axis=0), size[0], axis=1)
-        else:
-            image = cv2.resize(sample.image, size, interpolation=cv2.INTER_LINEAR)
-        return sample._replace(
-            image=image,
-            boxes=sample.boxes * ratio,
+        return sample.move_boxes(lambda boxes: boxes * ratio)._replace(
+            image=resample(sample.image, size, self.like),
             masks=_resize_masks(sample.masks, size),
         )
 
@@ -150,21 +162,6 @@ class Photometric:
         return value if rng.random() < self.p else neutral
 
 
-def _interpolate(image: np.ndarray, side: int, axis: int) -> np.ndarray:
-    """An (H, W, 3) image with ``side`` rows (axis 0) or columns (axis 1), float32.
-
-    OpenCV's bilinear interpolation rounds the positions otherwise than torch's, which amounts to
-    1e-4 of the range of the pixels.
-    """
-    before = image.shape[axis]
-    step = float(np.float32(before / side))
-    position = np.maximum((np.arange(side) + 0.5) * step - 0.5, 0).astype(np.float32)
-    low = np.minimum(position.astype(int), before - 1)
-    high = np.minimum(low + 1, before - 1)
-    share = (position - low).astype(np.float32).reshape((-1, 1, 1) if axis == 0 else (-1, 1))
-    return image.take(low, axis) * (1 - share) + image.take(high, axis) * share
-
-
 def _resize_masks(masks: Optional[np.ndarray], size: Tuple[int, int]) -> Optional[np.ndarray]:
     """(G, H, W) -> (G, height, width) for size (width, height)."""
     if masks is None:
@@ -178,13 +175,16 @@ def _resize_masks(masks: Optional[np.ndarray], size: Tuple[int, int]) -> Optiona
 def _mirror(sample: Sample, axis: int) -> Sample:
     """Turn the image around along axis 0 (top and bottom) or 1 (left and right)."""
     low, high = (1, 3) if axis == 0 else (0, 2)
-    boxes = sample.boxes.copy()
-    boxes[:, low] = sample.image.shape[axis] - sample.boxes[:, high]
-    boxes[:, high] = sample.image.shape[axis] - sample.boxes[:, low]
+
+    def mirrored(boxes: np.ndarray) -> np.ndarray:
+        turned = boxes.copy()
+        turned[:, low] = sample.image.shape[axis] - boxes[:, high]
+        turned[:, high] = sample.image.shape[axis] - boxes[:, low]
+        return turned
+
     masks = sample.masks
-    return sample._replace(
+    return sample.move_boxes(mirrored)._replace(
         image=np.ascontiguousarray(np.flip(sample.image, axis)),
-        boxes=boxes,
         masks=None if masks is None else np.ascontiguousarray(np.flip(masks, axis + 1)),
     )
 

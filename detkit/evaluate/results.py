@@ -161,22 +161,25 @@ def _short(ids: Mapping[int, int]) -> str:
 
 
 def format_table(metrics: Mapping[str, Any]) -> str:
-    """The metrics in percent as aligned text: AP50 of each class, then every other number."""
+    """The metrics in percent as aligned text: AP50 of each class, if any, then the others."""
+    per_class = metrics.get("per_class", {})
     means = {name: value for name, value in metrics.items() if name != "per_class"}
-    width = max(map(len, ["class", *metrics["per_class"], *means]))
+    width = max(map(len, ["class", *per_class, *means]))
     rule = "-" * (width + 8)
-    rows = [_row(name, value, width) for name, value in metrics["per_class"].items()]
-    ends = [_row(name, value, width) for name, value in means.items()]
-    return "\n".join([f"{'class':<{width}}  AP50 %", rule, *rows, rule, *ends])
+    rows = [_row(name, value, width) for name, value in per_class.items()]
+    head = [f"{'class':<{width}}  AP50 %", rule, *rows, rule] if rows else []
+    return "\n".join([*head, *(_row(name, value, width) for name, value in means.items())])
 
 
 def _row(name: str, value: float, width: int) -> str:
     return f"{name:<{width}}  {'-' if math.isnan(value) else format(100 * value, '.1f'):>6}"
 
 
-def save_metrics(folder: Union[str, Path], metrics: Mapping[str, Any]) -> Path:
-    """Write `metrics` as ``result.json`` into `folder`; returns its path. Raises DataError."""
-    path = Path(folder) / "result.json"
+def save_metrics(
+    folder: Union[str, Path], metrics: Mapping[str, Any], name: str = "result.json"
+) -> Path:
+    """Write `metrics` into `folder`; returns the file's path. Raises DataError."""
+    path = Path(folder) / name
     _write_whole(path, json.dumps(metrics_to_json(metrics), indent=1) + "\n")
     return path
 

@@ -7,6 +7,7 @@ import numpy as np
 from mxnet.gluon import HybridBlock
 
 from detkit import ops
+from detkit.models.levels import LevelChoice, chosen_levels
 from detkit.registry import ANCHORS
 
 
@@ -21,8 +22,13 @@ class AnchorGrid(HybridBlock):
     offset: where in its cell the centre lies, in strides: 0.5 the middle (the paper), 0 the
         upper left corner (torchvision, Detectron2).
     rounded: corners rounded to whole pixels, as torchvision does.
+    pixel_corners: as py-faster-rcnn and GluonCV count. A box ends with its last pixel, at a corner
+        one less, and its sides are whole pixels where it is as large as a cell.
     measured_strides: the sides of the input divided by those of the map, rounded down, as
         torchvision does: 61 instead of 64 for 13 rows of 800 pixels.
+    levels: the maps that have anchors, see chosen_levels; all by default, [3] is P5 of FPN's alone.
+
+    The attribute ``maps`` is their slice: the head that judges the anchors looks at no others.
     """
 
     def __init__(
@@ -33,14 +39,25 @@ class AnchorGrid(HybridBlock):
         offset: float = 0.5,
         rounded: bool = False,
         measured_strides: bool = False,
+        pixel_corners: bool = False,
+        levels: LevelChoice = None,
     ):
         super().__init__()
+        self.maps = chosen_levels(levels, len(strides))
+        strides = strides[self.maps]
         self._strides, self._offset = tuple(strides), offset
         self.measured_strides = measured_strides
         sizes = _sizes_of_levels(sizes, len(strides))
         if min(map(min, sizes)) <= 0 or not ratios or min(ratios) <= 0:
             raise ValueError("sizes and ratios need at least one number each, all above zero")
-        self.shapes = [base_anchors(level, ratios, rounded) for level in sizes]
+        if pixel_corners and rounded:
+            raise ValueError("pixel_corners rounds in a way of its own: leave rounded out")
+        self.shapes = [
+            pixel_anchors(level, ratios, stride)
+            if pixel_corners
+            else base_anchors(level, ratios, rounded)
+            for level, stride in zip(sizes, strides)
+        ]
         with self.name_scope():
             for level, shapes in enumerate(self.shapes):
                 name = f"base{level}" if level else "base"
@@ -51,11 +68,16 @@ class AnchorGrid(HybridBlock):
         """A, the number of anchors at each cell of every level."""
         return len(self.shapes[0])
 
-    def hybrid_forward(self, F, features, images=None, **bases):
+    def forward(self, features, *images):
         """Anchors (1, N, 4) of each level: cell by cell, along x first, N = H W A.
 
         features: a list of maps (B, C, H, W); images (B, 3, H, W) where strides are measured.
         """
+        # Out here, because MXNet warns of inputs that a compiled block does not use.
+        return super().forward(features[self.maps], *images)
+
+    def hybrid_forward(self, F, features, images=None, **bases):
+        """As ``forward``, of the chosen levels alone."""
         anchors = []
         for maps, stride, name in zip(features, self._strides, sorted(bases)):
             centres = ops.grid_shifts(F, maps, self._offset)
@@ -100,3 +122,15 @@ def base_anchors(sizes, ratios, rounded=False):
     w, h = (sizes / root).reshape(-1), (sizes * root).reshape(-1)
     boxes = np.stack([-w, -h, w, h], axis=1) / 2
     return (boxes.round() if rounded else boxes).astype("float32")
+
+
+def pixel_anchors(sizes, ratios, stride):
+    """As base_anchors, (A, 4) float32, with ``pixel_corners`` of AnchorGrid.
+
+    generate_anchors of py-faster-rcnn, RPNAnchorGenerator of GluonCV.
+    """
+    ratios, scales = np.asarray(ratios, "float64"), np.asarray(sizes, "float64") / stride
+    w = np.round(np.sqrt(stride**2 / ratios))
+    h = np.round(w * ratios)
+    w, h = (np.outer(side, scales).reshape(-1) for side in (w, h))
+    return np.stack([-w, -h, w - 2, h - 2], axis=1).astype("float32") / 2

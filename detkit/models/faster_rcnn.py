@@ -40,7 +40,7 @@ class FasterRCNN(Network):
     def detections(self, images, features, sizes):
         """Boxes, scores and labels of the levels ``features``, as the network returns them."""
         anchors = self.anchors_of(images, features)
-        objectness, anchor_deltas = self.rpn_head(features)
+        objectness, anchor_deltas = self.rpn_head(self.anchored(features))
         proposals, proposal_scores = self.proposals(anchors, objectness, anchor_deltas, sizes)
 
         roi_features = self.roi_extractor(features, proposals)

@@ -1,6 +1,11 @@
 """Layers that several networks are made of."""
 
+from mxnet import init
 from mxnet.gluon import nn
+
+from detkit.models.norms import freeze_norms, norm_layer
+
+HE_NORMAL = init.Xavier("gaussian", "in", 2)  # He et al. 2015
 
 
 def relu6(F, x):
@@ -12,17 +17,6 @@ def freeze(block):
     """Keep the weights of a block, and the statistics of its batch norms, as they are."""
     block.collect_params().setattr("grad_req", "null")
     freeze_norms(block)
-
-
-def freeze_norms(block):
-    """Keep the statistics, scale and shift of every batch norm within ``block`` as they are."""
-
-    def visit(child):
-        if isinstance(child, nn.BatchNorm):
-            child.collect_params().setattr("grad_req", "null")
-            child._kwargs["use_global_stats"] = True
-
-    block.apply(visit)
 
 
 class FoldingSequential(nn.HybridSequential):
@@ -40,6 +34,30 @@ class FoldingSequential(nn.HybridSequential):
         return run_folding(F, x, self)
 
 
+def conv_relu(before, width, norm=None, weights=HE_NORMAL):
+    """A 3x3 convolution and a ReLU: (B, before, H, W) -> (B, width, H, W).
+
+    norm: one of NORMS between them; the convolution then has no bias.
+    weights: what initialises them.
+    """
+    layers = FoldingSequential()
+    with layers.name_scope():
+        layers.add(
+            nn.Conv2D(
+                width,
+                3,
+                padding=1,
+                use_bias=not norm,
+                in_channels=before,
+                weight_initializer=weights,
+            )
+        )
+        if norm:
+            layers.add(norm_layer(norm, width))
+        layers.add(nn.Activation("relu"))
+    return layers
+
+
 def run_folding(F, x, layers):
     """What ``layers``, one after another, make of x; see FoldingSequential."""
     layers = list(layers)
@@ -54,7 +72,7 @@ def run_folding(F, x, layers):
 
 def conv_norm(F, x, conv, norm):
     """norm(conv(x)); one convolution where the batch norm is frozen, as FoldingSequential says."""
-    frozen = norm._kwargs["use_global_stats"]
+    frozen = isinstance(norm, nn.BatchNorm) and norm._kwargs["use_global_stats"]
     return _folded(F, x, conv, norm) if frozen else norm(conv(x))
 
 

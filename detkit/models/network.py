@@ -9,9 +9,14 @@ class Network(HybridBlock):
     A subclass lists its ``PARTS``, in the order the data passes, and says in ``hybrid_forward`` how
     they are called. Each value of PARTS is what builds that part: a registry, where the config
     names one by ``type``, or the class itself. A part that is left out is None.
+
+    INPUTS: the fields of a Batch that ``hybrid_forward`` is called with.
+    TELLS_CLASSES: whether it tells the classes of the data apart; if not, all are one to it.
     """
 
     PARTS = {}
+    INPUTS = ("images", "sizes")
+    TELLS_CLASSES = True
 
     def __init__(self, **parts):
         super().__init__()
@@ -30,6 +35,10 @@ class Network(HybridBlock):
         maps = self.backbone(self.normalize(images, sizes))
         maps = list(maps) if isinstance(maps, (list, tuple)) else [maps]
         return self.neck(maps) if self.neck else maps
+
+    def anchored(self, features):
+        """The levels that have anchors, for the head that judges them: all, as a rule."""
+        return features[getattr(self.anchors, "maps", slice(None))]
 
     def anchors_of(self, images, features):
         """Anchors (1, N, 4) of each level; only a grid that measures its strides needs images."""

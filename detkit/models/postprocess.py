@@ -18,6 +18,9 @@ class Postprocess(HybridBlock):
     pre_nms: how many candidates of an image, of all classes together, enter it at most; MXNet's
         NMS takes time for every row, also for those below the floor.
     box_weights: divide the deltas dx dy dw dh; RoITargets uses the same.
+    max_log_scale: dw and dh are at most that.
+    clip: cut the boxes at the image's border; GluonCV's networks do not.
+    min_side: boxes with a shorter side, pixels, are dropped.
     """
 
     def __init__(
@@ -27,13 +30,17 @@ class Postprocess(HybridBlock):
         max_detections: int = 100,
         pre_nms: int = 2000,
         box_weights: Tuple[float, float, float, float] = (10, 10, 5, 5),
+        max_log_scale: float = boxes.MAX_LOG_SCALE,
+        clip: bool = True,
+        min_side: float = MIN_SIDE,
     ):
         super().__init__()
         if max_detections < 1 or pre_nms < 1 or not 0 < nms_iou <= 1:
             raise ValueError("max_detections and pre_nms are at least 1, and nms_iou is in (0, 1]")
         self._score_floor, self._nms_iou = score_floor, nms_iou
         self._pre_nms, self._max_detections = pre_nms, max_detections
-        self.box_weights = box_weights
+        self.box_weights, self._max_log_scale = box_weights, max_log_scale
+        self._clip, self._min_side = clip, min_side
 
     def hybrid_forward(self, F, proposals, proposal_scores, class_logits, box_deltas, sizes):
         """Boxes (B, D, 4), scores (B, D), labels (B, D), best first; rows without one: -1.
@@ -44,28 +51,33 @@ class Postprocess(HybridBlock):
         probabilities = F.slice_axis(F.softmax(class_logits, axis=1), axis=1, begin=1, end=None)
         scores = _per_image(F, probabilities, proposals)  # (B, R, K)
         deltas = _per_image(F, box_deltas, proposals)  # (B, R, K or 1, 4)
-        decoded = boxes.decode(F, deltas, F.expand_dims(proposals, axis=2), self.box_weights)
+        decoded = boxes.decode(
+            F, deltas, F.expand_dims(proposals, axis=2), self.box_weights, self._max_log_scale
+        )
         # A class-agnostic box stands for every class.
         decoded = F.broadcast_add(decoded, F.zeros_like(F.expand_dims(scores, axis=3)))
 
         # One flat list of boxes per image, (B, R * K, ...), each with its class.
         labels = F.reshape(F.contrib.arange_like(scores, axis=2), shape=(1, 1, -1))
         labels = F.reshape(F.broadcast_add(F.zeros_like(scores), labels), shape=(0, -1))
-        kept = F.broadcast_greater_equal(F.expand_dims(proposal_scores, axis=2), scores * 0)
-        kept = F.reshape(kept * (scores > self._score_floor), shape=(0, -1))
-        scores = F.reshape(scores, shape=(0, -1))
-        candidates = ops.finite(F, F.reshape(decoded, shape=(0, -3, 4)), 0)
-        candidates = boxes.clip(F, candidates, sizes)
-        _, _, w, h = boxes.centre_size(F, candidates)
-        kept = kept * F.squeeze(F.minimum(w, h) >= MIN_SIDE, axis=2)
+        found = F.broadcast_greater_equal(F.expand_dims(proposal_scores, axis=2), scores * 0)
+        scores = F.reshape(F.where(found, scores, F.ones_like(scores) * -1), shape=(0, -1))
+        decoded = F.reshape(decoded, shape=(0, -3, 4))
+        return self._detections(F, decoded, scores, labels, sizes, self._pre_nms)
 
-        scores = F.where(kept, scores, F.ones_like(scores) * -1)
+    def _detections(self, F, candidates, scores, labels, sizes, pre_nms=-1):
+        """What hybrid_forward returns, of candidates (B, N, 4), scores and labels (B, N)."""
+        candidates = ops.finite(F, candidates, 0)
+        if self._clip:
+            candidates = boxes.clip(F, candidates, sizes)
+        _, _, w, h = boxes.centre_size(F, candidates)
+        kept = F.squeeze(F.minimum(w, h) >= self._min_side, axis=2) * (scores > self._score_floor)
         found, found_scores, found_labels, _ = ops.nms(
             F,
             candidates,
-            scores,
+            F.where(kept, scores, F.ones_like(scores) * -1),
             self._nms_iou,
-            top_k_in=self._pre_nms,
+            top_k_in=pre_nms,
             top_k_out=self._max_detections,
             labels=labels,
         )

@@ -6,7 +6,14 @@ from typing import Optional, Sequence
 from mxnet.gluon import HybridBlock
 
 from detkit import ops
+from detkit.models.levels import LevelChoice, chosen_levels
 from detkit.registry import ROI_EXTRACTORS
+
+COMBINATIONS = {
+    "sum": lambda F, levels: F.add_n(*levels),
+    "max": lambda F, levels: F.max(F.stack(*levels, axis=0), axis=0),
+    "concat": lambda F, levels: F.concat(*levels, dim=1),
+}
 
 
 class RoIExtractor(HybridBlock):
@@ -15,9 +22,14 @@ class RoIExtractor(HybridBlock):
     strides, channels: derived from the neck.
     size: P, the cells along a side.
     levels: the first so many maps are pooled from; all by default. (FPN's P6 is for the RPN
-        alone: 4 of its 5.)
+        alone: 4 of its 5.) Or which, by their numbers: [2] is the third alone (chosen_levels).
     canonical_level, canonical_size: an RoI of that size in pixels belongs to that level, P4 as a
         rule (Lin et al. 2017, equation 1).
+    combine: every RoI is pooled from all levels instead, and what they give is added up ("sum"),
+        its maximum taken ("max"; Liu et al. 2018, section 3.2) or put side by side ("concat").
+    level_margin: pixels that an RoI's sides are longer when its level is chosen: 1 in GluonCV.
+
+    The attribute ``channels`` is C of what is returned, with "concat" those of all levels.
     """
 
     def __init__(
@@ -25,26 +37,40 @@ class RoIExtractor(HybridBlock):
         strides: Sequence[int],
         channels: int,
         size: int = 7,
-        levels: Optional[int] = None,
+        levels: LevelChoice = None,
         canonical_level: int = 4,
         canonical_size: float = 224.0,
+        combine: Optional[str] = None,
+        level_margin: float = 0.0,
     ):
         super().__init__()
-        count = len(strides) if levels is None else levels
         if size < 1:
             raise ValueError(f"size is at least 1, not {size}")
-        if not 1 <= count <= len(strides):
-            raise ValueError(f"levels is 1 to {len(strides)}, the maps there are, not {count}")
-        self.size, self.channels, self._strides = size, channels, tuple(strides[:count])
-        first = round(math.log2(strides[0]))
-        self._levels = ops.Levels(first, canonical_level, canonical_size) if count > 1 else None
+        if combine and combine not in COMBINATIONS:
+            raise ValueError(f"combine is one of {', '.join(COMBINATIONS)}, not {combine!r}")
+        self._maps = chosen_levels(levels, len(strides))
+        self._strides, self._combine = tuple(strides[self._maps]), COMBINATIONS.get(combine)
+        first = round(math.log2(self._strides[0]))
+        several = len(self._strides) > 1 and not combine
+        by_size = ops.Levels(first, canonical_level, canonical_size, level_margin)
+        self._levels = by_size if several else None
+        self.size = size
+        self.channels = channels * (len(self._strides) if combine == "concat" else 1)
 
-    def hybrid_forward(self, F, features, rois):
+    def forward(self, features, rois):
         """features: a list of maps (B, C, H, W); rois (B, R, 4) image pixels: (B * R, C, P, P)."""
-        if self._levels is None:
-            return self.pool(F, features[0], rois, stride=self._strides[0], levels=None)
-        maps = features[: len(self._strides)]
-        return self.pool(F, maps, rois, stride=self._strides, levels=self._levels)
+        # Out here, because MXNet warns of inputs that a compiled block does not use.
+        return super().forward(features[self._maps], rois)
+
+    def hybrid_forward(self, F, maps, rois):
+        """As ``forward``, of the chosen maps alone."""
+        if self._levels:
+            return self.pool(F, maps, rois, stride=self._strides, levels=self._levels)
+        pooled = [
+            self.pool(F, level, rois, stride=stride, levels=None)
+            for level, stride in zip(maps, self._strides)
+        ]
+        return self._combine(F, pooled) if self._combine else pooled[0]
 
     def pool(self, F, features, rois, **levels):
         """What a subclass adds: its operator of detkit.ops."""
@@ -64,11 +90,15 @@ class RoIPool(RoIExtractor):
         channels: int,
         size: int = 7,
         mode: str = "max",
-        levels: Optional[int] = None,
+        levels: LevelChoice = None,
         canonical_level: int = 4,
         canonical_size: float = 224.0,
+        combine: Optional[str] = None,
+        level_margin: float = 0.0,
     ):
-        super().__init__(strides, channels, size, levels, canonical_level, canonical_size)
+        super().__init__(
+            strides, channels, size, levels, canonical_level, canonical_size, combine, level_margin
+        )
         _check_mode(mode)
         self._mode = mode
 
@@ -94,11 +124,15 @@ class RoIAlign(RoIExtractor):
         sampling: int = 2,
         aligned: bool = True,
         mode: str = "average",
-        levels: Optional[int] = None,
+        levels: LevelChoice = None,
         canonical_level: int = 4,
         canonical_size: float = 224.0,
+        combine: Optional[str] = None,
+        level_margin: float = 0.0,
     ):
-        super().__init__(strides, channels, size, levels, canonical_level, canonical_size)
+        super().__init__(
+            strides, channels, size, levels, canonical_level, canonical_size, combine, level_margin
+        )
         _check_mode(mode)
         self._sampling, self._aligned, self._mode = sampling, aligned, mode
 

@@ -14,11 +14,13 @@ class Levels(NamedTuple):
 
     first: the number of the first map, as 2 for P2.
     canonical, canonical_size: an RoI of this size, in pixels, belongs to this level.
+    margin: pixels that its sides are longer for this.
     """
 
     first: int = 2
     canonical: int = 4
     canonical_size: float = 224.0
+    margin: float = 0.0
 
 
 def roi_align(F, features, rois, size, stride, sampling, aligned, mode=AVERAGE, levels=None):
@@ -89,6 +91,7 @@ def _made_of_mxnets(F, pool, features, rois, size, stride, levels):
         levels.first,
         canonical_level=levels.canonical,
         canonical_size=levels.canonical_size,
+        margin=levels.margin,
     )
 
 
@@ -109,5 +112,6 @@ def _native(F, operator, features, rois, size, stride, levels, **pooling):
         first_level=levels.first,
         canonical_level=levels.canonical,
         canonical_size=levels.canonical_size,
+        level_margin=levels.margin,
         **pooling,
     )

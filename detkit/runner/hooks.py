@@ -141,10 +141,13 @@ class EvaluateHook(Hook):
 
 
 class CheckpointHook(Hook):
-    """Saves after every epoch and when the run stops; keeps the last ``keep`` and the best."""
+    """Saves after every epoch and when the run stops; keeps the last ``keep`` and the best.
 
-    def __init__(self, folder, model, optimizer, class_names, config_text, keep):
-        self._folder, self._keep = folder, keep
+    main: the name of the metric that says which is the best.
+    """
+
+    def __init__(self, folder, model, optimizer, class_names, config_text, keep, main):
+        self._folder, self._keep, self._main = folder, keep, main
         self._contents = (model, optimizer)
         self._rest = (class_names, config_text)
         self._saved_step = None
@@ -154,8 +157,8 @@ class CheckpointHook(Hook):
         self._saved_step = run.progress.step
 
     def after_epoch(self, run):
-        """Saves; the new one becomes the best if its AP50 is."""
-        score = (run.metrics or {}).get("AP50", math.nan)
+        """Saves; the new one becomes the best if its ``main`` metric is."""
+        score = (run.metrics or {}).get(self._main, math.nan)
         is_best = score > (-1 if run.best is None else run.best)
         if is_best:
             run.best = score

@@ -15,13 +15,13 @@ from detkit.runner.seed import seed_step
 class Runner:
     """Trains: every epoch, every batch, one step; the hooks are called around it in their order.
 
-    train_step: images, sizes, boxes, labels and, where the loader has them, masks -> named
-        losses. loader: of the training images.
+    train_step: images, sizes, boxes, labels and, where the loader has them, masks, proposals and
+        their scores -> named losses. loader: of the training images.
     optimizer: of the model that train_step trains. hooks: see hooks.Hook. seed: of the run.
 
     Hooks read and set: ``progress``, ``lr`` of the step, ``losses`` since they were last read,
     ``data_wait`` seconds spent waiting for batches, ``metrics`` and ``detections`` of the epoch's
-    evaluation (None without one), ``best`` AP50 so far, ``stopping``.
+    evaluation (None without one), ``best`` main metric so far, ``stopping``.
     """
 
     def __init__(self, train_step, loader, optimizer, hooks, epochs, ctx, work_dir, seed=0):
@@ -71,8 +71,8 @@ class Runner:
         seed_step(self._seed, step)
         self._call("before_step")
         inputs = [batch.images, batch.sizes, batch.boxes, batch.labels]
-        if batch.masks is not None:
-            inputs.append(batch.masks)
+        optional = (batch.masks, batch.proposals, batch.proposal_scores)
+        inputs += [array for array in optional if array is not None]
         inputs = [mx.nd.array(array, ctx=self._ctx, dtype=array.dtype) for array in inputs]
         with autograd.record():
             losses = self._train_step(*inputs)

@@ -13,6 +13,8 @@ class TrainOptions:
     lr, momentum, weight_decay: of SGD; the schedule multiplies lr.
     schedule: factors of lr over time.
     clip_norm: gradients are scaled down to this L2 norm over all weights; null: never.
+    start_from: a checkpoint's folder whose weights a new run begins with, but for those of another
+        shape: the last layers of other classes.
     multipliers: ``{match, lr, decay}`` each, factors for the weights whose name matches a regular
         expression.
     log_every: steps between two looks at the losses, the only moments the loop waits for.
@@ -31,6 +33,7 @@ class TrainOptions:
     weight_decay: float = 5e-4
     accumulate: int = 1
     clip_norm: Optional[float] = None
+    start_from: Optional[str] = None
     multipliers: Sequence[dict] = ()
     log_every: int = 20
     evaluate_every: int = 1

@@ -27,6 +27,7 @@ from detkit.runner.checkpoint import (
     load_checkpoint,
     load_model_weights,
     mend_checkpoints,
+    start_from,
 )
 from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner
@@ -68,7 +69,9 @@ class Training:
         self.model = build_model(config, self.class_names, self.ctx)
         self.train_step = build_train_step(config, self.model, len(self.class_names))
         self.optimizer = Optimizer(self.model, self.options)
-        self.loader = build_loader(config, "train", self.train_set, self.options.batch_size)
+        self.loader = build_loader(
+            config, "train", self.train_set, self.options.batch_size, training=True
+        )
         self.val_loader = build_loader(config, "val", self.val_set, self.options.batch_size)
         self.detector = Detector(
             self.model,
@@ -98,10 +101,14 @@ class Training:
         if checkpoint:
             self._restore(runner, checkpoint)
             log.say(f"going on from {checkpoint.path}, step {done}")
+        elif self.options.start_from:
+            log.say(self._start())
         return runner
 
     def dry_run(self):
         """One training step and one evaluation batch; returns a line about them."""
+        if self.options.start_from:
+            print(self._start())
         with tempfile.TemporaryDirectory() as folder:
             runner = self._runner(folder, hooks=[])
             runner.step(next(self.loader.batches(epoch=0)))
@@ -111,6 +118,17 @@ class Training:
         self.evaluator(self.val_set, detections)
         numbers = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
         return f"dry run: one step ({numbers}) and one evaluation batch went well"
+
+    def _start(self):
+        """Begin with the weights of another run; returns a line about them."""
+        try:
+            saved = load_checkpoint(self.options.start_from)
+            left = start_from(self.model, saved)
+        except CheckpointError as error:
+            where = place(self.config["train"], "start_from")
+            raise CheckpointError(f"{where}: {error}") from error
+        anew = f"; drawn anew: {', '.join(left)}" if left else ""
+        return f"starting from the weights of {saved.path}{anew}"
 
     def _runner(self, work_dir, hooks):
         return Runner(
@@ -139,6 +157,7 @@ class Training:
                 self.class_names,
                 self.config_text,
                 options.keep,
+                getattr(self.evaluator, "main", "AP50"),
             ),
             hooks.VisualizeHook(os.path.join(work_dir, "pictures"), self.val_set, options.pictures),
             *self.hooks,

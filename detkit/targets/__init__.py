@@ -1,6 +1,7 @@
 """What training asks of each anchor and each RoI. Blocks of operators: no copy to the host."""
 
 from detkit.targets.assigners import MaxIoUAssigner
+from detkit.targets.dense_targets import DenseTargets
 from detkit.targets.mask_targets import MaskTargets
 from detkit.targets.roi_targets import RoITargets
 from detkit.targets.rpn_targets import RPNTargets
@@ -8,6 +9,7 @@ from detkit.targets.samplers import OHEM, IoUBalancedSampler, PseudoSampler, Ran
 
 __all__ = [
     "OHEM",
+    "DenseTargets",
     "IoUBalancedSampler",
     "MaskTargets",
     "MaxIoUAssigner",

@@ -45,7 +45,12 @@ class RPNTargets(HybridBlock):
             labels = self.sampler(labels, matched_iou(F, anchors, objects, classes))
         else:
             labels = self.sampler(labels)
+        labels = self._labels(F, labels, classes)
         return labels, boxes.encode(F, objects, anchors, self._box_weights)
+
+    def _labels(self, F, labels, classes):
+        """Labels (B, N) as returned; classes (B, N) of the objects that the anchors match."""
+        return labels
 
     def _inside(self, F, anchors, sizes):
         """(B, N) 1 for the anchors that do not cross the image's border too far."""

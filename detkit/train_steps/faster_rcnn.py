@@ -1,16 +1,14 @@
 """One training step of Faster R-CNN, from a batch to its losses, in the order of the paper."""
 
-import functools
-from typing import NamedTuple, Sequence
+from typing import NamedTuple
 
 import mxnet as mx
 from mxnet import autograd
 
 from detkit.models import Proposals
 from detkit.registry import TRAIN_STEPS
-from detkit.targets import RoITargets, RPNTargets
-from detkit.train_steps.head_losses import RoILoss, RPNLoss
-from detkit.train_steps.step import TrainStep
+from detkit.train_steps.fast_rcnn import FastRCNNTrainStep
+from detkit.train_steps.rpn import RPNTrainStep
 
 
 class Losses(NamedTuple):
@@ -22,19 +20,8 @@ class Losses(NamedTuple):
     roi_box: mx.nd.NDArray
 
 
-class Sampled(NamedTuple):
-    """What a head beside the RoI head is trained on.
-
-    features: the levels. rois (B, S, 4) and labels (B, S): as of RoITargets.
-    """
-
-    features: Sequence[mx.nd.NDArray]
-    rois: mx.nd.NDArray
-    labels: mx.nd.NDArray
-
-
 @TRAIN_STEPS.register("FasterRCNN")
-class FasterRCNNTrainStep(TrainStep):
+class FasterRCNNTrainStep(RPNTrainStep, FastRCNNTrainStep):
     """Calls the detector's parts one after another, with targets made in between.
 
     Approximate joint training (Ren et al. 2015, section 3.2): no gradient flows through the
@@ -42,11 +29,9 @@ class FasterRCNNTrainStep(TrainStep):
     """
 
     PARTS = {
-        "rpn_targets": RPNTargets,
+        **RPNTrainStep.PARTS,
         "proposals": Proposals,
-        "roi_targets": RoITargets,
-        "rpn_loss": RPNLoss,
-        "roi_loss": RoILoss,
+        **FastRCNNTrainStep.PARTS,
     }
 
     def __call__(self, images, sizes, gt_boxes, gt_labels):
@@ -60,37 +45,15 @@ class FasterRCNNTrainStep(TrainStep):
 
     def box_losses(self, images, sizes, gt_boxes, gt_labels):
         """The Losses, and the Sampled RoIs."""
-        model = self.model
-        features = model.features(images, sizes)
-        anchors = model.anchors_of(images, features)
-        objectness, anchor_deltas = model.rpn_head(features)
-        rpn_losses = self.rpn_losses(anchors, objectness, anchor_deltas, sizes, gt_boxes, gt_labels)
-        with autograd.pause():
-            proposals, scores = self.proposals(anchors, objectness, anchor_deltas, sizes)
-        roi_losses, sampled = self.roi_losses(features, proposals, scores, gt_boxes, gt_labels)
+        features = self.model.features(images, sizes)
+        rpn_losses, proposals = self.propose(images, features, sizes, gt_boxes, gt_labels)
+        roi_losses, sampled = self.roi_losses(features, *proposals, gt_boxes, gt_labels)
         return Losses(*rpn_losses, *roi_losses), sampled
 
-    def rpn_losses(self, anchors, objectness, deltas, sizes, gt_boxes, gt_labels):
-        """Class and box loss of the anchors."""
+    def propose(self, images, features, sizes, gt_boxes, gt_labels):
+        """The losses of the RPN; the proposals (B, R, 4) and their scores (B, R)."""
+        anchors = self.model.anchors_of(images, features)
+        objectness, deltas = self.model.rpn_head(self.model.anchored(features))
+        losses = self.rpn_losses(anchors, objectness, deltas, sizes, gt_boxes, gt_labels)
         with autograd.pause():
-            labels, targets = self.rpn_targets(anchors, sizes, gt_boxes, gt_labels)
-        origins = self.rpn_loss.origins(anchors)
-        return self.rpn_loss(objectness, deltas, labels, targets, *origins)
-
-    def roi_losses(self, features, proposals, scores, gt_boxes, gt_labels):
-        """Class and box loss of the RoIs sampled from the proposals, and the Sampled."""
-        with autograd.pause():
-            rois, labels, targets = self.roi_targets(
-                proposals, scores, gt_boxes, gt_labels, functools.partial(self._losses_of, features)
-            )
-        class_logits, deltas = self.model.roi_head(self.model.roi_extractor(features, rois))
-        origins = self.roi_loss.origins(rois)
-        losses = self.roi_loss(class_logits, deltas, labels, targets, *origins)
-        return losses, Sampled(features, rois, labels)
-
-    def _losses_of(self, features, rois, labels, targets):
-        """Class and box loss together (B, R) of RoIs (B, R, 4), as training would have them."""
-        outputs = self.model.roi_head(self.model.roi_extractor(features, rois))
-        origins = self.roi_loss.origins(rois)
-        class_losses, box_losses = self.roi_loss.rows(*outputs, labels, targets, *origins)
-        return class_losses + box_losses
+            return losses, self.proposals(anchors, objectness, deltas, sizes)

@@ -1,4 +1,4 @@
-"""What the RPN and the RoI head are trained with: a class loss and a box loss each."""
+"""What the heads are trained with: a class loss and a box loss each."""
 
 from typing import Optional, Sequence
 
@@ -12,8 +12,10 @@ from detkit.losses import (
     LABELS,
     CrossEntropy,
     SigmoidBCE,
+    SigmoidFocal,
     compared_by,
 )
+from detkit.models.refine import deltas_of
 
 
 class _RowLosses(HybridBlock):
@@ -35,13 +37,22 @@ class _RowLosses(HybridBlock):
 
 
 class _RPNRowLosses(_RowLosses):
-    def hybrid_forward(self, F, objectness, deltas, labels, targets, anchors=None):
-        """Class and box losses (B, N) of the anchors; arguments as for RPNLoss."""
-        objectness, deltas = F.concat(*objectness, dim=1), F.concat(*deltas, dim=1)
-        sampled, positive = labels >= 0, labels > 0
-        class_losses = self.class_loss(objectness, positive) * sampled * self._class_weight
+    def hybrid_forward(self, F, logits, deltas, labels, targets, anchors=None):
+        """Class and box losses (B, N) of the anchors; arguments as for RPNLoss or DenseLoss."""
+        logits, deltas = F.concat(*logits, dim=1), F.concat(*deltas, dim=1)
+        class_losses = self._class_losses(F, logits, labels) * (labels >= 0) * self._class_weight
         origins = None if anchors is None else F.concat(*anchors, dim=1)
-        return class_losses, self._box_losses(F, deltas, targets, positive, origins)
+        return class_losses, self._box_losses(F, deltas, targets, labels > 0, origins)
+
+    def _class_losses(self, F, logits, labels):
+        return self.class_loss(logits, labels > 0)
+
+
+class _DenseRowLosses(_RPNRowLosses):
+    def _class_losses(self, F, logits, labels):
+        classes = F.reshape(F.contrib.arange_like(logits, axis=2), shape=(1, 1, -1))
+        is_class = F.broadcast_equal(F.expand_dims(labels - 1, axis=2), classes)
+        return F.sum(self.class_loss(logits, is_class), axis=2)
 
 
 class _RoIRowLosses(_RowLosses):
@@ -51,11 +62,8 @@ class _RoIRowLosses(_RowLosses):
         class_losses = self._class_losses(F, class_logits, F.relu(rows)) * (rows >= 0)
         class_losses = F.reshape_like(class_losses, labels) * self._class_weight
 
-        # Of the K boxes of a RoI only that of its class is trained; of a class-agnostic head the
-        # only one: pick clips a number that is too large.
-        own = F.broadcast_like(F.expand_dims(rows - 1, axis=1), F.reshape(targets, shape=(-1, 4)))
-        deltas = F.pick(F.transpose(deltas, axes=(0, 2, 1)), own, axis=2, mode="clip")
-        deltas = F.reshape_like(deltas, targets)
+        # Of the K boxes of a RoI only that of its class is trained.
+        deltas = F.reshape_like(deltas_of(F, deltas, rows - 1), targets)
         return class_losses, self._box_losses(F, deltas, targets, labels > 0, rois)
 
     def _class_losses(self, F, logits, labels):
@@ -101,10 +109,14 @@ class _ClassAndBoxLoss(HybridBlock):
     def hybrid_forward(self, F, logits, deltas, labels, targets, *origins):
         """Two losses (1,); the arguments are those of ``rows``."""
         class_losses, box_losses = self.rows(logits, deltas, labels, targets, *origins)
-        count = F.maximum(F.sum(labels >= 0), 1)
+        count = F.maximum(F.sum(self._counted(labels)), 1)
         return F.broadcast_div(F.sum(class_losses), count), F.broadcast_div(
             F.sum(box_losses), count
         )
+
+    def _counted(self, labels):
+        """1 for each of labels (B, N) that the losses are divided by."""
+        return labels >= 0
 
 
 def _check(key, loss, kinds):
@@ -124,6 +136,23 @@ class RPNLoss(_ClassAndBoxLoss):
     """
 
     _rows, _default_class_loss, _class_kinds = _RPNRowLosses, SigmoidBCE, (BINARY,)
+
+
+class DenseLoss(_ClassAndBoxLoss):
+    """Class and box loss of all the anchors (Lin et al. 2017b), by the positive ones of the batch.
+
+    Nothing is sampled, and nearly all anchors are negatives that cost nearly nothing under a focal
+    loss: divided by their number, the loss of the others would vanish (section 4.1).
+
+    class_logits (B, N, K) and deltas (B, N, 4) of each level; labels (B, N) and targets (B, N, 4)
+    of all levels, one after another; perhaps anchors (1, N, 4) of each level. The class loss asks
+    of every logit whether the anchor is of its class.
+    """
+
+    _rows, _default_class_loss, _class_kinds = _DenseRowLosses, SigmoidFocal, (BINARY,)
+
+    def _counted(self, labels):
+        return labels > 0
 
 
 class RoILoss(_ClassAndBoxLoss):

@@ -50,6 +50,7 @@ class MaskRCNNTrainStep(FasterRCNNTrainStep):
     """As FasterRCNNTrainStep, with a fifth loss (He et al. 2017, section 3)."""
 
     PARTS = {**FasterRCNNTrainStep.PARTS, "mask_targets": MaskTargets, "mask_loss": MaskLoss}
+    _with_mask = MaskLosses
 
     def __call__(self, images, sizes, gt_boxes, gt_labels, gt_masks):
         """As FasterRCNNTrainStep; gt_masks (B, G, H, W) uint8 of 0 and 1."""
@@ -60,4 +61,4 @@ class MaskRCNNTrainStep(FasterRCNNTrainStep):
             )
         model = self.model
         logits = model.mask_head(model.mask_extractor(sampled.features, rois))
-        return MaskLosses(*losses, self.mask_loss(logits, classes, targets))
+        return self._with_mask(*losses, self.mask_loss(logits, classes, targets))

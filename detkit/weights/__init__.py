@@ -3,6 +3,8 @@
 import importlib
 
 from detkit.weights.load import load_weights
+from detkit.weights.params import read_params
+from detkit.weights.pkl import read_pkl
 from detkit.weights.pth import read_pth
 from detkit.weights.published import (
     PUBLISHED,
@@ -11,20 +13,30 @@ from detkit.weights.published import (
     find_weights,
     normalisation_of,
 )
+from detkit.weights.read import read_weights
 
 __all__ = [
     "PUBLISHED",
     "Normalisation",
     "Published",
     "find_weights",
+    "from_detectron2",
+    "from_gluoncv",
     "from_torchvision",
     "load_weights",
     "normalisation_of",
+    "read_params",
+    "read_pkl",
     "read_pth",
+    "read_weights",
 ]
 
 # What builds whole detectors needs the parts of detkit that need this package.
-_CONVERTERS = {"from_torchvision": "detkit.weights.torchvision"}
+_CONVERTERS = {
+    "from_detectron2": "detkit.weights.detectron2",
+    "from_gluoncv": "detkit.weights.gluoncv",
+    "from_torchvision": "detkit.weights.torchvision",
+}
 
 
 def __getattr__(name):

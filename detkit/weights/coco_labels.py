@@ -15,3 +15,5 @@ _NAMES = """
 
 # The background is 0, so that a label is an index.
 COCO_LABELS = ("__background__", *(" ".join(name.split()) for name in _NAMES.split(",")))
+# The 80 that there are, in the order of their numbers: a dataset's and Detectron2's labels.
+COCO_CLASSES = tuple(name for name in COCO_LABELS[1:] if name != "N/A")

@@ -42,12 +42,12 @@ def load_weights(
         if not isinstance(parameter, gluon.Constant)
     }
     names = dict(names or {})
-    strangers = [_guess(name, parameters) for name in sorted(names) if name not in parameters]
-    _refuse("named by `names` that the network does not have", strangers)
+    strangers = [name for name in sorted(names) if name not in parameters]
+    _refuse("named by `names` that the network does not have", strangers, parameters)
     theirs = {ours: names.get(ours, torch_name(ours)) for ours in parameters}
 
-    missing = [_guess(name, state) for name in theirs.values() if name not in state]
-    _refuse("missing in the file", missing)
+    missing = [name for name in theirs.values() if name not in state]
+    _refuse("missing in the file", missing, state)
     _refuse("of another shape", _misshapen(parameters, state, theirs))
     _refuse("with values that are not finite", _broken(state, theirs.values()))
     taken = set(theirs.values())
@@ -107,8 +107,10 @@ def _guess(name: str, known) -> str:
     return f"{name!r}" + (f" (the nearest is {near[0]!r})" if near else "")
 
 
-def _refuse(what: str, culprits: Sequence[str]) -> None:
+def _refuse(what: str, culprits: Sequence[str], known=None) -> None:
+    """WeightsError if there are any; where names are ``known``, each with the nearest of them."""
     if culprits:
         more = len(culprits) - SHOWN
-        lines = [*culprits[:SHOWN], *([f"... and {more} more"] if more > 0 else [])]
+        shown = [name if known is None else _guess(name, known) for name in culprits[:SHOWN]]
+        lines = [*shown, *([f"... and {more} more"] if more > 0 else [])]
         raise WeightsError(f"weights {what} ({len(culprits)}):\n  " + "\n  ".join(lines))

@@ -13,15 +13,26 @@ from detkit.config import load_config
 from detkit.detector import Detector
 from detkit.device import find_device
 from detkit.errors import WeightsError
-from detkit.models.layers import freeze_norms
+from detkit.models.norms import freeze_norms
 from detkit.weights.coco_labels import COCO_LABELS
 from detkit.weights.load import load_weights, torch_name
 from detkit.weights.pth import read_pth
 from detkit.weights.published import find_weights
 
 CONFIGS = Path(__file__).parent / "models"
-CLASS_LOGITS = "roi_heads.box_predictor.cls_score.weight"
-BOX_DELTAS = "roi_heads.box_predictor.bbox_pred."
+
+# Names of files written before torchvision 0.13, and what takes their place.
+_OLD_NAMES = (
+    (r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d)\.(?=[wb])", r"\1.0."),
+    (r"^rpn\.head\.conv\.(?=[wb])", "rpn.head.conv.0.0."),
+    *(
+        (rf"^roi_heads\.mask_head\.mask_fcn{n + 1}\.", f"roi_heads.mask_head.{n}.0.")
+        for n in range(4)
+    ),
+    *(  # ReLUs between the convolutions were counted too
+        (rf"^(head\.\w+_head\.conv)\.{2 * n}\.(?=[wb])", rf"\1.{n}.0.") for n in range(4)
+    ),
+)
 
 # Beginnings of names, ours -> torchvision's.
 _RESNET = {"backbone.": "backbone.body."}
@@ -35,20 +46,61 @@ _RPN = {
 }
 _PREDICTOR = {
     "roi_head.classes.": "roi_heads.box_predictor.cls_score.",
-    "roi_head.boxes.": BOX_DELTAS,
+    "roi_head.boxes.": "roi_heads.box_predictor.bbox_pred.",
 }
 _TWO_FC = {
     "roi_head.fc.0.": "roi_heads.box_head.fc6.",
     "roi_head.fc.1.": "roi_heads.box_head.fc7.",
 }
 _CONV_FC = {"roi_head.convs.": "roi_heads.box_head.", "roi_head.fc.0.": "roi_heads.box_head.5."}
+_MASKS = {
+    "mask_head.convs.": "roi_heads.mask_head.",
+    "mask_head.deconv.": "roi_heads.mask_predictor.conv5_mask.",
+    "mask_head.masks.": "roi_heads.mask_predictor.mask_fcn_logits.",
+}
+_P6P7 = {
+    "neck.p6.": "backbone.fpn.extra_blocks.p6.",
+    "neck.p7.": "backbone.fpn.extra_blocks.p7.",
+}
+_DENSE = {
+    "head.class_convs.": "head.classification_head.conv.",
+    "head.classes.": "head.classification_head.cls_logits.",
+    "head.box_convs.": "head.regression_head.conv.",
+    "head.deltas.": "head.regression_head.bbox_reg.",
+}
 
 
 class _Model(NamedTuple):
-    """names: the beginnings of its names. frozen_eps: see _norm_eps."""
+    """What sets one of torchvision's models apart.
+
+    names: the beginnings of its names, ours -> torchvision's.
+    frozen_eps: see _norm_eps.
+    class_logits: its array with one row for each label, the background's first.
+    anchors: how many times each label has a row there.
+    first_label: that of our first class; 0 where the background can be detected.
+    background: {beginning of names: how many rows are the background's}: the first, which nobody
+        reads and which are not ours.
+    """
 
     names: Dict[str, str]
     frozen_eps: float
+    class_logits: str = "roi_heads.box_predictor.cls_score.weight"
+    anchors: int = 1
+    first_label: int = 1
+    background: Mapping[str, int] = {
+        "roi_heads.box_predictor.bbox_pred.": 4,
+        "roi_heads.mask_predictor.mask_fcn_logits.": 1,
+    }
+
+
+def _retinanet(frozen_eps):
+    return _Model(
+        {**_RESNET, **_FPN, **_P6P7, **_DENSE},
+        frozen_eps,
+        class_logits="head.classification_head.cls_logits.weight",
+        anchors=9,
+        first_label=0,
+    )
 
 
 MODELS = {
@@ -62,6 +114,14 @@ MODELS = {
     "fasterrcnn_mobilenet_v3_large_320_fpn": _Model(
         {**_MOBILENET, **_FPN, **_RPN, **_TWO_FC, **_PREDICTOR}, 1e-5
     ),
+    "maskrcnn_resnet50_fpn": _Model(
+        {**_RESNET, **_FPN, **_RPN, **_TWO_FC, **_PREDICTOR, **_MASKS}, 0.0
+    ),
+    "maskrcnn_resnet50_fpn_v2": _Model(
+        {**_RESNET, **_FPN, **_RPN, **_CONV_FC, **_PREDICTOR, **_MASKS}, 1e-5
+    ),
+    "retinanet_resnet50_fpn": _retinanet(0.0),
+    "retinanet_resnet50_fpn_v2": _retinanet(1e-5),
 }
 
 
@@ -83,7 +143,9 @@ def from_torchvision(
     device: as for detkit.load.
 
     Labels of its Detections are torchvision's: 1 is the first class, and class_names[label] its
-    name. Raises WeightsError where a weight is missing, superfluous or of another shape.
+    name. A RetinaNet can find the background, 0, as in torchvision.
+
+    Raises WeightsError where a weight is missing, superfluous or of another shape.
     """
     if name not in MODELS:
         near = difflib.get_close_matches(str(name), MODELS, 1)
@@ -97,11 +159,13 @@ def from_torchvision(
     config = load_config(CONFIGS / f"{name}.yaml")
     config["model"]["backbone"].put("norm_eps", eps, "from_torchvision")
     ctx = find_device(device)
-    model = build_model(config, class_names[1:], ctx, pretrained=False)
-    load_weights(model, _foreground(state), torchvision_names(name, model), allow_unused=False)
+    first_label = MODELS[name].first_label
+    model = build_model(config, class_names[first_label:], ctx, pretrained=False)
+    weights = _foreground(name, state)
+    load_weights(model, weights, torchvision_names(name, model), allow_unused=False)
     freeze_norms(model)  # nothing is trained here, and frozen ones cost no time
     transforms, pad_multiple = build_transforms(config, "val"), pad_multiple_of(config)
-    return Detector(model, class_names, transforms, ctx, pad_multiple, first_label=1)
+    return Detector(model, class_names, transforms, ctx, pad_multiple, first_label, config)
 
 
 def torchvision_names(name, model):
@@ -114,19 +178,24 @@ def torchvision_names(name, model):
     return names
 
 
-def _foreground(state):
-    """The state without the background's box deltas, the first four, which nobody reads."""
-    deltas = {name: array[4:] for name, array in state.items() if name.startswith(BOX_DELTAS)}
-    return {**state, **deltas}
+def _foreground(model, state):
+    """The state without the background's rows."""
+    rows = {
+        name: array[count:]
+        for beginning, count in MODELS[model].background.items()
+        for name, array in state.items()
+        if name.startswith(beginning)
+    }
+    return {**state, **rows}
 
 
 def _current_names(state):
-    """The state under today's names: files written before torchvision 0.13 have shorter ones."""
-    blocks = re.compile(r"(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)")
+    """The state under today's names."""
     current = {}
     for name, array in state.items():
-        name = blocks.sub(r"\1.0.\2", name)
-        current[re.sub(r"^rpn\.head\.conv\.(weight|bias)$", r"rpn.head.conv.0.0.\1", name)] = array
+        for old, new in _OLD_NAMES:
+            name = re.sub(old, new, name)
+        current[name] = array
     return current
 
 
@@ -143,11 +212,12 @@ def _norm_eps(model, state):
 
 def _class_names(name, state, given):
     """As many names as the state has class logits, the background's first."""
-    if CLASS_LOGITS not in state:
-        near = difflib.get_close_matches(CLASS_LOGITS, state, 1)
+    logits = MODELS[name].class_logits
+    if logits not in state:
+        near = difflib.get_close_matches(logits, state, 1)
         hint = f" (the nearest is {near[0]!r})" if near else ""
-        raise WeightsError(f"these are no weights of {name}: there is no {CLASS_LOGITS!r}{hint}")
-    count = len(state[CLASS_LOGITS])
+        raise WeightsError(f"these are no weights of {name}: there is no {logits!r}{hint}")
+    count = len(state[logits]) // MODELS[name].anchors
     if given is None:
         numbers = ("__background__", *(str(label) for label in range(1, count)))
         return COCO_LABELS if count == len(COCO_LABELS) else numbers

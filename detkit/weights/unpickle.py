@@ -1,17 +1,19 @@
-"""A torch pickle -> plain containers that describe tensors; the only unpickling in detkit.
+"""A pickle -> plain containers that describe arrays; the only unpickling in detkit.
 
 A pickle is a program. Its opcodes are scanned first, then an unpickler runs it that reaches a
-handful of names, none of which does more than take notes. No bytes of a tensor are read here.
+handful of names, none of which does more than take notes. What those of torch's tensors note is
+here, the bytes themselves are elsewhere in the file; numpy's arrays are in pkl.py.
 """
 
 import io
 import pickle
 import pickletools
-from typing import Any, BinaryIO, Callable, Dict, NamedTuple, Tuple
+from typing import Any, BinaryIO, Callable, Dict, Mapping, NamedTuple, Tuple
 
 from detkit.errors import WeightsError
 
-PICKLE_LIMIT = 16 << 20  # bytes; the pickle of a large detector has some hundred kilobytes
+PICKLE_LIMIT = 16 << 20  # bytes beside those of arrays; a large detector's are some 100 kilobytes
+ARRAY = 1 << 12  # bytes; a string that is longer is taken for an array's
 
 
 class StorageType(NamedTuple):
@@ -38,8 +40,8 @@ class TensorView(NamedTuple):
     strides: Tuple[int, ...]
 
 
-class _Rebuild(NamedTuple):
-    """A torch function as the pickle sees it. A tuple, so that the pickle cannot alter it."""
+class Rebuild(NamedTuple):
+    """A function as the pickle sees it. A tuple, so that the pickle cannot alter it."""
 
     function: Callable[..., Any]
 
@@ -47,7 +49,7 @@ class _Rebuild(NamedTuple):
         return self.function(*args)
 
 
-class _Dict(dict):
+class PlainDict(dict):
     """Stands for OrderedDict, without the attributes (torch's _metadata) a pickle may give it."""
 
     __slots__ = ()
@@ -84,37 +86,54 @@ _STORAGE_TYPES = {
     "BoolStorage": StorageType("?"),
     "UntypedStorage": StorageType("u1"),
 }
-# Every name a pickle may use; there is no other way to reach an object.
-_GLOBALS = {
-    ("collections", "OrderedDict"): _Rebuild(_Dict),
-    ("torch", "Size"): _Rebuild(tuple),
-    ("torch._utils", "_rebuild_tensor"): _Rebuild(_rebuild_tensor),
-    ("torch._utils", "_rebuild_tensor_v2"): _Rebuild(_rebuild_tensor),
-    ("torch._utils", "_rebuild_parameter"): _Rebuild(_rebuild_parameter),
+
+
+class Names(NamedTuple):
+    """Every name a kind of pickle may use; there is no other way to reach an object.
+
+    known: {(module, name): the stand-in for it}.
+    part_of: what the names are for. remedy: what to do with a file that asks for others.
+    encoding: of the strings of Python 2, which were bytes.
+    """
+
+    known: Mapping[Tuple[str, str], Any]
+    part_of: str
+    remedy: str
+    encoding: str = "utf-8"
+
+
+_TORCH = {
+    ("collections", "OrderedDict"): Rebuild(PlainDict),
+    ("torch", "Size"): Rebuild(tuple),
+    ("torch._utils", "_rebuild_tensor"): Rebuild(_rebuild_tensor),
+    ("torch._utils", "_rebuild_tensor_v2"): Rebuild(_rebuild_tensor),
+    ("torch._utils", "_rebuild_parameter"): Rebuild(_rebuild_parameter),
     **{
         (module, name): kind
         for module in ("torch", "torch.cuda", "torch.storage")
         for name, kind in _STORAGE_TYPES.items()
     },
 }
+TENSORS = Names(_TORCH, "a tensor", "load it in torch and save model.state_dict() alone")
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows the names in _GLOBALS and the ids of storages, and nothing else."""
+    """Knows the given names and the ids of storages, and nothing else."""
 
-    def __init__(self, data: bytes):
-        super().__init__(io.BytesIO(data), encoding="utf-8")
+    def __init__(self, data: bytes, names: Names):
+        super().__init__(io.BytesIO(data), encoding=names.encoding)
+        self.names = names
         self.storages: Dict[str, Storage] = {}
 
     def find_class(self, module, name):
         """The stand-in for a global of the pickle; every other global is refused by name."""
-        if (module, name) not in _GLOBALS:
+        if (module, name) not in self.names.known:
             raise WeightsError(
-                f"its pickle asks for {module}.{name}, which is not part of a tensor; files of "
-                "weights can hold programs, so it is refused. If you trust the file, load it in "
-                "torch and save model.state_dict() alone"
+                f"its pickle asks for {module}.{name}, which is not part of {self.names.part_of}; "
+                "files of weights can hold programs, so it is refused. If you trust the file, "
+                f"{self.names.remedy}"
             )
-        return _GLOBALS[module, name]
+        return self.names.known[module, name]
 
     def persistent_load(self, pid):
         """A storage that the pickle refers to, still without its bytes."""
@@ -133,9 +152,14 @@ class _Unpickler(pickle.Unpickler):
 def _next_pickle(stream: BinaryIO) -> bytes:
     """The bytes of the pickle that begins here, scanned to its end without running it."""
     start = stream.tell()
+    arrays = 0  # bytes
     for opcode, argument, position in pickletools.genops(stream):
-        if position - start > PICKLE_LIMIT:
-            raise WeightsError(f"its pickle is larger than {PICKLE_LIMIT >> 20} MiB")
+        if position - start - arrays > PICKLE_LIMIT:
+            raise WeightsError(
+                f"its pickle is larger than {PICKLE_LIMIT >> 20} MiB without its arrays"
+            )
+        if stream.tell() - position > ARRAY:
+            arrays += stream.tell() - position
         # The unpickler's memo is an array: one far index would allocate gigabytes.
         if "PUT" in opcode.name and argument > position - start:
             raise WeightsError(f"its pickle has an impossible memo index, {argument}")
@@ -144,10 +168,13 @@ def _next_pickle(stream: BinaryIO) -> bytes:
     return stream.read(end - start)
 
 
-def unpickle(stream: BinaryIO) -> Tuple[Any, Dict[str, Storage]]:
-    """What the pickle that begins here describes, and the storages it names."""
+def unpickle(stream: BinaryIO, names: Names = TENSORS) -> Tuple[Any, Dict[str, Storage]]:
+    """What the pickle that begins here describes, and the storages it names.
+
+    Raises WeightsError where it is damaged, and where it asks for more than ``names``.
+    """
     try:
-        unpickler = _Unpickler(_next_pickle(stream))
+        unpickler = _Unpickler(_next_pickle(stream), names)
         return unpickler.load(), unpickler.storages
     except WeightsError:
         raise

@@ -14,8 +14,12 @@ def multiply_adds(model, shapes):
     """
     outputs = model(*(mx.sym.var(name, shape=shape) for name, shape in shapes.items()))
     graph = outputs if isinstance(outputs, mx.sym.Symbol) else mx.sym.Group(list(outputs))
-    nodes = json.loads(graph.tojson())["nodes"]
-    internals = graph.get_internals()
+    described = json.loads(graph.tojson())
+    nodes = described["nodes"]
+    for number, node in enumerate(nodes):
+        if node["op"] != "null":  # a layer that is called once for each level has one name
+            node["name"] = f"node{number}"
+    internals = mx.sym.load_json(json.dumps(described)).get_internals()
     _, sizes, _ = internals.infer_shape(**shapes)
     size_of = dict(zip(internals.list_outputs(), sizes))
     return sum(_of_node(node, nodes, size_of) for node in nodes)
@@ -24,17 +28,16 @@ def multiply_adds(model, shapes):
 def _of_node(node, nodes, size_of):
     if node["op"] not in ("Convolution", "Deconvolution", "FullyConnected"):
         return 0
-    names = [_output(nodes[source], index) for source, index, *_ in node["inputs"][:2]]
-    data, weight = (size_of[name] for name in names)
+    data, weight = (
+        _size(nodes[source], index, size_of) for source, index, *_ in node["inputs"][:2]
+    )
     # Each element of the output, or of a deconvolution's input, meets one filter.
-    positions = data if node["op"] == "Deconvolution" else size_of[_output(node, 0)]
-    return int(np.prod(positions, dtype=np.int64)) * int(np.prod(weight[1:], dtype=np.int64))
+    positions = data if node["op"] == "Deconvolution" else _size(node, 0, size_of)
+    return int(np.prod(positions, dtype=np.int64) * np.prod(weight[1:], dtype=np.int64))
 
 
-def _output(node, index):
-    """The name that infer_shape gives an output of a node."""
-    if node["op"] == "null":
-        return node["name"]
-    attributes = node.get("attrs", {})
-    several = int(attributes.get("num_outputs", 1)) > 1
-    return f"{node['name']}_output{index if several else ''}"
+def _size(node, index, size_of):
+    """The shape of an output of a node, whose name depends on how many there are."""
+    name = node["name"]
+    found = [n for n in (name, f"{name}_output", f"{name}_output{index}") if n in size_of]
+    return size_of[found[0]]

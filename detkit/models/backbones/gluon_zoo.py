@@ -10,7 +10,7 @@ from mxnet.gluon.model_zoo import vision
 
 from detkit.config import did_you_mean
 from detkit.errors import ConfigError
-from detkit.models.layers import freeze_norms
+from detkit.models.norms import freeze_norms
 from detkit.registry import BACKBONES
 
 PROBES = (512, 1024)  # sides of the images by which strides are found
@@ -27,7 +27,8 @@ class GluonZoo(HybridBlock):
     out_names: names of outputs of the network's symbol, to be taken instead.
     frozen_norm: every batch norm keeps its statistics, scale and shift.
 
-    New convolutions get He's initialisation where the network asks for no other.
+    New convolutions get He's initialisation where the network asks for no other. ``pretrained`` is
+    the path of a ``.params`` file of the whole classifier, as ``save_parameters`` writes it.
     """
 
     def __init__(
@@ -49,6 +50,8 @@ class GluonZoo(HybridBlock):
             chosen = [_of_name(out, maps, name) for out in out_names]
         self.channels = tuple(found.channels for found in chosen)
         self.strides = tuple(found.stride for found in chosen)
+        structure = network._collect_params_with_prefix()
+        self._names_in_file = {parameter.name: key for key, parameter in structure.items()}
         parameters = network.collect_params()
         for key, parameter in parameters.items():
             if key.endswith("weight") and parameter.init is None:
@@ -56,6 +59,12 @@ class GluonZoo(HybridBlock):
         with self.name_scope():
             outputs = [symbol[found.index] for found in chosen]
             self.network = SymbolBlock(outputs, mx.sym.var("data", dtype="float32"), parameters)
+
+    def pretrained_part(self):
+        """The network, and our names -> those of a file that its whole classifier was saved to."""
+        ours = self.network._collect_params_with_prefix()
+        names = {key: self._names_in_file[parameter.name] for key, parameter in ours.items()}
+        return self.network, names
 
     def hybrid_forward(self, F, images):
         """images (B, 3, H, W) -> a list of maps (B, C, H / stride, W / stride)."""

@@ -5,7 +5,8 @@ from typing import Sequence
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import FoldingSequential, freeze, freeze_norms, relu6
+from detkit.models.layers import FoldingSequential, freeze, relu6
+from detkit.models.norms import norm_layer
 from detkit.registry import BACKBONES
 
 # kernel, expanded channels, channels, squeeze-and-excitation, activation, stride of each bottleneck
@@ -55,7 +56,7 @@ class MobileNetV3(HybridBlock):
     size: large or small.
     out_stages: the stages whose maps are returned, increasing.
     frozen_stages: the first so many stages keep their weights (and batch statistics).
-    frozen_norm: every batch norm keeps its statistics, scale and shift.
+    norm: "BN", "FrozenBN" or "SyncBN", see norm_layer.
     norm_eps: added to the variances; torchvision's detectors have 1e-5, its classifiers 1e-3.
 
     Children are numbered as in torchvision's ``features``.
@@ -66,7 +67,7 @@ class MobileNetV3(HybridBlock):
         size: str = "large",
         out_stages: Sequence[int] = (4, 5),
         frozen_stages: int = 0,
-        frozen_norm: bool = False,
+        norm: str = "BN",
         norm_eps: float = 1e-3,
     ):
         super().__init__()
@@ -76,11 +77,9 @@ class MobileNetV3(HybridBlock):
         self._taps = [starts[stage] for stage in out_stages]
         with self.name_scope():
             self.features = nn.HybridSequential(prefix="")
-            self.features.add(*_layers(rows, norm_eps)[: self._taps[-1] + 1])
+            self.features.add(*_layers(rows, norm, norm_eps)[: self._taps[-1] + 1])
         for layer in list(self.features)[: [*starts, None][frozen_stages]]:  # 6 stages: all of it
             freeze(layer)
-        if frozen_norm:
-            freeze_norms(self)
         self.channels = tuple(self.features[tap].channels for tap in self._taps)
         self.strides = tuple(min(2 ** (stage + 1), 32) for stage in out_stages)
 
@@ -97,20 +96,20 @@ class MobileNetV3(HybridBlock):
 class Bottleneck(HybridBlock):
     """Expand, filter each channel, weigh the channels, project; added to the input if it fits."""
 
-    def __init__(self, before, kernel, expanded, channels, excite, activation, stride, eps):
+    def __init__(self, before, kernel, expanded, channels, excite, activation, stride, norm, eps):
         super().__init__()
         self.channels = channels
         self._residual = stride == 1 and before == channels
         with self.name_scope():
             self.block = nn.HybridSequential(prefix="")
             if expanded != before:
-                self.block.add(ConvNorm(before, expanded, 1, activation, eps))
+                self.block.add(ConvNorm(before, expanded, 1, activation, norm, eps))
             self.block.add(
-                ConvNorm(expanded, expanded, kernel, activation, eps, stride, groups=expanded)
+                ConvNorm(expanded, expanded, kernel, activation, norm, eps, stride, expanded)
             )
             if excite:
                 self.block.add(SqueezeExcitation(expanded))
-            self.block.add(ConvNorm(expanded, channels, 1, None, eps))
+            self.block.add(ConvNorm(expanded, channels, 1, None, norm, eps))
 
     def hybrid_forward(self, F, x):
         """(B, before, H, W) -> (B, channels, H / stride, W / stride)."""
@@ -120,7 +119,7 @@ class Bottleneck(HybridBlock):
 class ConvNorm(FoldingSequential):
     """Convolution without bias, batch norm, activation."""
 
-    def __init__(self, before, channels, kernel, activation, eps, stride=1, groups=1):
+    def __init__(self, before, channels, kernel, activation, norm, eps, stride=1, groups=1):
         super().__init__()
         self.channels = channels
         with self.name_scope():
@@ -135,7 +134,7 @@ class ConvNorm(FoldingSequential):
                     in_channels=before,
                     weight_initializer=init.Xavier("gaussian", "out", 2),
                 ),
-                nn.BatchNorm(momentum=0.99, epsilon=eps, in_channels=channels),
+                norm_layer(norm, channels, eps, momentum=0.99),
             )
             if activation == "hard_swish":
                 self.add(nn.HybridLambda(hard_swish))
@@ -170,13 +169,13 @@ def hard_swish(F, x):
     return x * hard_sigmoid(F, x)
 
 
-def _layers(rows, eps):
+def _layers(rows, norm, eps):
     """What torchvision's ``features`` is made of."""
-    layers, before = [ConvNorm(3, 16, 3, "hard_swish", eps, stride=2)], 16
+    layers, before = [ConvNorm(3, 16, 3, "hard_swish", norm, eps, stride=2)], 16
     for row in rows:
-        layers.append(Bottleneck(before, *row, eps))
+        layers.append(Bottleneck(before, *row, norm, eps))
         before = layers[-1].channels
-    return [*layers, ConvNorm(before, 6 * before, 1, "hard_swish", eps)]
+    return [*layers, ConvNorm(before, 6 * before, 1, "hard_swish", norm, eps)]
 
 
 def _multiple_of_8(channels):

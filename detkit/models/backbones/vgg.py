@@ -1,12 +1,13 @@
 """VGG (Simonyan and Zisserman 2014), up to the last convolution, as Faster R-CNN uses it."""
 
-from typing import Sequence
+from typing import Optional, Sequence
 
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.contrib.nn import Identity
 
 from detkit.models.layers import FoldingSequential, freeze, run_folding
+from detkit.models.norms import norm_layer
 from detkit.registry import BACKBONES
 
 # Convolutions of each stage; every stage but the first begins with a 2x2 max pooling.
@@ -19,8 +20,8 @@ class VGG(HybridBlock):
     """conv1_1 to conv5_3 (depth 16): four poolings, stride 16.
 
     depth: 11, 13, 16 or 19.
-    batch_norm: normalise after each convolution, as torchvision's vgg16_bn does; what makes
-        training from scratch start.
+    norm: "BN" after each convolution, as torchvision's vgg16_bn does, is what makes training from
+        scratch start; or "FrozenBN", "SyncBN" or "GN", see norm_layer.
     frozen_stages: the first so many stages keep their weights (and batch statistics).
     out_stages: the stages, 1 to 5, whose last maps are returned, increasing. One alone gives one
         map, several a list. Nothing is built beyond the last.
@@ -33,7 +34,7 @@ class VGG(HybridBlock):
     def __init__(
         self,
         depth: int = 16,
-        batch_norm: bool = False,
+        norm: Optional[str] = None,
         frozen_stages: int = 2,
         out_stages: Sequence[int] = (5,),
         stride: int = 16,
@@ -45,7 +46,7 @@ class VGG(HybridBlock):
         with self.name_scope():
             self.features = FoldingSequential(prefix="")
             for stage in range(1, self._outs[-1] + 1):
-                layers = _stage(stage, STAGE_DEPTHS[depth][stage - 1], batch_norm, stride)
+                layers = _stage(stage, STAGE_DEPTHS[depth][stage - 1], norm, stride)
                 self.features.add(*layers)
                 self._ends.append(len(self.features))
                 if stage <= frozen_stages:
@@ -68,7 +69,7 @@ class VGG(HybridBlock):
         return maps if len(maps) > 1 else x
 
 
-def _stage(stage, convs, batch_norm, stride):
+def _stage(stage, convs, norm, stride):
     """The pooling before the stage, or what stands in its place, and the convolutions."""
     width, before = STAGE_WIDTHS[stage - 1], STAGE_WIDTHS[max(stage - 2, 0)]
     layers = []
@@ -80,8 +81,8 @@ def _stage(stage, convs, batch_norm, stride):
         layers.append(
             nn.Conv2D(width, 3, padding=1, in_channels=in_channels, weight_initializer=he)
         )
-        if batch_norm:
-            layers.append(nn.BatchNorm(in_channels=width))
+        if norm:
+            layers.append(norm_layer(norm, width))
         layers.append(nn.Activation("relu"))
     return layers
 

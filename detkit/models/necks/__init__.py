@@ -1,5 +1,6 @@
 """Necks: the backbone's feature maps -> those the heads look at."""
 
 from detkit.models.necks.fpn import FPN
+from detkit.models.necks.pafpn import PAFPN
 
-__all__ = ["FPN"]
+__all__ = ["FPN", "PAFPN"]

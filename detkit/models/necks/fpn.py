@@ -1,12 +1,15 @@
 """Feature Pyramid Network (Lin et al. 2017): strong features at every resolution."""
 
-from typing import Sequence
+from typing import Optional, Sequence
 
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
 from detkit.models.layers import FoldingSequential
+from detkit.models.norms import norm_layer
 from detkit.registry import NECKS
+
+EXTRA = {"pool": 1, "p6": 1, "p6p7": 2, "none": 0}  # levels beyond the backbone's
 
 
 @NECKS.register()
@@ -17,11 +20,13 @@ class FPN(HybridBlock):
     channels: C of every map that is returned.
     extra: coarser levels beyond the backbone's: "pool", every second cell of the last (FPN's P6,
         for large anchors); "p6p7", two convolutions of stride 2 (RetinaNet, Lin et al. 2017b);
-        "none".
-    p6_from: "p5", the last level, as in torchvision, or "c5", the backbone's last map, as in the
-        paper: what "p6p7" begins with.
-    batch_norm: normalise after each convolution but P6's and P7's; the convolutions then have no
-        bias.
+        "p6", the first of them alone; "none".
+    p6_from: what these begin with: "p5", the last level, as in torchvision; "c5", the backbone's
+        last map, as in the paper; "lateral", that after its 1x1 convolution, as in GluonCV.
+    norm: "BN", "FrozenBN", "SyncBN" or "GN" after each convolution but P6's and P7's; the
+        convolutions then have no bias.
+    zero_init_laterals: the 1x1 convolutions begin at zero, and a pretrained backbone gets no
+        gradient from a neck that has learnt nothing yet.
 
     Children are named as torchvision's (p6 and p7 without its ``extra_blocks``).
     """
@@ -33,23 +38,26 @@ class FPN(HybridBlock):
         channels: int = 256,
         extra: str = "pool",
         p6_from: str = "p5",
-        batch_norm: bool = False,
+        norm: Optional[str] = None,
+        zero_init_laterals: bool = False,
     ):
         super().__init__()
         steps = [coarse // fine for fine, coarse in zip(strides, strides[1:])]
         _check(channels, extra, p6_from, strides, steps)
-        self._steps, self._extra, self._p6_from_p5 = steps, extra, p6_from == "p5"
+        self._steps, self._extra, self._p6_from = steps, extra, p6_from
         self.channels = channels
-        beyond = {"pool": 1, "p6p7": 2, "none": 0}[extra]
-        self.strides = (*strides, *(strides[-1] * 2**n for n in range(1, beyond + 1)))
+        self.strides = (*strides, *(strides[-1] * 2**n for n in range(1, EXTRA[extra] + 1)))
         with self.name_scope():
             self.inner_blocks = nn.HybridSequential()
             self.layer_blocks = nn.HybridSequential()
             for before in in_channels:
-                self.inner_blocks.add(_block(before, channels, 1, batch_norm))
-                self.layer_blocks.add(_block(channels, channels, 3, batch_norm))
+                self.inner_blocks.add(
+                    conv_block(before, channels, 1, norm, zero=zero_init_laterals)
+                )
+                self.layer_blocks.add(conv_block(channels, channels, 3, norm))
+            if extra in ("p6", "p6p7"):
+                self.p6 = _conv(in_channels[-1] if p6_from == "c5" else channels, channels, 3, 2)
             if extra == "p6p7":
-                self.p6 = _conv(channels if self._p6_from_p5 else in_channels[-1], channels, 3, 2)
                 self.p7 = _conv(channels, channels, 3, 2)
 
     def hybrid_forward(self, F, maps):
@@ -60,13 +68,19 @@ class FPN(HybridBlock):
             if self._steps[fine] > 1:
                 above = _enlarged(F, above, self._steps[fine], merged[fine])
             merged[fine] = merged[fine] + above
-        levels = [layer(level) for layer, level in zip(self.layer_blocks, merged)]
+        levels = self.levels(F, merged)
         if self._extra == "pool":
             levels.append(F.Pooling(levels[-1], kernel=(1, 1), stride=(2, 2), pool_type="max"))
-        elif self._extra == "p6p7":
-            levels.append(self.p6(levels[-1] if self._p6_from_p5 else maps[-1]))
+        elif self._extra in ("p6", "p6p7"):
+            sources = {"p5": levels, "c5": maps, "lateral": merged}
+            levels.append(self.p6(sources[self._p6_from][-1]))
+        if self._extra == "p6p7":
             levels.append(self.p7(F.relu(levels[-1])))
         return levels
+
+    def levels(self, F, merged):
+        """The merged maps, smoothed; what a subclass goes on from."""
+        return [layer(level) for layer, level in zip(self.layer_blocks, merged)]
 
 
 def _enlarged(F, coarse, step, fine):
@@ -75,16 +89,17 @@ def _enlarged(F, coarse, step, fine):
     return F.slice_like(repeated, fine, axes=(2, 3))
 
 
-def _block(before, channels, kernel, batch_norm):
+def conv_block(before, channels, kernel, norm, stride=1, zero=False):
+    """A convolution and its norm, if any; ``zero``: its weights are 0 at first."""
     block = FoldingSequential()
     with block.name_scope():
-        block.add(_conv(before, channels, kernel, use_bias=not batch_norm))
-        if batch_norm:
-            block.add(nn.BatchNorm(in_channels=channels))
+        block.add(_conv(before, channels, kernel, stride, use_bias=not norm, zero=zero))
+        if norm:
+            block.add(norm_layer(norm, channels))
     return block
 
 
-def _conv(before, channels, kernel, stride=1, use_bias=True):
+def _conv(before, channels, kernel, stride=1, use_bias=True, zero=False):
     return nn.Conv2D(
         channels,
         kernel,
@@ -92,16 +107,16 @@ def _conv(before, channels, kernel, stride=1, use_bias=True):
         kernel // 2,
         use_bias=use_bias,
         in_channels=before,
-        weight_initializer=init.Xavier("uniform", "in", 3),
+        weight_initializer=init.Zero() if zero else init.Xavier("uniform", "in", 3),
     )
 
 
 def _check(channels, extra, p6_from, strides, steps):
     if channels < 1:
         raise ValueError(f"channels is at least 1, not {channels}")
-    if extra not in ("pool", "p6p7", "none"):
-        raise ValueError(f'extra is "pool", "p6p7" or "none", not {extra!r}')
-    if p6_from not in ("p5", "c5"):
-        raise ValueError(f'p6_from is "p5" or "c5", not {p6_from!r}')
+    if extra not in EXTRA:
+        raise ValueError(f'extra is "pool", "p6", "p6p7" or "none", not {extra!r}')
+    if p6_from not in ("p5", "c5", "lateral"):
+        raise ValueError(f'p6_from is "p5", "c5" or "lateral", not {p6_from!r}')
     if not set(steps) <= {1, 2}:
         raise ValueError(f"each stride is the one before or twice that, not {list(strides)}")

@@ -1,7 +1,19 @@
 """RoI heads: features of a RoI -> class logits and box deltas. One file for each design."""
 
 from detkit.models.roi_heads.conv_fc import ConvFCHead
+from detkit.models.roi_heads.double import DoubleHead
 from detkit.models.roi_heads.fc import FCHead
+from detkit.models.roi_heads.fc_mask import FCMaskHead
 from detkit.models.roi_heads.mask import MaskHead
+from detkit.models.roi_heads.pooled_fc import PooledFCHead
+from detkit.models.roi_heads.res5 import Res5Head
 
-__all__ = ["ConvFCHead", "FCHead", "MaskHead"]
+__all__ = [
+    "ConvFCHead",
+    "DoubleHead",
+    "FCHead",
+    "FCMaskHead",
+    "MaskHead",
+    "PooledFCHead",
+    "Res5Head",
+]

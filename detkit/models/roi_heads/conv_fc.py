@@ -1,11 +1,10 @@
 """Convolutions, then fully connected layers: the wider RoI heads."""
 
-from typing import Sequence
+from typing import Optional, Sequence
 
-from mxnet import init
 from mxnet.gluon import nn
 
-from detkit.models.layers import FoldingSequential
+from detkit.models.layers import conv_relu
 from detkit.models.roi_heads.fc import FCHead
 from detkit.registry import HEADS
 
@@ -17,7 +16,7 @@ class ConvFCHead(FCHead):
     The defaults are the "4conv1fc" of Wu and He 2018 (section 5.2).
 
     convs: widths of the convolutions.
-    batch_norm: normalise after each; the convolutions then have no bias.
+    norm: "BN", "FrozenBN", "SyncBN" or "GN" after each; the convolutions then have no bias.
     hidden, dropout, class_agnostic, he_init: see FCHead.
     """
 
@@ -27,7 +26,7 @@ class ConvFCHead(FCHead):
         in_size: int,
         num_classes: int,
         convs: Sequence[int] = (256, 256, 256, 256),
-        batch_norm: bool = False,
+        norm: Optional[str] = None,
         hidden: Sequence[int] = (1024,),
         dropout: float = 0.0,
         class_agnostic: bool = False,
@@ -40,27 +39,8 @@ class ConvFCHead(FCHead):
             self.convs = nn.HybridSequential(prefix="convs_")
             with self.convs.name_scope():
                 for before, width in zip((in_channels, *convs), convs):
-                    self.convs.add(_conv(before, width, batch_norm))
+                    self.convs.add(conv_relu(before, width, norm))
 
     def hybrid_forward(self, F, roi_features):
         """As FCHead: (B * R, C, P, P) -> class logits (B * R, 1 + K), deltas (B * R, K or 1, 4)."""
         return super().hybrid_forward(F, self.convs(roi_features))
-
-
-def _conv(before, width, batch_norm):
-    layers = FoldingSequential()
-    with layers.name_scope():
-        layers.add(
-            nn.Conv2D(
-                width,
-                3,
-                padding=1,
-                use_bias=not batch_norm,
-                in_channels=before,
-                weight_initializer=init.Xavier("gaussian", "out", 2),
-            )
-        )
-        if batch_norm:
-            layers.add(nn.BatchNorm(in_channels=width))
-        layers.add(nn.Activation("relu"))
-    return layers

@@ -32,27 +32,13 @@ class FCHead(HybridBlock):
         he_init: bool = False,
     ):
         super().__init__()
-        if any(units < 1 for units in hidden) or not 0 <= dropout < 1:
-            raise ValueError(
-                f"hidden are widths of at least 1 and dropout is in [0, 1), not {list(hidden)}, "
-                f"{dropout}"
-            )
-        layer_init = init.Xavier("gaussian", "in", 2) if he_init else init.Normal(0.01)
         self._boxes = 1 if class_agnostic else num_classes
         width = in_channels * in_size * in_size
         with self.name_scope():
-            self.fc = nn.HybridSequential(prefix="fc_")
-            for units in hidden:
-                self.fc.add(nn.Dense(units, "relu", in_units=width, weight_initializer=layer_init))
-                if dropout:
-                    self.fc.add(nn.Dropout(dropout))
-                width = units
-            self.classes = nn.Dense(
-                1 + num_classes, in_units=width, weight_initializer=init.Normal(0.01)
-            )
-            self.boxes = nn.Dense(
-                self._boxes * 4, in_units=width, weight_initializer=init.Normal(0.001)
-            )
+            self.fc = fc_layers(width, hidden, dropout, he_init)
+            width = hidden[-1] if hidden else width
+            self.classes = predictor(1 + num_classes, width, 0.01)
+            self.boxes = predictor(self._boxes * 4, width, 0.001)
 
     def pretrained_part(self):
         """fc6 and fc7, and our names -> theirs in torchvision's VGG files."""
@@ -68,3 +54,25 @@ class FCHead(HybridBlock):
         hidden = self.fc(F.flatten(roi_features))
         deltas = F.reshape(self.boxes(hidden), shape=(0, self._boxes, 4))
         return self.classes(hidden), deltas
+
+
+def fc_layers(width, hidden, dropout, he_init):
+    """Fully connected layers, as FCHead says, over ``width`` features."""
+    if any(units < 1 for units in hidden) or not 0 <= dropout < 1:
+        raise ValueError(
+            f"hidden are widths of at least 1 and dropout is in [0, 1), not {list(hidden)}, "
+            f"{dropout}"
+        )
+    layer_init = init.Xavier("gaussian", "in", 2) if he_init else init.Normal(0.01)
+    layers = nn.HybridSequential(prefix="fc_")
+    for units in hidden:
+        layers.add(nn.Dense(units, "relu", in_units=width, weight_initializer=layer_init))
+        if dropout:
+            layers.add(nn.Dropout(dropout))
+        width = units
+    return layers
+
+
+def predictor(outputs, width, deviation):
+    """The last layer, from ``width`` features, begun with N(0, deviation)."""
+    return nn.Dense(outputs, in_units=width, weight_initializer=init.Normal(deviation))

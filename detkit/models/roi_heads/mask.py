@@ -1,8 +1,11 @@
 """Mask heads: features of a RoI -> where in it the object is."""
 
+from typing import Optional
+
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
+from detkit.models.layers import conv_relu
 from detkit.registry import HEADS
 
 
@@ -10,12 +13,12 @@ from detkit.registry import HEADS
 class MaskHead(HybridBlock):
     """3x3 convolutions, one deconvolution that doubles the side, one mask for each class.
 
-    He et al. 2017, figure 4 (right); initialised as He et al. 2015. The children are named as in
-    torchvision.
+    He et al. 2017, figure 4 (right); initialised as He et al. 2015.
 
     in_channels, in_size: derived from the mask's RoI extractor; num_classes: from the dataset.
     convs: how many 3x3 convolutions. channels: width of all layers.
     class_agnostic: one mask per RoI instead of one for each class.
+    norm: "BN", "FrozenBN", "SyncBN" or "GN" after each 3x3 convolution; these then have no bias.
     """
 
     def __init__(
@@ -26,6 +29,7 @@ class MaskHead(HybridBlock):
         convs: int = 4,
         channels: int = 256,
         class_agnostic: bool = False,
+        norm: Optional[str] = None,
     ):
         super().__init__()
         if convs < 0 or channels < 1:
@@ -34,26 +38,22 @@ class MaskHead(HybridBlock):
             )
         self.size = 2 * in_size
         he = {"weight_initializer": init.Xavier("gaussian", "in", 2)}
-        names = [f"mask_fcn{number}" for number in range(1, 1 + convs)]
         with self.name_scope():
-            for name in names:
-                conv = nn.Conv2D(
-                    channels, 3, padding=1, activation="relu", in_channels=in_channels, **he
-                )
-                setattr(self, name, conv)
-                in_channels = channels
-            self.conv5_mask = nn.Conv2DTranspose(
+            self.convs = nn.HybridSequential(prefix="convs_")
+            with self.convs.name_scope():
+                for _ in range(convs):
+                    self.convs.add(conv_relu(in_channels, channels, norm))
+                    in_channels = channels
+            self.deconv = nn.Conv2DTranspose(
                 channels, 2, strides=2, activation="relu", in_channels=in_channels, **he
             )
-            self.mask_fcn_logits = nn.Conv2D(
+            self.masks = nn.Conv2D(
                 1 if class_agnostic else num_classes, 1, in_channels=channels, **he
             )
 
     def hybrid_forward(self, F, roi_features):
         """(B * R, C, P, P) -> logits (B * R, K or 1, M, M) of the masks, M = ``size`` = 2 P."""
-        for layer in self._children.values():
-            roi_features = layer(roi_features)
-        return roi_features
+        return self.masks(self.deconv(self.convs(roi_features)))
 
 
 def masks_of(F, logits, labels):

@@ -29,13 +29,15 @@ def batch_rois(F, rois):
     return F.reshape(rows, shape=(-3, 0))
 
 
-def roi_levels(F, rois, first_level, last_level, canonical_level=4, canonical_size=224.0):
+def roi_levels(
+    F, rois, first_level, last_level, canonical_level=4, canonical_size=224.0, margin=0.0
+):
     """The number (B, R) of the level that each RoI (B, R, 4) is pooled from.
 
-    FPN (Lin et al. 2017), equation 1, in torchvision's form.
+    FPN (Lin et al. 2017), equation 1, in torchvision's form; sides are ``margin`` pixels longer.
     """
     x1, y1, x2, y2 = clean_rois(F, F.BlockGrad(rois))
-    size = F.sqrt((x2 - x1) * (y2 - y1))
+    size = F.sqrt((x2 - x1 + margin) * (y2 - y1 + margin))
     level = F.floor(F.log2(size / canonical_size) + (canonical_level + 1e-6))
     return F.squeeze(F.clip(level, first_level, last_level), axis=2)
 
@@ -44,7 +46,8 @@ def pool_levels(F, pool, features, strides, rois, first_level, **canonical):
     """Each RoI (B, R, 4) pooled from its own level: (B * R, C, P, P).
 
     features are the maps of the levels from ``first_level`` on, and pool(features, rois, stride)
-    pools all RoIs from one of them. canonical: canonical_level and canonical_size of roi_levels.
+    pools all RoIs from one of them. canonical: canonical_level, canonical_size, margin of
+    roi_levels.
     """
     last_level = first_level + len(features) - 1
     levels = roi_levels(F, rois, first_level, last_level, **canonical)

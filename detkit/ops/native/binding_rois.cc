@@ -47,6 +47,7 @@ struct Pyramid {
     geometry.first_level = args.integer("first_level");
     geometry.canonical_level = args.integer("canonical_level");
     geometry.canonical_size = args.real("canonical_size");
+    geometry.level_margin = args.real("level_margin");
     for (size_t i = 0; i < strides.size(); i++) {
       const size_t level = first + 1 + i;
       geometry.height[i] = call.dim(level, 2), geometry.width[i] = call.dim(level, 3);

@@ -126,9 +126,10 @@ typedef struct {
   int first_level;                 // the number of the first, as 2 for P2
   int canonical_level;             // FPN (Lin et al. 2017), equation 1: k0 ...
   float canonical_size;            // ... for an RoI of this size, pixels (the paper: 4, 224)
+  float level_margin;              // m, pixels that sides are longer for this (the paper: 0)
 } DetkitRoIs;
 // Of several levels an RoI is pooled from floor(k0 + log2(sqrt(area) / canonical_size) + 1e-6),
-// clamped to those there are (torchvision's formula), the area after the clamping above.
+// clamped to those there are (torchvision's formula), area (w + m) (h + m) after the clamping above.
 
 enum { DETKIT_AVERAGE = 0, DETKIT_MAX = 1 };
 

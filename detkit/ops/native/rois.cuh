@@ -38,7 +38,8 @@ __device__ inline RoI clean_roi(const float* corners) {
 
 __device__ inline int level_of(const DetkitRoIs& geometry, const RoI& roi) {
   if (geometry.levels == 1) return 0;
-  const float size = sqrtf((roi.x2 - roi.x1) * (roi.y2 - roi.y1));
+  const float margin = geometry.level_margin;
+  const float size = sqrtf((roi.x2 - roi.x1 + margin) * (roi.y2 - roi.y1 + margin));
   const float level =
       floorf(geometry.canonical_level + log2f(size / geometry.canonical_size) + 1e-6f);
   const float last = static_cast<float>(geometry.levels - 1);
@@ -138,7 +139,8 @@ inline int64_t blocks_per_roi(const DetkitRoIs& geometry) {
 inline bool valid_rois(const DetkitRoIs& geometry) {
   if (geometry.images < 0 || geometry.channels < 0 || geometry.rois < 0 || geometry.size < 1 ||
       geometry.size > 1024 || geometry.levels < 1 || geometry.levels > DETKIT_MAX_LEVELS ||
-      !(geometry.levels == 1 || geometry.canonical_size > 0.0f)) {
+      !(geometry.levels == 1 ||
+        (geometry.canonical_size > 0.0f && geometry.level_margin >= 0.0f))) {
     return false;
   }
   for (int i = 0; i < geometry.levels; ++i) {

@@ -30,7 +30,8 @@ inline Box clean_box(const float* box) {
 
 // Index of the level that a clean box is pooled from (Lin et al. 2017, equation 1).
 inline int level_of(const DetkitRoIs& geometry, const Box& box) {
-  const float size = sqrtf((box.x2 - box.x1) * (box.y2 - box.y1));
+  const float margin = geometry.level_margin;
+  const float size = sqrtf((box.x2 - box.x1 + margin) * (box.y2 - box.y1 + margin));
   const float level = static_cast<float>(geometry.canonical_level) +
                       log2f(size / geometry.canonical_size) + 1e-6f;
   const float index = floorf(level) - static_cast<float>(geometry.first_level);
@@ -46,7 +47,7 @@ inline bool accepted(const DetkitRoIs& geometry) {
     if (height < 1 || width < 1 || height * (width + 1) > INT_MAX) return false;
     if (!(geometry.scale[level] > 0.f && geometry.scale[level] <= 1e3f)) return false;
   }
-  return geometry.levels == 1 || geometry.canonical_size > 0.f;
+  return geometry.levels == 1 || (geometry.canonical_size > 0.f && geometry.level_margin >= 0.f);
 }
 
 // Clean boxes, and a stable order of the RoIs in which those of one map (an image's level) follow

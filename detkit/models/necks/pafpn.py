@@ -1,0 +1,43 @@
+"""Path Aggregation Network (Liu et al. 2018): a pyramid, and a short way up from its finest map."""
+
+from typing import Optional, Sequence
+
+from mxnet.gluon import nn
+
+from detkit.models.necks.fpn import FPN, conv_block
+from detkit.registry import NECKS
+
+
+@NECKS.register()
+class PAFPN(FPN):
+    """FPN's levels, to each of which the finer one below it is added (section 3.1).
+
+    N2 is P2. Each further level is P plus the N before it, which a 3x3 convolution has brought to
+    its size; a 3x3 convolution follows. Both end in a ReLU. All arguments: see FPN, whose P6 and P7
+    here come from the last N.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        strides: Sequence[int],
+        channels: int = 256,
+        extra: str = "pool",
+        p6_from: str = "p5",
+        norm: Optional[str] = None,
+        zero_init_laterals: bool = False,
+    ):
+        super().__init__(in_channels, strides, channels, extra, p6_from, norm, zero_init_laterals)
+        with self.name_scope():
+            self.down_blocks = nn.HybridSequential()
+            self.fused_blocks = nn.HybridSequential()
+            for step in self._steps:
+                self.down_blocks.add(conv_block(channels, channels, 3, norm, step))
+                self.fused_blocks.add(conv_block(channels, channels, 3, norm))
+
+    def levels(self, F, merged):
+        """FPN's levels, on the way up."""
+        levels = super().levels(F, merged)
+        for n, (down, fused) in enumerate(zip(self.down_blocks, self.fused_blocks)):
+            levels[n + 1] = F.relu(fused(levels[n + 1] + F.relu(down(levels[n]))))
+        return levels

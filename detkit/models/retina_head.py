@@ -1,0 +1,76 @@
+"""RetinaNet's head: features -> a score for each class and box deltas of every anchor."""
+
+import math
+from typing import Optional
+
+from mxnet import init
+from mxnet.gluon import HybridBlock, nn
+
+from detkit.models.layers import conv_relu
+from detkit.registry import HEADS
+
+
+@HEADS.register()
+class RetinaHead(HybridBlock):
+    """Two towers of 3x3 convolutions, one for the classes, one for the boxes.
+
+    Lin et al. 2017b, section 4. The background has no logit: an anchor on it is of no class.
+
+    in_channels, num_anchors, num_classes: derived from the neck, the anchors and the dataset.
+    convs, channels: how many convolutions each tower has before its last, and their width.
+    norm: "BN", "FrozenBN", "SyncBN" or "GN" after each of them; they then have no bias.
+    prior: the probability that an untrained network gives each class, so that the many anchors on
+        the background don't drown the few others at first (section 4.1).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_anchors: int,
+        num_classes: int,
+        convs: int = 4,
+        channels: int = 256,
+        norm: Optional[str] = None,
+        prior: float = 0.01,
+    ):
+        super().__init__()
+        if convs < 0 or channels < 1:
+            raise ValueError(
+                f"convs is not negative and channels is at least 1, but here they are {convs}, "
+                f"{channels}"
+            )
+        if not 0 < prior < 1:
+            raise ValueError(f"prior is in (0, 1), but here it is {prior}")
+        self._num_classes = num_classes
+        normal = init.Normal(0.01)
+        before = [in_channels] + [channels] * convs
+        with self.name_scope():
+            for tower in ("class_convs", "box_convs"):
+                layers = nn.HybridSequential(prefix=f"{tower}_")
+                with layers.name_scope():
+                    layers.add(*(conv_relu(c, channels, norm, normal) for c in before[:-1]))
+                setattr(self, tower, layers)
+            last = {"padding": 1, "in_channels": before[-1], "weight_initializer": normal}
+            odds = init.Constant(math.log(prior / (1 - prior)))
+            self.classes = nn.Conv2D(num_anchors * num_classes, 3, bias_initializer=odds, **last)
+            self.deltas = nn.Conv2D(num_anchors * 4, 3, **last)
+
+    def hybrid_forward(self, F, features):
+        """Class logits (B, N, K) of each level and deltas (B, N, 4) of each, anchors' order.
+
+        features: a list of maps (B, C, H, W), which share the towers.
+        """
+        towers = (
+            (self.class_convs, self.classes, self._num_classes),
+            (self.box_convs, self.deltas, 4),
+        )
+        logits, deltas = (
+            [_rows(F, last(convs(maps)), width) for maps in features]
+            for convs, last, width in towers
+        )
+        return logits, deltas
+
+
+def _rows(F, maps, width):
+    """(B, A * width, H, W) -> (B, N, width), N = H W A."""
+    return F.reshape(F.transpose(maps, axes=(0, 2, 3, 1)), shape=(0, -1, width))

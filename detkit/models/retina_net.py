@@ -1,0 +1,27 @@
+"""RetinaNet (Lin et al. 2017b): detections straight from the anchors, in one stage."""
+
+from detkit.models.dense_postprocess import DensePostprocess
+from detkit.models.network import Network
+from detkit.models.normalize import Normalize
+from detkit.registry import ANCHORS, BACKBONES, DETECTORS, HEADS, NECKS
+
+
+@DETECTORS.register()
+class RetinaNet(Network):
+    """From images to detections, as one graph; trained by train_steps/retina_net.py."""
+
+    PARTS = {
+        "normalize": Normalize,  # pixels -> network input, the padding masked
+        "backbone": BACKBONES,  # -> one map (B, C, H, W) or a list of them, finest first
+        "neck": NECKS,  # -> a list of maps of C channels each; null where they are that
+        "anchors": ANCHORS,  # maps -> anchors (1, N, 4) of each level
+        "head": HEADS,  # maps -> class logits (B, N, K), box deltas (B, N, 4) of each level
+        "postprocess": DensePostprocess,  # -> detections
+    }
+
+    def hybrid_forward(self, F, images, sizes):
+        """Boxes, scores and labels of padded images, as FasterRCNN gives them."""
+        features = self.features(images, sizes)
+        class_logits, deltas = self.head(self.anchored(features))
+        anchors = self.anchors_of(images, features)
+        return self.postprocess(anchors, class_logits, deltas, sizes)

@@ -1,0 +1,55 @@
+"""What converters of whole detectors share: a recipe in models/, and the Detector made of it."""
+
+import difflib
+from pathlib import Path
+
+from detkit.build import build_model, build_transforms, pad_multiple_of
+from detkit.config import load_config
+from detkit.detector import Detector
+from detkit.device import find_device
+from detkit.errors import WeightsError
+from detkit.models.norms import freeze_norms
+from detkit.weights.load import load_weights
+
+RECIPES = Path(__file__).parent / "models"
+
+
+def known(name, models):
+    """``name``, one of ``models``. Raises WeightsError with the near match for another."""
+    if name not in models:
+        raise WeightsError(f"no model {name!r} is known.{_did_you_mean(name, models)}")
+    return name
+
+
+def load_recipe(recipe):
+    """The config that describes a detector at inference."""
+    return load_config(RECIPES / f"{recipe}.yaml")
+
+
+def rows_of(name, array, state):
+    """The length of an array of ``state`` that no weights of the model ``name`` are without."""
+    if array not in state:
+        near = difflib.get_close_matches(array, state, 1)
+        hint = f" (the nearest is {near[0]!r})" if near else ""
+        raise WeightsError(f"these are no weights of {name}: there is no {array!r}{hint}")
+    return len(state[array])
+
+
+def make_detector(config, class_names, state, names_of, device, first_label=0):
+    """The Detector of a recipe with the weights of ``state``.
+
+    class_names: as of the Detector. names_of: model -> {our name: the state's}.
+
+    Raises WeightsError where a weight is missing, superfluous or of another shape.
+    """
+    ctx = find_device(device)
+    model = build_model(config, class_names[first_label:], ctx, pretrained=False)
+    load_weights(model, state, names_of(model), allow_unused=False)
+    freeze_norms(model)  # nothing is trained here, and frozen ones cost no time
+    transforms, pad_multiple = build_transforms(config, "val"), pad_multiple_of(config)
+    return Detector(model, class_names, transforms, ctx, pad_multiple, first_label, config)
+
+
+def _did_you_mean(name, models):
+    near = difflib.get_close_matches(str(name), models, 1)
+    return (f" Did you mean {near[0]}?" if near else "") + f" Known: {', '.join(models)}"

@@ -1,0 +1,46 @@
+"""Makes a config and a checkpoint out of another framework's detector."""
+
+import argparse
+import sys
+
+from detkit import weights
+from detkit.cli import debug_argument, run
+from detkit.weights.convert import check_folder, save_run
+
+FRAMEWORKS = ("torchvision", "gluoncv", "detectron2")
+
+
+def main(argv=None):
+    """Convert, write the folder, say how it is used."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("framework", choices=FRAMEWORKS)
+    parser.add_argument("model", metavar="MODEL", help="its name there: fasterrcnn_resnet50_fpn")
+    parser.add_argument(
+        "weights",
+        metavar="FILE",
+        nargs="?",
+        help="a path, or a URL with #sha256=; default: what torchvision publishes for MODEL",
+    )
+    parser.add_argument("--out", metavar="DIR", required=True, help="a new folder, as of a run")
+    parser.add_argument(
+        "--classes", metavar="NAME", nargs="+", help="in the file's order; default: COCO's or VOC's"
+    )
+    debug_argument(parser)
+    args = parser.parse_args(argv)
+    if args.weights is None and args.framework != "torchvision":
+        parser.error(f"FILE is required: {args.framework} publishes its weights, not we")
+    check_folder(args.out)
+    classes = args.classes
+    if classes and args.framework == "torchvision":
+        classes = ["__background__", *classes]  # its label 0
+    converter = getattr(weights, f"from_{args.framework}")
+    detector = converter(args.model, args.weights, class_names=classes, device="cpu")
+    config, checkpoint = save_run(detector, args.out)
+    print(f"written: {config}, {checkpoint}")
+    print(f"draw:    python tools/demo.py {config} {checkpoint} IMAGE --out pictures")
+    print(f"test:    python tools/test.py {config} {checkpoint}")
+    print(f"train:   python tools/train.py {config} --work-dir {args.out} --resume auto")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

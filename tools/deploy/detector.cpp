@@ -1,0 +1,127 @@
+#include <algorithm>
+
+#include "detkit.hpp"
+#include "model.hpp"
+#include "predictor.hpp"
+
+namespace detkit {
+namespace {
+
+constexpr size_t kMostValues = UINT32_MAX;  // in an array of MXNet's C interface
+
+int round_up(int side, int multiple) { return (side + multiple - 1) / multiple * multiple; }
+
+void check_image(const Image& image, size_t index) {
+  const std::string name = "images[" + std::to_string(index) + "]";
+  if (image.height < 1 || image.width < 1) {
+    throw Error(name + ": is empty, " + std::to_string(image.height) + " x " +
+                std::to_string(image.width) + " pixels");
+  }
+  if (!image.rgb) throw Error(name + ": its pixels are a null pointer");
+}
+
+// The rows of the outputs that belong to one image.
+struct Rows {
+  const float *boxes, *scores, *labels, *masks;  // masks: nullptr where the network has none
+  size_t count, mask_size;
+};
+
+void check_outputs(const std::vector<Output>& outputs, size_t batch, const std::string& where) {
+  const auto dimensions = [&](size_t i) { return outputs[i].shape.size(); };
+  bool fine = (outputs.size() == 3 || outputs.size() == 4) && dimensions(0) == 3 &&
+              outputs[0].shape[2] == 4 && dimensions(1) == 2 && dimensions(2) == 2;
+  if (fine && outputs.size() == 4) {
+    fine = dimensions(3) == 4 && outputs[3].shape[2] == outputs[3].shape[3];
+  }
+  for (size_t i = 0; fine && i < outputs.size(); ++i) {
+    fine = outputs[i].shape[0] == batch && outputs[i].shape[1] == outputs[0].shape[1];
+  }
+  if (!fine) {
+    throw Error(where + ": the network's outputs are not boxes (B, D, 4), scores (B, D), labels " +
+                "(B, D) and perhaps masks (B, D, M, M); export the detector again");
+  }
+}
+
+Rows rows_of(const std::vector<Output>& outputs, size_t image) {
+  const size_t count = outputs[0].shape[1];
+  const auto begin = [&](size_t i, size_t size) { return &outputs[i].values[image * count * size]; };
+  const size_t side = outputs.size() == 4 ? outputs[3].shape[2] : 0;
+  return {begin(0, 4), begin(1, 1), begin(2, 1), side ? begin(3, side * side) : nullptr, count, side};
+}
+
+}  // namespace
+
+struct Detector::Parts {
+  Model model;
+  Predictor predictor;
+
+  explicit Parts(const std::string& folder) : model(read_model(folder)), predictor(model) {}
+
+  std::vector<Detection> detections(const Rows& rows, Size input, const Image& image) const {
+    // In float32, as in Python.
+    const float scale_x = float(input.width) / float(image.width);
+    const float scale_y = float(input.height) / float(image.height);
+    const size_t cells = rows.mask_size * rows.mask_size;
+    std::vector<Detection> found;
+    for (size_t i = 0; i < rows.count; ++i) {
+      if (!(rows.scores[i] >= 0)) continue;
+      const float* box = rows.boxes + 4 * i;
+      Detection one{box[0] / scale_x, box[1] / scale_y, box[2] / scale_x, box[3] / scale_y,
+                    rows.scores[i], int(rows.labels[i]) + model.first_label, int(rows.mask_size), {}};
+      if (one.label < 0 || size_t(one.label) >= model.classes.size()) {
+        throw Error(model.path("model.json") + ": classes has no name for the label " +
+                    std::to_string(one.label) + " of the network; export the detector again");
+      }
+      if (rows.masks) one.mask_probs.assign(rows.masks + i * cells, rows.masks + (i + 1) * cells);
+      found.push_back(std::move(one));
+    }
+    return found;
+  }
+};
+
+Detector::Detector(const std::string& folder) : parts_(std::make_unique<Parts>(folder)) {}
+Detector::~Detector() = default;
+Detector::Detector(Detector&&) noexcept = default;
+Detector& Detector::operator=(Detector&&) noexcept = default;
+
+const std::vector<std::string>& Detector::classes() const { return parts_->model.classes; }
+
+std::vector<Detection> Detector::detect(const uint8_t* rgb, int height, int width) {
+  return std::move(detect({Image{rgb, height, width}}).front());
+}
+
+std::vector<std::vector<Detection>> Detector::detect(const std::vector<Image>& images) {
+  if (images.empty()) return {};
+  const Model& model = parts_->model;
+  std::vector<Size> sizes;
+  Size canvas{0, 0};
+  for (size_t i = 0; i < images.size(); ++i) {
+    check_image(images[i], i);
+    const Size size{images[i].height, images[i].width};
+    sizes.push_back(model.resize ? resized(*model.resize, size) : size);
+    canvas.height = std::max(canvas.height, round_up(sizes.back().height, model.pad_multiple));
+    canvas.width = std::max(canvas.width, round_up(sizes.back().width, model.pad_multiple));
+  }
+  const size_t values = 3 * size_t(canvas.height) * size_t(canvas.width);
+  if (values > kMostValues / images.size()) {
+    throw Error("a batch of " + std::to_string(images.size()) + " images of " +
+                std::to_string(canvas.height) + " x " + std::to_string(canvas.width) +
+                " pixels is more than MXNet takes; detect fewer at once, or smaller ones");
+  }
+  std::vector<float> pixels(images.size() * values), extents;
+  for (size_t i = 0; i < images.size(); ++i) {
+    const Like like = model.resize ? model.resize->like : Like::opencv;
+    resample(images[i], like, sizes[i], pixels.data() + i * values, canvas);
+    extents.push_back(float(sizes[i].height));
+    extents.push_back(float(sizes[i].width));
+  }
+  const auto outputs = parts_->predictor.run(pixels, extents, uint32_t(images.size()), canvas);
+  check_outputs(outputs, images.size(), model.path("model.json"));
+  std::vector<std::vector<Detection>> found;
+  for (size_t i = 0; i < images.size(); ++i) {
+    found.push_back(parts_->detections(rows_of(outputs, i), sizes[i], images[i]));
+  }
+  return found;
+}
+
+}  // namespace detkit

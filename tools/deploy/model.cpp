@@ -1,0 +1,161 @@
+#include "model.hpp"
+
+#include <cmath>
+#include <fstream>
+#include <iterator>
+
+#include "json.hpp"
+#include "sha256.hpp"
+
+namespace detkit {
+namespace {
+
+constexpr int kFormat = 1;
+constexpr int kLargestNumber = 1 << 20;  // of what model.json counts: pixels and classes
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  const std::streamoff size = file ? std::streamoff(file.tellg()) : -1;
+  if (size < 0 || size > std::streamoff(1) << 40) {  // a folder opens, too, and claims to be huge
+    throw Error(path + ": no such file, or it cannot be read; export the detector again");
+  }
+  std::string bytes(size_t(size), '\0');
+  file.seekg(0);
+  if (!file.read(bytes.data(), size)) throw Error(path + ": reading it failed");
+  return bytes;
+}
+
+// Reads members of an object and says where one is not as it should be.
+class Section {
+ public:
+  Section(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
+    expect(object, Json::Kind::object, where_);
+  }
+
+  std::string at(const std::string& key) const { return where_ + ": " + key; }
+
+  const Json& get(const std::string& key) const {
+    const Json* value = object_.find(key);
+    if (!value) throw Error(at(key) + " is missing; export the detector again");
+    return *value;
+  }
+
+  int number(const std::string& key, int least) const {
+    const double value = expect(get(key), Json::Kind::number, at(key)).number;
+    if (value < least || value > kLargestNumber || value != std::floor(value)) {
+      throw Error(at(key) + " is not a whole number of at least " + std::to_string(least));
+    }
+    return int(value);
+  }
+
+  // A string; "" for null.
+  std::string string(const std::string& key) const {
+    const Json& value = get(key);
+    if (value.kind == Json::Kind::null) return "";
+    return expect(value, Json::Kind::string, at(key)).string;
+  }
+
+  const std::vector<Json>& array(const std::string& key) const {
+    return expect(get(key), Json::Kind::array, at(key)).items;
+  }
+
+  std::vector<std::string> strings(const std::string& key) const {
+    std::vector<std::string> out;
+    for (const Json& item : array(key)) {
+      out.push_back(expect(item, Json::Kind::string, at(key)).string);
+    }
+    return out;
+  }
+
+  static const Json& expect(const Json& value, Json::Kind kind, const std::string& where) {
+    if (value.kind == kind) return value;
+    throw Error(where + " is " + name_of(value.kind) + ", expected " + name_of(kind));
+  }
+
+ private:
+  const Json& object_;
+  std::string where_;
+};
+
+Resize read_resize(const Section& section) {
+  const std::string like = section.string("like");
+  const std::pair<const char*, Like> known[] = {{"", Like::opencv},
+                                                {"torchvision", Like::torchvision},
+                                                {"detectron2", Like::detectron2},
+                                                {"gluoncv", Like::gluoncv}};
+  for (const auto& [name, value] : known) {
+    if (like == name) return {section.number("short", 1), section.number("long", 1), value};
+  }
+  throw Error(section.at("like") + " is '" + like +
+              "', expected null, torchvision, detectron2 or gluoncv; a newer detkit wrote it");
+}
+
+void check_format(const Section& root) {
+  const Json& format = root.get("format");
+  if (format.kind == Json::Kind::number && format.number == kFormat) return;
+  throw Error(root.at("format") + " is not " + std::to_string(kFormat) +
+              ", the one this program reads; build it from the detkit that exported the folder (" +
+              root.string("detkit") + "), or export again");
+}
+
+bool is_plain_name(const std::string& name) {
+  return !name.empty() && name[0] != '.' && name.find('/') == std::string::npos;
+}
+
+}  // namespace
+
+const std::string& Model::hash_of(const std::string& name) const {
+  for (const auto& [file, hash] : hashes) {
+    if (file == name) return hash;
+  }
+  throw Error(path("model.json") + ": files has no " + name + "; export the detector again");
+}
+
+std::string Model::read(const std::string& name) const {
+  const std::string& expected = hash_of(name);
+  std::string bytes = read_file(path(name));
+  const std::string found = sha256(bytes);
+  if (found != expected) {
+    throw Error(path(name) + ": its " + std::to_string(bytes.size()) +
+                " bytes are not those that were exported (SHA-256 " + found.substr(0, 12) +
+                "..., model.json says " + expected.substr(0, 12) +
+                "...): truncated or changed; copy the whole folder again");
+  }
+  return bytes;
+}
+
+Model read_model(const std::string& folder) {
+  Model model;
+  model.folder = folder;
+  const std::string path = model.path("model.json");
+  Json json;
+  try {
+    json = Json::parse(read_file(path));
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    throw Error(message.compare(0, path.size(), path) == 0 ? message : path + ": " + message);
+  }
+  const Section root(json, path);
+  check_format(root);
+  model.mxnet_version = root.string("mxnet");
+  model.classes = root.strings("classes");
+  model.inputs = root.strings("inputs");
+  model.first_label = root.number("first_label", 0);
+  model.pad_multiple = root.number("pad_multiple", 1);
+  model.library = root.string("library");
+  for (const Json& output : root.array("outputs")) {
+    model.outputs.push_back(Section(output, root.at("outputs")).string("name"));
+  }
+  if (root.get("resize").kind != Json::Kind::null) {
+    model.resize = read_resize(Section(root.get("resize"), root.at("resize")));
+  }
+  const Json& files = Section::expect(root.get("files"), Json::Kind::object, root.at("files"));
+  const Section hashes(files, root.at("files"));
+  for (const auto& [name, hash] : files.members) model.hashes.emplace_back(name, hashes.string(name));
+  if (!model.library.empty() && !is_plain_name(model.library)) {
+    throw Error(root.at("library") + " is '" + model.library + "', expected a file of the folder");
+  }
+  return model;
+}
+
+}  // namespace detkit

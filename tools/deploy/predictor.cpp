@@ -1,0 +1,143 @@
+#include "predictor.hpp"
+
+// c_predict_api.h uses the types of <cstdint> without including it.
+#include <mxnet/c_predict_api.h>
+
+#include <climits>
+#include <mutex>
+
+extern "C" int MXLoadLib(const char* path, unsigned verbose);
+extern "C" int MXGetVersion(int* out);
+
+namespace detkit {
+namespace {
+
+constexpr int kOnCpu = 1;
+constexpr uint32_t kFirstSide = 256;  // of the shape bound first, before an image is known
+constexpr char kSymbol[] = "model-symbol.json", kParameters[] = "model-0000.params";
+
+// MXNet's passes over a graph and its registry of operators are one thread's at a time.
+std::mutex& graph_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+// MXNet's message without the addresses of its stack.
+std::string last_error() {
+  const std::string message = MXGetLastError();
+  const size_t end = message.find("\nStack trace:");
+  return message.substr(0, end);
+}
+
+std::string installed_version() {
+  int version = 0;
+  MXGetVersion(&version);
+  return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
+         std::to_string(version % 100);
+}
+
+// Under graph_mutex. A process has one library of operators; copies of it are the same one.
+void load_library(const Model& model) {
+  static std::string loaded_path, loaded_hash;
+  const std::string path = model.path(model.library);
+  const std::string& hash = model.hash_of(model.library);
+  model.read(model.library);  // unchanged, or not a line of it is run
+  if (loaded_hash == hash) return;
+  if (!loaded_hash.empty()) {
+    throw Error(path + ": another library of operators is in use, " + loaded_path +
+                ", and MXNet takes one for each process; export both detectors with one detkit");
+  }
+  const std::string file = path.find('/') == std::string::npos ? "./" + path : path;
+  if (MXLoadLib(file.c_str(), 0) != 0) {
+    throw Error(path + ": MXNet " + installed_version() + " cannot load it: " + last_error());
+  }
+  loaded_path = path;
+  loaded_hash = hash;
+}
+
+// What MXPredCreate and MXPredReshape are told about the inputs.
+struct InputShapes {
+  const char* names[2];
+  uint32_t begins[3] = {0, 4, 6};
+  uint32_t sides[6];
+
+  InputShapes(const std::array<std::string, 2>& inputs, const std::array<uint32_t, 3>& shape)
+      : names{inputs[0].c_str(), inputs[1].c_str()},
+        sides{shape[0], 3, shape[1], shape[2], shape[0], 2} {}
+};
+
+}  // namespace
+
+Predictor::Predictor(const Model& model)
+    : name_(model.path(kSymbol)), version_(model.mxnet_version), outputs_(model.outputs.size()) {
+  if (model.inputs.size() != inputs_.size()) {
+    throw Error(model.path("model.json") + ": inputs are not two, the images and their sizes");
+  }
+  inputs_ = {model.inputs[0], model.inputs[1]};
+  create(model, {1, kFirstSide, kFirstSide});
+}
+
+void Predictor::create(const Model& model, Shape shape) {
+  const std::string symbol = model.read(kSymbol), parameters = model.read(kParameters);
+  if (parameters.size() > size_t(INT_MAX)) {
+    throw Error(model.path(kParameters) + ": MXNet's predictor reads at most 2 GiB");
+  }
+  const InputShapes shapes(inputs_, shape);
+  const std::lock_guard<std::mutex> lock(graph_mutex());
+  if (!model.library.empty()) load_library(model);
+  check(MXPredCreate(symbol.c_str(), parameters.data(), int(parameters.size()), kOnCpu, 0, 2,
+                     const_cast<const char**>(shapes.names), shapes.begins, shapes.sides, &handle_),
+        "cannot load it");
+  bound_ = shape;
+}
+
+Predictor::~Predictor() {
+  const std::lock_guard<std::mutex> lock(graph_mutex());
+  if (handle_) MXPredFree(handle_);
+}
+
+void Predictor::bind(Shape shape) {
+  if (shape == bound_) return;
+  const InputShapes shapes(inputs_, shape);
+  void* reshaped = nullptr;
+  const std::lock_guard<std::mutex> lock(graph_mutex());
+  check(MXPredReshape(2, const_cast<const char**>(shapes.names), shapes.begins, shapes.sides,
+                      handle_, &reshaped),
+        "cannot take images of " + std::to_string(shape[1]) + " x " + std::to_string(shape[2]));
+  MXPredFree(handle_);
+  handle_ = reshaped;
+  bound_ = shape;
+}
+
+std::vector<Output> Predictor::run(const std::vector<float>& images,
+                                   const std::vector<float>& sizes, uint32_t batch, Size canvas) {
+  bind({batch, uint32_t(canvas.height), uint32_t(canvas.width)});
+  const char* failed = "failed";
+  check(MXPredSetInput(handle_, inputs_[0].c_str(), images.data(), uint32_t(images.size())), failed);
+  check(MXPredSetInput(handle_, inputs_[1].c_str(), sizes.data(), uint32_t(sizes.size())), failed);
+  check(MXPredForward(handle_), failed);
+  std::vector<Output> outputs;
+  for (uint32_t index = 0; index < outputs_; ++index) outputs.push_back(output(index));
+  return outputs;
+}
+
+Output Predictor::output(uint32_t index) {
+  uint32_t *sides = nullptr, count = 0;
+  const std::string doing = "failed at output " + std::to_string(index);
+  check(MXPredGetOutputShape(handle_, index, &sides, &count), doing);
+  Output out{{sides, sides + count}, {}};
+  size_t size = 1;
+  for (const uint32_t side : out.shape) size *= side;
+  out.values.resize(size);
+  check(MXPredGetOutput(handle_, index, out.values.data(), uint32_t(size)), doing);
+  return out;
+}
+
+void Predictor::check(int status, const std::string& doing) const {
+  if (status == 0) return;
+  const std::string message = last_error(), installed = installed_version();
+  const std::string note = installed == version_ ? "" : " (exported with " + version_ + ")";
+  throw Error(name_ + ": MXNet " + installed + note + " " + doing + ": " + message);
+}
+
+}  // namespace detkit

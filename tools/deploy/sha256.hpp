@@ -1,0 +1,10 @@
+#pragma once
+
+#include <string>
+
+namespace detkit {
+
+// The SHA-256 of some bytes (FIPS 180-4), as 64 hexadecimal digits.
+std::string sha256(const std::string& bytes);
+
+}  // namespace detkit
