@@ -3,12 +3,15 @@
 detector = detkit.load("configs/faster_rcnn_vgg16.yaml", "work_dirs/.../checkpoints/best")
 for found in detector.detect(["street.jpg"]):
     print(found.boxes, found.scores, found.labels)
+
+An exported detector, the folder that tools/export.py writes, is used in the same way and needs
+none of detkit's models: ``detkit.load_exported("exported").detect(["street.jpg"])``.
 """
 
 from detkit.threads import use_physical_cores
 
 __version__ = "0.1.0"
-__all__ = ["Detections", "Detector", "load"]
+__all__ = ["Detections", "Detector", "load", "load_exported"]
 
 use_physical_cores()
 
@@ -19,6 +22,10 @@ def __getattr__(name):
         from detkit.detections import Detections
 
         return Detections
+    if name == "load_exported":
+        from detkit.export.exported import load_exported
+
+        return load_exported
     if name in __all__:
         from detkit import detector
 

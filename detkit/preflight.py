@@ -6,13 +6,14 @@ import numpy as np
 
 from detkit.config import place
 from detkit.errors import DataError
+from detkit.evaluate.matching import pairwise_iou
 
 LOOKED_AT = 64  # images whose boxes are taken through the transforms
-MATCHABLE = 0.5  # IoU of the shapes alone; the best an anchor can reach wherever it lies
+MATCHABLE = 0.5  # IoU; of anchors that of the shapes alone, the best one can reach anywhere
 
 
 def preflight(training):
-    """Ten lines about data, anchors and network of a Training.
+    """Ten lines about data, anchors or proposals, and network of a Training.
 
     Raises DataError for what no training can come of: no image, no box, more than 1 % bad images,
     no anchor that fits into the images.
@@ -28,6 +29,7 @@ def preflight(training):
         *_dataset_lines("train", train),
         *_dataset_lines("val", val),
         *(_anchor_lines(training) if "anchors" in training.model.PARTS else ()),
+        *((_proposal_line(training),) if "proposals" in training.model.INPUTS else ()),
         _network_line(training),
     ]
     steps = len(training.loader) * training.options.epochs
@@ -115,19 +117,41 @@ def _anchor_lines(training):
 
 def _transformed_boxes(loader):
     """(M, 2) widths and heights of boxes in the network's input, and its largest (w, h)."""
-    batches = -(-LOOKED_AT // loader.batch_size)
     sides, largest = [np.zeros((0, 2))], np.zeros(2)
-    for batch in itertools.islice(loader.batches(epoch=0), batches):
+    for batch in _first_batches(loader):
         boxes = batch.boxes[batch.labels >= 0]
         sides.append(boxes[:, 2:] - boxes[:, :2])
         largest = np.maximum(largest, batch.sizes.max(axis=0)[::-1])
     return np.concatenate(sides), largest
 
 
+def _first_batches(loader):
+    """The batches of the first images of a training."""
+    return itertools.islice(loader.batches(epoch=0), -(-LOOKED_AT // loader.batch_size))
+
+
 def _shape_iou(boxes, anchors):
     """IoU (M, A) of widths and heights (M, 2) and (A, 2) around one centre."""
     overlap = np.minimum(boxes[:, None], anchors[None]).prod(axis=2)
     return overlap / (boxes.prod(axis=1)[:, None] + anchors.prod(axis=1)[None] - overlap)
+
+
+def _proposal_line(training):
+    """How many proposals there are, and how well they fit the objects."""
+    counts = np.array([len(boxes) for boxes in training.loader.proposals.values()])
+    best = [np.zeros(0)]
+    for batch in _first_batches(training.loader):
+        rows = zip(batch.boxes, batch.labels, batch.proposals, batch.proposal_scores)
+        for boxes, labels, proposals, scores in rows:
+            iou = pairwise_iou(proposals[scores >= 0], boxes[labels >= 0])
+            best.append(iou.max(axis=0, initial=0))
+    best = np.concatenate(best)
+    found = f"{(best >= MATCHABLE).mean():.1%}" if len(best) else "none"
+    return (
+        f"proposed {counts.mean():.0f} boxes an image, {(counts == 0).sum()} images without any; "
+        f"{found} of the {len(best)} objects in the first {LOOKED_AT} images have one of IoU "
+        f"{MATCHABLE}"
+    )
 
 
 def _network_line(training):

@@ -64,7 +64,8 @@ int main(int, char** words) {
       std::printf("%d %d\n", size.height, size.width);
     } else {
       const std::string pixels = contents(words[7]);
-      const detkit::Image image{reinterpret_cast<const uint8_t*>(pixels.data()), number(3), number(4)};
+      const detkit::Image image{reinterpret_cast<const uint8_t*>(pixels.data()), number(3),
+                                number(4)};
       const detkit::Size size{number(5), number(6)};
       std::vector<float> planes(size_t(3) * size_t(size.height) * size_t(size.width));
       detkit::resample(image, like(), size, planes.data(), size);

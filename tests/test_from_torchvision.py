@@ -9,10 +9,10 @@ import pytest
 
 import detkit.weights.torchvision as converter
 from detkit.build import build_model
-from detkit.config import load_config
 from detkit.errors import WeightsError
 from detkit.weights import from_torchvision
 from detkit.weights.coco_labels import COCO_LABELS
+from detkit.weights.recipes import load_recipe
 
 # torchvision 0.29: backbones.digest of the state_dict, num_batches_tracked left out
 DIGESTS = {
@@ -36,7 +36,7 @@ IMAGE = np.random.RandomState(0).randint(0, 256, (60, 90, 3)).astype("uint8")
 
 def shapes_of(name, labels):
     """{torchvision's name: shape} of a model with so many labels."""
-    config = load_config(converter.CONFIGS / f"{name}.yaml")
+    config = load_recipe(name)
     classes = [str(label) for label in range(converter.MODELS[name].first_label, labels)]
     model = build_model(config, classes, mx.cpu(), pretrained=False)
     parameters = model._collect_params_with_prefix()

@@ -14,7 +14,9 @@ def main(argv=None):
     """Read the results, print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("results", metavar="RESULTS", help="COCO results JSON")
+    parser.add_argument(
+        "results", metavar="RESULTS", help="COCO results JSON, or an .npz of proposals"
+    )
     split_argument(parser)
     args = parser.parse_args(argv)
     config = load_config(args.config, args.overrides)

@@ -8,9 +8,10 @@ from detkit import load
 from detkit.build import build_dataset, build_evaluator, build_loader
 from detkit.cli import common_arguments, positive, run, split_argument
 from detkit.config import load_config
-from detkit.errors import CheckpointError
+from detkit.errors import CheckpointError, ConfigError
 from detkit.evaluate import format_table, save_results
 from detkit.evaluate.detect import detect_dataset
+from detkit.evaluate.proposal_files import is_proposal_file
 from detkit.evaluate.results import save_metrics
 from detkit.folders import make_folder
 from detkit.plugins import import_plugins
@@ -21,7 +22,11 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint's folder")
-    parser.add_argument("--out", metavar="FILE", help="write the detections as COCO results JSON")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        help="write the detections as COCO results JSON; of an RPN, as FILE.npz, far smaller",
+    )
     split_argument(parser)
     parser.add_argument("--work-dir", metavar="DIR", help="default: the folder of the run")
     parser.add_argument("--batch-size", type=positive, default=1, metavar="B")
@@ -30,6 +35,11 @@ def main(argv=None):
     config = load_config(args.config, args.overrides)
     import_plugins(config)
     detector = load(config, args.checkpoint)
+    if args.out and is_proposal_file(args.out) and detector.model.TELLS_CLASSES:
+        raise ConfigError(
+            f"--out {args.out}: an .npz keeps boxes and scores alone, and the detector "
+            f"{config['model']['type']!r} tells classes; name a .json file"
+        )
     dataset = build_dataset(config, args.split)
     if tuple(dataset.class_names) != detector.class_names:
         raise CheckpointError(

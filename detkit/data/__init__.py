@@ -1,24 +1,9 @@
 """Files on disk -> padded batches, without MXNet: the only numbers here are numpy's.
 
-Importing this package registers the datasets and the transforms.
+The first name that is taken from this package registers the datasets and the transforms.
 """
 
-from detkit.data.batch import group_by_aspect, make_batch
-from detkit.data.coco import COCO
-from detkit.data.images import check_image_file, decode_image, to_rgb_uint8
-from detkit.data.loader import Loader
-from detkit.data.one_class import OneClass
-from detkit.data.proposals import check_proposals, load_proposals, with_proposals
-from detkit.data.sample import Annotation, Batch, Dataset, Sample, Transform
-from detkit.data.shapes import Shapes
-from detkit.data.transforms import (
-    HorizontalFlip,
-    Photometric,
-    Resize,
-    VerticalFlip,
-    apply,
-)
-from detkit.data.voc import VOC
+from importlib import import_module
 
 __all__ = [
     "COCO",
@@ -45,3 +30,11 @@ __all__ = [
     "to_rgb_uint8",
     "with_proposals",
 ]
+
+
+def __getattr__(name):
+    # Who takes images from a single module, as exported detectors do, needs none of what the
+    # datasets read their files with.
+    if name in __all__:
+        return getattr(import_module("detkit.data.everything"), name)
+    raise AttributeError(f"module 'detkit.data' has no attribute {name!r}")

@@ -90,7 +90,7 @@ def to_rgb_uint8(array: np.ndarray, name: str = "image") -> np.ndarray:
 
 
 def is_one_image(images) -> bool:
-    """Whether ``images`` are one, a file's name or an (H, W) or (H, W, 3) array, and not several."""
+    """Whether ``images`` are one, a file's name or one (H, W, 3) array, and not several."""
     return isinstance(images, (str, os.PathLike)) or getattr(images, "ndim", 4) < 4
 
 

@@ -8,27 +8,36 @@ import numpy as np
 from detkit.data.one_class import OneClass
 from detkit.data.sample import Dataset, Sample
 from detkit.errors import DataError
+from detkit.evaluate.proposal_files import is_proposal_file, read_proposals
 from detkit.evaluate.results import load_results
 
 
 def load_proposals(path: str, dataset: Dataset, limit: int = 2000) -> Dict[Any, np.ndarray]:
     """{image_id: boxes (R, 4) float32} of every image of the dataset, best first.
 
-    path: COCO's results JSON of category_id 1 alone, as tools/test.py writes an RPN's.
+    path: what tools/test.py writes of an RPN: an .npz of proposals (see `save_proposals`), or
+        COCO's results JSON of category_id 1 alone, for a dataset of up to a few hundred images.
     limit: the boxes of best score that are kept of an image.
 
-    Raises DataError for a file that is no such thing, or that leaves out an image.
+    Raises DataError for a file that is no such thing, or that leaves out an image. JSON leaves out
+    an image without proposals; an .npz tells that there are none, and that is no error.
     """
     if limit < 1:
         raise ValueError(f"limit is at least 1, not {limit}")
-    found = load_results(Path(path).expanduser(), OneClass(dataset))
-    missing = [image_id for image_id, proposed in found.items() if not len(proposed.boxes)]
+    file, objects = Path(path).expanduser(), OneClass(dataset)
+    if is_proposal_file(file):
+        found = {image_id: boxes for image_id, (boxes, _) in read_proposals(file, objects).items()}
+    else:
+        read = load_results(file, objects)
+        found = {image_id: one.boxes for image_id, one in read.items() if len(one.boxes)}
+    image_ids = [dataset.annotation(index).image_id for index in range(len(dataset))]
+    missing = [image_id for image_id in image_ids if image_id not in found]
     if missing:
         raise DataError(
-            f"{path}: has no proposals for {len(missing)} of {len(found)} images, beginning with "
-            f"{missing[0]!r}; was it made of another split?"
+            f"{path}: has no proposals for {len(missing)} of {len(image_ids)} images, beginning "
+            f"with {missing[0]!r}; was it made of another split, or could they not be read then?"
         )
-    return {image_id: proposed.boxes[:limit].copy() for image_id, proposed in found.items()}
+    return {image_id: found[image_id][:limit] for image_id in image_ids}
 
 
 def check_proposals(boxes: Any, where: str) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
@@ -11,6 +10,8 @@ import numpy as np
 from detkit.detections import Detections
 from detkit.errors import DataError
 from detkit.evaluate.matching import no_detections, paired
+from detkit.evaluate.proposal_files import is_proposal_file, read_proposals, save_proposals
+from detkit.evaluate.whole_file import whole_file
 from detkit.masks import parse_segmentation
 
 LIMIT = 1e37  # what is larger may not fit a float32 once it is added up
@@ -27,11 +28,15 @@ def category_ids(dataset) -> Tuple[int, ...]:
 def save_results(path: Union[str, Path], detections: Mapping[Any, Detections], dataset) -> None:
     """Write COCO's results: a list of {image_id, category_id, bbox [x, y, w, h], score}.
 
-    Masks are written as ``segmentation``, a compressed RLE.
+    Masks are written as ``segmentation``, a compressed RLE. Named .npz it is a file of proposals
+    instead, see `save_proposals`.
     The file is complete or not there at all. Raises DataError where it cannot be written, and for
     detections that do not fit the dataset.
     """
     path = Path(path)
+    if is_proposal_file(path):
+        save_proposals(path, detections, dataset)
+        return
     ids = category_ids(dataset)
     entries = []
     for annotation, found in paired(dataset, dict(detections)):
@@ -45,20 +50,25 @@ def save_results(path: Union[str, Path], detections: Mapping[Any, Detections], d
                 rle = found.rle(index)
                 entry[MASK] = {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")}
             entries.append(entry)
-    _write_whole(path, json.dumps(entries))
+    with whole_file(path) as part:
+        part.write_text(json.dumps(entries), encoding="utf-8")
 
 
 def load_results(path: Union[str, Path], dataset) -> Dict[Any, Detections]:
     """Read COCO's results, for every image of the dataset, best first.
 
-    Masks are read if every entry has one. Raises DataError, with the file and the entry's index,
+    Masks are read if every entry has one. Of a file of proposals (.npz), those of the images that
+    it has, with label 0. Raises DataError, with the file and the entry's index,
     for what is not as `save_results` writes it; further keys of an entry are passed over.
     """
     path = Path(path)
+    names = tuple(dataset.class_names)
+    if is_proposal_file(path):
+        found = read_proposals(path, dataset)
+        return {image_id: _of_one_class(*proposed, names) for image_id, proposed in found.items()}
     entries = _read_json(path)
     if not isinstance(entries, list):
         raise DataError(f"{path}: expected a list of results, found {type(entries).__name__}")
-    names = tuple(dataset.class_names)
     labels = {category: label for label, category in enumerate(category_ids(dataset))}
     annotations = (dataset.annotation(index) for index in range(len(dataset)))
     rows: Dict[Any, List] = {annotation.image_id: [] for annotation in annotations}
@@ -137,6 +147,10 @@ def _detections(rows: Sequence, names: Tuple[str, ...]) -> Detections:
     )
 
 
+def _of_one_class(boxes: np.ndarray, scores: np.ndarray, names: Tuple[str, ...]) -> Detections:
+    return Detections(boxes, scores, np.zeros(len(boxes), np.int32), names)
+
+
 def _is_side(value: Any) -> bool:
     return type(value) is int and 0 < value < 2**20
 
@@ -180,21 +194,9 @@ def save_metrics(
 ) -> Path:
     """Write `metrics` into `folder`; returns the file's path. Raises DataError."""
     path = Path(folder) / name
-    _write_whole(path, json.dumps(metrics_to_json(metrics), indent=1) + "\n")
+    with whole_file(path) as part:
+        part.write_text(json.dumps(metrics_to_json(metrics), indent=1) + "\n", encoding="utf-8")
     return path
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file that is complete or not there at all."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        raise DataError(f"{path}: results cannot be written: {error.strerror}") from error
-    finally:
-        if part.exists():
-            part.unlink()
 
 
 def metrics_to_json(metrics: Mapping[str, Any]) -> Dict[str, Any]:

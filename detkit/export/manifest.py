@@ -1,4 +1,4 @@
-"""model.json of an exported detector: what the other files are and how an image becomes their input.
+"""model.json of an exported detector: what the other files are, how an image becomes their input.
 
 The C++ program in tools/deploy reads the same file.
 """
@@ -51,12 +51,19 @@ class Manifest(NamedTuple):
 
 
 TYPES = {
-    **{name: (str,) for name in ("detkit", "mxnet", "ops", "precision")},
-    **{name: (list,) for name in ("classes", "inputs", "outputs")},
-    **{name: (int,) for name in ("first_label", "pad_multiple")},
-    **{name: (dict,) for name in ("files", "source")},
-    "resize": (dict, type(None)),
-    "library": (str, type(None)),
+    **dict.fromkeys(("detkit", "mxnet", "ops", "precision"), "a text"),
+    **dict.fromkeys(("classes", "inputs", "outputs"), "a list"),
+    **dict.fromkeys(("first_label", "pad_multiple"), "a whole number"),
+    **dict.fromkeys(("files", "source"), "a mapping"),
+    "resize": "a mapping or null",
+    "library": "a text or null",
+}
+WORDS = {
+    "a text": str,
+    "a list": list,
+    "a whole number": int,
+    "a mapping": dict,
+    "null": type(None),
 }
 
 
@@ -90,10 +97,10 @@ def parse_manifest(folder):
             f"{path}: its format is {found!r}, and this detkit reads {FORMAT}; use the detkit that "
             f"wrote it, or {AGAIN}"
         )
-    for name, types in TYPES.items():
+    for name, expected in TYPES.items():
+        types = tuple(WORDS[word] for word in expected.split(" or "))
         if name not in content or not isinstance(content[name], types):
             wrong = repr(content[name]) if name in content else "nothing"
-            expected = " or ".join("null" if each is type(None) else each.__name__ for each in types)
             raise ExportError(f"{path}: {name}: expected {expected}, found {wrong}; {AGAIN}")
     _check_names(path, content)
     return Manifest(**{name: content[name] for name in Manifest._fields})

@@ -73,7 +73,7 @@ def fold_constants(graph, values):
     constant = set()
     for node in graph.nodes():
         known = [source.node in constant or values.of(source) is not None for source in node.inputs]
-        if node.op and all(known) and not node.subgraphs and not RANDOM.match(node.op):
+        if known and all(known) and not node.subgraphs and not RANDOM.match(node.op):
             constant.add(node)
     read = graph.outputs + [
         source for node in graph.nodes() if node not in constant for source in node.inputs
@@ -82,12 +82,18 @@ def fold_constants(graph, values):
     if not results:
         return
     symbol = graph.symbol(list(results.values()))
-    given = {name: values.of(Output(Node(None, name))) for name in symbol.list_inputs()}
-    arrays = symbol.eval(mx.cpu(), **given)
+    arrays = _evaluate(symbol, values)
     names = [f"{node.name}_{index}" if index else node.name for node, index in results]
     graph.replace(
         {place: values.add(name, array) for place, name, array in zip(results, names, arrays)}
     )
+
+
+def _evaluate(symbol, values):
+    """The NDArrays of a Symbol of parameters."""
+    given = [values.of(Output(Node(None, name))) for name in symbol.list_inputs()]
+    arrays = mx.nd.CachedOp(symbol)(*given)
+    return arrays if isinstance(arrays, list) else [arrays]
 
 
 def fold_batch_norms(graph, values):

@@ -12,7 +12,7 @@ class FasterRCNN(Network):
     """From images to detections, as one graph without a batch size or an image size in it.
 
     The parts are blocks of their own. Training calls the same parts one by one
-    (detkit/train_step.py); a detector in use, or exported, is this block.
+    (detkit/train_steps/faster_rcnn.py); a detector in use, or exported, is this block.
     """
 
     PARTS = {

@@ -66,6 +66,22 @@ def choose(name=AUTO, where="ops", on_gpu=False):
     return _chosen
 
 
+def adopt(path):
+    """Use the operators of the compiled library ``path``, if this process has none yet.
+
+    path: None where MXNet's own are enough; then none are compiled for want of a choice.
+
+    Returns the path of the library in use, which may be an earlier one, or None. Raises BuildError
+    where MXNet cannot load it.
+    """
+    global _loaded, _chosen
+    if path is not None and _loaded is None:
+        _loaded = _load_file(path)
+    name = MXNET if path is None else NATIVE
+    _chosen = _chosen or Choice(name, "an exported detector's")
+    return _loaded
+
+
 def native():
     """Whether detkit's own library is in use; settles it by ``auto`` if nobody has chosen."""
     return (_chosen or choose()).name == NATIVE
@@ -100,12 +116,17 @@ def _load():
     if _loaded is None:
         path = library()
         try:
-            mx.library.load(str(path), verbose=False)
-        except mx.MXNetError as error:
-            lines = [line for line in str(error).splitlines() if "rror" in line or ".so" in line]
-            raise BuildError(
-                f"MXNet cannot load {path}: {'; '.join(lines)}; remove the file to have it "
-                "compiled again"
-            ) from error
-        _loaded = str(path)
+            _loaded = _load_file(path)
+        except BuildError as error:
+            raise BuildError(f"{error}; remove the file to have it compiled again") from error
     return _loaded
+
+
+def _load_file(path):
+    """Load a library into the process; its path."""
+    try:
+        mx.library.load(os.path.abspath(path), verbose=False)
+    except mx.MXNetError as error:
+        lines = [line for line in str(error).splitlines() if "rror" in line or ".so" in line]
+        raise BuildError(f"MXNet cannot load {path}: {'; '.join(lines)}") from error
+    return str(path)

@@ -1,25 +1,20 @@
 """torchvision's detectors out of its weights: the same detections, by detkit's parts."""
 
-import difflib
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
-from detkit.build import build_model, build_transforms, pad_multiple_of
-from detkit.config import load_config
 from detkit.detector import Detector
-from detkit.device import find_device
 from detkit.errors import WeightsError
-from detkit.models.norms import freeze_norms
 from detkit.weights.coco_labels import COCO_LABELS
-from detkit.weights.load import load_weights, torch_name
+from detkit.weights.load import torch_name
 from detkit.weights.pth import read_pth
 from detkit.weights.published import find_weights
-
-CONFIGS = Path(__file__).parent / "models"
+from detkit.weights.recipes import known, load_recipe, make_detector, rows_of
 
 # Names of files written before torchvision 0.13, and what takes their place.
 _OLD_NAMES = (
@@ -147,25 +142,16 @@ def from_torchvision(
 
     Raises WeightsError where a weight is missing, superfluous or of another shape.
     """
-    if name not in MODELS:
-        near = difflib.get_close_matches(str(name), MODELS, 1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise WeightsError(f"no model {name!r} is known.{hint} Known: {', '.join(MODELS)}")
+    config, model = load_recipe(known(name, MODELS)), MODELS[name]
     if state is None or isinstance(state, (str, os.PathLike)):
         state = read_pth(find_weights(name if state is None else state))
     state = _current_names({key: np.asarray(array) for key, array in state.items()})
     class_names = _class_names(name, state, class_names)
-    eps = _norm_eps(MODELS[name], state) if norm_eps is None else norm_eps
-    config = load_config(CONFIGS / f"{name}.yaml")
+    eps = _norm_eps(model, state) if norm_eps is None else norm_eps
     config["model"]["backbone"].put("norm_eps", eps, "from_torchvision")
-    ctx = find_device(device)
-    first_label = MODELS[name].first_label
-    model = build_model(config, class_names[first_label:], ctx, pretrained=False)
+    names_of = partial(torchvision_names, name)
     weights = _foreground(name, state)
-    load_weights(model, weights, torchvision_names(name, model), allow_unused=False)
-    freeze_norms(model)  # nothing is trained here, and frozen ones cost no time
-    transforms, pad_multiple = build_transforms(config, "val"), pad_multiple_of(config)
-    return Detector(model, class_names, transforms, ctx, pad_multiple, first_label, config)
+    return make_detector(config, class_names, weights, names_of, device, model.first_label)
 
 
 def torchvision_names(name, model):
@@ -212,12 +198,7 @@ def _norm_eps(model, state):
 
 def _class_names(name, state, given):
     """As many names as the state has class logits, the background's first."""
-    logits = MODELS[name].class_logits
-    if logits not in state:
-        near = difflib.get_close_matches(logits, state, 1)
-        hint = f" (the nearest is {near[0]!r})" if near else ""
-        raise WeightsError(f"these are no weights of {name}: there is no {logits!r}{hint}")
-    count = len(state[logits]) // MODELS[name].anchors
+    count = rows_of(name, MODELS[name].class_logits, state) // MODELS[name].anchors
     if given is None:
         numbers = ("__background__", *(str(label) for label in range(1, count)))
         return COCO_LABELS if count == len(COCO_LABELS) else numbers

@@ -44,9 +44,12 @@ void check_outputs(const std::vector<Output>& outputs, size_t batch, const std::
 
 Rows rows_of(const std::vector<Output>& outputs, size_t image) {
   const size_t count = outputs[0].shape[1];
-  const auto begin = [&](size_t i, size_t size) { return &outputs[i].values[image * count * size]; };
+  const auto begin = [&](size_t i, size_t size) {
+    return &outputs[i].values[image * count * size];
+  };
   const size_t side = outputs.size() == 4 ? outputs[3].shape[2] : 0;
-  return {begin(0, 4), begin(1, 1), begin(2, 1), side ? begin(3, side * side) : nullptr, count, side};
+  return {begin(0, 4), begin(1, 1), begin(2, 1), side ? begin(3, side * side) : nullptr,
+          count,       side};
 }
 
 }  // namespace
@@ -66,8 +69,10 @@ struct Detector::Parts {
     for (size_t i = 0; i < rows.count; ++i) {
       if (!(rows.scores[i] >= 0)) continue;
       const float* box = rows.boxes + 4 * i;
-      Detection one{box[0] / scale_x, box[1] / scale_y, box[2] / scale_x, box[3] / scale_y,
-                    rows.scores[i], int(rows.labels[i]) + model.first_label, int(rows.mask_size), {}};
+      Detection one{box[0] / scale_x,    box[1] / scale_y,
+                    box[2] / scale_x,    box[3] / scale_y,
+                    rows.scores[i],      int(rows.labels[i]) + model.first_label,
+                    int(rows.mask_size), {}};
       if (one.label < 0 || size_t(one.label) >= model.classes.size()) {
         throw Error(model.path("model.json") + ": classes has no name for the label " +
                     std::to_string(one.label) + " of the network; export the detector again");

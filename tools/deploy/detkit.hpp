@@ -25,10 +25,10 @@ struct Image {
 };
 
 struct Detection {
-  float x1, y1, x2, y2;  // pixels of the image as it was given, continuous coordinates
-  float score;           // in [0, 1]
-  int label;             // index into Detector::classes()
-  int mask_size = 0;     // M, 0 from a detector without masks
+  float x1, y1, x2, y2;           // pixels of the image as it was given, continuous coordinates
+  float score;                    // in [0, 1]
+  int label;                      // index into Detector::classes()
+  int mask_size = 0;              // M, 0 from a detector without masks
   std::vector<float> mask_probs;  // (M, M): the probability of the object in each cell of its box
 };
 

@@ -151,7 +151,8 @@ Model read_model(const std::string& folder) {
   }
   const Json& files = Section::expect(root.get("files"), Json::Kind::object, root.at("files"));
   const Section hashes(files, root.at("files"));
-  for (const auto& [name, hash] : files.members) model.hashes.emplace_back(name, hashes.string(name));
+  for (const auto& [name, hash] : files.members)
+    model.hashes.emplace_back(name, hashes.string(name));
   if (!model.library.empty() && !is_plain_name(model.library)) {
     throw Error(root.at("library") + " is '" + model.library + "', expected a file of the folder");
   }

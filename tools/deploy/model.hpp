@@ -13,10 +13,10 @@ namespace detkit {
 struct Model {
   std::string folder, mxnet_version;
   std::vector<std::string> classes, inputs, outputs;
-  int first_label;                // added to the network's labels
-  std::optional<Resize> resize;   // none: images go in as they are
-  int pad_multiple;               // sides of the network's input are multiples of it
-  std::string library;            // of detkit's operators; empty where MXNet's own suffice
+  int first_label;               // added to the network's labels
+  std::optional<Resize> resize;  // none: images go in as they are
+  int pad_multiple;              // sides of the network's input are multiples of it
+  std::string library;           // of detkit's operators; empty where MXNet's own suffice
   std::vector<std::pair<std::string, std::string>> hashes;  // file name, SHA-256
 
   std::string path(const std::string& name) const { return folder + "/" + name; }

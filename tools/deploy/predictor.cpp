@@ -113,7 +113,8 @@ std::vector<Output> Predictor::run(const std::vector<float>& images,
                                    const std::vector<float>& sizes, uint32_t batch, Size canvas) {
   bind({batch, uint32_t(canvas.height), uint32_t(canvas.width)});
   const char* failed = "failed";
-  check(MXPredSetInput(handle_, inputs_[0].c_str(), images.data(), uint32_t(images.size())), failed);
+  check(MXPredSetInput(handle_, inputs_[0].c_str(), images.data(), uint32_t(images.size())),
+        failed);
   check(MXPredSetInput(handle_, inputs_[1].c_str(), sizes.data(), uint32_t(sizes.size())), failed);
   check(MXPredForward(handle_), failed);
   std::vector<Output> outputs;

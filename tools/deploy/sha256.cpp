@@ -51,7 +51,8 @@ void absorb(const uint8_t* block, std::array<uint32_t, 8>* state) {
   auto [a, b, c, d, e, f, g, h] = *state;
   for (size_t i = 0; i < 64; ++i) {
     const uint32_t chosen = (e & f) ^ (~e & g), majority = (a & b) ^ (a & c) ^ (b & c);
-    const uint32_t one = h + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + chosen + rounds[i] + w[i];
+    const uint32_t one =
+        h + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + chosen + rounds[i] + w[i];
     const uint32_t two = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + majority;
     h = g, g = f, f = e, e = d + one, d = c, c = b, b = a, a = one + two;
   }

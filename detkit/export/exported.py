@@ -1,0 +1,128 @@
+"""An exported detector in use: its folder -> detections, without the code it was built by."""
+
+import logging
+import os
+
+import mxnet as mx
+
+from detkit.data.batch import make_batch
+from detkit.data.images import is_one_image, read_images
+from detkit.data.resize import resample, resized_size
+from detkit.data.sample import unlabelled
+from detkit.detections import detections_of
+from detkit.device import find_device
+from detkit.errors import ExportError
+from detkit.export.manifest import PARAMETERS, SYMBOL, read_manifest, sha256_of
+from detkit.ops import backend
+from detkit.ops.compile import BuildError
+
+log = logging.getLogger(__name__)
+
+FUSION = "MKLDNN"  # MXNet's name for oneDNN
+
+
+def load_exported(folder, device="auto", fuse=False):
+    """The ExportedDetector of a folder that tools/export.py wrote.
+
+    device: "auto" (a GPU where MXNet has one), "cpu" or "gpu".
+    fuse: on a CPU, join layers as oneDNN can. A twentieth faster for images of one size after the
+        other, slower where sizes change, since every change prepares the weights anew, and twice
+        the memory: see load_network.
+
+    Raises ExportError for a folder that is incomplete, damaged or not for this machine.
+    """
+    folder = os.fspath(folder)
+    manifest = read_manifest(folder)
+    ctx = find_device(device)
+    if fuse and not (ctx.device_type == "cpu" and mx.runtime.Features().is_enabled(FUSION)):
+        raise ExportError(
+            f"{folder}: fuse=True is for a CPU and an MXNet built with oneDNN ({FUSION}), and this "
+            f"is {ctx}: leave it out"
+        )
+    _load_operators(folder, manifest)
+    return ExportedDetector(load_network(folder, manifest, ctx, fuse), manifest, ctx)
+
+
+class ExportedDetector:
+    """A network out of files, used as a Detector is.
+
+    class_names: the names of the labels. manifest: what model.json says.
+    """
+
+    def __init__(self, network, manifest, ctx):
+        self.manifest = manifest
+        self.class_names = tuple(manifest.classes)
+        self._network, self._ctx = network, ctx
+
+    def detect(self, images):
+        """The Detections of one image, boxes in its own pixels, or a list of them for several.
+
+        images: as for Detector.detect, an (H, W, 3) uint8 RGB array or the name of an image file,
+            or a list of such. Raises ImageError.
+        """
+        if is_one_image(images):
+            return self.detect([images])[0]
+        images = list(images)
+        return self.detect_batch(self.batch(images)) if images else []
+
+    def batch(self, images):
+        """The Batch that the network gets for some images, a list."""
+        arrays = read_images(images)
+        samples = [unlabelled(self._resized(array)) for array in arrays]
+        originals = [array.shape[:2] for array in arrays]
+        return make_batch(samples, originals, self.manifest.pad_multiple)
+
+    def detect_batch(self, batch):
+        """One Detections for each image of a Batch, boxes in pixels of the image on disk."""
+        inputs = (getattr(batch, name) for name in self.manifest.inputs)
+        outputs = self._network(*(mx.nd.array(array, ctx=self._ctx) for array in inputs))
+        arrays = [output.asnumpy() for output in outputs]
+        return detections_of(batch, arrays, self.class_names, self.manifest.first_label)
+
+    def _resized(self, image):
+        resize = self.manifest.resize
+        if resize is None:
+            return image
+        size = resized_size(*image.shape[:2], **resize)
+        return resample(image, size, resize["like"])
+
+
+def load_network(folder, manifest, ctx, fuse=False):
+    """The graph of a folder as a compiled block. Raises ExportError where MXNet cannot read it.
+
+    Its memory is planned once for each size of the input. A fused operator keeps its weights in
+    oneDNN's order, beside those of the file, as long as the size stays the same.
+    """
+    path = os.path.join(folder, SYMBOL)
+    try:
+        symbol = mx.sym.load(path)
+        if fuse:
+            symbol = symbol.optimize_for(FUSION)
+        inputs = [mx.sym.var(name, dtype="float32") for name in manifest.inputs]
+        network = mx.gluon.SymbolBlock(symbol, inputs)
+        parameters = os.path.join(folder, PARAMETERS)
+        network.collect_params().load(parameters, ctx, cast_dtype=True, dtype_source="saved")
+    except (mx.MXNetError, AssertionError, ValueError) as error:
+        raise ExportError(
+            f"{path}: MXNet {mx.__version__} cannot read it, MXNet {manifest.mxnet} wrote it: "
+            f"{str(error).strip().splitlines()[-1]}"
+        ) from error
+    network.hybridize(static_alloc=True, static_shape=fuse)
+    return network
+
+
+def _load_operators(folder, manifest):
+    """detkit's operators, of the folder's library unless this process has them already."""
+    if manifest.library is None:
+        backend.adopt(None)
+        return
+    path = os.path.join(folder, manifest.library)
+    try:
+        used = backend.adopt(path)
+    except BuildError as error:
+        raise ExportError(
+            f"{error}; it was compiled for MXNet {manifest.mxnet}, and this is {mx.__version__}: "
+            "export with --ops mxnet for other machines"
+        ) from error
+    if sha256_of(used) != manifest.files[manifest.library]:
+        log.warning("%s: this process goes on with the operators of %s", path, used)

@@ -1,0 +1,153 @@
+"""A Detector -> a folder: symbol, parameters, operators and model.json."""
+
+import os
+import shutil
+import tempfile
+
+import mxnet as mx
+
+import detkit
+from detkit.config import place
+from detkit.data.transforms import Resize
+from detkit.errors import ExportError
+from detkit.export.graph import Graph
+from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, Manifest, parse_manifest, sha256_of
+from detkit.export.simplify import simplify
+from detkit.folders import make_folder
+from detkit.models.network import Network
+from detkit.ops import backend
+from detkit.ops.compile import LIBRARY, library
+
+OUTPUTS = ("boxes", "scores", "labels", "masks")
+PARTIAL = ".partial-"  # of the folder that the files are written in before they are moved
+
+
+def export(detector, folder, ops=backend.NATIVE, checkpoint_sha256=None):
+    """Write what ``load_exported`` and tools/deploy read into ``folder``.
+
+    detector: a Detector whose network takes images alone, and whose images are resized or left as
+        they are.
+    ops: "native", detkit's operators, which are put into the folder; or "mxnet", those that every
+        MXNet has.
+    checkpoint_sha256: of the weights, to be remembered.
+
+    An earlier export is replaced, file by file and model.json last. Returns the Manifest. Raises
+    ExportError for a detector that cannot be exported, and for a folder that holds anything else.
+    """
+    check_folder(folder)
+    inputs = detector.model.INPUTS
+    if inputs != Network.INPUTS:
+        raise ExportError(
+            f"a {type(detector.model).__name__} takes {', '.join(inputs)}; what can be exported "
+            f"takes {' and '.join(Network.INPUTS)} alone"
+        )
+    resize = _resize_of(detector)
+    graph, parameters = trace(detector.model, ops)
+    make_folder(folder)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=PARTIAL) as partial:
+        _write_network(partial, graph.symbol(), parameters)
+        if ops == backend.NATIVE:
+            shutil.copyfile(library(), os.path.join(partial, LIBRARY))
+        names = sorted(os.listdir(partial))
+        manifest = Manifest(
+            detkit=detkit.__version__,
+            mxnet=mx.__version__,
+            classes=list(detector.class_names),
+            first_label=detector.first_label,
+            inputs=list(inputs),
+            outputs=_outputs(graph.symbol(), resize, detector.pad_multiple),
+            resize=resize,
+            pad_multiple=detector.pad_multiple,
+            ops=ops,
+            library=LIBRARY if ops == backend.NATIVE else None,
+            precision="float32",
+            files={name: sha256_of(os.path.join(partial, name)) for name in names},
+            source={"config": _name_of(detector.config), "checkpoint_sha256": checkpoint_sha256},
+        )
+        _write(os.path.join(partial, MANIFEST), manifest.text())
+        _move(partial, folder, [*names, MANIFEST])
+    return manifest
+
+
+def trace(model, ops):
+    """The Graph of a network, simplified, and its parameters by name."""
+    inputs = [mx.sym.var(name, dtype="float32") for name in model.INPUTS]
+    with backend.using(ops):
+        symbol = mx.sym.Group(list(model(*inputs)))
+    graph = Graph(symbol)
+    named = model.collect_params()
+    parameters = {name: named[name].data().as_in_context(mx.cpu()) for name in named}
+    return graph, simplify(graph, parameters)
+
+
+def check_folder(folder):
+    """Raise ExportError where something else than an earlier export would be replaced."""
+    if not os.path.isdir(folder):
+        return  # make_folder says what is wrong with a file
+    found = [name for name in sorted(os.listdir(folder)) if not name.startswith(PARTIAL)]
+    if not found:
+        return
+    try:
+        parse_manifest(folder)
+    except ExportError as error:
+        raise ExportError(
+            f"{folder}: holds {found[0]} and is no earlier export ({error}); nothing is replaced: "
+            "name an empty or a new folder"
+        ) from error
+
+
+def _resize_of(detector):
+    """The manifest's ``resize``. ExportError for transforms that the files could not repeat."""
+    transforms = detector.transforms
+    if not transforms:
+        return None
+    (first, *others) = transforms
+    plain = type(first) is Resize and len(first.shorts) == 1
+    if plain and not others:
+        return {"short": int(first.shorts[0]), "long": int(first.long), "like": first.like}
+    position = 1 if plain else 0
+    where = f"the transform {type(transforms[position]).__name__}"
+    if detector.config is not None:
+        where = f"{place(detector.config['data']['val_transforms'], position)}: {where}"
+    raise ExportError(
+        f"{where} cannot be exported: what reads the files can resize images, to one size, and "
+        "nothing else; leave it out of data.val_transforms"
+    )
+
+
+def _outputs(symbol, resize, pad_multiple):
+    """Name and shape of each output for an image as large as they come."""
+    sides = (resize["short"], resize["long"]) if resize else (1000, 1000)
+    height, width = (-(-side // pad_multiple) * pad_multiple for side in sides)
+    _, shapes, _ = symbol.infer_shape(images=(1, 3, height, width), sizes=(1, 2))
+    return [{"name": name, "shape": ["B", *shape[1:]]} for name, shape in zip(OUTPUTS, shapes)]
+
+
+def _name_of(config):
+    """The config's file name, without the folders of the machine it was on."""
+    return None if config is None else os.path.basename(config.file)
+
+
+def _write_network(folder, symbol, parameters):
+    symbol.save(os.path.join(folder, SYMBOL))
+    auxiliary = set(symbol.list_auxiliary_states())
+    kinds = {name: "aux" if name in auxiliary else "arg" for name in parameters}
+    arrays = {f"{kinds[name]}:{name}": array for name, array in sorted(parameters.items())}
+    mx.nd.save(os.path.join(folder, PARAMETERS), arrays)
+
+
+def _write(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _move(partial, folder, names):
+    """Put the files in their place; those of an earlier export that are no longer needed go."""
+    stale = []
+    if os.path.exists(os.path.join(folder, MANIFEST)):
+        stale = [name for name in parse_manifest(folder).files if name not in names]
+    for name in names:
+        os.replace(os.path.join(partial, name), os.path.join(folder, name))
+    for name in stale:
+        if os.path.exists(os.path.join(folder, name)):
+            os.remove(os.path.join(folder, name))

@@ -1,0 +1,201 @@
+// The command-line program: see options.cpp for what it takes.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "draw.hpp"
+#include "image_file.hpp"
+#include "json.hpp"
+#include "mask.hpp"
+#include "options.hpp"
+
+namespace detkit {
+namespace {
+
+using Found = std::vector<Detection>;
+
+std::string text_of(const char* format, double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+std::string json_of(const Detection& found, const std::string& name, const Image& image) {
+  std::string out = "{\"box\": [";
+  for (const float side : {found.x1, found.y1, found.x2, found.y2}) {
+    out += (out.back() == '[' ? "" : ", ") + text_of("%.9g", side);
+  }
+  out += "], \"score\": " + text_of("%.9g", found.score) + ", \"label\": ";
+  out += std::to_string(found.label) + ", \"name\": " + quoted(name);
+  if (found.mask_size > 0) {
+    const std::vector<float> mask = paste_mask(found, image.height, image.width);
+    out += ", \"mask\": {\"size\": [" + std::to_string(image.height) + ", " +
+           std::to_string(image.width) +
+           "], \"counts\": " + quoted(coco_run_lengths(mask, image.height, image.width)) + "}";
+  }
+  return out + "}";
+}
+
+std::string json_of(const Found& detections, const std::vector<std::string>& classes,
+                    const std::string& path, const Image& image, double median_ms) {
+  std::string out = "{\"path\": " + quoted(path) + ", \"height\": " + std::to_string(image.height) +
+                    ", \"width\": " + std::to_string(image.width);
+  if (median_ms >= 0) out += ", \"median_ms\": " + text_of("%.3f", median_ms);
+  out += ", \"detections\": [";
+  for (const Detection& found : detections) {
+    out += out.back() == '[' ? "" : ", ";
+    out += json_of(found, classes[size_t(found.label)], image);
+  }
+  return out + "]}\n";
+}
+
+// Where the drawn copy of each image goes. Two with one name would overwrite each other.
+std::vector<std::string> drawn_paths(const Options& options) {
+  std::vector<std::string> paths;
+  std::map<std::string, std::string> taken;
+  for (const std::string& image : options.images) {
+    const std::string name = std::filesystem::path(image).stem().string() + picture_suffix();
+    const auto [other, is_new] = taken.emplace(name, image);
+    if (!is_new) {
+      throw Error(image + ": would be drawn into " + name + ", as " + other->second +
+                  "; draw them one after the other");
+    }
+    paths.push_back((std::filesystem::path(options.draw_folder) / name).string());
+  }
+  return paths;
+}
+
+// The images of a run, a batch at a time, for several threads; what they print stays in order.
+class Run {
+ public:
+  explicit Run(const Options& options) : options_(options) {
+    if (options.draw_folder.empty()) return;
+    drawn_paths_ = drawn_paths(options);
+    std::error_code error;
+    std::filesystem::create_directories(options.draw_folder, error);
+    if (error) throw Error(options.draw_folder + ": cannot be made: " + error.message());
+  }
+
+  void go() {
+    const size_t batches = (options_.images.size() + batch() - 1) / batch();
+    std::vector<std::thread> threads;
+    for (size_t i = 1; i < std::min(size_t(options_.threads), batches); ++i) {
+      threads.emplace_back([this] { work(); });
+    }
+    work();
+    for (std::thread& thread : threads) thread.join();
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  size_t batch() const { return size_t(options_.batch); }
+
+  // Batch after batch, until none is left or one went wrong.
+  void work() {
+    try {
+      Detector detector(options_.folder);
+      for (size_t first; take(&first);) {
+        const size_t last = std::min(first + batch(), options_.images.size());
+        finish(first, process(&detector, first, last));
+      }
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!error_) error_ = std::current_exception();
+    }
+  }
+
+  bool take(size_t* first) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (error_ || next_ >= options_.images.size()) return false;
+    *first = next_;
+    next_ += batch();
+    return true;
+  }
+
+  void finish(size_t first, std::string text) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    waiting_[first] = std::move(text);
+    for (auto it = waiting_.begin(); it != waiting_.end() && it->first == printed_;) {
+      if (std::fputs(it->second.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+        throw Error("cannot write to the standard output");
+      }
+      printed_ += batch();
+      it = waiting_.erase(it);
+    }
+  }
+
+  std::string process(Detector* detector, size_t first, size_t last) const {
+    std::vector<Picture> pictures;
+    std::vector<Image> images;
+    for (size_t i = first; i < last; ++i) pictures.push_back(read_picture(options_.images[i]));
+    for (const Picture& picture : pictures) images.push_back(picture.view());
+    std::vector<Found> found;
+    const double median_ms = detect(detector, images, &found);
+    std::string text;
+    for (size_t i = 0; i < images.size(); ++i) {
+      found[i].erase(
+          std::remove_if(found[i].begin(), found[i].end(),
+                         [&](const Detection& one) { return one.score < options_.score; }),
+          found[i].end());
+      const std::string& path = options_.images[first + i];
+      if (options_.prints_json()) {
+        text += json_of(found[i], detector->classes(), path, images[i], median_ms);
+      }
+      if (!drawn_paths_.empty()) {
+        draw(found[i], detector->classes(), &pictures[i]);
+        write_picture(drawn_paths_[first + i], pictures[i]);
+      }
+    }
+    return text;
+  }
+
+  // The median of the milliseconds; -1 where nothing is repeated.
+  double detect(Detector* detector, const std::vector<Image>& images,
+                std::vector<Found>* found) const {
+    *found = detector->detect(images);
+    std::vector<double> times;
+    for (int i = 0; i < options_.repeat; ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      *found = detector->detect(images);
+      const std::chrono::duration<double, std::milli> taken =
+          std::chrono::steady_clock::now() - start;
+      times.push_back(taken.count());
+    }
+    if (times.empty()) return -1;
+    const auto middle = times.begin() + std::ptrdiff_t(times.size() / 2);
+    std::nth_element(times.begin(), middle, times.end());
+    return *middle;
+  }
+
+  const Options& options_;
+  std::vector<std::string> drawn_paths_;
+  std::mutex mutex_;  // of all below
+  size_t next_ = 0, printed_ = 0;
+  std::map<size_t, std::string> waiting_;
+  std::exception_ptr error_;
+};
+
+}  // namespace
+}  // namespace detkit
+
+int main(int count, char** words) {
+  setenv("MXNET_SUBGRAPH_VERBOSE", "0", 0);  // a line for each new input shape
+  try {
+    const detkit::Options options = detkit::parse_options({words + 1, words + count});
+    if (options.help) {
+      std::fputs(detkit::kUsage, stdout);
+    } else {
+      detkit::Run(options).go();
+    }
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "detect: %s\n", error.what());
+    return 1;
+  }
+}

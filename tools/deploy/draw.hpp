@@ -1,0 +1,11 @@
+#pragma once
+
+#include "image_file.hpp"
+
+namespace detkit {
+
+// Draws boxes and masks into the picture, the best on top; names and scores, too, with OpenCV.
+void draw(const std::vector<Detection>& detections, const std::vector<std::string>& classes,
+          Picture* picture);
+
+}  // namespace detkit

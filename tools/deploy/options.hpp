@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace detkit {
+
+struct Options {
+  std::string folder, draw_folder;
+  std::vector<std::string> images;
+  double score = 0.5;
+  int batch = 1, repeat = 0, threads = 1;
+  bool json = false, help = false;
+
+  bool prints_json() const { return json || repeat > 0 || draw_folder.empty(); }
+};
+
+// Throws Error for a word that is no option and a value that is no number in its range.
+Options parse_options(const std::vector<std::string>& words);
+
+extern const char kUsage[];
+
+}  // namespace detkit
