@@ -82,9 +82,9 @@ def shrink(node):
             node.put(key, 16, "the test")
 
 
-def build(path, monkeypatch):
+def build(path, monkeypatch, overrides=()):
     """The Training of a config on small images and without files of weights."""
-    config = load_config(path)
+    config = load_config(path, overrides)
     shrink(config["model"])
     shrink(config["train_step"])
     if config["model"].get("postprocess") is not None:
@@ -176,6 +176,27 @@ def test_it_builds_trains_evaluates_and_is_the_same_hybridized(path, monkeypatch
     (imperative,) = training.detector.detect_batch(batch)
     assert len(hybridized.boxes) == len(imperative.boxes) > 0
     assert_same_detections(hybridized, imperative)
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        ["model.anchors.levels=[4]", "model.anchors.sizes=[32, 64]"],
+        ["model.roi_extractor.levels=[0]"],
+        ["model.roi_extractor.combine=sum"],
+        ["model.roi_extractor.combine=concat"],
+        ["model.roi_extractor.canonical_size=64", "model.roi_extractor.canonical_level=3"],
+        ["model.neck.zero_init_laterals=true", "model.neck.extra=p6p7"],
+    ],
+    ids=lambda overrides: overrides[0].partition(".")[2],
+)
+@pytest.mark.filterwarnings("ignore:Parameter fpn")  # levels that nobody looks at
+def test_other_choices_of_levels(levels, monkeypatch, quick_weights):
+    path = tiny.ROOT / "configs/coco/faster_rcnn_mobilenet_v3_fpn.yaml"
+    if "p6p7" in levels[-1]:
+        levels = [*levels, "model.anchors.sizes=[[32], [64], [128], [256], [512], [512]]"]
+    training = build(path, monkeypatch, levels)
+    assert "one step (loss " in training.dry_run()
 
 
 def assert_same_detections(found, expected):

@@ -1,6 +1,7 @@
 """Fast R-CNN: the second half of Faster R-CNN, on proposals that come with the images."""
 
 import json
+from pathlib import Path
 
 import cv2
 import mxnet as mx
@@ -176,11 +177,15 @@ def proposals(config, tmp_path_factory):
     assert tiny.train(config, folder, *test_rpn.PROJECT) == 0
     last, overrides = folder / "checkpoints/step-00000006", []
     for split in ("train", "val"):
-        out = folder / f"{split}.json"
+        out = folder / f"{split}.npz"
         arguments = (folder / "config.yaml", last, "--split", split, "--out", out)
         assert tiny.tool("test", *arguments) == 0
         overrides.append(f"data.{split}_proposals={{path: {out}}}")
     return overrides
+
+
+def path_of(override):
+    return Path(override.split("path: ")[1].rstrip("}"))
 
 
 @pytest.fixture(scope="module")
@@ -201,14 +206,44 @@ def test_the_tools_train_and_test_on_the_proposals_of_an_rpn(trained, proposals,
     arguments = (config, last, "--split", "train", "--work-dir", tmp_path)
     assert tiny.tool("test", *arguments) == 0
     dataset = tiny.validation_set(config)
-    path = proposals[1].split("path: ")[1].rstrip("}")
-    given = load_proposals(path, dataset)
+    given = load_proposals(path_of(proposals[1]), dataset)
     image_id = dataset.annotation(2).image_id
     found = detkit.load(config, last).detect(dataset.image(2), given[image_id])
     entries = [e for e in json.loads(out.read_text()) if e["image_id"] == image_id]
     assert len(entries) == len(found.boxes) > 0
     scores = sorted((entry["score"] for entry in entries), reverse=True)
     np.testing.assert_allclose(scores, found.scores, atol=1e-5)
+
+
+def test_an_npz_of_proposals_is_evaluated_without_the_model(proposals, capsys):
+    folder = path_of(proposals[0]).parent
+    arguments = ("evaluate", folder / "config.yaml", folder / "train.npz", "--split", "train")
+    assert tiny.tool(*arguments) == 0
+    numbers = [line.split() for line in capsys.readouterr().out.splitlines()]
+    written = json.loads((folder / "result_train.json").read_text())
+    assert numbers == [[name, f"{100 * value:.1f}"] for name, value in written.items()]
+
+
+def test_images_without_proposals_train_on_their_objects(config, proposals, tmp_path, capsys):
+    """All of the images: an image without proposals, too, goes through the network."""
+    given = path_of(proposals[0])
+    with np.load(given) as arrays:
+        nothing = {"boxes": np.zeros((0, 4), "f4"), "scores": np.zeros(0, "f4")}
+        counts = np.zeros_like(arrays["counts"])
+        np.savez(tmp_path / "none.npz", image_ids=arrays["image_ids"], counts=counts, **nothing)
+    without = proposals[0].replace(str(given), str(tmp_path / "none.npz"))
+    work = tmp_path / "work"
+    assert tiny.train(config, work, *PROJECT, without, proposals[1]) == 0
+    line = "proposed 0 boxes an image, 12 images without any; 0.0% of the "
+    assert line in capsys.readouterr().out
+    assert all(np.isfinite(record["loss"]) for record in tiny.records(work, "train"))
+    assert tiny.records(work, "train")[-1]["roi_class"] > 0
+
+
+def test_an_npz_of_a_detector_that_tells_classes_is_refused(trained, tmp_path, capsys):
+    last, out = trained / "checkpoints/step-00000006", tmp_path / "found.npz"
+    message = tiny.refused(capsys, "test", trained / "config.yaml", last, "--out", out)
+    tiny.assert_says(message, f"--out {out}: an .npz keeps boxes and", "'FastRCNN' tells classes")
 
 
 def test_a_run_goes_on_with_its_proposals(config, proposals, trained, tmp_path):
@@ -263,4 +298,6 @@ def test_proposals_of_another_split_are_refused(config, proposals, capsys):
     one, other = (text.split("=")[0] for text in proposals)
     swapped = [proposals[0].replace(one, other), proposals[1].replace(other, one)]
     message = tiny.refused(capsys, "train", config, "--dry-run", "--set", *PROJECT, *swapped)
-    tiny.assert_says(message, "data.train_proposals", "val.json: entry 0", "not in the dataset")
+    tiny.assert_says(
+        message, "data.train_proposals", "val.npz: image 'shapes-2-", "not in the dataset"
+    )

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import tiny
+from test_fast_rcnn import PROJECT as FAST_RCNN
 
 from detkit.config import load_config
 from detkit.data import Annotation
+from detkit.detections import Detections
 from detkit.errors import ConfigError, DataError
+from detkit.evaluate import save_proposals
 from detkit.plugins import import_plugins
 from detkit.preflight import preflight
 from detkit.registry import DATASETS
@@ -107,6 +110,27 @@ def test_boxes_are_compared_as_the_network_sees_them(training):
     resize = "data.train_transforms=[{type: Resize, short: 128, long: 128}]"
     lines = preflight(training(Listed([[BOX]]), None, resize))
     assert "90 % of 48 to 48 pixels" in lines[5]
+
+
+def test_proposals_are_counted_and_compared_with_the_objects(training, tmp_path):
+    """Two of the three objects have one, of IoU 1 and 0.5; the second object's image has none."""
+    boxes = [[BOX], [BOX], [(0, 0, 40, 40)]]
+    given = [[BOX, (0, 0, 9, 9), (0, 0, 8, 8)], [], [(0, 0, 40, 20)]]
+    found = {f"image{index}": proposed(rows) for index, rows in enumerate(given)}
+    save_proposals(tmp_path / "a.npz", found, Listed(boxes, names=["object"]))
+    paths = [f"data.{name}_proposals={{path: {tmp_path}/a.npz}}" for name in ("train", "val")]
+    lines = preflight(training(Listed(boxes), Listed(boxes), *FAST_RCNN, *paths))
+    assert lines[5] == (
+        "proposed 1 boxes an image, 1 images without any; 66.7% of the 3 objects in the first 64 "
+        "images have one of IoU 0.5"
+    )
+    assert len(lines) <= 10
+
+
+def proposed(boxes):
+    boxes = np.array(boxes, np.float32).reshape(-1, 4)
+    count = len(boxes)
+    return Detections(boxes, np.ones(count, np.float32), np.zeros(count, np.int32), ("object",))
 
 
 def test_a_network_with_frozen_weights_says_how_many_learn(training):

@@ -1,17 +1,13 @@
-"""Proposals that come with the data: written, read, clipped, moved with the image, padded."""
+"""Proposals that come with the data: read, clipped, moved with the image, padded."""
 
-import io
 import json
-import zipfile
 
 import numpy as np
 import pytest
 
 from detkit.data import (
-    Annotation,
     HorizontalFlip,
     Loader,
-    OneClass,
     Photometric,
     Resize,
     Sample,
@@ -22,9 +18,7 @@ from detkit.data import (
     make_batch,
     with_proposals,
 )
-from detkit.detections import Detections
 from detkit.errors import DataError
-from detkit.evaluate import ProposalEvaluator, load_results, save_results
 
 
 def entry(image_id, box, score=0.5, category=1):
@@ -71,7 +65,7 @@ def rng():
     return np.random.default_rng(0)
 
 
-# --- COCO's JSON ----------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------
 
 
 def test_a_file_is_read_best_first_up_to_the_limit(dataset, ids, write):
@@ -115,193 +109,6 @@ def test_a_missing_file_and_a_limit_of_nothing(dataset, tmp_path):
         load_proposals(str(tmp_path / "absent.json"), dataset)
     with pytest.raises(ValueError, match="limit is at least 1, not 0"):
         load_proposals(str(tmp_path / "absent.json"), dataset, limit=0)
-
-
-# --- .npz -----------------------------------------------------------------------------------------
-
-
-class Numbered:
-    """Images of one class with the ids it is given, without objects."""
-
-    class_names, dropped, bad_images = ("object",), (), ()
-
-    def __init__(self, *ids):
-        self._ids = ids
-
-    def __len__(self):
-        return len(self._ids)
-
-    def annotation(self, index):
-        nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int32), np.zeros(0, bool)
-        return Annotation(self._ids[index], 60, 40, *nothing)
-
-
-def proposed(boxes, scores, names=("object",)):
-    boxes = np.array(boxes, np.float32).reshape(-1, 4)
-    return Detections(
-        boxes, np.array(scores, np.float32), np.zeros(len(boxes), np.int32), tuple(names)
-    )
-
-
-ONE = proposed([[1, 2, 30.25, 40]], [0.5])
-TWO = proposed([[0, 0, 9, 9], [4, 5, 14, 25]], [0.75, 0.125])
-NONE = proposed([], [])
-ARRAYS = {
-    "image_ids": np.array(["7", "8"]),
-    "counts": np.array([1, 2]),
-    "boxes": np.concatenate([ONE.boxes, TWO.boxes]),
-    "scores": np.concatenate([ONE.scores, TWO.scores]),
-}
-PAIR = Numbered(7, 8)
-
-
-@pytest.fixture
-def npz(tmp_path):
-    return tmp_path / "proposals.npz"
-
-
-@pytest.mark.parametrize("ids", [(139, 25, 7), ("000139", "a/25", "Bär"), (7, "8", "seven")])
-def test_an_npz_gives_back_every_bit_for_ids_of_any_kind(ids, npz):
-    written = dict(zip(ids, (TWO, NONE, ONE)))
-    save_results(npz, written, Numbered(*ids))
-    assert [path.name for path in npz.parent.iterdir()] == ["proposals.npz"]
-    found = load_proposals(str(npz), Numbered(*reversed(ids)))
-    assert list(found) == list(reversed(ids))
-    for image_id, boxes in found.items():
-        assert boxes.dtype == np.float32
-        np.testing.assert_array_equal(boxes, written[image_id].boxes)
-    assert load_proposals(str(npz), Numbered(*ids), limit=1)[ids[0]].tolist() == [[0, 0, 9, 9]]
-    results = load_results(npz, Numbered(*ids))
-    assert [results[image_id].scores.tolist() for image_id in ids] == [[0.75, 0.125], [], [0.5]]
-    assert results[ids[0]].labels.tolist() == [0, 0]
-
-
-def test_an_npz_is_what_numpy_writes_and_reads_and_the_same_every_time(npz, tmp_path):
-    save_results(npz, {7: ONE, 8: TWO}, PAIR)
-    with np.load(npz, allow_pickle=False) as arrays:
-        assert list(arrays) == list(ARRAYS)
-        for name, expected in ARRAYS.items():
-            assert arrays[name].dtype == expected.dtype
-            np.testing.assert_array_equal(arrays[name], expected)
-    assert all(info.compress_type == zipfile.ZIP_STORED for info in zipfile.ZipFile(npz).filelist)
-    save_results(tmp_path / "again.npz", {8: TWO, 7: ONE}, PAIR)
-    assert (tmp_path / "again.npz").read_bytes() == npz.read_bytes()
-    for save in (np.savez, np.savez_compressed):
-        save(npz, **ARRAYS)
-        np.testing.assert_array_equal(load_proposals(str(npz), PAIR)[8], TWO.boxes)
-
-
-def test_an_npz_of_another_program_is_put_in_order(npz):
-    np.savez(npz, **{**ARRAYS, "scores": np.array([0.5, -3, 4], np.float32)})
-    assert load_proposals(str(npz), PAIR, limit=1)[8].tolist() == [[4, 5, 14, 25]]
-    assert load_results(npz, PAIR)[8].scores.tolist() == [4, -3]
-
-
-def test_json_and_npz_are_evaluated_alike(dataset, ids, tmp_path):
-    objects, rng = OneClass(dataset), np.random.default_rng(0)
-    known = [objects.annotation(index) for index in range(3)]
-    moved = {a.image_id: a.boxes + rng.normal(0, 2, a.boxes.shape) for a in known[:2]}
-    found = {name: proposed(boxes, np.linspace(1, 0, len(boxes))) for name, boxes in moved.items()}
-    recalls = []
-    for name in ("a.json", "a.npz"):
-        save_results(tmp_path / name, found, objects)
-        recalls.append(ProposalEvaluator()(objects, load_results(tmp_path / name, objects)))
-    assert recalls[0] == recalls[1]
-    assert 0 < recalls[0]["AR100"] < 1
-
-
-def test_an_image_of_which_an_npz_says_nothing_is_an_error(npz):
-    save_results(npz, {8: NONE}, Numbered(7, 8, 9))
-    message = r"proposals.npz: has no proposals for 2 of 3 images, beginning with 7; was it made of"
-    with pytest.raises(DataError, match=message):
-        load_proposals(str(npz), Numbered(7, 8, 9))
-    assert load_proposals(str(npz), Numbered(8))[8].shape == (0, 4)
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"scores": None}, "lacks scores, expected the arrays image_ids, counts, boxes, scores; f"),
-        (
-            {"boxes": ARRAYS["boxes"][:2]},
-            r"boxes is float32 \(2, 4\), .* float32 \(3, 4\), as the c",
-        ),
-        (
-            {"boxes": ARRAYS["boxes"].astype("f8")},
-            r"boxes is float64 \(3, 4\), expected float32 \(3",
-        ),
-        (
-            {"scores": ARRAYS["scores"][:, None]},
-            r"scores is float32 \(3, 1\), .* float32 \(3,\), as",
-        ),
-        ({"image_ids": np.array([7, 8])}, r"image_ids is int64 \(2,\), expected str_ \(2,\)"),
-        ({"image_ids": np.array([7, "8"], object)}, "Object arrays cannot be loaded"),
-        ({"counts": np.array([1, 2.0])}, r"counts is float64 \(2,\), expected integer \(2,\)"),
-        ({"counts": np.array([3])}, r"counts is int64 \(1,\), expected integer \(2,\)"),
-        ({"counts": np.array([4, -1])}, "image '8': its count is -1"),
-        (
-            {"counts": np.array([2**63, 2**63 + 3], np.uint64)},
-            "counts add up to 184467440737095516",
-        ),
-        ({"image_ids": np.array(["7", "9"])}, "image '9' is not in the dataset, .* are like '7'"),
-        ({"image_ids": np.array(["7", "7"])}, "has the image '7' twice"),
-        ({"scores": np.array([1, np.nan, 0], "f4")}, "image '8': a box or a score is not finite"),
-        ({"boxes": ARRAYS["boxes"] / np.float32([1, 1, 0, 1])}, "image '7': a box or a score is n"),
-        ({"boxes": -ARRAYS["boxes"]}, r"image '7': found the box \[-1.*, expected x1 y1 x2 y2, x2"),
-    ],
-)
-def test_wrong_arrays_are_an_error_with_their_place(npz, changed, message):
-    arrays = {**ARRAYS, **changed}
-    with np.errstate(divide="ignore"):
-        np.savez(npz, **{name: array for name, array in arrays.items() if array is not None})
-    with pytest.raises(DataError, match=f"proposals.npz: .*{message}"):
-        load_proposals(str(npz), PAIR)
-
-
-def test_a_file_that_is_cut_short_or_damaged_is_an_error_or_the_same(npz):
-    save_results(npz, {7: ONE, 8: TWO}, PAIR)
-    whole, rng = npz.read_bytes(), np.random.default_rng(0)
-    expected = load_proposals(str(npz), PAIR)
-    for length in range(0, len(whole), 7):
-        npz.write_bytes(whole[:length])
-        with pytest.raises(DataError, match="not an .npz of proposals, or damaged or cut short"):
-            load_proposals(str(npz), PAIR)
-    refused = 0
-    for place in range(len(whole)):
-        changed = whole[place] ^ int(rng.integers(1, 256))
-        npz.write_bytes(whole[:place] + bytes([changed]) + whole[place + 1 :])
-        try:
-            found = load_proposals(str(npz), PAIR)
-        except DataError as error:
-            assert "proposals.npz: " in str(error)
-            refused += 1
-        else:
-            np.testing.assert_equal(found, expected)
-    assert refused > 0.8 * len(whole)
-
-
-def test_what_is_no_npz_and_a_pickle_are_an_error(npz):
-    array = io.BytesIO()
-    np.save(array, ARRAYS["boxes"])
-    for content in (b"", b"[]", array.getvalue()):
-        npz.write_bytes(content)
-        with pytest.raises(DataError, match="not an .npz of proposals, .* File is not a zip file"):
-            load_proposals(str(npz), PAIR)
-    with pytest.raises(DataError, match="absent.npz: proposals cannot be read: No such file"):
-        load_proposals(str(npz.with_name("absent.npz")), PAIR)
-
-
-def test_what_an_npz_cannot_hold_is_refused(npz, dataset, ids):
-    names = dataset.class_names
-    with pytest.raises(DataError, match=f"keeps no classes, .* has {len(names)}; name a .json"):
-        save_results(npz, {ids[0]: proposed([], [], names)}, dataset)
-    with pytest.raises(DataError, match=r"ids 7 and '7', which are written alike; use a .json"):
-        save_results(npz, {7: ONE}, Numbered(7, "7"))
-    with pytest.raises(DataError, match="detections of 1 images are not of this dataset's 2"):
-        save_results(npz, {9: ONE}, PAIR)
-    with pytest.raises(DataError, match="folder/a.npz: results cannot be written: No such file"):
-        save_results(npz.with_name("folder") / "a.npz", {7: ONE}, PAIR)
-    assert list(npz.parent.iterdir()) == []
 
 
 # --- samples --------------------------------------------------------------------------------------
