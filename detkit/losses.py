@@ -1,4 +1,4 @@
-"""Losses, row by row or element by element: what they are divided by is chosen in train_step.py.
+"""Losses, row by row or element by element: what they are divided by is chosen in train_steps/.
 
 ``compares`` says what a loss is called with; DELTAS where a loss does not say it.
 """
@@ -175,12 +175,14 @@ class SigmoidFocal(HybridBlock):
 
     def hybrid_forward(self, F, logits, target):
         """The loss of every logit; target of the same shape, 0 or 1."""
-        # 1 - p as exp(log(1 - p)): a power of a number that may be 0 has no gradient.
-        doubt = F.exp(binary_cross_entropy(F, logits, 1 - target) * -self._gamma)
-        losses = binary_cross_entropy(F, logits, target) * doubt
+        # For so many logits every array counts: -log p is softrelu(wrong), -log(1 - p) that less
+        # wrong. 1 - p as exp(log(1 - p)): a power of a number that may be 0 has no gradient.
+        wrong = F.where(target, -logits, logits)
+        losses = F.Activation(wrong, act_type="softrelu")
+        losses = losses * F.exp((losses - wrong) * -self._gamma)
         if self._alpha is None:
             return losses
-        return losses * (target * (2 * self._alpha - 1) + (1 - self._alpha))
+        return F.where(target, losses * self._alpha, losses * (1 - self._alpha))
 
 
 @LOSSES.register()

@@ -216,33 +216,29 @@ def test_the_tools_train_and_test_on_the_proposals_of_an_rpn(trained, proposals,
 
 
 def test_an_npz_of_proposals_is_evaluated_without_the_model(proposals, capsys):
-    folder = path_of(proposals[0]).parent
-    arguments = ("evaluate", folder / "config.yaml", folder / "train.npz", "--split", "train")
-    assert tiny.tool(*arguments) == 0
+    given = path_of(proposals[0])
+    folder = given.parent
+    assert tiny.tool("evaluate", folder / "config.yaml", given, "--split", "train") == 0
     numbers = [line.split() for line in capsys.readouterr().out.splitlines()]
     written = json.loads((folder / "result_train.json").read_text())
     assert numbers == [[name, f"{100 * value:.1f}"] for name, value in written.items()]
 
 
 def test_images_without_proposals_train_on_their_objects(config, proposals, tmp_path, capsys):
-    """All of the images: an image without proposals, too, goes through the network."""
     given = path_of(proposals[0])
     with np.load(given) as arrays:
-        nothing = {"boxes": np.zeros((0, 4), "f4"), "scores": np.zeros(0, "f4")}
-        counts = np.zeros_like(arrays["counts"])
-        np.savez(tmp_path / "none.npz", image_ids=arrays["image_ids"], counts=counts, **nothing)
+        nothing = {name: arrays[name][:0] for name in ("boxes", "scores")}
+        np.savez(tmp_path / "none.npz", **{**arrays, **nothing, "counts": arrays["counts"] * 0})
     without = proposals[0].replace(str(given), str(tmp_path / "none.npz"))
     work = tmp_path / "work"
     assert tiny.train(config, work, *PROJECT, without, proposals[1]) == 0
-    line = "proposed 0 boxes an image, 12 images without any; 0.0% of the "
-    assert line in capsys.readouterr().out
-    assert all(np.isfinite(record["loss"]) for record in tiny.records(work, "train"))
+    assert "proposed 0 boxes an image, 12 images without any; 0.0% " in capsys.readouterr().out
     assert tiny.records(work, "train")[-1]["roi_class"] > 0
 
 
 def test_an_npz_of_a_detector_that_tells_classes_is_refused(trained, tmp_path, capsys):
-    last, out = trained / "checkpoints/step-00000006", tmp_path / "found.npz"
-    message = tiny.refused(capsys, "test", trained / "config.yaml", last, "--out", out)
+    run, out = (trained / "config.yaml", trained / "checkpoints/best"), tmp_path / "found.npz"
+    message = tiny.refused(capsys, "test", *run, "--out", out)
     tiny.assert_says(message, f"--out {out}: an .npz keeps boxes and", "'FastRCNN' tells classes")
 
 

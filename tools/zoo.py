@@ -13,7 +13,6 @@ from pathlib import Path
 
 import mxnet as mx
 import numpy as np
-from benchmark.flops import multiply_adds
 
 from detkit.build import build_model, build_transforms, check_sections, pad_multiple_of
 from detkit.cli import debug_argument, positive, run
@@ -21,6 +20,7 @@ from detkit.config import load_config
 from detkit.data.voc import VOC_CLASSES
 from detkit.detector import Detector
 from detkit.errors import DetkitError
+from detkit.flops import multiply_adds
 from detkit.plugins import import_plugins
 from detkit.registry import DATASETS
 

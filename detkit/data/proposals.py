@@ -16,7 +16,7 @@ def load_proposals(path: str, dataset: Dataset, limit: int = 2000) -> Dict[Any, 
     """{image_id: boxes (R, 4) float32} of every image of the dataset, best first.
 
     path: what tools/test.py writes of an RPN: an .npz of proposals (see `save_proposals`), or
-        COCO's results JSON of category_id 1 alone, for a dataset of up to a few hundred images.
+        COCO's results JSON of category_id 1 alone, which is slow beyond some hundred images.
     limit: the boxes of best score that are kept of an image.
 
     Raises DataError for a file that is no such thing, or that leaves out an image. JSON leaves out

@@ -1,0 +1,45 @@
+"""A detector as an ONNX model, which ONNX Runtime, TensorRT and others run without MXNet.
+
+    model.py      a Detector -> an onnx.ModelProto
+    translate.py  the table of translators, one for each operator of MXNet or detkit, and what one
+                  is given; they are in layers.py, elementwise.py, shapes.py, detection.py (NMS,
+                  proposals) and roi.py
+    builder.py    the ONNX graph they add to
+
+A translator is one small function; an operator of detkit (detkit/ops) is translated as a whole.
+"""
+
+from detkit.errors import ExportError
+
+
+def convert(detector):
+    """The onnx.ModelProto of a Detector.
+
+    Inputs: ``images`` (B, 3, H, W) float32 RGB 0..255, padded right and below, and ``sizes`` (B, 2)
+    h, w of the valid part; of a FastRCNN also ``proposals`` and ``proposal_scores``. Outputs:
+    ``boxes`` (B, D, 4) pixels of the input, ``scores`` and ``labels`` (B, D) float32, -1 in rows
+    without a detection, and ``masks`` (B, D, M, M) where there are. B, H and W are free; D is
+    always the largest number of detections. The operators are those of opset OPSET alone.
+
+    Raises ExportError without the package onnx, and for an operator that ONNX has no words for;
+    ConfigError where detkit's own operators cannot be compiled: the graph is traced with them.
+    """
+    try:
+        import onnx  # noqa: F401
+    except ImportError as error:
+        raise ExportError(
+            f"ONNX needs the package onnx ({error}): pip install 'detkit[onnx]'"
+        ) from error
+    from detkit.export.onnx.model import converted
+
+    return converted(detector)
+
+
+def save(detector, path):
+    """Write ``convert(detector)`` to a file. Raises ExportError as ``convert`` does."""
+    content = convert(detector).SerializeToString()
+    try:
+        with open(path, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be written: {error.strerror}") from error
