@@ -14,7 +14,7 @@ Colour = Tuple[int, int, int]
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
-TINT = 0.45  # how much of a mask's pixels is the colour of its class
+TINT = 0.45  # how much of a mask's pixels is its colour
 _GOLDEN = 0.6180339887498949
 
 
@@ -87,12 +87,14 @@ def draw_detections(
             _dashed(canvas, _corners(box, scale, canvas), pen)
     order = np.argsort(-np.asarray(detections.scores), kind="stable")
     shown = [int(i) for i in order if detections.scores[i] >= score_floor]
+    # Boxes have the colour of their class, masks each its own, to tell neighbours apart.
+    kinds = range(len(shown)) if detections.has_masks else detections.labels[shown].tolist()
+    colours = dict(zip(shown, map(colour_of, kinds)))
     for i in reversed(shown):  # the best on top
         x1, y1, x2, y2 = _corners(detections.boxes[i], scale, canvas)
-        colour = colour_of(int(detections.labels[i]))
         if detections.has_masks:
-            _tint(canvas, detections.mask(i), colour, pen)
-        cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, pen.line)
+            _tint(canvas, detections.mask(i), colours[i], pen)
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), colours[i], pen.line)
     placed: List[_Label] = []
     for i in shown:
         text = f"{detections.class_names[detections.labels[i]]} {detections.scores[i]:.2f}"
@@ -100,7 +102,7 @@ def draw_detections(
             _place(text, _corners(detections.boxes[i], scale, canvas), canvas, pen, placed)
         )
     for i, label in reversed(list(zip(shown, placed))):
-        _write(canvas, label, colour_of(int(detections.labels[i])), pen)
+        _write(canvas, label, colours[i], pen)
     return canvas
 
 

@@ -194,15 +194,16 @@ def test_mask_ap_of_coco_is_that_of_its_own_tools(tmp_path):
     np.testing.assert_equal(again, found)
 
 
-def test_masks_are_drawn_in_the_colour_of_their_class():
+def test_masks_are_drawn_each_in_a_colour_of_its_own():
     grey = np.full((100, 100, 3), 128, np.uint8)
-    detections = segmented(((20, 20, 80, 80), 0.9, 1, 0.5))
+    detections = segmented(((20, 20, 80, 80), 0.9, 1, 0.5), ((84, 20, 98, 80), 0.8, 1, 0.5))
     drawn = draw_detections(grey, detections)
-    towards = np.subtract(colour_of(1), 128)
-    inside, outside = drawn[60, 35].astype(int) - 128, drawn[60, 65]
-    np.testing.assert_allclose(inside, towards * 0.45, atol=1)
-    assert outside.tolist() == [128, 128, 128]
-    np.testing.assert_allclose(drawn[60, 49], colour_of(1), atol=12)  # the outline, softened
+    for number, (inside, outside) in enumerate(((35, 65), (87, 94))):
+        towards = np.subtract(colour_of(number), 128)
+        np.testing.assert_allclose(drawn[60, inside].astype(int) - 128, towards * 0.45, atol=1)
+        assert drawn[60, outside].tolist() == [128, 128, 128]
+    np.testing.assert_allclose(drawn[60, 49], colour_of(0), atol=12)  # the outline, softened
     plain = draw_detections(grey, detections._replace(rles=None))
     assert plain[60, 35].tolist() == [128, 128, 128]
+    assert plain[60, 20].tolist() == list(colour_of(1))  # without masks, that of the class
     assert draw_detections(grey, detections, scale=2).shape == (200, 200, 3)
