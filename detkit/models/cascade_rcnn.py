@@ -44,10 +44,7 @@ class CascadeRCNN(FasterRCNN):
 
     def detections(self, images, features, sizes):
         """As FasterRCNN's."""
-        anchors = self.anchors_of(images, features)
-        objectness, anchor_deltas = self.rpn_head(self.anchored(features))
-        rois, scores = self.proposals(anchors, objectness, anchor_deltas, sizes)
-
+        rois, scores = self.proposed(images, features, sizes)
         outputs = []
         for stage, head in enumerate(self.roi_heads):
             if stage:

@@ -39,10 +39,13 @@ class FasterRCNN(Network):
 
     def detections(self, images, features, sizes):
         """Boxes, scores and labels of the levels ``features``, as the network returns them."""
-        anchors = self.anchors_of(images, features)
-        objectness, anchor_deltas = self.rpn_head(self.anchored(features))
-        proposals, proposal_scores = self.proposals(anchors, objectness, anchor_deltas, sizes)
-
+        proposals, proposal_scores = self.proposed(images, features, sizes)
         roi_features = self.roi_extractor(features, proposals)
         class_logits, box_deltas = self.roi_head(roi_features)
         return self.postprocess(proposals, proposal_scores, class_logits, box_deltas, sizes)
+
+    def proposed(self, images, features, sizes):
+        """Proposals (B, R, 4) and their scores (B, R), best first, -1 where there is none."""
+        anchors = self.anchors_of(images, features)
+        objectness, anchor_deltas = self.rpn_head(self.anchored(features))
+        return self.proposals(anchors, objectness, anchor_deltas, sizes)

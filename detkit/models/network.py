@@ -8,7 +8,8 @@ class Network(HybridBlock):
 
     A subclass lists its ``PARTS``, in the order the data passes, and says in ``hybrid_forward`` how
     they are called. Each value of PARTS is what builds that part: a registry, where the config
-    names one by ``type``, or the class itself. A part that is left out is None.
+    names one by ``type``, or the class itself; in a list, where the config has a list of such
+    sections, one for each stage. A part that is left out is None.
 
     INPUTS: the fields of a Batch that ``hybrid_forward`` is called with.
     TELLS_CLASSES: whether it tells the classes of the data apart; if not, all are one to it.
