@@ -8,7 +8,15 @@ from conftest import SmallBackbone
 from detkit.data import Resize
 from detkit.detector import Detector
 from detkit.export.symbol import export
-from detkit.models import RPN, AnchorGrid, DensePostprocess, MaskRCNN, RetinaHead, RetinaNet, RoIAlign
+from detkit.models import (
+    RPN,
+    AnchorGrid,
+    DensePostprocess,
+    MaskRCNN,
+    RetinaHead,
+    RetinaNet,
+    RoIAlign,
+)
 from detkit.models.necks import FPN
 from detkit.models.roi_heads import MaskHead
 

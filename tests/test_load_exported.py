@@ -1,11 +1,11 @@
 """load_exported: the same detections, from files alone, and clear errors for files that are not."""
 
 import json
-import shutil
 import subprocess
 import sys
 
 import cv2
+import mxnet as mx
 import numpy as np
 import pytest
 from conftest import BACKENDS
@@ -14,28 +14,16 @@ from exports import KINDS, NAMES, SIZES, assert_same, exported, photos
 import detkit
 from detkit.data import Resize
 from detkit.errors import ExportError, ImageError
-from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory, small_model_of_module):
-    """A folder of an export, not to be changed."""
-    folder = tmp_path_factory.mktemp("exported")
-    exported(small_model_of_module(), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def small_model_of_module():
-    from conftest import _build
-
-    return _build
+from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, sha256_of
+from detkit.ops import backend
+from detkit.ops.compile import LIBRARY
 
 
 @pytest.fixture
-def folder(original, tmp_path):
-    """A copy of it."""
-    return shutil.copytree(original, tmp_path / "copy")
+def folder(small_model, tmp_path):
+    """A folder of an export."""
+    exported(small_model(), tmp_path / "exported")
+    return tmp_path / "exported"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -132,7 +120,7 @@ def test_mxnet_numpy_and_opencv_are_enough(small_model, tmp_path, ops):
     np.testing.assert_allclose(boxes, detector.detect(image).boxes, rtol=0, atol=0.01)
 
 
-# --- Files that are not what was written -----------------------------------------------------------
+# --- Files that are not what was written ----------------------------------------------------------
 
 
 def refused(folder, *fragments, **options):
@@ -142,12 +130,18 @@ def refused(folder, *fragments, **options):
         assert fragment in str(caught.value)
 
 
-def rewrite(folder, **changes):
-    """Change model.json; a change to None removes the key."""
+def rewrite(folder, without=(), **changes):
+    """Change model.json."""
     path = folder / MANIFEST
     content = {**json.loads(path.read_text()), **changes}
-    kept = {key: value for key, value in content.items() if value is not None}
-    path.write_text(json.dumps(kept))
+    path.write_text(json.dumps({key: content[key] for key in content if key not in without}))
+
+
+def replace(folder, name, content, **changes):
+    """Put another file into an export as if it had been exported."""
+    (folder / name).write_bytes(content)
+    files = json.loads((folder / MANIFEST).read_text())["files"]
+    rewrite(folder, files={**files, name: sha256_of(folder / name)}, **changes)
 
 
 @pytest.mark.parametrize("name", [SYMBOL, PARAMETERS])
@@ -172,43 +166,53 @@ def test_a_folder_that_is_none(folder, tmp_path):
     ("changes", "said"),
     [
         ({"format": 2}, "its format is 2, and this detkit reads 1"),
-        ({"format": None}, "its format is None"),
+        ({"without": ["format"]}, "its format is None"),
         ({"classes": "cat"}, "classes: expected a list, found 'cat'"),
-        ({"pad_multiple": None}, "pad_multiple: expected a whole number, found nothing"),
+        ({"without": ["pad_multiple"]}, "pad_multiple: expected a whole number, found nothing"),
+        ({"resize": {"short": 40}}, "resize: expected short and long in pixels, and like"),
+        ({"resize": {"short": 40, "long": 96, "like": "x"}}, "one of None, torchvision, "),
         ({"library": 3}, "library: expected a text or null, found 3"),
+        ({"library": "ops.so"}, "files: ops.so is missing"),
         ({"files": {SYMBOL: "0"}}, f"files: {PARAMETERS} is missing"),
         ({"files": {SYMBOL: "0", PARAMETERS: "0", "../x": "0"}}, "found '../x': '0'"),
     ],
 )
 def test_a_manifest_that_is_wrong(folder, changes, said):
-    content = json.loads((folder / MANIFEST).read_text())
     rewrite(folder, **changes)
-    if "library" not in changes and "library" in content and content["library"] is None:
-        content = json.loads((folder / MANIFEST).read_text())
-        (folder / MANIFEST).write_text(json.dumps({"library": None, **content}))
     refused(folder, f"{folder}/model.json: ", said)
 
 
 @pytest.mark.parametrize("name", [SYMBOL, PARAMETERS])
 def test_files_that_mxnet_cannot_read(folder, name):
-    (folder / name).write_bytes(b"{}")
-    content = json.loads((folder / MANIFEST).read_text())
-    from detkit.export.manifest import sha256_of
+    replace(folder, name, b"{}", mxnet="2.0")
+    refused(folder, f"MXNet {mx.__version__} cannot read it, MXNet 2.0 wrote it: ")
 
-    content["files"][name] = sha256_of(folder / name)
-    (folder / MANIFEST).write_text(json.dumps({**content, "mxnet": "2.0"}))
-    refused(folder, "cannot read it, MXNet 2.0 wrote it: ")
+
+def test_parameters_of_another_network(folder, tmp_path):
+    mx.nd.save(str(tmp_path / "other"), {"arg:other": mx.nd.ones(1)})
+    replace(folder, PARAMETERS, (tmp_path / "other").read_bytes())
+    refused(folder, "cannot read it", "is missing in file")
 
 
 def test_a_library_that_mxnet_cannot_load(small_model, tmp_path, monkeypatch, built_library):
-    from detkit.export.manifest import sha256_of
-    from detkit.ops import backend
-
     exported(small_model(), tmp_path, "native")
-    library = tmp_path / "libdetkit_ops.so"
-    library.write_bytes(b"nothing")
-    content = json.loads((tmp_path / MANIFEST).read_text())
-    content["files"][library.name] = sha256_of(library)
-    (tmp_path / MANIFEST).write_text(json.dumps(content))
+    replace(tmp_path, LIBRARY, b"nothing")
     monkeypatch.setattr(backend, "_loaded", None)
-    refused(tmp_path, f"MXNet cannot load {library}: ", "export with --ops mxnet")
+    refused(tmp_path, f"MXNet cannot load {tmp_path}/{LIBRARY}: ", "export with --ops mxnet")
+
+
+def test_a_process_has_one_library(small_model, tmp_path, caplog, built_library):
+    exported(small_model(), tmp_path, "native")
+    detkit.load_exported(tmp_path)
+    assert not caplog.messages
+    replace(tmp_path, LIBRARY, b"of another compiler")
+    detkit.load_exported(tmp_path)
+    (message,) = caplog.messages
+    assert message == f"{tmp_path}/{LIBRARY}: this process goes on with the operators of " + (
+        built_library
+    )
+
+
+def test_fusion_is_for_cpus_with_onednn(folder, monkeypatch):
+    monkeypatch.setattr(mx.runtime.Features, "is_enabled", lambda self, name: False)
+    refused(folder, f"{folder}: fuse=True is for a CPU", "leave it out", fuse=True)

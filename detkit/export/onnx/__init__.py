@@ -19,7 +19,7 @@ def convert(detector):
     h, w of the valid part; of a FastRCNN also ``proposals`` and ``proposal_scores``. Outputs:
     ``boxes`` (B, D, 4) pixels of the input, ``scores`` and ``labels`` (B, D) float32, -1 in rows
     without a detection, and ``masks`` (B, D, M, M) where there are. B, H and W are free; D is
-    always the largest number of detections. The operators are those of opset OPSET alone.
+    always the largest number of detections. The operators are those of opset 17 alone.
 
     Raises ExportError without the package onnx, and for an operator that ONNX has no words for;
     ConfigError where detkit's own operators cannot be compiled: the graph is traced with them.

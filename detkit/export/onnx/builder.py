@@ -40,6 +40,14 @@ class Builder:
         self._initializers.append(numpy_helper.from_array(array, name))
         return name
 
+    def constant(self, array):
+        """The name of a numpy array's value; equal ones share it."""
+        array = np.asarray(array)
+        key = array.dtype.str, array.shape, array.tobytes()
+        if key not in self._constants:
+            self._constants[key] = self.parameter(f"constant/{len(self._constants)}", array)
+        return self._constants[key]
+
     def cast(self, x, dtype):
         """x as another type: a numpy dtype, or its name."""
         return self("Cast", x, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
@@ -89,14 +97,7 @@ class Builder:
             return value
         if isinstance(value, (int, list)):
             value = np.array(value, "int64")
-        return self._constant(np.float32(value) if isinstance(value, float) else value)
-
-    def _constant(self, value):
-        array = np.asarray(value)
-        key = array.dtype.str, array.shape, array.tobytes()
-        if key not in self._constants:
-            self._constants[key] = self.parameter(f"constant_{len(self._constants)}", array)
-        return self._constants[key]
+        return self.constant(np.float32(value) if isinstance(value, float) else value)
 
     def _unique(self, op):
         name = f"{self.scope}/{op}"

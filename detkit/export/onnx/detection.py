@@ -1,7 +1,7 @@
 """NMS and proposals, with ONNX's own NonMaxSuppression in its form for batches.
 
-The numbers of rows are constants: where there are fewer, rows without a box fill up. (What is
-returned by MXNet has then fewer rows; TensorRT wants to know.)
+The numbers of rows that leave are constants, as TensorRT wants them: where MXNet returns fewer,
+because there are fewer candidates, rows without a box follow.
 """
 
 import math

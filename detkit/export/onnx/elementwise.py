@@ -86,7 +86,10 @@ def add_n(b, call, *inputs):
 
 @translates("where")
 def where(b, call, condition, x, y):
-    return b("Where", b.truth(condition), x, y)
+    truth = b.truth(condition)
+    if call.ranks[0] < call.ranks[1]:  # of whole rows
+        truth = b("Unsqueeze", truth, list(range(1, call.ranks[1])))
+    return b("Where", truth, x, y)
 
 
 @translates("clip")
@@ -100,17 +103,15 @@ def cast(b, call, x):
     return b.cast(x, call.text("dtype", "float32"))
 
 
-@translates(*REDUCTIONS)
+@translates("sum", *REDUCTIONS)
 def reduction(b, call, x):
-    op, how = REDUCTIONS[call.node.op], _reduced(call)
-    return _not_a_scalar(b, how, b(op, x, **how))
-
-
-@translates("sum")
-def total(b, call, x):
-    how = _reduced(call)
-    axes = how.pop("axes", None)
-    return _not_a_scalar(b, {**how, "axes": axes}, b("ReduceSum", x, axes, **how))
+    axes, kept = _reduced(call), int(call.flag("keepdims", False))
+    if call.node.op == "sum":
+        reduced = b("ReduceSum", x, axes, keepdims=kept)
+    else:
+        reduced = b(REDUCTIONS[call.node.op], x, axes=axes, keepdims=kept)
+    # What is left of all axes is (1,) in MXNet.
+    return reduced if kept or len(axes) < call.ranks[0] else b("Reshape", reduced, [1])
 
 
 @translates("argmax")
@@ -122,15 +123,7 @@ def argmax(b, call, x):
 
 
 def _reduced(call):
-    """The axes of a reduction, of all if none is named, and whether they stay."""
-    axes = call.numbers("axis", None)
-    if call.flag("exclude", False):
-        rank = call.ranks[0]
-        axes = sorted(set(range(rank)) - {axis % rank for axis in axes})
-    how = {"keepdims": int(call.flag("keepdims", False))}
-    return {**how, "axes": axes} if axes else how
-
-
-def _not_a_scalar(b, how, reduced):
-    """What is left of all axes is (1,) in MXNet."""
-    return reduced if how.get("axes") or how["keepdims"] else b("Reshape", reduced, [1])
+    """The axes of a reduction: those named, the others with ``exclude``, all if none is."""
+    rank = call.ranks[0]
+    axes = {axis % rank for axis in call.numbers("axis", None)}
+    return sorted(set(range(rank)) - axes if call.flag("exclude", False) or not axes else axes)

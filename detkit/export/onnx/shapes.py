@@ -180,6 +180,19 @@ def arange_like(b, call, x):
     return b.cast(b("Range", 0, length, 1), call.dtype)
 
 
+@translates("_zeros", "_ones", "_full")
+def filled(b, call):
+    value = {"_zeros": 0, "_ones": 1}.get(call.node.op) or call.real("value", 0)
+    return b.constant(np.full(call.numbers("shape"), value, call.dtype))
+
+
+@translates("_arange")
+def arange(b, call):
+    repeat = call.integer("repeat", 1)
+    limits = call.real("start", 0), call.integer("stop", None), call.real("step", 1)
+    return b.constant(np.arange(*limits, dtype=call.dtype).repeat(repeat))
+
+
 @translates("gather_nd")
 def gather_nd(b, call, x, index):
     """MXNet's indices have the axes they are for first, ONNX's last."""
