@@ -8,6 +8,8 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "detkit/__init__.py").read_text()).group(1)
 
+ONNX = ["onnx>=1.14,<1.18", "onnxruntime>=1.16"]  # later ones of onnx need numpy 1.24
+
 # MXNet 1.9.1 is one module, "mxnet", in two packages: exactly one of the extras installs it.
 setup(
     name="detkit",
@@ -31,7 +33,8 @@ setup(
     extras_require={
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1"],
-        "test": ["gluoncv", "hypothesis", "pytest", "ruff"],
+        "onnx": ONNX,
+        "test": ["gluoncv", "hypothesis", "pytest", "ruff", *ONNX],
         "zoo": ["gluoncv"],  # GluonCV's classifiers as backbones
     },
 )

@@ -1,8 +1,10 @@
 #include "image_file.hpp"
 
+#include <algorithm>
 #include <cctype>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -17,11 +19,11 @@ namespace {
 constexpr int kLongestSide = 1 << 16;
 
 std::string read_bytes(const std::string& path) {
+  if (std::filesystem::is_directory(path)) throw Error(path + ": is a folder, expected an image");
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Error(path + ": " + std::strerror(errno));
   std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (file.bad()) throw Error(path + ": cannot be read; is it a folder?");
-  if (bytes.empty()) throw Error(path + ": is empty or a folder, expected an image");
+  if (bytes.empty()) throw Error(path + ": is empty, expected an image");
   return bytes;
 }
 
@@ -96,7 +98,8 @@ Picture decode(const std::string& path, const std::string& bytes) {
   }
   cv::Mat image;
   try {
-    image = cv::imdecode(std::vector<char>(bytes.begin(), bytes.end()), cv::IMREAD_COLOR);
+    auto* data = const_cast<char*>(bytes.data());
+    image = cv::imdecode(cv::Mat(1, int(bytes.size()), CV_8UC1, data), cv::IMREAD_COLOR);
   } catch (const cv::Exception& error) {
     throw Error(path + ": OpenCV cannot decode it: " + error.what());
   }

@@ -56,7 +56,7 @@ Options parse_options(const std::vector<std::string>& words) {
     } else if (word == "--json") {
       options.json = true;
     } else if (word == "--score") {
-      options.score = number(word, value(), 0, 1);
+      options.score = float(number(word, value(), 0, 1));
     } else if (word == "--draw") {
       options.draw_folder = value();
     } else if (word == "--batch") {

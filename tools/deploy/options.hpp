@@ -8,7 +8,7 @@ namespace detkit {
 struct Options {
   std::string folder, draw_folder;
   std::vector<std::string> images;
-  double score = 0.5;
+  float score = 0.5f;
   int batch = 1, repeat = 0, threads = 1;
   bool json = false, help = false;
 

@@ -1,13 +1,9 @@
 #include "predictor.hpp"
 
-// c_predict_api.h uses the types of <cstdint> without including it.
-#include <mxnet/c_predict_api.h>
-
 #include <climits>
 #include <mutex>
 
-extern "C" int MXLoadLib(const char* path, unsigned verbose);
-extern "C" int MXGetVersion(int* out);
+#include "mxnet_api.hpp"
 
 namespace detkit {
 namespace {
@@ -22,16 +18,24 @@ std::mutex& graph_mutex() {
   return mutex;
 }
 
+// Predictors that MXNet holds something for; under graph_mutex.
+int alive = 0;
+
+// MXNet gives memory back in a thread of its own, and a process that ends meanwhile crashes.
+void settle() {
+  if (alive == 0) mxnet().wait_all();
+}
+
 // MXNet's message without the addresses of its stack.
 std::string last_error() {
-  const std::string message = MXGetLastError();
-  const size_t end = message.find("\nStack trace:");
-  return message.substr(0, end);
+  const std::string message = mxnet().last_error();
+  const size_t end = message.find_last_not_of("\n", message.find("\nStack trace:"));
+  return message.substr(0, end + 1);
 }
 
 std::string installed_version() {
   int version = 0;
-  MXGetVersion(&version);
+  mxnet().version(&version);
   return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
          std::to_string(version % 100);
 }
@@ -48,7 +52,7 @@ void load_library(const Model& model) {
                 ", and MXNet takes one for each process; export both detectors with one detkit");
   }
   const std::string file = path.find('/') == std::string::npos ? "./" + path : path;
-  if (MXLoadLib(file.c_str(), 0) != 0) {
+  if (mxnet().load_library(file.c_str(), 0) != 0) {
     throw Error(path + ": MXNet " + installed_version() + " cannot load it: " + last_error());
   }
   loaded_path = path;
@@ -85,15 +89,20 @@ void Predictor::create(const Model& model, Shape shape) {
   const InputShapes shapes(inputs_, shape);
   const std::lock_guard<std::mutex> lock(graph_mutex());
   if (!model.library.empty()) load_library(model);
-  check(MXPredCreate(symbol.c_str(), parameters.data(), int(parameters.size()), kOnCpu, 0, 2,
-                     const_cast<const char**>(shapes.names), shapes.begins, shapes.sides, &handle_),
-        "cannot load it");
+  const int status =
+      mxnet().create(symbol.c_str(), parameters.data(), int(parameters.size()), kOnCpu, 0, 2,
+                     const_cast<const char**>(shapes.names), shapes.begins, shapes.sides, &handle_);
+  if (status != 0) settle();
+  check(status, "cannot load it");
+  ++alive;
   bound_ = shape;
 }
 
 Predictor::~Predictor() {
   const std::lock_guard<std::mutex> lock(graph_mutex());
-  if (handle_) MXPredFree(handle_);
+  mxnet().free(handle_);
+  --alive;
+  settle();
 }
 
 void Predictor::bind(Shape shape) {
@@ -101,10 +110,10 @@ void Predictor::bind(Shape shape) {
   const InputShapes shapes(inputs_, shape);
   void* reshaped = nullptr;
   const std::lock_guard<std::mutex> lock(graph_mutex());
-  check(MXPredReshape(2, const_cast<const char**>(shapes.names), shapes.begins, shapes.sides,
-                      handle_, &reshaped),
+  check(mxnet().reshape(2, const_cast<const char**>(shapes.names), shapes.begins, shapes.sides,
+                        handle_, &reshaped),
         "cannot take images of " + std::to_string(shape[1]) + " x " + std::to_string(shape[2]));
-  MXPredFree(handle_);
+  mxnet().free(handle_);
   handle_ = reshaped;
   bound_ = shape;
 }
@@ -113,10 +122,11 @@ std::vector<Output> Predictor::run(const std::vector<float>& images,
                                    const std::vector<float>& sizes, uint32_t batch, Size canvas) {
   bind({batch, uint32_t(canvas.height), uint32_t(canvas.width)});
   const char* failed = "failed";
-  check(MXPredSetInput(handle_, inputs_[0].c_str(), images.data(), uint32_t(images.size())),
+  check(mxnet().set_input(handle_, inputs_[0].c_str(), images.data(), uint32_t(images.size())),
         failed);
-  check(MXPredSetInput(handle_, inputs_[1].c_str(), sizes.data(), uint32_t(sizes.size())), failed);
-  check(MXPredForward(handle_), failed);
+  check(mxnet().set_input(handle_, inputs_[1].c_str(), sizes.data(), uint32_t(sizes.size())),
+        failed);
+  check(mxnet().forward(handle_), failed);
   std::vector<Output> outputs;
   for (uint32_t index = 0; index < outputs_; ++index) outputs.push_back(output(index));
   return outputs;
@@ -125,12 +135,12 @@ std::vector<Output> Predictor::run(const std::vector<float>& images,
 Output Predictor::output(uint32_t index) {
   uint32_t *sides = nullptr, count = 0;
   const std::string doing = "failed at output " + std::to_string(index);
-  check(MXPredGetOutputShape(handle_, index, &sides, &count), doing);
+  check(mxnet().output_shape(handle_, index, &sides, &count), doing);
   Output out{{sides, sides + count}, {}};
   size_t size = 1;
   for (const uint32_t side : out.shape) size *= side;
   out.values.resize(size);
-  check(MXPredGetOutput(handle_, index, out.values.data(), uint32_t(size)), doing);
+  check(mxnet().output(handle_, index, out.values.data(), uint32_t(size)), doing);
   return out;
 }
 

@@ -1,0 +1,54 @@
+#include "mxnet_api.hpp"
+
+#include <dlfcn.h>
+
+#include <string>
+
+#include "detkit.hpp"
+
+namespace detkit {
+namespace {
+
+void* open_library() {
+  std::string errors;
+  for (const char* path : {"libmxnet.so", DETKIT_LIBMXNET}) {
+    if (void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL)) return library;
+    errors += std::string("; ") + dlerror();
+  }
+  throw Error(
+      "there is no MXNet: copy libmxnet.so and the libraries beside it in its Python "
+      "package to the program, or name their folder in LD_LIBRARY_PATH" +
+      errors);
+}
+
+template <typename F>
+void find(void* library, const char* name, F* function) {
+  *function = reinterpret_cast<F>(dlsym(library, name));
+  if (!*function) throw Error(std::string("libmxnet.so has no ") + name + "; MXNet 1.9.1 has");
+}
+
+MXNetApi load() {
+  void* library = open_library();
+  MXNetApi api;
+  find(library, "MXGetLastError", &api.last_error);
+  find(library, "MXPredCreate", &api.create);
+  find(library, "MXPredReshape", &api.reshape);
+  find(library, "MXPredSetInput", &api.set_input);
+  find(library, "MXPredForward", &api.forward);
+  find(library, "MXPredGetOutputShape", &api.output_shape);
+  find(library, "MXPredGetOutput", &api.output);
+  find(library, "MXPredFree", &api.free);
+  find(library, "MXLoadLib", &api.load_library);
+  find(library, "MXGetVersion", &api.version);
+  find(library, "MXNDArrayWaitAll", &api.wait_all);
+  return api;
+}
+
+}  // namespace
+
+const MXNetApi& mxnet() {
+  static const MXNetApi api = load();
+  return api;
+}
+
+}  // namespace detkit
