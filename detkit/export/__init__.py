@@ -1,10 +1,11 @@
 """A detector as files that need none of detkit's models: what tools/export.py writes.
 
-    symbol.py     a Detector -> a folder          exported.py   a folder -> detections
-    simplify.py   takes out what only training    manifest.py   model.json, and whether
-                  needs; graph.py what it works          the folder is whole
-                  on
-    compare.py    whether the detections stayed the same
+    symbol.py     a Detector -> a folder
+    simplify.py   takes out of the graph what only training needs; graph.py: what it works on
+    manifest.py   model.json, and whether the folder is whole
+    exported.py   a folder -> detections
+    compare.py    whether they are still the same; runs the C++ program of tools/deploy, too
+    onnx/         a Detector -> an ONNX model
 
 ``exported`` and ``manifest`` import no model and no config: MXNet, numpy and OpenCV are enough.
 """

@@ -8,6 +8,7 @@ import json
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
+from detkit.data.resize import FRAMEWORKS
 from detkit.errors import ExportError
 
 FORMAT = 1
@@ -23,7 +24,7 @@ class Manifest(NamedTuple):
     classes: names; label l of the network is ``classes[l + first_label]``.
     inputs: names, images and sizes. outputs: of each a name and a shape, "B" the number of images
         and the number of rows the largest.
-    resize: {short, long, like} as detkit.data.resample.Resizing, or None: as they are.
+    resize: {short, long, like}, the arguments of detkit.data.resize, or None: as they are.
     pad_multiple: the sides of the input are multiples of it.
     ops, library: native, and the name of the file of operators; or mxnet and None.
     precision: of the weights.
@@ -103,6 +104,7 @@ def parse_manifest(folder):
             wrong = repr(content[name]) if name in content else "nothing"
             raise ExportError(f"{path}: {name}: expected {expected}, found {wrong}; {AGAIN}")
     _check_names(path, content)
+    _check_resize(path, content["resize"])
     return Manifest(**{name: content[name] for name in Manifest._fields})
 
 
@@ -118,6 +120,20 @@ def _check_names(path, content):
                 f"{path}: files: expected names within the folder and the sha256 of each, found "
                 f"{name!r}: {digest!r}; {AGAIN}"
             )
+
+
+def _check_resize(path, resize):
+    known = (None, *FRAMEWORKS)
+    if resize is None or (
+        set(resize) == {"short", "long", "like"}
+        and all(type(resize[side]) is int and resize[side] > 0 for side in ("short", "long"))
+        and resize["like"] in known
+    ):
+        return
+    raise ExportError(
+        f"{path}: resize: expected short and long in pixels, and like, one of "
+        f"{', '.join(map(str, known))}; found {resize!r}; {AGAIN}"
+    )
 
 
 def check_file(path, digest):

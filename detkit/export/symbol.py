@@ -43,29 +43,47 @@ def export(detector, folder, ops=backend.NATIVE, checkpoint_sha256=None):
         )
     resize = _resize_of(detector)
     graph, parameters = trace(detector.model, ops)
+    symbol = graph.symbol()
+    manifest = Manifest(
+        detkit=detkit.__version__,
+        mxnet=mx.__version__,
+        classes=list(detector.class_names),
+        first_label=detector.first_label,
+        inputs=list(inputs),
+        outputs=_outputs(symbol, resize, detector.pad_multiple),
+        resize=resize,
+        pad_multiple=detector.pad_multiple,
+        ops=ops,
+        library=LIBRARY if ops == backend.NATIVE else None,
+        precision="float32",
+        files={},
+        source={"config": _name_of(detector.config), "checkpoint_sha256": checkpoint_sha256},
+    )
+    return write_folder(folder, symbol, parameters, manifest)
+
+
+def write_folder(folder, symbol, parameters, manifest):
+    """Write an export whose ``manifest`` knows everything but its files; the whole Manifest.
+
+    Raises ExportError when it cannot be written; an earlier export is then as it was.
+    """
     make_folder(folder)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=PARTIAL) as partial:
-        _write_network(partial, graph.symbol(), parameters)
-        if ops == backend.NATIVE:
-            shutil.copyfile(library(), os.path.join(partial, LIBRARY))
-        names = sorted(os.listdir(partial))
-        manifest = Manifest(
-            detkit=detkit.__version__,
-            mxnet=mx.__version__,
-            classes=list(detector.class_names),
-            first_label=detector.first_label,
-            inputs=list(inputs),
-            outputs=_outputs(graph.symbol(), resize, detector.pad_multiple),
-            resize=resize,
-            pad_multiple=detector.pad_multiple,
-            ops=ops,
-            library=LIBRARY if ops == backend.NATIVE else None,
-            precision="float32",
-            files={name: sha256_of(os.path.join(partial, name)) for name in names},
-            source={"config": _name_of(detector.config), "checkpoint_sha256": checkpoint_sha256},
-        )
-        _write(os.path.join(partial, MANIFEST), manifest.text())
-        _move(partial, folder, [*names, MANIFEST])
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=PARTIAL) as partial:
+            _write_network(partial, symbol, parameters)
+            if manifest.library is not None:
+                shutil.copyfile(library(), os.path.join(partial, manifest.library))
+            names = sorted(os.listdir(partial))
+            sums = {name: sha256_of(os.path.join(partial, name)) for name in names}
+            manifest = manifest._replace(files=sums)
+            with open(os.path.join(partial, MANIFEST), "w", encoding="utf-8") as file:
+                file.write(manifest.text())
+            _move(partial, folder, [*names, MANIFEST])
+    except (OSError, mx.MXNetError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ExportError(
+            f"{folder}: cannot be written: {reason}; make room or mend the folder's permissions"
+        ) from error
     return manifest
 
 
@@ -134,11 +152,6 @@ def _write_network(folder, symbol, parameters):
     kinds = {name: "aux" if name in auxiliary else "arg" for name in parameters}
     arrays = {f"{kinds[name]}:{name}": array for name, array in sorted(parameters.items())}
     mx.nd.save(os.path.join(folder, PARAMETERS), arrays)
-
-
-def _write(path, text):
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 def _move(partial, folder, names):
