@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import tiny
 from exports import KINDS, detector_of, exported, photos
+from onnx_runs import ONNX
 from test_simplify import ops_of
 
 import detkit
@@ -163,6 +165,20 @@ def test_the_tool_exports_and_checks(finished, tmp_path, photo, without_cmake, c
     assert content["source"] == expected
     classes = tiny.validation_set(finished / "configs/tiny.yaml").class_names
     assert detkit.load_exported(out).class_names == tuple(classes)
+
+
+@ONNX
+def test_the_tool_writes_and_checks_onnx(finished, tmp_path, photo, monkeypatch, capsys):
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "cmake" else which(name))
+    out, floor = tmp_path / "out", "model.postprocess.score_floor=0"
+    assert run(finished, out, "--onnx", "--check", photo, "--set", floor)[1] == 0
+    printed = capsys.readouterr().out
+    assert f"written: {out}/model.onnx, " in printed
+    assert "  ONNX     boxes " in printed
+    assert run(finished, out, "--check", photo)[1] == 0  # that of the earlier export is gone
+    assert not (out / "model.onnx").exists()
+    assert "ONNX" not in capsys.readouterr().out
 
 
 def test_the_tool_refuses_what_differs(

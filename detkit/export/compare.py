@@ -10,7 +10,7 @@ import cv2
 import mxnet as mx
 import numpy as np
 
-from detkit.detections import Detections
+from detkit.detections import Detections, detections_of
 from detkit.errors import ExportError
 from detkit.masks import decode
 
@@ -107,6 +107,27 @@ def run_program(program, folder, images, class_names):
             cv2.imwrite(path, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         printed = _output([program, folder, *paths, "--json", "--score", "0"])
     return [_parsed(json.loads(line), class_names) for line in printed.splitlines()]
+
+
+def run_onnx(path, exported, images):
+    """The Detections that ONNX Runtime finds in images (H, W, 3) uint8 RGB with an ONNX model.
+
+    exported: the ExportedDetector of the same network, which says how images are prepared.
+    Raises ExportError where ONNX Runtime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ExportError(f"{path}: to run it, install 'detkit[onnx]' ({error})") from error
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    found = []
+    for image in images:
+        batch = exported.batch([image])
+        inputs = {name: getattr(batch, name) for name in exported.manifest.inputs}
+        outputs = session.run(None, inputs)
+        names, first_label = exported.class_names, exported.manifest.first_label
+        found += detections_of(batch, outputs, names, first_label)
+    return found
 
 
 def _parsed(image, class_names):
