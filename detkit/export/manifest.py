@@ -27,7 +27,7 @@ class Manifest(NamedTuple):
     resize: {short, long, like}, the arguments of detkit.data.resize, or None: as they are.
     pad_multiple: the sides of the input are multiples of it.
     ops, library: native, and the name of the file of operators; or mxnet and None.
-    precision: of the weights.
+    precision: of the layers, float32, int8 or bfloat16.
     files: {name: sha256}.
     source: the config's name and its checkpoint's hash, where they are known.
     """

@@ -12,6 +12,7 @@ from detkit.data.transforms import Resize
 from detkit.errors import ExportError
 from detkit.export.graph import Graph
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, Manifest, parse_manifest, sha256_of
+from detkit.export.precision import Float32
 from detkit.export.simplify import simplify
 from detkit.folders import make_folder
 from detkit.models.network import Network
@@ -22,7 +23,7 @@ OUTPUTS = ("boxes", "scores", "labels", "masks")
 PARTIAL = ".partial-"  # of the folder that the files are written in before they are moved
 
 
-def export(detector, folder, ops=backend.NATIVE, checkpoint_sha256=None):
+def export(detector, folder, ops=backend.NATIVE, checkpoint_sha256=None, precision=None):
     """Write what ``load_exported`` and tools/deploy read into ``folder``.
 
     detector: a Detector whose network takes images alone, and whose images are resized or left as
@@ -30,6 +31,7 @@ def export(detector, folder, ops=backend.NATIVE, checkpoint_sha256=None):
     ops: "native", detkit's operators, which are put into the folder; or "mxnet", those that every
         MXNet has.
     checkpoint_sha256: of the weights, to be remembered.
+    precision: Int8 or BFloat16, for layers that calculate with fewer bits; Float32 if None.
 
     An earlier export is replaced, file by file and model.json last. Returns the Manifest. Raises
     ExportError for a detector that cannot be exported, and for a folder that holds anything else.
@@ -42,8 +44,8 @@ def export(detector, folder, ops=backend.NATIVE, checkpoint_sha256=None):
             f"takes {' and '.join(Network.INPUTS)} alone"
         )
     resize = _resize_of(detector)
-    graph, parameters = trace(detector.model, ops)
-    symbol = graph.symbol()
+    precision = precision or Float32()
+    symbol, parameters = precision.convert(detector.model, *trace(detector.model, ops))
     manifest = Manifest(
         detkit=detkit.__version__,
         mxnet=mx.__version__,
@@ -55,7 +57,7 @@ def export(detector, folder, ops=backend.NATIVE, checkpoint_sha256=None):
         pad_multiple=detector.pad_multiple,
         ops=ops,
         library=LIBRARY if ops == backend.NATIVE else None,
-        precision="float32",
+        precision=precision.name,
         files={},
         source={"config": _name_of(detector.config), "checkpoint_sha256": checkpoint_sha256},
     )
@@ -147,7 +149,7 @@ def _name_of(config):
 
 
 def _write_network(folder, symbol, parameters):
-    symbol.save(os.path.join(folder, SYMBOL))
+    symbol.save(os.path.join(folder, SYMBOL), remove_amp_cast=False)  # bfloat16's begin and end
     auxiliary = set(symbol.list_auxiliary_states())
     kinds = {name: "aux" if name in auxiliary else "arg" for name in parameters}
     arrays = {f"{kinds[name]}:{name}": array for name, array in sorted(parameters.items())}

@@ -1,0 +1,61 @@
+"""The numbers that the layers of an exported network calculate with."""
+
+import numpy as np
+
+from detkit.export.bf16 import BFLOAT16, to_bfloat16
+from detkit.export.calibrate import NAIVE
+from detkit.export.layers import name_layers
+from detkit.export.quantize import KEEP, quantize
+
+
+class Float32:
+    """As it was trained."""
+
+    name = "float32"
+
+    def convert(self, model, graph, parameters):
+        """A Symbol and its parameters, of a network's simplified Graph and its parameters."""
+        return graph.symbol(), parameters
+
+
+class BFloat16:
+    """16 bits, as ``to_bfloat16`` says; ``keep``: patterns of the layers that stay float32."""
+
+    name = BFLOAT16
+
+    def __init__(self, keep=()):
+        self._keep = keep
+
+    def convert(self, model, graph, parameters):
+        """As Float32."""
+        name_layers(graph, model)
+        return to_bfloat16(graph, parameters, self._keep)
+
+
+class Int8:
+    """8 bits, as ``quantize`` says.
+
+    examples: what ``examples_of`` gives. report: the QuantizationReport, when it is converted.
+    """
+
+    name = "int8"
+
+    def __init__(self, examples, mode=NAIVE, keep=KEEP):
+        self._examples, self._mode, self._keep = examples, mode, keep
+        self.report = None
+
+    def convert(self, model, graph, parameters):
+        """As Float32."""
+        name_layers(graph, model)
+        symbol, parameters, self.report = quantize(
+            graph, parameters, model.INPUTS, self._examples, self._mode, self._keep
+        )
+        return symbol, parameters
+
+
+def examples_of(detector, dataset, count):
+    """A Detector's inputs, one image each: up to ``count`` from all over a Dataset."""
+    positions = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
+    for position in positions:
+        batch = detector.batch([dataset.image(int(position))])
+        yield tuple(getattr(batch, name) for name in detector.model.INPUTS)

@@ -1,0 +1,43 @@
+"""INT8: a graph whose layers calculate with 8-bit numbers, on a CPU by oneDNN."""
+
+import itertools
+
+from detkit.errors import ExportError
+from detkit.export.calibrate import NAIVE, calibrate, runner
+from detkit.export.fusion import fuse
+from detkit.export.int8 import align_sums, tensors, to_int8
+from detkit.export.layer_errors import QuantizationReport, layer_errors
+from detkit.export.layers import FINAL, FIRST, select
+
+KEEP = (FIRST, FINAL)
+
+
+def quantize(graph, parameters, inputs, examples, mode=NAIVE, keep=KEEP):
+    """A simplified Graph in INT8: a Symbol, its parameters {name: NDArray} and a
+    QuantizationReport.
+
+    graph: its layers have been named by ``name_layers``; it is used up. parameters: its own.
+    inputs: the names of its inputs. examples: tuples of arrays for them, one for each image of the
+        calibration; they are gone through once.
+    mode: "naive" or "entropy", as ``calibrate`` says.
+    keep: patterns of the layers that stay float32, as ``select`` says.
+
+    What is no layer stays float32 too: the decoding of boxes, NMS, the operators of RoIs. So do
+    the weights in the file: oneDNN rounds them, each output channel on a scale of its own, when it
+    sees them first.
+
+    Raises ExportError for an MXNet without oneDNN, and the errors of ``calibrate`` and ``select``.
+    """
+    kept = select(graph, keep)
+    fused = fuse(graph)
+    found = tensors(fused, parameters)
+    examples = iter(examples)
+    first = list(itertools.islice(examples, 1))
+    run = runner(fused.symbol(list(found.values())), parameters, inputs)
+    ranges = calibrate(run, list(found), itertools.chain(first, examples), mode)
+    kept |= align_sums(fused, found, ranges)
+    errors = layer_errors(fused, parameters, kept, ranges, inputs, *first)
+    if not errors:
+        raise ExportError(f"no layer is left for INT8: {', '.join(keep)} keep all; keep fewer")
+    symbol, used = to_int8(fused, parameters, kept, ranges)
+    return symbol, used, QuantizationReport(mode, sorted(kept), errors)

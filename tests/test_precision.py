@@ -1,0 +1,145 @@
+"""bfloat16, and what tools/export.py makes of its arguments for fewer bits."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import cv2
+import mxnet as mx
+import numpy as np
+import pytest
+import tiny
+from exports import KINDS, photos
+from test_quantize import INPUTS, SIZES, assert_near, needs_onednn, traced
+
+import detkit
+from detkit.errors import ExportError
+from detkit.export import bf16
+from detkit.export.bf16 import has_bfloat16, to_bfloat16
+from detkit.export.manifest import MANIFEST
+from detkit.export.precision import examples_of
+
+pytestmark = needs_onednn
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason=f"this CPU has no {bf16.INSTRUCTIONS}")
+@pytest.mark.parametrize("kind", ["MaskRCNN", "RetinaNet"])
+def test_bfloat16_finds_nearly_the_same(small_model, images, tmp_path, kind):
+    model = KINDS[kind](small_model)
+    symbol, parameters = to_bfloat16(*traced(model), keep=("first",))
+    symbol.save(str(tmp_path / "symbol.json"), remove_amp_cast=False)
+    mx.nd.save(str(tmp_path / "parameters"), parameters)
+    network = mx.gluon.SymbolBlock(
+        mx.sym.load(str(tmp_path / "symbol.json")),
+        [mx.sym.var(name, dtype="float32") for name in INPUTS],
+    )
+    network.collect_params().load(
+        str(tmp_path / "parameters"), cast_dtype=True, dtype_source="saved"
+    )
+    network.hybridize(static_alloc=True)
+    for sizes in (*SIZES, *SIZES):
+        batch = list(map(mx.nd.array, images(*sizes, seed=9)))
+        found, expected = network(*batch), model(*batch)
+        assert_near(*([output.asnumpy() for output in each] for each in (found, expected)))
+    halved = sum(array.dtype != np.float32 for array in parameters.values())
+    assert 0 < halved < len(parameters)
+
+
+def test_bfloat16_needs_a_cpu_that_has_it(small_model, monkeypatch, tmp_path):
+    monkeypatch.setattr(bf16, "CPU_INFO", str(tmp_path / "absent"))
+    with pytest.raises(ExportError, match="bfloat16 needs a CPU with avx512_bf16"):
+        to_bfloat16(*traced(small_model()))
+
+
+# --- The tool -------------------------------------------------------------------------------------
+
+
+def export(finished, out, *options):
+    """The exit status of tools/export.py on a small detector."""
+    arguments = (finished / "configs/tiny.yaml", finished / "work/checkpoints/best", "--out", out)
+    floor = ("--set", "model.postprocess.score_floor=0")
+    return tiny.tool("export", *arguments, "--ops", "mxnet", *floor, *options)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    cv2.imwrite(str(path), photos((64, 80))[0])
+    return path
+
+
+def test_int8_by_the_tool_and_in_a_fresh_process(finished, tmp_path, photo, monkeypatch, capsys):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    out = tmp_path / "out"
+    assert export(finished, out, "--int8", "--calib", 2, "--keep", "first", "--check", photo) == 0
+    printed = capsys.readouterr().out
+    tiny.assert_says(
+        printed, "signal/noise", "float32: backbone.", "difference from Python, of C++"
+    )
+    assert json.loads((out / MANIFEST).read_text())["precision"] == "int8"
+    report = json.loads((out / "quantization.json").read_text())
+    assert len(report["kept"]) == 1
+    program = (
+        "import sys, detkit; found = detkit.load_exported(sys.argv[1]).detect(sys.argv[2]); "
+        "print(len(found.boxes), found.scores.max())"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program, out, photo]
+    count, best = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    found = detkit.load_exported(out).detect(str(photo))
+    assert int(count) == len(found.boxes) > 0
+    assert float(best) == pytest.approx(found.scores.max(), abs=1e-6)
+    assert export(finished, out) == 0
+    assert not (out / "quantization.json").exists()
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason=f"this CPU has no {bf16.INSTRUCTIONS}")
+def test_bfloat16_by_the_tool(finished, tmp_path, photo, capsys):
+    out = tmp_path / "out"
+    assert export(finished, out, "--bf16") == 0
+    assert json.loads((out / MANIFEST).read_text())["precision"] == "bfloat16"
+    assert len(detkit.load_exported(out).detect(str(photo)).boxes) > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--calib", 2), "--calib and --calib-mode are for --int8"),
+        (("--bf16", "--calib-mode", "naive"), "--calib and --calib-mode are for --int8"),
+        (("--keep", "first"), "--keep is for --int8 and --bf16"),
+        (("--int8", "--bf16"), "not allowed with argument"),
+        (("--int8", "--calib", 0), "expected a whole number of at least 1"),
+    ],
+)
+def test_arguments_without_effect_are_refused(finished, tmp_path, options, said, capsys):
+    with pytest.raises(SystemExit):
+        export(finished, tmp_path / "out", *options)
+    assert said in capsys.readouterr().err
+
+
+def test_the_tool_names_the_layers_that_there_are(finished, tmp_path, capsys):
+    assert export(finished, tmp_path / "out", "--int8", "--keep", "head") == 1
+    message = capsys.readouterr().err
+    tiny.assert_says(
+        message, "no layer is called 'head'", "rpn_head.objectness", "roi_head.classes"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_examples_come_from_all_over_the_dataset():
+    class Numbers:
+        def __len__(self):
+            return 11
+
+        def image(self, position):
+            return position
+
+    class Detector:
+        class model:
+            INPUTS = ("images",)
+
+        def batch(self, images):
+            return SimpleNamespace(images=images)
+
+    assert list(examples_of(Detector(), Numbers(), 3)) == [([0],), ([5],), ([10],)]
+    assert len(list(examples_of(Detector(), Numbers(), 40))) == 11
