@@ -5,6 +5,7 @@
 import detkit  # noqa: F401  # isort: skip
 
 import functools
+import gc
 import shutil
 from pathlib import Path
 
@@ -48,6 +49,19 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(f"operators: {OPERATORS.name} ({OPERATORS.reason})")
     if OPERATORS.name != "native":
         terminalreporter.write_line("the tests of detkit's own operators were skipped")
+
+
+def pytest_collection_finish():
+    """What is there by now stays, and the collections after each test need not look at it."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """A network is made of circles: without this, those of a hundred tests are in memory at once."""
+    yield
+    gc.collect()
 
 
 # The same examples on every machine: a test that fails, fails for everybody.
