@@ -59,7 +59,7 @@ def pytest_collection_finish():
 
 @pytest.fixture(autouse=True)
 def nothing_left():
-    """A network is made of circles: without this, those of a hundred tests are in memory at once."""
+    """A network is made of circles: without this, those of many tests are in memory at once."""
     yield
     gc.collect()
 
