@@ -34,6 +34,7 @@ setup(
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1"],
         "onnx": ONNX,
+        "plot": ["matplotlib"],  # of tools/benchmark.py
         "test": ["gluoncv", "hypothesis", "pytest", "ruff", *ONNX],
         "zoo": ["gluoncv"],  # GluonCV's classifiers as backbones
     },

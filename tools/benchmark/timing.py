@@ -128,11 +128,16 @@ def seconds_of(call):
 
 def peak_growth(call):
     """By how many bytes the resident memory of this process grows, at its peak, during a call."""
-    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-        file.write("5")  # the peak so far is forgotten
+    forget_peak()
     before = resident("VmRSS")
     call()
     return resident("VmHWM") - before
+
+
+def forget_peak():
+    """Let VmHWM, the largest resident memory of this process, begin anew."""
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")
 
 
 def resident(name):

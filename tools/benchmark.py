@@ -1,0 +1,170 @@
+"""Times whole detectors: detkit's forms of one beside each other, and beside its peers.
+
+Each side is a process of its own, and they are run in turn, so that what else the machine does hits
+all of them. They get the same drawn weights and the same pictures as uint8 arrays, and give what
+they find as numpy arrays, masks pasted into the image (ONNX Runtime's are left as they come);
+nothing is resized. First, all in full precision have to find the same.
+
+A peer may be another interpreter, without detkit: --peer torchvision=/path/to/python. Ratios say
+how many times as long as the fastest of detkit's forms something takes.
+"""
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "benchmark"))
+
+import report
+from plan import BF16, FILES, FORMS, PEERS, SWEEP, TRAINED, specs
+from processes import run_once
+from session import Session
+
+from detkit.cli import debug_argument, positive, run
+
+MODELS = ("fasterrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn", "fasterrcnn_vgg16")
+TRAINED_MODELS = ("fasterrcnn_vgg16", "fasterrcnn_resnet50_fpn")
+SIZE = (600, 800)
+
+
+def main(argv=None):
+    """Measure, print, write."""
+    args = parsed(argv)
+    if args.plot:
+        report.pyplot()
+    found = []
+    for model in args.models or (TRAINED_MODELS if args.train else MODELS):
+        with tempfile.TemporaryDirectory() as folder:
+            chosen = specs(model, Path(folder), args.forms, args.peers, args.train, args.clock)
+            write_files(model, Path(folder), args.forms, args.peers)
+            with Session(chosen, args.threads, folder) as session:
+                found += measure(session, model, chosen, args)
+                if args.floor and not args.train:
+                    found[-1]["floor"] = session.floors()
+                    print(report.floor_table(found[-1]["floor"]))
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as file:
+            json.dump(found, file, indent=1)
+    if args.plot:
+        report.plot(found, args.plot)
+
+
+def parsed(argv):
+    """The arguments."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", metavar="MODEL", nargs="*", help=f"of {', '.join(MODELS)}")
+    parser.add_argument("--size", type=size, default=SIZE, metavar="HxW", help="default: 600x800")
+    parser.add_argument("--batch", type=positive, default=1, help="images at once")
+    parser.add_argument("--threads", type=positive, default=2)
+    parser.add_argument("--rounds", type=positive, default=7, help="runs of each side")
+    parser.add_argument(
+        "--forms", nargs="+", choices=FORMS, help="of detkit; default: all, those for this CPU"
+    )
+    parser.add_argument(
+        "--peer",
+        dest="peers",
+        action="append",
+        default=[],
+        type=peer,
+        metavar="NAME[=PYTHON]",
+        help=f"of {', '.join(PEERS)}, and its interpreter where it is not this one",
+    )
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="cpu: seconds of all threads together, which other programs disturb less",
+    )
+    parser.add_argument("--train", action="store_true", help="time a step of training instead")
+    parser.add_argument("--stages", action="store_true", help="the time of each part as well")
+    parser.add_argument("--floor", action="store_true", help="and that of one large convolution")
+    parser.add_argument("--sweep", action="store_true", help="several image sizes and batches")
+    parser.add_argument("--no-compare", action="store_true", help="time sides that disagree too")
+    parser.add_argument("--json", metavar="FILE", help="write all figures")
+    parser.add_argument("--plot", metavar="FILE.png", help="draw them, with Matplotlib")
+    debug_argument(parser)
+    args = parser.parse_args(argv)
+    for model in args.models:
+        if model not in MODELS:
+            parser.error(f"no model {model!r}; there are {', '.join(MODELS)}")
+    if args.train and not set(args.forms or ()) <= set(TRAINED):
+        parser.error(f"--train takes the forms {', '.join(TRAINED)}")
+    args.forms = args.forms or (TRAINED if args.train else forms_of_this_cpu())
+    args.peers = dict(args.peers)
+    return args
+
+
+def forms_of_this_cpu():
+    """All forms of detkit that can be run here."""
+    from detkit.export.bf16 import has_bfloat16  # --help should not wait for MXNet
+
+    return [form for form, precision in FORMS.items() if precision != BF16 or has_bfloat16()]
+
+
+def size(text):
+    """The type of --size: (height, width)."""
+    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"expected height x width, as 600x800, found {text!r}")
+    return tuple(int(side) for side in text.split("x"))
+
+
+def peer(text):
+    """The type of --peer: (name, interpreter or None)."""
+    name, _, python = text.partition("=")
+    if name not in PEERS:
+        raise argparse.ArgumentTypeError(f"no peer {name!r}; there are {', '.join(PEERS)}")
+    return name, python or None
+
+
+def write_files(model, folder, forms, peers):
+    """The drawn weights, and what the forms need that are read from files."""
+    state = folder / "state.npz"
+    run_once("state", model, state)
+    for kind in sorted({FILES[form] for form in forms if form in FILES}):
+        run_once(kind, model, state, folder / kind)
+    if "onnxruntime" in peers:
+        run_once("onnx", model, state, folder / "model.onnx")
+
+
+def measure(session, model, chosen, args):
+    """Prints and returns the figures of each size and batch, as they are written to --json."""
+    found = []
+    for each, batch in points(args):
+        session.use(each, batch)
+        compared = not args.train
+        shares = session.shares(not args.no_compare) if compared else {}
+        taken, peaks = session.times(args.rounds), session.peaks()
+        sides = {
+            spec.name: report.row(
+                spec,
+                taken[spec.name],
+                args.clock,
+                peaks[spec.name],
+                shares.get(spec.name),
+                session.about[spec.name],
+            )
+            for spec in chosen
+        }
+        figures = {"model": model, "training": args.train, "size": each, "batch": batch}
+        figures.update(threads=args.threads, clock=args.clock, sides=sides)
+        print(f"\n{report.table(figures)}", flush=True)
+        if args.stages and compared:
+            figures["stages"] = session.stages(args.rounds)
+            print(report.stage_table(figures["stages"]), flush=True)
+        found.append(figures)
+    return found
+
+
+def points(args):
+    """[(size, batch)] to be measured."""
+    if not args.sweep:
+        return [(args.size, args.batch)]
+    sizes, batches = SWEEP
+    return [(each, 1) for each in sizes] + [(args.size, batch) for batch in batches if batch > 1]
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
