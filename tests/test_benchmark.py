@@ -11,47 +11,6 @@ from mxnet.gluon import nn
 
 BENCHMARK = tiny.ROOT / "tools/benchmark"
 NAME = "fasterrcnn_resnet50_fpn"
-SIDE = f'''
-import os
-import sys
-
-sys.path.insert(0, {str(BENCHMARK)!r})
-
-import numpy as np
-from protocol import Side, serve
-
-
-class Fake(Side):
-    """Finds three boxes, moved by the job's ``form`` pixels; or does what its name says."""
-
-    def about(self):
-        if self.job["form"] == "unloaded":
-            raise ValueError("no such detector")
-        return {{"fake": "1.0"}}
-
-    def use(self, images, boxes, labels):
-        self.images = images
-        assert images.dtype == "uint8" and len(boxes) == len(labels) == len(images)
-
-    def run(self):
-        print("not an answer")
-        if self.job["form"] == "dying":
-            os._exit(3)
-        return [i.shape[:2] for i in self.images]
-
-    def found(self, result):
-        boxes = np.tile([[10.0, 20, 50, 60]], (3, 1)) + np.arange(3)[:, None] * 40
-        return [(boxes + float(self.job["form"]), np.ones(3), np.arange(3)) for _ in result]
-
-    def stages(self, count):
-        return [dict(backbone=1.0 + n, total=3.0) for n in range(count)]
-
-    def floor(self):
-        return {{self.job["precision"]: 2e9}}
-
-
-serve(Fake)
-'''
 
 
 @pytest.fixture
@@ -61,12 +20,11 @@ def modules(monkeypatch):
 
 
 @pytest.fixture
-def spec_of(modules, tmp_path):
+def spec_of(modules):
     """A function that makes the plan of a made-up side."""
     from plan import Spec
 
-    script = tmp_path / "fake.py"
-    script.write_text(SIDE)
+    script = tiny.ROOT / "tests/fake_side.py"
 
     def make(name, form="0", precision="fp32", compared=True, python=None):
         job = {"form": form, "precision": precision, "clock": "wall"}
