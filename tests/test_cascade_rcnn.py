@@ -9,7 +9,6 @@ from conftest import BACKENDS
 from test_faster_rcnn import assert_same, detect
 
 from detkit.models import Proposals, Refine
-from detkit.models.roi_heads.mask import masks_of
 from detkit.ops import backend
 
 
@@ -130,6 +129,6 @@ def test_masks_are_those_of_the_last_boxes(small_model, images):
     assert_same(found, detect(cascade(small_model()), pixels, sizes))
     boxes, scores, labels = map(mx.nd.array, found)
     features = model.features(mx.nd.array(pixels), mx.nd.array(sizes))
-    logits = model.mask_head(model.mask_extractor(features, boxes))
-    expected = mx.nd.sigmoid(masks_of(mx.nd, logits, labels)).asnumpy()
+    logits = model.mask_head(model.mask_extractor(features, boxes), labels)
+    expected = mx.nd.sigmoid(logits).asnumpy()
     np.testing.assert_allclose(masks, expected, rtol=1e-4)

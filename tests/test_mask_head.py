@@ -6,8 +6,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from detkit.models.layers import SplitDeconv, joined
 from detkit.models.roi_heads import FCMaskHead, MaskHead
-from detkit.models.roi_heads.mask import masks_of
+from detkit.models.roi_heads.mask import of_class
 from detkit.targets import MaskTargets
 from detkit.train_steps import MaskLoss
 from detkit.weights.load import torch_name
@@ -40,9 +41,10 @@ def targets_of(block):
 def test_the_head_doubles_the_side(class_agnostic):
     head = MaskHead(6, 5, num_classes=3, convs=2, channels=4, class_agnostic=class_agnostic)
     head.initialize()
-    logits = head(mx.nd.random.normal(shape=(7, 6, 5, 5)))
+    logits = head(mx.nd.random.normal(shape=(8, 6, 5, 5)), *nd([[0, 1, 2, -1]] * 2))
     assert head.size == 10
-    assert logits.shape == (7, 1 if class_agnostic else 3, 10, 10)
+    assert logits.shape == (2, 4, 10, 10)
+    assert head.masks.weight.shape[0] == (1 if class_agnostic else 3)
 
 
 def test_names_and_shapes_of_its_weights():
@@ -81,9 +83,29 @@ def test_the_layers_are_those_of_figure_4(norm):
     kernel = values["masks.weight"].asnumpy()[:, :, 0, 0]
     expected = np.einsum("nchw,kc->nkhw", np.maximum(doubled, 0), kernel)
     expected += values["masks.bias"].asnumpy()[:, None, None]
-    for hybridized in (False, True):
-        head.hybridize(hybridized)
-        np.testing.assert_allclose(head(features).asnumpy(), expected, rtol=1e-4, atol=1e-4)
+    for classes in ([2, 1], [0, -1]):
+        own = expected[np.arange(2), np.maximum(classes, 0)]
+        for hybridized in (False, True):
+            head.hybridize(hybridized)
+            found = head(features, *nd([classes])).asnumpy()
+            np.testing.assert_allclose(found, own[None], rtol=1e-4, atol=1e-4)
+
+
+def test_the_split_deconvolution_learns_as_a_whole_one_does():
+    split = backbones.fill(SplitDeconv(3, 4, activation="relu"))
+    whole = mx.gluon.nn.Conv2DTranspose(3, 2, strides=2, activation="relu", in_channels=4)
+    backbones.fill(whole)
+    features, weights = mx.nd.random.normal(shape=(2, 4, 5, 6)), mx.nd.random.normal(shape=(10, 12))
+    with mx.autograd.record():
+        maps = split(features).reshape((2, 4, 3, 5, 6)).transpose((0, 2, 1, 3, 4))
+        ours = joined(mx.nd, maps.reshape((-1, 1, 5, 6))).reshape((2, 3, 10, 12))
+        theirs = whole(features)
+        total = mx.nd.sum((ours + theirs) * weights)
+    total.backward()
+    np.testing.assert_allclose(ours.asnumpy(), theirs.asnumpy(), rtol=1e-4, atol=1e-5)
+    for name in ("weight", "bias"):
+        gradients = (getattr(layer, name).grad().asnumpy() for layer in (split, whole))
+        np.testing.assert_allclose(*gradients, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("hybridized", [False, True])
@@ -103,13 +125,13 @@ def test_fully_connected_masks(class_agnostic, hybridized):
         hidden = hidden @ backbones.filling(f"{name}.weight", shape).T
         hidden = hidden + backbones.filling(f"{name}.bias", shape[:1])
         hidden = hidden if name == "masks" else np.maximum(hidden, 0)
+    classes = np.array([0, 2, 1, -1, 2])
     with mx.autograd.record():
-        logits = head(features)
+        logits = head(features, *nd([classes]))
     logits.backward()
     assert head.size == 4
-    np.testing.assert_allclose(
-        logits.asnumpy(), hidden.reshape(5, masks, 4, 4), rtol=1e-4, atol=1e-4
-    )
+    own = hidden.reshape(5, masks, 4, 4)[np.arange(5), np.clip(classes, 0, masks - 1)]
+    np.testing.assert_allclose(logits.asnumpy(), own[None], rtol=1e-4, atol=1e-4)
     for parameter in head.collect_params().values():
         assert np.abs(parameter.grad().asnumpy()).max() > 0
 
@@ -139,13 +161,13 @@ def test_senseless_arguments_of_the_head_are_refused(wrong):
 
 
 @pytest.mark.parametrize("classes", [1, 4])
-def test_masks_of_picks_each_rows_class(classes):
+def test_a_mask_is_that_of_its_rows_class(classes):
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(6, classes, 5, 5)).astype("float32")
     labels = np.array([[0, 3, -1], [2, 1, 0]], "float32")
-    found = masks_of(mx.nd, *nd(logits, labels)).asnumpy()
+    found = of_class(mx.nd, *nd(logits, labels)).asnumpy()
     own = np.clip(labels.astype(int).ravel(), 0, classes - 1)
-    np.testing.assert_array_equal(found, logits[np.arange(6), own].reshape(2, 3, 5, 5))
+    np.testing.assert_array_equal(found, logits[np.arange(6), own][:, None])
 
 
 @pytest.mark.parametrize("threshold", [None, 0.5, 0.9])
@@ -186,33 +208,32 @@ def test_a_senseless_threshold_is_refused(threshold):
         MaskTargets(7, 3, threshold)
 
 
-@pytest.mark.parametrize("classes", [1, 3])
-def test_the_loss_is_that_of_the_own_mask_over_the_positives(classes):
+def test_the_loss_is_that_of_the_positives():
     rng = np.random.default_rng(0)
-    logits = rng.normal(size=(6, classes, 5, 5)).astype("float32")
+    logits = rng.normal(size=(2, 3, 5, 5)).astype("float32")
     labels = np.array([[0, 2, -1], [1, -1, -1]], "float32")
     targets = rng.integers(0, 2, (2, 3, 5, 5)).astype("float32")
     found = MaskLoss(weight=2)(*nd(logits, labels, targets))
     losses = []
-    for row, (label, target) in enumerate(zip(labels.ravel(), targets.reshape(6, 5, 5))):
-        if label >= 0:
-            probability = 1 / (1 + np.exp(-logits[row, min(int(label), classes - 1)]))
-            right = np.where(target == 1, probability, 1 - probability)
-            losses.append(-np.log(right).mean())
+    for place in zip(*np.nonzero(labels >= 0)):
+        probability = 1 / (1 + np.exp(-logits[place]))
+        right = np.where(targets[place] == 1, probability, 1 - probability)
+        losses.append(-np.log(right).mean())
     assert found.shape == (1,)
     assert found.asscalar() == pytest.approx(2 * np.mean(losses), rel=1e-5)
 
 
 def test_only_the_own_mask_of_positives_gets_a_gradient():
-    logits = mx.nd.zeros((3, 2, 4, 4))
+    logits, classes = mx.nd.zeros((3, 2, 4, 4)), mx.nd.array([[1, 0, -1]])
     logits.attach_grad()
     with mx.autograd.record():
-        loss = MaskLoss()(logits, mx.nd.array([[1, 0, -1]]), mx.nd.ones((1, 3, 4, 4)))
+        masks = of_class(mx.nd, logits, classes).reshape((1, 3, 4, 4))
+        loss = MaskLoss()(masks, classes, mx.nd.ones((1, 3, 4, 4)))
     loss.backward()
     trained = np.abs(logits.grad.asnumpy()).sum(axis=(2, 3)) > 0
     assert trained.tolist() == [[False, True], [True, False], [False, False]]
 
 
 def test_without_positives_the_loss_is_zero():
-    loss = MaskLoss()(*nd(np.ones((2, 3, 4, 4)), [[-1, -1]], np.ones((1, 2, 4, 4))))
+    loss = MaskLoss()(*nd(np.ones((1, 2, 4, 4)), [[-1, -1]], np.ones((1, 2, 4, 4))))
     assert loss.asscalar() == 0

@@ -14,16 +14,19 @@ from exports import KINDS, photos
 from test_quantize import INPUTS, SIZES, assert_near, needs_onednn, traced
 
 import detkit
+from detkit import device
+from detkit.device import AVX512_BF16, has_bfloat16
 from detkit.errors import ExportError
-from detkit.export import bf16
-from detkit.export.bf16 import has_bfloat16, to_bfloat16
+from detkit.export.bf16 import to_bfloat16
+from detkit.export.graph import Graph
+from detkit.export.layers import name_layers
 from detkit.export.manifest import MANIFEST
 from detkit.export.precision import examples_of
 
 pytestmark = needs_onednn
 
 
-@pytest.mark.skipif(not has_bfloat16(), reason=f"this CPU has no {bf16.INSTRUCTIONS}")
+@pytest.mark.skipif(not has_bfloat16(), reason=f"this CPU has no {AVX512_BF16}")
 @pytest.mark.parametrize("kind", ["MaskRCNN", "RetinaNet"])
 def test_bfloat16_finds_nearly_the_same(small_model, images, tmp_path, kind):
     model = KINDS[kind](small_model)
@@ -46,8 +49,25 @@ def test_bfloat16_finds_nearly_the_same(small_model, images, tmp_path, kind):
     assert 0 < halved < len(parameters)
 
 
+@pytest.mark.skipif(not has_bfloat16(), reason=f"this CPU has no {AVX512_BF16}")
+def test_maxima_of_bfloat16_are_not_taken_as_float32():
+    layers = mx.gluon.nn.HybridSequential()
+    layers.add(mx.gluon.nn.Conv2D(4, 3, in_channels=3), mx.gluon.nn.MaxPool2D())
+    layers.add(mx.gluon.nn.Conv2D(4, 3, in_channels=4), mx.gluon.nn.AvgPool2D())
+    layers.initialize()
+    graph = Graph(layers(mx.sym.var("images", dtype="float32")))
+    name_layers(graph, layers)
+    weights = {each.name: each.data() for each in layers.collect_params().values()}
+    symbol, _ = to_bfloat16(graph, weights)
+    nodes = json.loads(symbol.tojson(remove_amp_cast=False))["nodes"]
+    maxima, means = (node for node in nodes if node["op"] == "Pooling")
+    assert nodes[maxima["inputs"][0][0]]["op"] == "_sg_mkldnn_conv"
+    assert nodes[means["inputs"][0][0]]["op"] == "amp_cast"
+    assert [node["op"] for node in nodes].count("amp_cast") == 2
+
+
 def test_bfloat16_needs_a_cpu_that_has_it(small_model, monkeypatch, tmp_path):
-    monkeypatch.setattr(bf16, "CPU_INFO", str(tmp_path / "absent"))
+    monkeypatch.setattr(device, "CPU_INFO", str(tmp_path / "absent"))
     with pytest.raises(ExportError, match="bfloat16 needs a CPU with avx512_bf16"):
         to_bfloat16(*traced(small_model()))
 
@@ -93,12 +113,17 @@ def test_int8_by_the_tool_and_in_a_fresh_process(finished, tmp_path, photo, monk
     assert not (out / "quantization.json").exists()
 
 
-@pytest.mark.skipif(not has_bfloat16(), reason=f"this CPU has no {bf16.INSTRUCTIONS}")
-def test_bfloat16_by_the_tool(finished, tmp_path, photo, capsys):
+@pytest.mark.skipif(not has_bfloat16(), reason=f"this CPU has no {AVX512_BF16}")
+def test_bfloat16_by_the_tool(finished, tmp_path, photo, monkeypatch):
     out = tmp_path / "out"
     assert export(finished, out, "--bf16") == 0
     assert json.loads((out / MANIFEST).read_text())["precision"] == "bfloat16"
     assert len(detkit.load_exported(out).detect(str(photo)).boxes) > 0
+    monkeypatch.setattr(device, "CPU_INFO", str(tmp_path / "absent"))
+    with pytest.raises(
+        ExportError, match=r"out: its layers are bfloat16, for CPUs with avx512_bf16"
+    ):
+        detkit.load_exported(out)
 
 
 @pytest.mark.parametrize(

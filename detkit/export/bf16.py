@@ -2,24 +2,14 @@
 
 import mxnet as mx
 
+from detkit.device import AVX512_BF16, has_bfloat16
 from detkit.errors import ExportError
 from detkit.export.fusion import FUSED, fuse
 from detkit.export.graph import Node, Output
 from detkit.export.layers import select
+from detkit.export.manifest import BFLOAT16, FLOAT32
 
-BFLOAT16, FLOAT32 = "bfloat16", "float32"
 NUMBER = "12"  # of bfloat16, among MXNet's types
-INSTRUCTIONS = "avx512_bf16"  # as Linux calls them
-CPU_INFO = "/proc/cpuinfo"
-
-
-def has_bfloat16():
-    """Whether this machine's CPU has instructions for bfloat16."""
-    try:
-        with open(CPU_INFO, encoding="utf-8") as file:
-            return INSTRUCTIONS in file.read()
-    except OSError:
-        return False
 
 
 def to_bfloat16(graph, parameters, keep=()):
@@ -36,7 +26,7 @@ def to_bfloat16(graph, parameters, keep=()):
     """
     if not has_bfloat16():
         raise ExportError(
-            f"bfloat16 needs a CPU with {INSTRUCTIONS}, and this one has none; export as float32, "
+            f"bfloat16 needs a CPU with {AVX512_BF16}, and this one has none; export as float32, "
             "or with --int8"
         )
     kept = select(graph, keep)
@@ -44,11 +34,25 @@ def to_bfloat16(graph, parameters, keep=()):
     layers = {node for node in fused.nodes() if node.op in FUSED and node.name not in kept}
     if not layers:
         raise ExportError(f"no layer is left for bfloat16: {', '.join(keep)} keep all; keep fewer")
-    _cast_between(fused, layers, parameters)
+    _cast_between(fused, layers | _exact_after(fused, layers), parameters)
     symbol = fused.symbol()
     arrays = {**parameters, **_halved(fused, parameters)}
     used = set(symbol.list_inputs())
     return symbol, {name: array for name, array in arrays.items() if name in used}
+
+
+def _exact_after(graph, layers):
+    """The nodes that choose among what ``layers`` give, or move it: the same in any precision."""
+    return {
+        node
+        for node in graph.nodes()
+        if (node.op == "Reshape" or node.op == "Pooling" and _takes_maxima(node))
+        and node.inputs[0].node in layers
+    }
+
+
+def _takes_maxima(node):
+    return node.attribute("pool_type", "max") == "max"
 
 
 def _cast_between(graph, layers, parameters):
@@ -74,7 +78,7 @@ def _cast_between(graph, layers, parameters):
 
     for node in graph.nodes():
         node.inputs = [read(output, node) for output in node.inputs]
-        if node in layers:
+        if node.op in FUSED and node in layers:
             _forget_types(node)
     graph.outputs = [read(output, None) for output in graph.outputs]
 

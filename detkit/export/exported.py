@@ -10,9 +10,9 @@ from detkit.data.images import is_one_image, read_images
 from detkit.data.resize import resample, resized_size
 from detkit.data.sample import unlabelled
 from detkit.detections import detections_of
-from detkit.device import find_device
+from detkit.device import AVX512_BF16, find_device, has_bfloat16
 from detkit.errors import ExportError
-from detkit.export.manifest import PARAMETERS, SYMBOL, read_manifest, sha256_of
+from detkit.export.manifest import BFLOAT16, FLOAT32, PARAMETERS, SYMBOL, read_manifest, sha256_of
 from detkit.ops import backend
 from detkit.ops.compile import BuildError
 
@@ -39,6 +39,11 @@ def load_exported(folder, device="auto", fuse=False):
         raise ExportError(
             f"{folder}: fuse=True is for a CPU and an MXNet built with oneDNN ({FUSION}), and this "
             f"is {ctx}: leave it out"
+        )
+    if manifest.precision == BFLOAT16 and not has_bfloat16():
+        raise ExportError(
+            f"{folder}: its layers are bfloat16, for CPUs with {AVX512_BF16}, and this one has "
+            "none; export it without --bf16 for this machine"
         )
     _load_operators(folder, manifest)
     return ExportedDetector(load_network(folder, manifest, ctx, fuse), manifest, ctx)
@@ -92,7 +97,8 @@ def load_network(folder, manifest, ctx, fuse=False):
     """The graph of a folder as a compiled block. Raises ExportError where MXNet cannot read it.
 
     Its memory is planned anew when the size of the input changes, and not at every call. Fused
-    operators keep what they prepared, too, as long as the size stays the same.
+    operators, which all layers of fewer bits are, keep the weights that they prepared, too, as
+    long as the size stays the same.
     """
     path = os.path.join(folder, SYMBOL)
     try:
@@ -108,7 +114,8 @@ def load_network(folder, manifest, ctx, fuse=False):
             f"{path}: MXNet {mx.__version__} cannot read it, MXNet {manifest.mxnet} wrote it: "
             f"{str(error).strip().splitlines()[-1]}"
         ) from error
-    network.hybridize(static_alloc=True, static_shape=fuse)
+    prepared = fuse or manifest.precision != FLOAT32
+    network.hybridize(static_alloc=True, static_shape=prepared)
     return network
 
 

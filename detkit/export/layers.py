@@ -12,7 +12,7 @@ FIRST, FINAL = "first", "final"
 # Whatever passes features on from one layer to another, within a backbone, a neck or a head.
 PASSING = {
     *("Activation", "relu", "LeakyReLU", "clip", "sigmoid", "BatchNorm", "GroupNorm", "Dropout"),
-    *("Pooling", "Flatten", "UpSampling", "Deconvolution", "slice_like", "Concat"),
+    *("Pooling", "Flatten", "Reshape", "UpSampling", "Deconvolution", "slice_like", "Concat"),
     *("elemwise_add", "elemwise_mul", "broadcast_add", "broadcast_mul", "_plus_scalar"),
     *("_mul_scalar", "_div_scalar", "_minimum_scalar", "_maximum_scalar"),
 }

@@ -14,6 +14,7 @@ from detkit.errors import ExportError
 FORMAT = 1
 MANIFEST = "model.json"
 SYMBOL, PARAMETERS = "model-symbol.json", "model-0000.params"
+FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"  # precisions
 AGAIN = "export it again (tools/export.py)"
 
 
@@ -27,7 +28,7 @@ class Manifest(NamedTuple):
     resize: {short, long, like}, the arguments of detkit.data.resize, or None: as they are.
     pad_multiple: the sides of the input are multiples of it.
     ops, library: native, and the name of the file of operators; or mxnet and None.
-    precision: of the layers, float32, int8 or bfloat16.
+    precision: of the layers, FLOAT32, BFLOAT16 or INT8.
     files: {name: sha256}.
     source: the config's name and its checkpoint's hash, where they are known.
     """

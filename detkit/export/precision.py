@@ -2,16 +2,17 @@
 
 import numpy as np
 
-from detkit.export.bf16 import BFLOAT16, to_bfloat16
+from detkit.export.bf16 import to_bfloat16
 from detkit.export.calibrate import NAIVE
 from detkit.export.layers import name_layers
+from detkit.export.manifest import BFLOAT16, FLOAT32, INT8
 from detkit.export.quantize import KEEP, quantize
 
 
 class Float32:
     """As it was trained."""
 
-    name = "float32"
+    name = FLOAT32
 
     def convert(self, model, graph, parameters):
         """A Symbol and its parameters, of a network's simplified Graph and its parameters."""
@@ -38,7 +39,7 @@ class Int8:
     examples: what ``examples_of`` gives. report: the QuantizationReport, when it is converted.
     """
 
-    name = "int8"
+    name = INT8
 
     def __init__(self, examples, mode=NAIVE, keep=KEEP):
         self._examples, self._mode, self._keep = examples, mode, keep

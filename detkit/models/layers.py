@@ -34,6 +34,33 @@ class FoldingSequential(nn.HybridSequential):
         return run_folding(F, x, self)
 
 
+class SplitDeconv(nn.Conv2DTranspose):
+    """A deconvolution whose kernel and stride are 2: (N, C, H, W) -> (4 N, C', H, W).
+
+    Its windows do not overlap: each cell makes 2x2 cells of its own, and that is a 1x1 convolution,
+    which a CPU is faster at and can do with fewer bits. The four maps of an image are left apart,
+    those of the upper left, upper right, lower left and lower right cells, since 1x1 layers that
+    follow do not care; ``joined`` puts the last one's together. The weights are a deconvolution's.
+    """
+
+    def __init__(self, channels, in_channels, **options):
+        super().__init__(channels, 2, strides=2, in_channels=in_channels, **options)
+
+    def hybrid_forward(self, F, x, weight, bias):
+        """The four maps; an activation comes after it."""
+        filters = 4 * self._channels
+        kernel = F.reshape(F.transpose(weight, axes=(2, 3, 1, 0)), shape=(filters, -1, 1, 1))
+        shift = F.tile(bias, reps=(4,))
+        x = F.Convolution(x, kernel, shift, kernel=(1, 1), num_filter=filters, name="fwd")
+        x = x if self.act is None else self.act(x)
+        return F.reshape(x, shape=(-1, self._channels, 0, 0))
+
+
+def joined(F, maps):
+    """One map (N, 1, 2 H, 2 W) of each four of a SplitDeconv, (4 N, 1, H, W)."""
+    return F.depth_to_space(F.reshape(maps, shape=(-1, 4, 0, 0)), block_size=2)
+
+
 def conv_relu(before, width, norm=None, weights=HE_NORMAL):
     """A 3x3 convolution and a ReLU: (B, before, H, W) -> (B, width, H, W).
 

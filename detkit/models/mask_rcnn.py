@@ -1,7 +1,6 @@
 """Mask R-CNN (He et al. 2017): Faster R-CNN, and then a mask for each detection."""
 
 from detkit.models.faster_rcnn import FasterRCNN
-from detkit.models.roi_heads.mask import masks_of
 from detkit.registry import DETECTORS, HEADS, ROI_EXTRACTORS
 
 
@@ -12,7 +11,7 @@ class MaskRCNN(FasterRCNN):
     PARTS = {
         **FasterRCNN.PARTS,
         "mask_extractor": ROI_EXTRACTORS,  # maps under the detections, (B * D, C, P, P)
-        "mask_head": HEADS,  # -> logits of their masks (B * D, K or 1, M, M)
+        "mask_head": HEADS,  # -> logits of their masks (B, D, M, M)
     }
 
     def hybrid_forward(self, F, images, sizes):
@@ -23,5 +22,5 @@ class MaskRCNN(FasterRCNN):
         """
         features = self.features(images, sizes)
         boxes, scores, labels = self.detections(images, features, sizes)
-        logits = self.mask_head(self.mask_extractor(features, boxes))
-        return boxes, scores, labels, F.sigmoid(masks_of(F, logits, labels))
+        logits = self.mask_head(self.mask_extractor(features, boxes), labels)
+        return boxes, scores, labels, F.sigmoid(logits)

@@ -7,7 +7,6 @@ from mxnet import autograd
 from mxnet.gluon import HybridBlock
 
 from detkit.losses import binary_cross_entropy
-from detkit.models.roi_heads.mask import masks_of
 from detkit.registry import TRAIN_STEPS
 from detkit.targets import MaskTargets
 from detkit.train_steps.faster_rcnn import FasterRCNNTrainStep
@@ -28,8 +27,8 @@ class MaskLoss(HybridBlock):
         self._weight = weight
 
     def hybrid_forward(self, F, logits, classes, targets):
-        """The loss (1,) of logits (B * R, K or 1, M, M), classes (B, R), targets (B, R, M, M)."""
-        losses = binary_cross_entropy(F, masks_of(F, logits, classes), targets)
+        """The loss (1,) of logits (B, R, M, M), classes (B, R) and targets (B, R, M, M)."""
+        losses = binary_cross_entropy(F, logits, targets)
         positive = classes >= 0
         losses = F.mean(losses, axis=(2, 3)) * positive
         return F.broadcast_div(F.sum(losses), F.maximum(F.sum(positive), 1)) * self._weight
@@ -60,5 +59,5 @@ class MaskRCNNTrainStep(FasterRCNNTrainStep):
                 sampled.rois, sampled.labels, gt_boxes, gt_labels, gt_masks
             )
         model = self.model
-        logits = model.mask_head(model.mask_extractor(sampled.features, rois))
+        logits = model.mask_head(model.mask_extractor(sampled.features, rois), classes)
         return self._with_mask(*losses, self.mask_loss(logits, classes, targets))

@@ -85,6 +85,11 @@ def transpose(b, call, x):
     return b("Transpose", x, perm=axes) if axes else b("Transpose", x)
 
 
+@translates("depth_to_space")
+def depth_to_space(b, call, x):
+    return b("DepthToSpace", x, blocksize=call.integer("block_size", 1), mode="DCR")
+
+
 @translates("Concat")
 def concat(b, call, *inputs):
     return b("Concat", *inputs, axis=call.integer("dim", 1))

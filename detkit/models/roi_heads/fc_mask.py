@@ -5,6 +5,7 @@ from typing import Sequence
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
+from detkit.models.roi_heads.mask import of_class
 from detkit.registry import HEADS
 
 
@@ -49,7 +50,9 @@ class FCMaskHead(HybridBlock):
                 self._masks * size * size, in_units=width, weight_initializer=init.Normal(0.01)
             )
 
-    def hybrid_forward(self, F, roi_features):
-        """(B * R, C, P, P) -> logits (B * R, K or 1, M, M) of the masks, M = ``size``."""
+    def hybrid_forward(self, F, roi_features, labels):
+        """(B * R, C, P, P), labels (B, R) -> logits (B, R, M, M), as MaskHead; M = ``size``."""
         logits = self.masks(self.fc(roi_features))
-        return F.reshape(logits, shape=(0, self._masks, self.size, self.size))
+        logits = F.reshape(logits, shape=(0, self._masks, self.size, self.size))
+        masks = of_class(F, logits, labels)
+        return F.reshape_like(masks, labels, lhs_begin=0, lhs_end=2, rhs_begin=0, rhs_end=2)

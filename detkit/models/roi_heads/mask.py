@@ -5,7 +5,7 @@ from typing import Optional
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import conv_relu
+from detkit.models.layers import SplitDeconv, conv_relu, joined
 from detkit.registry import HEADS
 
 
@@ -44,24 +44,28 @@ class MaskHead(HybridBlock):
                 for _ in range(convs):
                     self.convs.add(conv_relu(in_channels, channels, norm))
                     in_channels = channels
-            self.deconv = nn.Conv2DTranspose(
-                channels, 2, strides=2, activation="relu", in_channels=in_channels, **he
-            )
+            self.deconv = SplitDeconv(channels, in_channels, activation="relu", **he)
             self.masks = nn.Conv2D(
                 1 if class_agnostic else num_classes, 1, in_channels=channels, **he
             )
 
-    def hybrid_forward(self, F, roi_features):
-        """(B * R, C, P, P) -> logits (B * R, K or 1, M, M) of the masks, M = ``size`` = 2 P."""
-        return self.masks(self.deconv(self.convs(roi_features)))
+    def hybrid_forward(self, F, roi_features, labels):
+        """(B * R, C, P, P), labels (B, R) -> logits (B, R, M, M) of the masks, M = ``size`` = 2 P.
+
+        A mask is that of the RoI's class; labels are 0..K-1, and below 0 it is class 0.
+        """
+        logits = self.masks(self.deconv(self.convs(roi_features)))  # of quarters of the masks
+        labels_of_quarters = F.broadcast_axis(F.reshape(labels, shape=(-1, 1)), axis=1, size=4)
+        masks = joined(F, of_class(F, logits, labels_of_quarters))
+        return F.reshape_like(masks, labels, lhs_begin=0, lhs_end=2, rhs_begin=0, rhs_end=2)
 
 
-def masks_of(F, logits, labels):
-    """The mask (..., M, M) of each row's class: logits (B * R, K or 1, M, M), labels (B, R).
+def of_class(F, logits, labels):
+    """The mask (N, 1, M, M) of each row's class: logits (N, K or 1, M, M), N labels of any shape.
 
     Labels are 0..K-1; below 0 it is that of class 0. A class-agnostic mask is that of all classes.
     """
     rows = F.slice_axis(logits, axis=1, begin=0, end=1)
     own = F.broadcast_like(F.reshape(labels, shape=(-1, 1, 1, 1)), rows)
     own = F.pick(logits, F.squeeze(own, axis=1), axis=1, mode="clip")
-    return F.reshape_like(own, labels, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
+    return F.expand_dims(own, axis=1)
