@@ -230,6 +230,18 @@ def test_a_sweep(fakes, monkeypatch, tmp_path, capsys):
     assert picture.stat().st_size > 1000
 
 
+def test_several_sizes_and_training(fakes, tmp_path, capsys):
+    out = tmp_path / "out.json"
+    options = ("--rounds", 1, "--size", "32x32", "32x64", "--train", "--json", out)
+    assert tiny.tool("benchmark", NAME, *options) == 0
+    measured = [(each["size"], each["training"]) for each in json.loads(out.read_text())]
+    assert measured == [([32, 32], False), ([32, 64], False), ([32, 32], True)]
+    assert f"{NAME}, a training step, 32x32, batch 1" in capsys.readouterr().out
+    assert tiny.tool("benchmark", NAME, "maskrcnn_resnet50_fpn", *options, "--no-detect") == 0
+    measured = [(each["model"], each["training"]) for each in json.loads(out.read_text())]
+    assert measured == [(NAME, True)]
+
+
 def test_a_plot_needs_matplotlib(fakes, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     message = tiny.refused(capsys, "benchmark", NAME, "--plot", "out.png")
@@ -242,7 +254,8 @@ def test_a_plot_needs_matplotlib(fakes, monkeypatch, capsys):
         (("absent",), "no model 'absent'; there are fasterrcnn_resnet50_fpn, "),
         (("--size", "600"), "expected height x width, as 600x800, found '600'"),
         (("--peer", "caffe"), "no peer 'caffe'; there are onnxruntime, torchvision, gluoncv"),
-        (("--train", "--forms", "eager"), "--train takes the forms hybridized, static_alloc"),
+        (("--train", "--forms", "eager"), "a form that can be trained, hybridized or static_alloc"),
+        (("--no-detect",), "--no-detect without --train leaves nothing to measure"),
     ],
 )
 def test_wrong_arguments(modules, arguments, message, capsys):

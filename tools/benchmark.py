@@ -36,15 +36,13 @@ def main(argv=None):
     if args.plot:
         report.pyplot()
     found = []
-    for model in args.models or (TRAINED_MODELS if args.train else MODELS):
+    for model in args.models:
         with tempfile.TemporaryDirectory() as folder:
-            chosen = specs(model, Path(folder), args.forms, args.peers, args.train, args.clock)
-            write_files(model, Path(folder), args.forms, args.peers)
-            with Session(chosen, args.threads, folder) as session:
-                found += measure(session, model, chosen, args)
-                if args.floor and not args.train:
-                    found[-1]["floor"] = session.floors()
-                    print(report.floor_table(found[-1]["floor"]))
+            write_files(model, Path(folder), args)
+            if args.detect:
+                found += detecting(model, folder, args)
+            if args.train and model in TRAINED_MODELS:
+                found += training(model, folder, args)
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(found, file, indent=1)
@@ -56,7 +54,9 @@ def parsed(argv):
     """The arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", metavar="MODEL", nargs="*", help=f"of {', '.join(MODELS)}")
-    parser.add_argument("--size", type=size, default=SIZE, metavar="HxW", help="default: 600x800")
+    parser.add_argument(
+        "--size", type=size, nargs="+", default=[SIZE], metavar="HxW", help="default: 600x800"
+    )
     parser.add_argument("--batch", type=positive, default=1, help="images at once")
     parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument("--rounds", type=positive, default=7, help="runs of each side")
@@ -78,7 +78,14 @@ def parsed(argv):
         default="wall",
         help="cpu: seconds of all threads together, which other programs disturb less",
     )
-    parser.add_argument("--train", action="store_true", help="time a step of training instead")
+    parser.add_argument(
+        "--train",
+        action="store_true",
+        help=f"a step of training as well, of {' and '.join(TRAINED_MODELS)}",
+    )
+    parser.add_argument(
+        "--no-detect", dest="detect", action="store_false", help="with --train: nothing else"
+    )
     parser.add_argument("--stages", action="store_true", help="the time of each part as well")
     parser.add_argument("--floor", action="store_true", help="and that of one large convolution")
     parser.add_argument("--sweep", action="store_true", help="several image sizes and batches")
@@ -90,9 +97,12 @@ def parsed(argv):
     for model in args.models:
         if model not in MODELS:
             parser.error(f"no model {model!r}; there are {', '.join(MODELS)}")
-    if args.train and not set(args.forms or ()) <= set(TRAINED):
-        parser.error(f"--train takes the forms {', '.join(TRAINED)}")
-    args.forms = args.forms or (TRAINED if args.train else forms_of_this_cpu())
+    args.models = args.models or MODELS
+    args.forms = args.forms or forms_of_this_cpu()
+    if not args.train and not args.detect:
+        parser.error("--no-detect without --train leaves nothing to measure")
+    if args.train and not set(TRAINED) & set(args.forms):
+        parser.error(f"--train needs a form that can be trained, {' or '.join(TRAINED)}")
     args.peers = dict(args.peers)
     return args
 
@@ -119,51 +129,72 @@ def peer(text):
     return name, python or None
 
 
-def write_files(model, folder, forms, peers):
+def write_files(model, folder, args):
     """The drawn weights, and what the forms need that are read from files."""
     state = folder / "state.npz"
     run_once("state", model, state)
-    for kind in sorted({FILES[form] for form in forms if form in FILES}):
+    if not args.detect:
+        return
+    for kind in sorted({FILES[form] for form in args.forms if form in FILES}):
         run_once(kind, model, state, folder / kind)
-    if "onnxruntime" in peers:
+    if "onnxruntime" in args.peers:
         run_once("onnx", model, state, folder / "model.onnx")
 
 
-def measure(session, model, chosen, args):
-    """Prints and returns the figures of each size and batch, as they are written to --json."""
+def detecting(model, folder, args):
+    """The figures of detecting at each size and batch, as they are written to --json."""
+    chosen = specs(model, Path(folder), args.forms, args.peers, False, args.clock)
     found = []
-    for each, batch in points(args):
-        session.use(each, batch)
-        compared = not args.train
-        shares = session.shares(not args.no_compare) if compared else {}
-        taken, peaks = session.times(args.rounds), session.peaks()
-        sides = {
-            spec.name: report.row(
-                spec,
-                taken[spec.name],
-                args.clock,
-                peaks[spec.name],
-                shares.get(spec.name),
-                session.about[spec.name],
-            )
-            for spec in chosen
-        }
-        figures = {"model": model, "training": args.train, "size": each, "batch": batch}
-        figures.update(threads=args.threads, clock=args.clock, sides=sides)
-        print(f"\n{report.table(figures)}", flush=True)
-        if args.stages and compared:
-            figures["stages"] = session.stages(args.rounds)
-            print(report.stage_table(figures["stages"]), flush=True)
-        found.append(figures)
+    with Session(chosen, args.threads, folder) as session:
+        for each, batch in points(args):
+            session.use(each, batch)
+            shares = session.shares(not args.no_compare)
+            figures = measure(session, model, chosen, args, each, batch, shares)
+            if args.stages:
+                figures["stages"] = session.stages(args.rounds)
+                print(report.stage_table(figures["stages"]), flush=True)
+            found.append(figures)
+        if args.floor:
+            found[-1]["floor"] = session.floors()
+            print(report.floor_table(found[-1]["floor"]))
     return found
+
+
+def training(model, folder, args):
+    """The figures of a step of training, at the first size."""
+    forms = [form for form in TRAINED if form in args.forms]
+    chosen = specs(model, Path(folder), forms, args.peers, True, args.clock)
+    with Session(chosen, args.threads, folder) as session:
+        session.use(args.size[0], args.batch)
+        return [measure(session, model, chosen, args, args.size[0], args.batch)]
+
+
+def measure(session, model, chosen, args, pixels, batch, shares=None):
+    """The figures of all sides for images of one size, printed too; ``shares`` when detecting."""
+    taken, peaks = session.times(args.rounds), session.peaks()
+    sides = {
+        spec.name: report.row(
+            spec,
+            taken[spec.name],
+            args.clock,
+            peaks[spec.name],
+            shares[spec.name] if shares else None,
+            session.about[spec.name],
+        )
+        for spec in chosen
+    }
+    figures = {"model": model, "training": shares is None, "size": pixels, "batch": batch}
+    figures.update(threads=args.threads, clock=args.clock, sides=sides)
+    print(f"\n{report.table(figures)}", flush=True)
+    return figures
 
 
 def points(args):
     """[(size, batch)] to be measured."""
     if not args.sweep:
-        return [(args.size, args.batch)]
+        return [(each, args.batch) for each in args.size]
     sizes, batches = SWEEP
-    return [(each, 1) for each in sizes] + [(args.size, batch) for batch in batches if batch > 1]
+    return [(each, 1) for each in sizes] + [(args.size[0], batch) for batch in batches if batch > 1]
 
 
 if __name__ == "__main__":
