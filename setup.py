@@ -8,7 +8,8 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "detkit/__init__.py").read_text()).group(1)
 
-ONNX = ["onnx>=1.14,<1.18", "onnxruntime>=1.16"]  # later ones of onnx need numpy 1.24
+# Later ones of onnx need numpy 1.24. Of ml_dtypes, ONNX Runtime's quantizer says nothing itself.
+ONNX = ["onnx>=1.14,<1.18", "onnxruntime>=1.16", "ml_dtypes"]
 
 # MXNet 1.9.1 is one module, "mxnet", in two packages: exactly one of the extras installs it.
 setup(

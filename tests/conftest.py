@@ -1,10 +1,13 @@
 """What the tests share: small networks, a place for data from outside, hypothesis's settings."""
 
-# Before MXNet, so that it runs on as many threads as in the processes that the tests start: another
-# number of threads adds up in another order.
-import detkit  # noqa: F401  # isort: skip
+import os
 
-import functools
+# Before MXNet, which reads it once, and for the processes that the tests start as well: another
+# number of threads adds up in another order. One, because the arrays are small: on a machine that
+# has other work, or in a program of several threads, two would mostly wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import functools  # noqa: E402
 import gc
 import shutil
 from pathlib import Path
@@ -53,6 +56,14 @@ def pytest_terminal_summary(terminalreporter):
 
 def pytest_collection_finish():
     """What is there by now stays, and the collections after each test need not look at it."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_a_file_leaves():
+    """Libraries that its tests imported, and caches: they stay as well."""
+    yield
     gc.collect()
     gc.freeze()
 

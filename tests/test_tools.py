@@ -117,6 +117,15 @@ def test_test_finds_what_the_last_evaluation_found(config, run, copy, batch_size
     assert f"written: {copy}/result.json" in capsys.readouterr().out
 
 
+def test_an_export_is_evaluated_as_its_checkpoint_is(config, run, tmp_path, capsys):
+    exported = tmp_path / "exported"
+    assert tiny.tool("export", config, run / "checkpoints/best", "--out", exported) == 0
+    assert tiny.tool("test", config, exported) == 0
+    assert f"written: {exported}/result.json" in capsys.readouterr().out
+    results = [json.loads((folder / "result.json").read_text()) for folder in (run, exported)]
+    assert results[0]["AP50"] == pytest.approx(results[1]["AP50"], abs=1e-4)
+
+
 def test_detections_are_saved_and_evaluated_without_the_model(config, run, tmp_path, capsys):
     out = tmp_path / "deep/results.json"
     best = run / "checkpoints/best"

@@ -5,24 +5,26 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import NamedTuple, Sequence
 
 from detkit import load, load_exported
 from detkit.build import build_dataset
 from detkit.cli import common_arguments, positive, run
 from detkit.config import load_config
+from detkit.data import Dataset
 from detkit.data.images import decode_image, list_images
 from detkit.errors import ExportError
 from detkit.export.calibrate import ENTROPY, NAIVE
 from detkit.export.compare import TOLERANCE, build_program, compare, run_onnx, run_program
 from detkit.export.manifest import sha256_of
-from detkit.export.onnx import save
+from detkit.export.onnx import save, save_int8
 from detkit.export.precision import BFloat16, Float32, Int8, examples_of
 from detkit.export.quantize import KEEP
 from detkit.export.symbol import check_folder, export
 from detkit.runner.checkpoint import WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[1]
-ONNX, REPORT = "model.onnx", "quantization.json"
+ONNX, ONNX_INT8, REPORT = "model.onnx", "model-int8.onnx", "quantization.json"
 CALIBRATION = 32  # images
 
 
@@ -38,7 +40,7 @@ def main(argv=None):
         default="native",
         help="detkit's operators, compiled for this kind of machine, or those every MXNet has",
     )
-    parser.add_argument("--onnx", action="store_true", help=f"write {ONNX} as well")
+    parser.add_argument("--onnx", action="store_true", help=f"{ONNX}; --int8: {ONNX_INT8} too")
     precision_arguments(parser)
     parser.add_argument(
         "--check",
@@ -56,10 +58,11 @@ def main(argv=None):
     images = [decode_image(path) for path in list_images(args.check)]
     detector = load(load_config(args.config, args.overrides), args.checkpoint, device="cpu")
     sha256 = sha256_of(os.path.join(args.checkpoint, WEIGHTS))
-    precision = precision_of(args, detector)
+    calibration = calibration_of(args, detector)
+    precision = precision_of(args, detector, calibration)
     manifest = export(detector, args.out, args.ops, sha256, precision)
-    names = [*manifest.files, *write_onnx(detector, args.out, args.onnx)]
-    names += write_report(args.out, precision)
+    names = [*manifest.files, *write_report(args.out, precision)]
+    names += write_onnx(detector, args.out, args.onnx, calibration)
     for name in names:
         size = os.path.getsize(os.path.join(args.out, name))
         print(f"written: {os.path.join(args.out, name)}, {size / 1e6:.1f} MB")
@@ -96,16 +99,32 @@ def precision_arguments(parser):
     )
 
 
-def precision_of(args, detector):
-    """What the arguments say of the layers' numbers."""
+class Calibration(NamedTuple):
+    """What decides about 8 bits, in the symbol and in ONNX alike."""
+
+    dataset: Dataset
+    count: int
+    mode: str
+    keep: Sequence[str]
+
+
+def calibration_of(args, detector):
+    """The Calibration that the arguments describe, None without --int8."""
+    if not args.int8:
+        return None
+    dataset = build_dataset(detector.config, "train")
+    keep = KEEP if args.keep is None else args.keep
+    return Calibration(dataset, args.calib or CALIBRATION, args.calib_mode or NAIVE, keep)
+
+
+def precision_of(args, detector, calibration):
+    """What the arguments say of the symbol's layers' numbers."""
     if args.bf16:
         return BFloat16(args.keep or ())
-    if not args.int8:
+    if calibration is None:
         return Float32()
-    dataset = build_dataset(detector.config, "train")
-    examples = examples_of(detector, dataset, args.calib or CALIBRATION)
-    keep = KEEP if args.keep is None else args.keep
-    return Int8(examples, args.calib_mode or NAIVE, keep)
+    examples = examples_of(detector, calibration.dataset, calibration.count)
+    return Int8(examples, calibration.mode, calibration.keep)
 
 
 def write_report(folder, precision):
@@ -121,20 +140,28 @@ def write_report(folder, precision):
     return [REPORT]
 
 
-def write_onnx(detector, folder, wanted):
-    """The name of the ONNX model, written beside the other files; one of an earlier export goes."""
-    path = os.path.join(folder, ONNX)
-    if os.path.exists(path):
-        os.remove(path)
-    if wanted:
-        save(detector, path)
-    return [ONNX] if wanted else []
+def write_onnx(detector, folder, wanted, calibration):
+    """The names of the ONNX models, written beside the other files; those of an earlier export go.
+
+    With a Calibration there is one of INT8 as well.
+    """
+    path, int8_path = (os.path.join(folder, name) for name in (ONNX, ONNX_INT8))
+    for old in (path, int8_path):
+        if os.path.exists(old):
+            os.remove(old)
+    if not wanted:
+        return []
+    save(detector, path)
+    if calibration is None:
+        return [ONNX]
+    save_int8(detector, int8_path, *calibration)
+    return [ONNX, ONNX_INT8]
 
 
 def check(detector, folder, images):
     """Print how far each way of running the network is from the Python code; ExportError above
     the tolerance. With fewer bits that is no error, but the C++ program must find what the symbol
-    finds."""
+    finds, and model.onnx has all its bits."""
     detector.model.hybridize(False)
     expected = [detector.detect(image) for image in images]
     exported = load_exported(folder, device="cpu")
@@ -147,16 +174,18 @@ def check(detector, folder, images):
         ways["C++"] = (expected if exact else symbol, found)
     else:
         print("C++: not compared, cmake is not on PATH")
-    path = os.path.join(folder, ONNX)
-    if os.path.exists(path):
-        ways["ONNX"] = (expected, run_onnx(path, exported, images))
+    for way, name in (("ONNX", ONNX), ("ONNX INT8", ONNX_INT8)):
+        path = os.path.join(folder, name)
+        if os.path.exists(path):
+            ways[way] = (expected, run_onnx(path, exported, images))
     count = sum(len(found.boxes) for found in expected)
     beside = "" if exact else ", of C++ from the symbol"
     print(f"{len(images)} images, {count} detections; largest difference from Python{beside}:")
     differences = {way: compare(*pair) for way, pair in ways.items()}
+    width = max(8, *map(len, ways))
     for way, difference in differences.items():
-        print(f"  {way:8} {difference}")
-    judged = [way for way in ways if exact or way != "symbol"]
+        print(f"  {way:{width}} {difference}")
+    judged = [way for way in ways if exact or way not in ("symbol", "ONNX INT8")]
     bad = [way for way in judged if differences[way].exceeds(TOLERANCE)]
     if bad:
         raise ExportError(f"{' and '.join(bad)} differ by more than {TOLERANCE}")

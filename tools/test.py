@@ -1,11 +1,12 @@
-"""Evaluates a checkpoint on the images of data.val, or of data.train."""
+"""Evaluates a checkpoint, or an export, on the images of data.val, or of data.train."""
 
 import argparse
 import os
 import sys
 
-from detkit import load
+from detkit import load, load_exported
 from detkit.build import build_dataset, build_evaluator, build_loader
+from detkit.build_model import detector_of
 from detkit.cli import common_arguments, positive, run, split_argument
 from detkit.config import load_config
 from detkit.errors import CheckpointError, ConfigError
@@ -13,6 +14,7 @@ from detkit.evaluate import format_table, save_results
 from detkit.evaluate.detect import detect_dataset
 from detkit.evaluate.proposal_files import is_proposal_file
 from detkit.evaluate.results import save_metrics
+from detkit.export.manifest import MANIFEST
 from detkit.folders import make_folder
 from detkit.plugins import import_plugins
 
@@ -21,21 +23,22 @@ def main(argv=None):
     """Detect, evaluate, write result.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint's folder")
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="a checkpoint's folder, or what export.py wrote"
+    )
     parser.add_argument(
         "--out",
         metavar="FILE",
         help="write the detections as COCO results JSON; of an RPN, as FILE.npz, far smaller",
     )
     split_argument(parser)
-    parser.add_argument("--work-dir", metavar="DIR", help="default: the folder of the run")
+    parser.add_argument("--work-dir", metavar="DIR", help="default: that of the run or the export")
     parser.add_argument("--batch-size", type=positive, default=1, metavar="B")
     args = parser.parse_args(argv)
-    run_dir = os.path.dirname(os.path.dirname(os.path.abspath(args.checkpoint)))
     config = load_config(args.config, args.overrides)
     import_plugins(config)
-    detector = load(config, args.checkpoint)
-    if args.out and is_proposal_file(args.out) and detector.model.TELLS_CLASSES:
+    detector, run_dir = opened(config, args.checkpoint)
+    if args.out and is_proposal_file(args.out) and detector_of(config).TELLS_CLASSES:
         raise ConfigError(
             f"--out {args.out}: an .npz keeps boxes and scores alone, and the detector "
             f"{config['model']['type']!r} tells classes; name a .json file"
@@ -58,6 +61,13 @@ def main(argv=None):
     print(format_table(metrics))
     name = "result.json" if args.split == "val" else f"result_{args.split}.json"
     print(f"written: {save_metrics(args.work_dir or run_dir, metrics, name)}")
+
+
+def opened(config, folder):
+    """The detector of a checkpoint or an export, and the folder where its results go."""
+    if os.path.isfile(os.path.join(folder, MANIFEST)):
+        return load_exported(folder), folder
+    return load(config, folder), os.path.dirname(os.path.dirname(os.path.abspath(folder)))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,14 @@
                   is given; they are in layers.py, elementwise.py, shapes.py, detection.py (NMS,
                   proposals) and roi.py
     builder.py    the ONNX graph they add to
+    quantize.py   the model in INT8, by ONNX Runtime's quantizer
 
 A translator is one small function; an operator of detkit (detkit/ops) is translated as a whole.
 """
 
 from detkit.errors import ExportError
+from detkit.export.calibrate import NAIVE
+from detkit.export.quantize import KEEP
 
 
 def convert(detector):
@@ -37,7 +40,38 @@ def convert(detector):
 
 def save(detector, path):
     """Write ``convert(detector)`` to a file. Raises ExportError as ``convert`` does."""
-    content = convert(detector).SerializeToString()
+    _write(convert(detector), path)
+
+
+def save_int8(detector, path, dataset, count, mode=NAIVE, keep=KEEP):
+    """Write ``convert(detector)`` with layers of 8 bits: whole numbers between QuantizeLinear and
+    DequantizeLinear, which any runtime of opset 17 computes, and ONNX Runtime as one operator.
+
+    dataset: a Dataset; up to ``count`` images from all over it tell the ranges.
+    mode: "naive", of all values, or "entropy", by the divergence: ONNX Runtime's MinMax, Entropy.
+    keep: patterns of the layers that stay float32, as for ``detkit.export.quantize.quantize``.
+
+    Weights have a scale for each output channel, and 7 bits: with 8, CPUs without VNNI give wrong
+    sums. What is no layer stays float32.
+
+    Raises ExportError as ``convert`` and ``select`` do, without ONNX Runtime and what its quantizer
+    needs, without an image, and when no layer is left.
+    """
+    model = convert(detector)
+    try:
+        import onnxruntime.quantization  # noqa: F401
+    except ImportError as error:
+        raise ExportError(
+            f"INT8 in ONNX needs ONNX Runtime's quantizer ({error}): "
+            "pip install 'detkit[onnx]' ml_dtypes"
+        ) from error
+    from detkit.export.onnx.quantize import quantized
+
+    _write(quantized(detector, model, dataset, count, mode, keep), path)
+
+
+def _write(model, path):
+    content = model.SerializeToString()
     try:
         with open(path, "wb") as file:
             file.write(content)
