@@ -191,7 +191,7 @@ def norms(detector):
 def test_frozen_norms_of_the_first_models_have_eps_0():
     assert converter.MODELS[MASKS].frozen_eps == 0
     shapes = shapes_of("fasterrcnn_resnet50_fpn", 2)
-    state = {name: np.full(shape, 0.01) for name, shape in shapes.items()}
+    state = {name: np.broadcast_to(np.float32(0.01), shape) for name, shape in shapes.items()}
     counted = {**state, "backbone.body.bn1.num_batches_tracked": np.zeros((), "int64")}
     assert norms(from_torchvision("fasterrcnn_resnet50_fpn", state)) == 0
     assert norms(from_torchvision("fasterrcnn_resnet50_fpn", counted)) == 1e-5

@@ -118,8 +118,8 @@ def test_test_finds_what_the_last_evaluation_found(config, run, copy, batch_size
 
 
 def test_an_export_is_evaluated_as_its_checkpoint_is(config, run, tmp_path, capsys):
-    exported = tmp_path / "exported"
-    assert tiny.tool("export", config, run / "checkpoints/best", "--out", exported) == 0
+    exported, last = tmp_path / "exported", run / "checkpoints/step-00000006"
+    assert tiny.tool("export", config, last, "--out", exported) == 0
     assert tiny.tool("test", config, exported) == 0
     assert f"written: {exported}/result.json" in capsys.readouterr().out
     results = [json.loads((folder / "result.json").read_text()) for folder in (run, exported)]
