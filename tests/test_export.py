@@ -240,6 +240,10 @@ def test_the_difference_of_detections():
     assert compare([expected], [expected]) == Difference()
     assert compare([expected, expected], [expected, swapped]) == Difference(0, 0.5, 0.25)
     fewer = detections([[0, 0, 4, 4]], [0.9], [0])
+    elsewhere = detections([[9, 9, 13, 13]], [0.5], [0])
+    assert compare([fewer], [elsewhere]) == Difference(missing=2)
+    empty = detections([[3, 3, 3, 3]], [0.9], [0])
+    assert compare([empty], [empty]) == Difference()
     assert compare([expected], [fewer]).missing == compare([fewer], [expected]).missing == 2
 
 

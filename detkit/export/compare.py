@@ -12,15 +12,17 @@ import numpy as np
 
 from detkit.detections import Detections, detections_of
 from detkit.errors import ExportError
+from detkit.evaluate.matching import pairwise_iou
 from detkit.masks import decode
 
+SAME, NEAR = 0.5, 1.0  # what boxes of one object have: an IoU, or corners so many pixels apart
 LEAST_AREA = 100.0  # pixels: in a smaller box, one pixel of the mask is no hundredth of it
 
 
 class Difference(NamedTuple):
     """How far two detectors are apart, at most.
 
-    missing: detections of the one that the other does not have. boxes: pixels of the image.
+    missing: detections that only one of them has. boxes: pixels of the image.
     masks: pixels that differ, as a share of the object's box.
     """
 
@@ -36,7 +38,7 @@ class Difference(NamedTuple):
     def __str__(self):
         return (
             f"boxes {self.boxes:.2g} px, scores {self.scores:.2g}, masks {self.masks:.2g}, "
-            f"{self.missing} not found again"
+            f"{self.missing} found by one alone"
         )
 
 
@@ -52,20 +54,29 @@ def compare(expected, found):
 
 
 def _compare_image(expected, found):
-    left = list(range(len(found.boxes)))
-    each = []
-    for row, (box, label) in enumerate(zip(expected.boxes, expected.labels)):
-        same = [other for other in left if found.labels[other] == label]
-        if not same:
+    left, each = list(range(len(found.boxes))), []
+    for row, box in enumerate(expected.boxes):
+        again = _found_again(box, expected.labels[row], found, left)
+        if again is None:
             each.append(Difference(missing=1))
             continue
-        distances = np.abs(found.boxes[same] - box).max(axis=1)
-        nearest = same[int(distances.argmin())]
-        left.remove(nearest)
-        score = abs(expected.scores[row] - found.scores[nearest])
-        mask = _mask_difference(expected, row, found, nearest) if expected.has_masks else 0.0
-        each.append(Difference(0, float(distances.min()), float(score), mask))
+        left.remove(again)
+        distance = float(np.abs(found.boxes[again] - box).max())
+        score = float(abs(expected.scores[row] - found.scores[again]))
+        mask = _mask_difference(expected, row, found, again) if expected.has_masks else 0.0
+        each.append(Difference(0, distance, score, mask))
     return _worst([*each, Difference(missing=len(left))])
+
+
+def _found_again(box, label, found, left):
+    """Which of the detections ``left`` is the object with that box and label, None if none is."""
+    same = [other for other in left if found.labels[other] == label]
+    if not same:
+        return None
+    distances = np.abs(found.boxes[same] - box).max(axis=1)
+    nearest = same[int(distances.argmin())]
+    iou = pairwise_iou(box[None], found.boxes[[nearest]]).item()
+    return nearest if iou >= SAME or distances.min() <= NEAR else None
 
 
 def _worst(differences):
