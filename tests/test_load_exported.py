@@ -112,7 +112,8 @@ def test_mxnet_numpy_and_opencv_are_enough(small_model, tmp_path, ops):
         [sys.executable, "-W", "error::ImportWarning", "-c", ALONE, tmp_path],
         capture_output=True,
         text=True,
-        env={"DETKIT_CACHE": str(tmp_path / "none"), "PATH": ""},  # nothing is compiled either
+        # nothing is compiled either
+        env={"DETKIT_CACHE": str(tmp_path / "none"), "PATH": "", "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
     image = np.arange(64 * 80 * 3, dtype=np.uint64).reshape(64, 80, 3).astype("uint8")
