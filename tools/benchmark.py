@@ -43,11 +43,7 @@ def main(argv=None):
                 found += detecting(model, folder, args)
             if args.train and model in TRAINED_MODELS:
                 found += training(model, folder, args)
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:
-            json.dump(found, file, indent=1)
-    if args.plot:
-        report.plot(found, args.plot)
+        write_figures(found, args)  # a later detector may fail
 
 
 def parsed(argv):
@@ -139,6 +135,15 @@ def write_files(model, folder, args):
         run_once(kind, model, state, folder / kind)
     if "onnxruntime" in args.peers:
         run_once("onnx", model, state, folder / "model.onnx")
+
+
+def write_figures(found, args):
+    """All figures there are, as a file and a picture."""
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as file:
+            json.dump(found, file, indent=1)
+    if args.plot and found:
+        report.plot(found, args.plot)
 
 
 def detecting(model, folder, args):

@@ -7,6 +7,7 @@ weights are drawn by the same rule.
 import drawn
 import gluoncv
 import mxnet as mx
+import numpy as np
 from protocol import Side, serve
 
 MODELS = {
@@ -50,8 +51,9 @@ class GluonCV(Side):
         kept = scores[:, 0] >= THRESHOLD
         found = boxes[kept], scores[kept, 0], labels[kept, 0].astype("int32") + 1
         if self.masks:
-            size = self.images.shape[2], self.images.shape[1]
-            gluoncv.data.transforms.mask.fill(masks[0][kept], found[0], size)
+            height, width = self.images.shape[1:3]
+            within = np.clip(found[0], 0, (width, height) * 2)  # it cannot paste beyond the image
+            gluoncv.data.transforms.mask.fill(masks[0][kept], within, (width, height))
         return [found]
 
     def found(self, result):
