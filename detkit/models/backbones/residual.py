@@ -3,7 +3,7 @@
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import conv_norm
+from detkit.models.layers import conv_norm, relu
 from detkit.models.norms import norm_layer
 
 STEM_WIDTH = 64
@@ -69,7 +69,7 @@ class Residual(HybridBlock):
         shortcut = x
         if self.downsample is not None:
             shortcut = conv_norm(F, x, *self.downsample)
-        return F.relu(self.branch(F, x) + shortcut)
+        return relu(F, self.branch(F, x) + shortcut)
 
     def shortcut(self, before, channels, stride, norm, eps=1e-5):
         """Where the shapes differ, a 1x1 convolution takes the place of the identity."""
@@ -100,7 +100,7 @@ class BasicBlock(Residual):
 
     def branch(self, F, x):
         """What is added to the shortcut."""
-        hidden = F.relu(conv_norm(F, x, self.conv1, self.bn1))
+        hidden = relu(F, conv_norm(F, x, self.conv1, self.bn1))
         return conv_norm(F, hidden, self.conv2, self.bn2)
 
 
@@ -141,8 +141,8 @@ class Bottleneck(Residual):
 
     def branch(self, F, x):
         """What is added to the shortcut."""
-        hidden = F.relu(conv_norm(F, x, self.conv1, self.bn1))
-        hidden = F.relu(conv_norm(F, hidden, self.conv2, self.bn2))
+        hidden = relu(F, conv_norm(F, x, self.conv1, self.bn1))
+        hidden = relu(F, conv_norm(F, hidden, self.conv2, self.bn2))
         return conv_norm(F, hidden, self.conv3, self.bn3)
 
 

@@ -11,7 +11,7 @@ from detkit.models.backbones.residual import (
     residual_stage,
     stage_channels,
 )
-from detkit.models.layers import conv_norm, freeze
+from detkit.models.layers import conv_norm, freeze, relu
 from detkit.models.norms import norm_layer
 from detkit.registry import BACKBONES
 
@@ -69,7 +69,7 @@ class ResNet(HybridBlock):
 
     def hybrid_forward(self, F, images):
         """images (B, 3, H, W) -> a map (B, C, H / stride, W / stride) of each of out_stages."""
-        x = F.relu(conv_norm(F, images, self.conv1, self.bn1))
+        x = relu(F, conv_norm(F, images, self.conv1, self.bn1))
         x = F.Pooling(x, kernel=(3, 3), stride=(2, 2), pad=(1, 1), pool_type="max")
         maps = []
         for stage in range(2, self._out_stages[-1] + 1):

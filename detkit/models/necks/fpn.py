@@ -5,7 +5,7 @@ from typing import Optional, Sequence
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import FoldingSequential
+from detkit.models.layers import FoldingSequential, relu
 from detkit.models.norms import norm_layer
 from detkit.registry import NECKS
 
@@ -75,7 +75,7 @@ class FPN(HybridBlock):
             sources = {"p5": levels, "c5": maps, "lateral": merged}
             levels.append(self.p6(sources[self._p6_from][-1]))
         if self._extra == "p6p7":
-            levels.append(self.p7(F.relu(levels[-1])))
+            levels.append(self.p7(relu(F, levels[-1])))
         return levels
 
     def levels(self, F, merged):

@@ -4,6 +4,7 @@ from typing import Optional, Sequence
 
 from mxnet.gluon import nn
 
+from detkit.models.layers import relu
 from detkit.models.necks.fpn import FPN, conv_block
 from detkit.registry import NECKS
 
@@ -39,5 +40,5 @@ class PAFPN(FPN):
         """FPN's levels, on the way up."""
         levels = super().levels(F, merged)
         for n, (down, fused) in enumerate(zip(self.down_blocks, self.fused_blocks)):
-            levels[n + 1] = F.relu(fused(levels[n + 1] + F.relu(down(levels[n]))))
+            levels[n + 1] = relu(F, fused(levels[n + 1] + relu(F, down(levels[n]))))
         return levels

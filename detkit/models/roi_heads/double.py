@@ -5,7 +5,7 @@ from typing import Sequence
 from mxnet.gluon import HybridBlock, nn
 
 from detkit.models.backbones.residual import Bottleneck, Residual, conv
-from detkit.models.layers import conv_norm
+from detkit.models.layers import conv_norm, relu
 from detkit.models.norms import norm_layer
 from detkit.models.roi_heads.fc import fc_layers, predictor
 from detkit.registry import HEADS
@@ -75,5 +75,5 @@ class Widening(Residual):
 
     def branch(self, F, x):
         """What is added to the shortcut."""
-        hidden = F.relu(conv_norm(F, x, self.conv1, self.bn1))
+        hidden = relu(F, conv_norm(F, x, self.conv1, self.bn1))
         return conv_norm(F, hidden, self.conv2, self.bn2)
