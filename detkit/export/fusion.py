@@ -3,7 +3,7 @@
 import mxnet as mx
 
 from detkit.errors import ExportError
-from detkit.export.graph import Graph, Output
+from detkit.export.graph import Graph, Node, Output
 from detkit.export.layers import LAYERS
 
 FUSED = ("_sg_mkldnn_conv", "_sg_mkldnn_fully_connected")
@@ -57,16 +57,27 @@ def bound_rectifiers(graph):
 
 
 def read_sizes_early(graph):
-    """Let slice_like take a height and width from before a 1x1 convolution, instead of after it.
+    """Take the height and width for a slice_like from before a 1x1 convolution, not from after it.
 
     The convolution of a pyramid's level then has one reader, its sum, and is fused with that.
     """
     for node in graph.nodes():
-        if node.op == "slice_like" and node.attributes.get("axes") == "(2, 3)":
-            data, like = node.inputs
-            while _keeps_sizes(like.node):
-                like = like.node.inputs[0]
-            node.inputs = [data, Output(*like)]
+        if node.op != "slice_like" or node.attributes.get("axes") != "(2, 3)":
+            continue
+        data, like = node.inputs
+        plane = []  # what detkit.ops.plane does
+        while like.node.op == "BlockGrad" or _slices_maps(like.node):
+            plane.append(like.node)
+            like = like.node.inputs[0]
+        while _keeps_sizes(like.node):
+            like = like.node.inputs[0]
+        for each in reversed(plane):
+            like = Output(Node(each.op, each.name, each.attributes, [like]))
+        node.inputs = [data, Output(*like)]
+
+
+def _slices_maps(node):
+    return node.op == "slice_axis" and node.attribute("axis", 0) in (0, 1)
 
 
 def _keeps_sizes(node):

@@ -5,6 +5,7 @@ from typing import Optional, Sequence
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
+from detkit import ops
 from detkit.models.layers import FoldingSequential, relu
 from detkit.models.norms import norm_layer
 from detkit.registry import NECKS
@@ -86,7 +87,7 @@ class FPN(HybridBlock):
 def _enlarged(F, coarse, step, fine):
     """Each cell of ``coarse`` repeated, cut to the size of ``fine``, which may be odd."""
     repeated = F.UpSampling(coarse, scale=step, sample_type="nearest")
-    return F.slice_like(repeated, fine, axes=(2, 3))
+    return F.slice_like(repeated, ops.plane(F, fine), axes=(2, 3))
 
 
 def conv_block(before, channels, kernel, norm, stride=1, zero=False):
