@@ -113,10 +113,11 @@ def plot(all_figures, path):
     groups = {}
     for figures in all_figures:
         groups.setdefault((figures["model"], figures["training"]), []).append(figures)
-    drawing, axes = plt.subplots(len(groups), 1, figsize=(9, 4 * len(groups)), squeeze=False)
+    drawing, axes = plt.subplots(
+        len(groups), 1, figsize=(9, 4 * len(groups)), squeeze=False, layout="constrained"
+    )
     for axis, measured in zip(axes[:, 0], groups.values()):
         (_bars if len(measured) == 1 else _lines)(axis, measured)
-    drawing.tight_layout()
     try:
         drawing.savefig(path, dpi=120)
     except (OSError, ValueError) as error:
@@ -143,4 +144,4 @@ def _lines(axis, measured):
     title = heading(measured[0]).split(", ")
     axis.set(xlabel="megapixels in a batch", ylabel="seconds, median", ylim=(0, None))
     axis.set_title(", ".join(title[:2] + title[-2:]))
-    axis.legend(fontsize="small")
+    axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
