@@ -47,15 +47,33 @@ def main(argv=None):
 
 
 def parsed(argv):
-    """The arguments."""
+    """The arguments, checked and completed."""
     parser = argparse.ArgumentParser(description=__doc__)
+    add_sides(parser)
+    add_measures(parser)
+    debug_argument(parser)
+    args = parser.parse_args(argv)
+    for model in args.models:
+        if model not in MODELS:
+            parser.error(f"no model {model!r}; there are {', '.join(MODELS)}")
+    args.models = args.models or MODELS
+    args.forms = args.forms or forms_of_this_cpu()
+    if not args.train and not args.detect:
+        parser.error("--no-detect without --train leaves nothing to measure")
+    if args.train and not set(TRAINED) & set(args.forms):
+        parser.error(f"--train needs a form that can be trained, {' or '.join(TRAINED)}")
+    args.peers = dict(args.peers)
+    return args
+
+
+def add_sides(parser):
+    """Adds what is run, and on which images."""
     parser.add_argument("models", metavar="MODEL", nargs="*", help=f"of {', '.join(MODELS)}")
     parser.add_argument(
         "--size", type=size, nargs="+", default=[SIZE], metavar="HxW", help="default: 600x800"
     )
     parser.add_argument("--batch", type=positive, default=1, help="images at once")
     parser.add_argument("--threads", type=positive, default=2)
-    parser.add_argument("--rounds", type=positive, default=7, help="runs of each side")
     parser.add_argument(
         "--forms", nargs="+", choices=FORMS, help="of detkit; default: all, those for this CPU"
     )
@@ -68,6 +86,11 @@ def parsed(argv):
         metavar="NAME[=PYTHON]",
         help=f"of {', '.join(PEERS)}, and its interpreter where it is not this one",
     )
+
+
+def add_measures(parser):
+    """Adds what is measured of it."""
+    parser.add_argument("--rounds", type=positive, default=7, help="runs of each side")
     parser.add_argument(
         "--clock",
         choices=("wall", "cpu"),
@@ -88,19 +111,6 @@ def parsed(argv):
     parser.add_argument("--no-compare", action="store_true", help="time sides that disagree too")
     parser.add_argument("--json", metavar="FILE", help="write all figures")
     parser.add_argument("--plot", metavar="FILE.png", help="draw them, with Matplotlib")
-    debug_argument(parser)
-    args = parser.parse_args(argv)
-    for model in args.models:
-        if model not in MODELS:
-            parser.error(f"no model {model!r}; there are {', '.join(MODELS)}")
-    args.models = args.models or MODELS
-    args.forms = args.forms or forms_of_this_cpu()
-    if not args.train and not args.detect:
-        parser.error("--no-detect without --train leaves nothing to measure")
-    if args.train and not set(TRAINED) & set(args.forms):
-        parser.error(f"--train needs a form that can be trained, {' or '.join(TRAINED)}")
-    args.peers = dict(args.peers)
-    return args
 
 
 def forms_of_this_cpu():
