@@ -62,8 +62,7 @@ def save_int8(detector, path, dataset, count, mode=NAIVE, keep=KEEP):
         import onnxruntime.quantization  # noqa: F401
     except ImportError as error:
         raise ExportError(
-            f"INT8 in ONNX needs ONNX Runtime's quantizer ({error}): "
-            "pip install 'detkit[onnx]' ml_dtypes"
+            f"INT8 in ONNX needs ONNX Runtime's quantizer ({error}): pip install 'detkit[onnx]'"
         ) from error
     from detkit.export.onnx.quantize import quantized
 
