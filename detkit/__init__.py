@@ -8,12 +8,14 @@ An exported detector, the folder that tools/export.py writes, is used in the sam
 none of detkit's models: ``detkit.load_exported("exported").detect(["street.jpg"])``.
 """
 
+from detkit.processor import limit_instructions
 from detkit.threads import use_physical_cores
 
 __version__ = "0.1.0"
 __all__ = ["Detections", "Detector", "load", "load_exported"]
 
 use_physical_cores()
+limit_instructions()
 
 
 def __getattr__(name):

@@ -5,8 +5,6 @@ import mxnet as mx
 from detkit.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "gpu")
-AVX512_BF16 = "avx512_bf16"  # a CPU's instructions for bfloat16, as Linux calls them
-CPU_INFO = "/proc/cpuinfo"
 
 
 def find_device(name):
@@ -17,12 +15,3 @@ def find_device(name):
     if name == "gpu" and not gpus:
         raise ConfigError('the device is "gpu", but MXNet finds none; use "auto" or "cpu"')
     return mx.gpu(0) if gpus else mx.cpu()
-
-
-def has_bfloat16():
-    """Whether this machine's CPU has instructions for bfloat16."""
-    try:
-        with open(CPU_INFO, encoding="utf-8") as file:
-            return AVX512_BF16 in file.read()
-    except OSError:
-        return False

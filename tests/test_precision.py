@@ -14,19 +14,19 @@ from exports import KINDS, photos
 from test_quantize import INPUTS, SIZES, assert_near, needs_onednn, traced
 
 import detkit
-from detkit import device
-from detkit.device import AVX512_BF16, has_bfloat16
+from detkit import processor
 from detkit.errors import ExportError
 from detkit.export.bf16 import to_bfloat16
 from detkit.export.graph import Graph
 from detkit.export.layers import name_layers
 from detkit.export.manifest import MANIFEST
 from detkit.export.precision import examples_of
+from detkit.processor import has_bfloat16
 
 pytestmark = needs_onednn
 
 
-@pytest.mark.skipif(not has_bfloat16(), reason=f"this CPU has no {AVX512_BF16}")
+@pytest.mark.skipif(not has_bfloat16(), reason="this CPU has no avx512_bf16")
 @pytest.mark.parametrize("kind", ["MaskRCNN", "RetinaNet"])
 def test_bfloat16_finds_nearly_the_same(small_model, images, tmp_path, kind):
     model = KINDS[kind](small_model)
@@ -49,7 +49,7 @@ def test_bfloat16_finds_nearly_the_same(small_model, images, tmp_path, kind):
     assert 0 < halved < len(parameters)
 
 
-@pytest.mark.skipif(not has_bfloat16(), reason=f"this CPU has no {AVX512_BF16}")
+@pytest.mark.skipif(not has_bfloat16(), reason="this CPU has no avx512_bf16")
 def test_maxima_of_bfloat16_are_not_taken_as_float32():
     layers = mx.gluon.nn.HybridSequential()
     layers.add(mx.gluon.nn.Conv2D(4, 3, in_channels=3), mx.gluon.nn.MaxPool2D())
@@ -67,7 +67,7 @@ def test_maxima_of_bfloat16_are_not_taken_as_float32():
 
 
 def test_bfloat16_needs_a_cpu_that_has_it(small_model, monkeypatch, tmp_path):
-    monkeypatch.setattr(device, "CPU_INFO", str(tmp_path / "absent"))
+    monkeypatch.setattr(processor, "CPU_INFO", str(tmp_path / "absent"))
     with pytest.raises(ExportError, match="bfloat16 needs a CPU with avx512_bf16"):
         to_bfloat16(*traced(small_model()))
 
@@ -113,13 +113,13 @@ def test_int8_by_the_tool_and_in_a_fresh_process(finished, tmp_path, photo, monk
     assert not (out / "quantization.json").exists()
 
 
-@pytest.mark.skipif(not has_bfloat16(), reason=f"this CPU has no {AVX512_BF16}")
+@pytest.mark.skipif(not has_bfloat16(), reason="this CPU has no avx512_bf16")
 def test_bfloat16_by_the_tool(finished, tmp_path, photo, monkeypatch):
     out = tmp_path / "out"
     assert export(finished, out, "--bf16") == 0
     assert json.loads((out / MANIFEST).read_text())["precision"] == "bfloat16"
     assert len(detkit.load_exported(out).detect(str(photo)).boxes) > 0
-    monkeypatch.setattr(device, "CPU_INFO", str(tmp_path / "absent"))
+    monkeypatch.setattr(processor, "CPU_INFO", str(tmp_path / "absent"))
     with pytest.raises(
         ExportError, match=r"out: its layers are bfloat16, for CPUs with avx512_bf16"
     ):

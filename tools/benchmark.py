@@ -115,7 +115,7 @@ def add_measures(parser):
 
 def forms_of_this_cpu():
     """All forms of detkit that can be run here."""
-    from detkit.device import has_bfloat16  # --help should not wait for MXNet
+    from detkit.processor import has_bfloat16  # --help should not wait for MXNet
 
     return [form for form, precision in FORMS.items() if precision != BF16 or has_bfloat16()]
 

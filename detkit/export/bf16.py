@@ -2,12 +2,12 @@
 
 import mxnet as mx
 
-from detkit.device import AVX512_BF16, has_bfloat16
 from detkit.errors import ExportError
 from detkit.export.fusion import FUSED, fuse
 from detkit.export.graph import Node, Output
 from detkit.export.layers import select
 from detkit.export.manifest import BFLOAT16, FLOAT32
+from detkit.processor import describe, has_bfloat16
 
 NUMBER = "12"  # of bfloat16, among MXNet's types
 
@@ -26,8 +26,8 @@ def to_bfloat16(graph, parameters, keep=()):
     """
     if not has_bfloat16():
         raise ExportError(
-            f"bfloat16 needs a CPU with {AVX512_BF16}, and this one has none; export as float32, "
-            "or with --int8"
+            f"bfloat16 needs a CPU with avx512_bf16, and this is {describe()}; export as "
+            "float32, or with --int8"
         )
     kept = select(graph, keep)
     fused = fuse(graph)

@@ -10,11 +10,12 @@ from detkit.data.images import is_one_image, read_images
 from detkit.data.resize import resample, resized_size
 from detkit.data.sample import unlabelled
 from detkit.detections import detections_of
-from detkit.device import AVX512_BF16, find_device, has_bfloat16
+from detkit.device import find_device
 from detkit.errors import ExportError
 from detkit.export.manifest import BFLOAT16, FLOAT32, PARAMETERS, SYMBOL, read_manifest, sha256_of
 from detkit.ops import backend
 from detkit.ops.compile import BuildError
+from detkit.processor import describe, has_bfloat16
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,8 @@ def load_exported(folder, device="auto", fuse=False):
         )
     if manifest.precision == BFLOAT16 and not has_bfloat16():
         raise ExportError(
-            f"{folder}: its layers are bfloat16, for CPUs with {AVX512_BF16}, and this one has "
-            "none; export it without --bf16 for this machine"
+            f"{folder}: its layers are bfloat16, for CPUs with avx512_bf16, and this is "
+            f"{describe()}; export it without --bf16 for this machine"
         )
     _load_operators(folder, manifest)
     return ExportedDetector(load_network(folder, manifest, ctx, fuse), manifest, ctx)
