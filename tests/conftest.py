@@ -7,6 +7,8 @@ import os
 # has other work, or in a program of several threads, two would mostly wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import detkit  # noqa: E402, F401, I001 - before MXNet as well, for DETKIT_ISA
+
 import functools  # noqa: E402
 import gc
 import shutil
@@ -29,6 +31,7 @@ from detkit.models import (
     RPNHead,
 )
 from detkit.models.roi_heads import FCHead
+from detkit import processor
 from detkit.ops import backend
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -48,7 +51,8 @@ BACKENDS = [
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Says at the end, in every run, which operators were tested."""
+    """Says at the end, in every run, which operators were tested and on what."""
+    terminalreporter.write_line(f"processor: {processor.describe()}")
     terminalreporter.write_line(f"operators: {OPERATORS.name} ({OPERATORS.reason})")
     if OPERATORS.name != "native":
         terminalreporter.write_line("the tests of detkit's own operators were skipped")

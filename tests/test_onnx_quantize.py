@@ -29,7 +29,7 @@ def lacking():
 
 
 LACKING = "" if MISSING else lacking()
-pytestmark = [ONNX, pytest.mark.skipif(bool(LACKING), reason=LACKING)]
+pytestmark = [ONNX, pytest.mark.processor, pytest.mark.skipif(bool(LACKING), reason=LACKING)]
 
 
 class Photos:

@@ -16,6 +16,7 @@ from test_quantize import INPUTS, SIZES, assert_near, needs_onednn, traced
 import detkit
 from detkit import processor
 from detkit.errors import ExportError
+from detkit.export import exported
 from detkit.export.bf16 import to_bfloat16
 from detkit.export.graph import Graph
 from detkit.export.layers import name_layers
@@ -23,7 +24,7 @@ from detkit.export.manifest import MANIFEST
 from detkit.export.precision import examples_of
 from detkit.processor import has_bfloat16
 
-pytestmark = needs_onednn
+pytestmark = [needs_onednn, pytest.mark.processor]
 
 
 @pytest.mark.skipif(not has_bfloat16(), reason="this CPU has no avx512_bf16")
@@ -97,7 +98,8 @@ def test_int8_by_the_tool_and_in_a_fresh_process(finished, tmp_path, photo, monk
     tiny.assert_says(
         printed, "signal/noise", "float32: backbone.", "difference from Python, of C++"
     )
-    assert json.loads((out / MANIFEST).read_text())["precision"] == "int8"
+    manifest = json.loads((out / MANIFEST).read_text())
+    assert (manifest["precision"], manifest["int8_for"]) == ("int8", "any")
     report = json.loads((out / "quantization.json").read_text())
     assert len(report["kept"]) == 1
     program = (
@@ -111,6 +113,25 @@ def test_int8_by_the_tool_and_in_a_fresh_process(finished, tmp_path, photo, monk
     assert float(best) == pytest.approx(found.scores.max(), abs=1e-6)
     assert export(finished, out) == 0
     assert not (out / "quantization.json").exists()
+    assert json.loads((out / MANIFEST).read_text())["int8_for"] is None
+
+
+def test_int8_for_vnni_says_so_where_there_is_none(finished, tmp_path, monkeypatch, caplog):
+    out = tmp_path / "out"
+    assert export(finished, out, "--int8", "--calib", 1, "--int8-for", "vnni") == 0
+    manifest = json.loads((out / MANIFEST).read_text())
+    assert manifest["int8_for"] == "vnni"
+    monkeypatch.setattr(exported, "has_vnni", lambda: True)
+    detkit.load_exported(out)
+    assert not caplog.records
+    monkeypatch.setattr(exported, "has_vnni", lambda: False)
+    detkit.load_exported(out)
+    (record,) = caplog.records
+    tiny.assert_says(record.getMessage(), str(out), "CPUs with VNNI", "--int8-for any")
+    del manifest["int8_for"]  # as it was written before there was a choice
+    (out / MANIFEST).write_text(json.dumps(manifest))
+    detkit.load_exported(out)
+    assert len(caplog.records) == 2
 
 
 @pytest.mark.skipif(not has_bfloat16(), reason="this CPU has no avx512_bf16")
@@ -129,8 +150,9 @@ def test_bfloat16_by_the_tool(finished, tmp_path, photo, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--calib", 2), "--calib and --calib-mode are for --int8"),
-        (("--bf16", "--calib-mode", "naive"), "--calib and --calib-mode are for --int8"),
+        (("--calib", 2), "--calib, --calib-mode and --int8-for are for --int8"),
+        (("--bf16", "--calib-mode", "naive"), "--calib-mode and --int8-for are for --int8"),
+        (("--int8-for", "any"), "--int8-for are for --int8"),
         (("--keep", "first"), "--keep is for --int8 and --bf16"),
         (("--int8", "--bf16"), "not allowed with argument"),
         (("--int8", "--calib", 0), "expected a whole number of at least 1"),

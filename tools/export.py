@@ -16,7 +16,7 @@ from detkit.data.images import decode_image, list_images
 from detkit.errors import ExportError
 from detkit.export.calibrate import ENTROPY, NAIVE
 from detkit.export.compare import TOLERANCE, build_program, compare, run_onnx, run_program
-from detkit.export.manifest import sha256_of
+from detkit.export.manifest import ANY, VNNI, sha256_of
 from detkit.export.onnx import save, save_int8
 from detkit.export.precision import BFloat16, Float32, Int8, examples_of
 from detkit.export.quantize import KEEP
@@ -50,8 +50,8 @@ def main(argv=None):
         help="compare what the network, the files, the C++ program and ONNX Runtime find in these",
     )
     args = parser.parse_args(argv)
-    if (args.calib or args.calib_mode) and not args.int8:
-        parser.error("--calib and --calib-mode are for --int8")
+    if (args.calib or args.calib_mode or args.int8_for) and not args.int8:
+        parser.error("--calib, --calib-mode and --int8-for are for --int8")
     if args.keep is not None and not (args.int8 or args.bf16):
         parser.error("--keep is for --int8 and --bf16")
     check_folder(args.out)
@@ -91,6 +91,12 @@ def precision_arguments(parser):
         help="the range of all values (the default), or without those that are rare",
     )
     parser.add_argument(
+        "--int8-for",
+        choices=(ANY, VNNI),
+        help="CPUs: any (the default), the same everywhere; or those with VNNI alone, a bit more "
+        "precise there and wrong elsewhere",
+    )
+    parser.add_argument(
         "--keep",
         nargs="*",
         metavar="LAYER",
@@ -106,6 +112,7 @@ class Calibration(NamedTuple):
     count: int
     mode: str
     keep: Sequence[str]
+    cpus: str
 
 
 def calibration_of(args, detector):
@@ -114,7 +121,9 @@ def calibration_of(args, detector):
         return None
     dataset = build_dataset(detector.config, "train")
     keep = KEEP if args.keep is None else args.keep
-    return Calibration(dataset, args.calib or CALIBRATION, args.calib_mode or NAIVE, keep)
+    return Calibration(
+        dataset, args.calib or CALIBRATION, args.calib_mode or NAIVE, keep, args.int8_for or ANY
+    )
 
 
 def precision_of(args, detector, calibration):
@@ -124,7 +133,7 @@ def precision_of(args, detector, calibration):
     if calibration is None:
         return Float32()
     examples = examples_of(detector, calibration.dataset, calibration.count)
-    return Int8(examples, calibration.mode, calibration.keep)
+    return Int8(examples, calibration.mode, calibration.keep, calibration.cpus)
 
 
 def write_report(folder, precision):

@@ -12,10 +12,18 @@ from detkit.data.sample import unlabelled
 from detkit.detections import detections_of
 from detkit.device import find_device
 from detkit.errors import ExportError
-from detkit.export.manifest import BFLOAT16, FLOAT32, PARAMETERS, SYMBOL, read_manifest, sha256_of
+from detkit.export.manifest import (
+    BFLOAT16,
+    FLOAT32,
+    PARAMETERS,
+    SYMBOL,
+    VNNI,
+    read_manifest,
+    sha256_of,
+)
 from detkit.ops import backend
 from detkit.ops.compile import BuildError
-from detkit.processor import describe, has_bfloat16
+from detkit.processor import describe, has_bfloat16, has_vnni
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +53,13 @@ def load_exported(folder, device="auto", fuse=False):
         raise ExportError(
             f"{folder}: its layers are bfloat16, for CPUs with avx512_bf16, and this is "
             f"{describe()}; export it without --bf16 for this machine"
+        )
+    if manifest.int8_for == VNNI and not has_vnni():
+        log.warning(
+            "%s: its INT8 is for CPUs with VNNI, and this is %s: sums saturate, and it may find "
+            "less; export it again with --int8-for any",
+            folder,
+            describe(),
         )
     _load_operators(folder, manifest)
     return ExportedDetector(load_network(folder, manifest, ctx, fuse), manifest, ctx)

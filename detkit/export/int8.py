@@ -51,12 +51,13 @@ def align_sums(graph, found, ranges):
 
     oneDNN adds in place: the result is as wide as the other summand, with a sign or without.
     Numbers that have one reach half as far, so a rectified result gets twice the range. A result
-    with a sign cannot be kept where there was none: the names of such layers, a set, are returned.
+    with a sign cannot be kept where there was none.
 
-    found: what ``tensors`` gives.
+    found: what ``tensors`` gives. Returns two sets: the names of the layers that cannot be 8-bit
+    ones, and those of the tensors that got twice the range.
     """
     names = {output[:2]: name for name, output in found.items()}
-    impossible = set()
+    impossible, doubled = set(), set()
     for node in graph.nodes():
         if node.op not in FUSED or node.attributes.get("with_sum") != "true":
             continue
@@ -64,6 +65,31 @@ def align_sums(graph, found, ranges):
         signed, (smallest, largest) = ranges[names[node.inputs[-1][:2]]][0] < 0, ranges[result]
         if signed and smallest >= 0:
             ranges[result] = 0.0, largest / HALF
+            doubled.add(result)
         elif smallest < 0 and not signed:
             impossible.add(node.name)
-    return impossible
+    return impossible, doubled
+
+
+def leave_a_bit(graph, found, ranges, doubled):
+    """Change ``ranges`` so that what layers read uses 7 of 8 bits where it has no sign.
+
+    Without VNNI, oneDNN adds two products of 8 bits in 16 and saturates: 2 x 255 x 127 is more
+    than 32,767, and 2 x 127 x 127 is not (oneDNN's "Nuances of int8 Computations"). Where numbers
+    have a sign, oneDNN itself leaves a bit of the weights unused.
+
+    found: what ``tensors`` gives. doubled: tensors that use 7 bits already.
+    """
+    names = {output[:2]: name for name, output in found.items()}
+    read = set()
+    for node in graph.nodes():
+        if node.op in FUSED:
+            source = node.inputs[0]
+            read.add(source[:2])
+            while source.node.op in BETWEEN:  # they pass on the range that they read
+                source = source.node.inputs[0]
+                read.add(source[:2])
+    for name in {names[output] for output in read if output in names} - doubled:
+        smallest, largest = ranges[name]
+        if smallest >= 0:
+            ranges[name] = 0.0, largest / HALF

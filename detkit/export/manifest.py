@@ -15,6 +15,7 @@ FORMAT = 1
 MANIFEST = "model.json"
 SYMBOL, PARAMETERS = "model-symbol.json", "model-0000.params"
 FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"  # precisions
+ANY, VNNI = "any", "vnni"  # CPUs that INT8 is for
 AGAIN = "export it again (tools/export.py)"
 
 
@@ -29,6 +30,7 @@ class Manifest(NamedTuple):
     pad_multiple: the sides of the input are multiples of it.
     ops, library: native, and the name of the file of operators; or mxnet and None.
     precision: of the layers, FLOAT32, BFLOAT16 or INT8.
+    int8_for: of INT8, the CPUs that calculate it right: ANY or VNNI. Otherwise None.
     files: {name: sha256}.
     source: the config's name and its checkpoint's hash, where they are known.
     """
@@ -44,6 +46,7 @@ class Manifest(NamedTuple):
     ops: str
     library: Optional[str]
     precision: str
+    int8_for: Optional[str]
     files: Dict[str, str]
     source: Dict[str, Optional[str]]
 
@@ -58,7 +61,7 @@ TYPES = {
     **dict.fromkeys(("first_label", "pad_multiple"), "a whole number"),
     **dict.fromkeys(("files", "source"), "a mapping"),
     "resize": "a mapping or null",
-    "library": "a text or null",
+    **dict.fromkeys(("library", "int8_for"), "a text or null"),
 }
 WORDS = {
     "a text": str,
@@ -99,6 +102,8 @@ def parse_manifest(folder):
             f"{path}: its format is {found!r}, and this detkit reads {FORMAT}; use the detkit that "
             f"wrote it, or {AGAIN}"
         )
+    # Before the key was there, INT8 was made for VNNI.
+    content.setdefault("int8_for", VNNI if content.get("precision") == INT8 else None)
     for name, expected in TYPES.items():
         types = tuple(WORDS[word] for word in expected.split(" or "))
         if name not in content or not isinstance(content[name], types):

@@ -5,14 +5,14 @@ import numpy as np
 from detkit.export.bf16 import to_bfloat16
 from detkit.export.calibrate import NAIVE
 from detkit.export.layers import name_layers
-from detkit.export.manifest import BFLOAT16, FLOAT32, INT8
+from detkit.export.manifest import ANY, BFLOAT16, FLOAT32, INT8
 from detkit.export.quantize import KEEP, quantize
 
 
 class Float32:
     """As it was trained."""
 
-    name = FLOAT32
+    name, cpus = FLOAT32, None
 
     def convert(self, model, graph, parameters):
         """A Symbol and its parameters, of a network's simplified Graph and its parameters."""
@@ -22,7 +22,7 @@ class Float32:
 class BFloat16:
     """16 bits, as ``to_bfloat16`` says; ``keep``: patterns of the layers that stay float32."""
 
-    name = BFLOAT16
+    name, cpus = BFLOAT16, None
 
     def __init__(self, keep=()):
         self._keep = keep
@@ -36,20 +36,21 @@ class BFloat16:
 class Int8:
     """8 bits, as ``quantize`` says.
 
-    examples: what ``examples_of`` gives. report: the QuantizationReport, when it is converted.
+    examples: what ``examples_of`` gives. cpus: ANY or VNNI. report: the QuantizationReport, when it
+    is converted.
     """
 
     name = INT8
 
-    def __init__(self, examples, mode=NAIVE, keep=KEEP):
-        self._examples, self._mode, self._keep = examples, mode, keep
+    def __init__(self, examples, mode=NAIVE, keep=KEEP, cpus=ANY):
+        self._examples, self._mode, self._keep, self.cpus = examples, mode, keep, cpus
         self.report = None
 
     def convert(self, model, graph, parameters):
         """As Float32."""
         name_layers(graph, model)
         symbol, parameters, self.report = quantize(
-            graph, parameters, model.INPUTS, self._examples, self._mode, self._keep
+            graph, parameters, model.INPUTS, self._examples, self._mode, self._keep, self.cpus
         )
         return symbol, parameters
 

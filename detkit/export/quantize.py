@@ -5,14 +5,15 @@ import itertools
 from detkit.errors import ExportError
 from detkit.export.calibrate import NAIVE, calibrate, runner
 from detkit.export.fusion import fuse
-from detkit.export.int8 import align_sums, tensors, to_int8
+from detkit.export.int8 import align_sums, leave_a_bit, tensors, to_int8
 from detkit.export.layer_errors import QuantizationReport, layer_errors
 from detkit.export.layers import FINAL, FIRST, select
+from detkit.export.manifest import ANY, VNNI
 
 KEEP = (FIRST, FINAL)
 
 
-def quantize(graph, parameters, inputs, examples, mode=NAIVE, keep=KEEP):
+def quantize(graph, parameters, inputs, examples, mode=NAIVE, keep=KEEP, cpus=ANY):
     """A simplified Graph in INT8: a Symbol, its parameters {name: NDArray} and a
     QuantizationReport.
 
@@ -21,6 +22,8 @@ def quantize(graph, parameters, inputs, examples, mode=NAIVE, keep=KEEP):
         calibration; they are gone through once.
     mode: "naive" or "entropy", as ``calibrate`` says.
     keep: patterns of the layers that stay float32, as ``select`` says.
+    cpus: ANY, for every CPU the same result; VNNI, a bit more precise on those that have it and
+        wrong sums on others, as ``leave_a_bit`` says.
 
     What is no layer stays float32 too: the decoding of boxes, NMS, the operators of RoIs. So do
     the weights in the file: oneDNN rounds them, each output channel on a scale of its own, when it
@@ -35,7 +38,10 @@ def quantize(graph, parameters, inputs, examples, mode=NAIVE, keep=KEEP):
     first = list(itertools.islice(examples, 1))
     run = runner(fused.symbol(list(found.values())), parameters, inputs)
     ranges = calibrate(run, list(found), itertools.chain(first, examples), mode)
-    kept |= align_sums(fused, found, ranges)
+    impossible, doubled = align_sums(fused, found, ranges)
+    kept |= impossible
+    if cpus != VNNI:
+        leave_a_bit(fused, found, ranges, doubled)
     errors = layer_errors(fused, parameters, kept, ranges, inputs, *first)
     if not errors:
         raise ExportError(f"no layer is left for INT8: {', '.join(keep)} keep all; keep fewer")

@@ -58,6 +58,7 @@ def export(detector, folder, ops=backend.NATIVE, checkpoint_sha256=None, precisi
         ops=ops,
         library=LIBRARY if ops == backend.NATIVE else None,
         precision=precision.name,
+        int8_for=precision.cpus,
         files={},
         source={"config": _name_of(detector.config), "checkpoint_sha256": checkpoint_sha256},
     )

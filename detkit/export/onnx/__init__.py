@@ -12,6 +12,7 @@ A translator is one small function; an operator of detkit (detkit/ops) is transl
 
 from detkit.errors import ExportError
 from detkit.export.calibrate import NAIVE
+from detkit.export.manifest import ANY
 from detkit.export.quantize import KEEP
 
 
@@ -43,7 +44,7 @@ def save(detector, path):
     _write(convert(detector), path)
 
 
-def save_int8(detector, path, dataset, count, mode=NAIVE, keep=KEEP):
+def save_int8(detector, path, dataset, count, mode=NAIVE, keep=KEEP, cpus=ANY):
     """Write ``convert(detector)`` with layers of 8 bits: whole numbers between QuantizeLinear and
     DequantizeLinear, which any runtime of opset 17 computes, and ONNX Runtime as one operator.
 
@@ -51,8 +52,9 @@ def save_int8(detector, path, dataset, count, mode=NAIVE, keep=KEEP):
     mode: "naive", of all values, or "entropy", by the divergence: ONNX Runtime's MinMax, Entropy.
     keep: patterns of the layers that stay float32, as for ``detkit.export.quantize.quantize``.
 
-    Weights have a scale for each output channel, and 7 bits: with 8, CPUs without VNNI give wrong
-    sums. What is no layer stays float32.
+    cpus: ANY, weights of 7 bits; VNNI, of 8, with which CPUs without VNNI give wrong sums.
+
+    Weights have a scale for each output channel. What is no layer stays float32.
 
     Raises ExportError as ``convert`` and ``select`` do, without ONNX Runtime and what its quantizer
     needs, without an image, and when no layer is left.
@@ -66,7 +68,7 @@ def save_int8(detector, path, dataset, count, mode=NAIVE, keep=KEEP):
         ) from error
     from detkit.export.onnx.quantize import quantized
 
-    _write(quantized(detector, model, dataset, count, mode, keep), path)
+    _write(quantized(detector, model, dataset, count, mode, keep, cpus), path)
 
 
 def _write(model, path):

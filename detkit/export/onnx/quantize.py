@@ -22,6 +22,7 @@ from onnxruntime.quantization import (
 from detkit.errors import ExportError
 from detkit.export.calibrate import ENTROPY, NAIVE
 from detkit.export.layers import LAYERS, name_layers, select
+from detkit.export.manifest import VNNI
 from detkit.export.precision import examples_of
 from detkit.export.symbol import trace
 from detkit.ops import backend
@@ -35,14 +36,13 @@ HOW = {
     "per_channel": True,
     "activation_type": QuantType.QUInt8,
     "weight_type": QuantType.QInt8,
-    "reduce_range": True,  # to 7 bits: CPUs without VNNI add two products in 16 bits, and saturate
     # One image at a time: arrays of all would be in memory else, and must be of one size.
     "extra_options": {"CalibStridedMinMax": 1},
 }
 PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}  # else the quantizer warns
 
 
-def quantized(detector, model, dataset, count, mode, keep):
+def quantized(detector, model, dataset, count, mode, keep, cpus):
     """``model``, which ``convert`` made of a Detector, in INT8; see detkit.export.onnx.save_int8.
 
     It is used up.
@@ -70,6 +70,8 @@ def quantized(detector, model, dataset, count, mode, keep):
                 Examples(detector, dataset, count),
                 nodes_to_quantize=[node.name for node in (*layers, *after)],
                 calibrate_method=METHODS[mode],
+                # To 7 bits: CPUs without VNNI add two products in 16 bits, and saturate.
+                reduce_range=cpus != VNNI,
                 **HOW,
             )
         result = onnx.load(target)
