@@ -1,7 +1,8 @@
-"""A side of tools/benchmark.py that is made up; test_benchmark.py runs it as a worker."""
+"""A side of tools/benchmark.py that is made up; test_benchmark*.py run it as a worker."""
 
 import os
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools/benchmark"))
@@ -16,6 +17,8 @@ class Fake(Side):
     def about(self):
         if self.job["form"] == "unloaded":
             raise ValueError("no such detector")
+        if self.job["form"] == "environment":
+            return dict(os.environ)
         return {"fake": "1.0"}
 
     def use(self, images, boxes, labels):
@@ -26,6 +29,8 @@ class Fake(Side):
         print("not an answer")
         if self.job["form"] == "dying":
             os._exit(3)
+        if self.job["form"] == "slow":
+            time.sleep(0.5)
         return [i.shape[:2] for i in self.images]
 
     def found(self, result):

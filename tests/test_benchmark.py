@@ -195,14 +195,15 @@ def test_table_and_files(fakes, tmp_path, capsys):
     options = ("--rounds", 2, "--size", "32x48", "--threads", 1, "--stages", "--floor")
     assert tiny.tool("benchmark", NAME, *options, "--json", out, "--plot", picture) == 0
     lines = capsys.readouterr().out.splitlines()
+    lines = lines[lines.index("") :]
     assert lines[1] == f"{NAME}, detecting, 32x48, batch 1, 1 threads, wall time"
-    assert lines[2].split() == ["median", "s", "fastest", "/", "our", "fp32", "peak", "MB", "same"]
-    assert [line.split()[:2] for line in lines[3:5]] == [
+    assert lines[4].split() == ["median", "s", "fastest", "/", "our", "fp32", "peak", "MB", "same"]
+    assert [line.split()[:2] for line in lines[5:7]] == [
         ["detkit", "eager"],
         ["torchvision", "fp32"],
     ]
-    assert lines[3].split()[4] == "1.00"
-    assert lines[3].endswith("100%")
+    assert lines[5].split()[4] == "1.00"
+    assert lines[5].endswith("100%")
     assert "backbone                          1500.0                  1500.0" in lines
     assert lines[-1].split() == ["torchvision", "fp32", "fp32", "2.0"]
 

@@ -3,7 +3,8 @@
 Each side is a process of its own, and they are run in turn, so that what else the machine does hits
 all of them. They get the same drawn weights and the same pictures as uint8 arrays, and give what
 they find as numpy arrays, masks pasted into the image (ONNX Runtime's are left as they come);
-nothing is resized. First, all in full precision have to find the same.
+nothing is resized. First, all in full precision have to find the same. DETKIT_ISA holds all of them
+to a level of instructions; what this processor would only emulate is left out, and a line says so.
 
 A peer may be another interpreter, without detkit: --peer torchvision=/path/to/python. Ratios say
 how many times as long as the fastest of detkit's forms something takes.
@@ -11,6 +12,7 @@ how many times as long as the fastest of detkit's forms something takes.
 
 import argparse
 import json
+import platform
 import re
 import sys
 import tempfile
@@ -19,10 +21,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent / "benchmark"))
 
 import report
-from plan import BF16, FILES, FORMS, PEERS, SWEEP, TRAINED, specs
+from limit import described
+from plan import FILES, FORMS, PEERS, SWEEP, TRAINED, left_out, specs
 from processes import run_once
 from session import Session
 
+import detkit
 from detkit.cli import debug_argument, positive, run
 
 MODELS = ("fasterrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn", "fasterrcnn_vgg16")
@@ -35,6 +39,10 @@ def main(argv=None):
     args = parsed(argv)
     if args.plot:
         report.pyplot()
+    versions = f"detkit {detkit.__version__}, Python {platform.python_version()}"
+    print(f"{args.processor}; {args.threads} threads; {versions}", flush=True)
+    for side, reason in args.left_out.items():
+        print(f"{side} is left out: {reason}", flush=True)
     found = []
     for model in args.models:
         with tempfile.TemporaryDirectory() as folder:
@@ -57,13 +65,23 @@ def parsed(argv):
         if model not in MODELS:
             parser.error(f"no model {model!r}; there are {', '.join(MODELS)}")
     args.models = args.models or MODELS
-    args.forms = args.forms or forms_of_this_cpu()
+    args.peers = dict(args.peers)
+    leave_out(parser, args)
     if not args.train and not args.detect:
         parser.error("--no-detect without --train leaves nothing to measure")
     if args.train and not set(TRAINED) & set(args.forms):
         parser.error(f"--train needs a form that can be trained, {' or '.join(TRAINED)}")
-    args.peers = dict(args.peers)
     return args
+
+
+def leave_out(parser, args):
+    """Adds ``left_out``, {side: why}, and ``processor``, a line; ``forms`` keeps the others."""
+    forms = args.forms or FORMS
+    args.processor, args.left_out = described(), left_out(forms, args.peers)
+    args.forms = [form for form in forms if f"detkit {form}" not in args.left_out]
+    if not args.forms:
+        reasons = (args.left_out[f"detkit {form}"] for form in forms)
+        parser.error(f"nothing is left of --forms {' '.join(forms)}: {'; '.join(reasons)}")
 
 
 def add_sides(parser):
@@ -74,9 +92,7 @@ def add_sides(parser):
     )
     parser.add_argument("--batch", type=positive, default=1, help="images at once")
     parser.add_argument("--threads", type=positive, default=2)
-    parser.add_argument(
-        "--forms", nargs="+", choices=FORMS, help="of detkit; default: all, those for this CPU"
-    )
+    parser.add_argument("--forms", nargs="+", choices=FORMS, help="of detkit; default: all")
     parser.add_argument(
         "--peer",
         dest="peers",
@@ -113,13 +129,6 @@ def add_measures(parser):
     parser.add_argument("--plot", metavar="FILE.png", help="draw them, with Matplotlib")
 
 
-def forms_of_this_cpu():
-    """All forms of detkit that can be run here."""
-    from detkit.processor import has_bfloat16  # --help should not wait for MXNet
-
-    return [form for form, precision in FORMS.items() if precision != BF16 or has_bfloat16()]
-
-
 def size(text):
     """The type of --size: (height, width)."""
     if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
@@ -143,7 +152,7 @@ def write_files(model, folder, args):
         return
     for kind in sorted({FILES[form] for form in args.forms if form in FILES}):
         run_once(kind, model, state, folder / kind)
-    if "onnxruntime" in args.peers:
+    if "onnxruntime" in args.peers and "onnxruntime fp32" not in args.left_out:
         run_once("onnx", model, state, folder / "model.onnx")
 
 
@@ -156,9 +165,15 @@ def write_figures(found, args):
         report.plot(found, args.plot)
 
 
+def sides(model, folder, forms, args, training):
+    """The Specs of what is measured."""
+    all_sides = specs(model, Path(folder), forms, args.peers, training, args.clock)
+    return [spec for spec in all_sides if spec.name not in args.left_out]
+
+
 def detecting(model, folder, args):
     """The figures of detecting at each size and batch, as they are written to --json."""
-    chosen = specs(model, Path(folder), args.forms, args.peers, False, args.clock)
+    chosen = sides(model, folder, args.forms, args, training=False)
     found = []
     with Session(chosen, args.threads, folder) as session:
         for each, batch in points(args):
@@ -178,7 +193,7 @@ def detecting(model, folder, args):
 def training(model, folder, args):
     """The figures of a step of training, at the first size."""
     forms = [form for form in TRAINED if form in args.forms]
-    chosen = specs(model, Path(folder), forms, args.peers, True, args.clock)
+    chosen = sides(model, folder, forms, args, training=True)
     with Session(chosen, args.threads, folder) as session:
         session.use(args.size[0], args.batch)
         return [measure(session, model, chosen, args, args.size[0], args.batch)]
@@ -187,7 +202,7 @@ def training(model, folder, args):
 def measure(session, model, chosen, args, pixels, batch, shares=None):
     """The figures of all sides for images of one size, printed too; ``shares`` when detecting."""
     taken, peaks = session.times(args.rounds), session.peaks()
-    sides = {
+    rows = {
         spec.name: report.row(
             spec,
             taken[spec.name],
@@ -199,7 +214,8 @@ def measure(session, model, chosen, args, pixels, batch, shares=None):
         for spec in chosen
     }
     figures = {"model": model, "training": shares is None, "size": pixels, "batch": batch}
-    figures.update(threads=args.threads, clock=args.clock, sides=sides)
+    figures.update(processor=args.processor, threads=args.threads, clock=args.clock)
+    figures.update(left_out=args.left_out, sides=rows)
     print(f"\n{report.table(figures)}", flush=True)
     return figures
 

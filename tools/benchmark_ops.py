@@ -14,8 +14,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent / "benchmark"))
+
+from limit import environment
+
 from detkit.cli import debug_argument, positive, run
 from detkit.errors import DetkitError
+from detkit.processor import describe
 
 WORKER = Path(__file__).parent / "benchmark/worker.py"
 PEERS = ("fallback", "mxnet", "torchvision")
@@ -60,6 +65,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if args.check:
         args.threads, args.names = [1], sorted({name for name, *_ in REQUIRED})
+    print(describe(), flush=True)
     found = {}
     for threads in args.threads:
         found[threads] = work(threads, "time", args.seconds, *args.names)
@@ -67,7 +73,8 @@ def main(argv=None):
     memory = match_memory() if not args.names or args.check else {}
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
-            json.dump({"threads": found, "match_memory": memory}, file, indent=1)
+            figures = {"processor": describe(), "threads": found, "match_memory": memory}
+            json.dump(figures, file, indent=1)
     if args.check:
         check(found[1]["rows"], memory)
 
@@ -80,11 +87,12 @@ def work(threads, mode, *arguments):
     """What the worker found, run on so many threads. Raises BenchmarkError where it fails."""
     count = str(threads)
     counts = {"OMP_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count}
-    environment = {**os.environ, **counts, **(KEEP_MEMORY if mode == "time" else {})}
+    kept = KEEP_MEMORY if mode == "time" else {}
+    variables = {**os.environ, **counts, **environment(), **kept}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "found.json")
         command = [sys.executable, WORKER, mode, out, *arguments]
-        done = subprocess.run(list(map(str, command)), env=environment)
+        done = subprocess.run(list(map(str, command)), env=variables)
         if done.returncode:
             raise BenchmarkError(f"measuring on {threads} threads failed, see above")
         return json.loads(out.read_text(encoding="utf-8"))

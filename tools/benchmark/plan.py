@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional
 
+from limit import why_left_out
+
 FOLDER = Path(__file__).parent
 FP32, BF16, INT8 = "fp32", "bf16", "int8"
 FORMS = {  # of detkit: precision
@@ -43,6 +45,15 @@ class Spec(NamedTuple):
     @property
     def precision(self):
         return self.job["precision"]
+
+
+def left_out(forms, peers):
+    """{side: why it is not measured on this processor}, of some of FORMS and of PEERS."""
+    sides = {f"detkit {form}": ("detkit", FORMS[form]) for form in forms}
+    for peer in peers:
+        sides.update({f"{peer} {precision}": (peer, precision) for precision in PEERS[peer]})
+    reasons = {side: why_left_out(*framework) for side, framework in sides.items()}
+    return {side: reason for side, reason in reasons.items() if reason}
 
 
 def specs(name, files, forms, peers, training=False, clock="wall"):

@@ -2,10 +2,14 @@
 
 import json
 import os
+import select
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from limit import environment
+from progress import progress
 
 from detkit.errors import DetkitError
 
@@ -34,7 +38,7 @@ class Worker:
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**os.environ, **counts},
+                env={**os.environ, **counts, **environment()},
                 text=True,
                 encoding="utf-8",
             )
@@ -50,6 +54,7 @@ class Worker:
         try:
             self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
             self._process.stdin.flush()
+            progress.wait(self._has_said, f"{self.name} ({do})")
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
@@ -65,6 +70,9 @@ class Worker:
             raise BenchmarkError(f"{self.name}: {do} failed:\n{answer['error'].rstrip()}")
         return answer["done"]
 
+    def _has_said(self, seconds):
+        return bool(select.select([self._process.stdout], [], [], seconds)[0])
+
     def __enter__(self):
         return self
 
@@ -77,6 +85,18 @@ class Worker:
 
 def run_once(*arguments):
     """Let detkit's worker write a file, in a process of its own: none of that memory stays."""
+    kind, model, *_ = arguments
+    progress.say(f"{model}: writing {kind}")
     command = [sys.executable, FOLDER / "run_detkit.py", *arguments]
-    if subprocess.run(list(map(str, command))).returncode:
-        raise BenchmarkError(f"{arguments[0]} of {arguments[1]} failed, see above")
+    with subprocess.Popen(list(map(str, command))) as process:
+        progress.wait(lambda seconds: _has_ended(process, seconds), f"{kind} of {model}")
+    if process.returncode:
+        raise BenchmarkError(f"{kind} of {model} failed, see above")
+
+
+def _has_ended(process, seconds):
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True

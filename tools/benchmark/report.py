@@ -55,13 +55,21 @@ def heading(figures):
     )
 
 
+def versions(*abouts):
+    """What sides say about themselves, {name: version} of each, for people."""
+    return ", ".join({f"{name} {about[name]}": None for about in abouts for name in about})
+
+
 def table(figures):
-    """The sides beside each other; ratios say how many times as long as detkit's fastest."""
+    """What ran, then the sides beside each other; ratios say how many times as long as detkit's
+    fastest."""
     sides = figures["sides"]
     best = best_of_ours(sides)
     ratios = "".join(f"{f'/ our {precision}':>12}" for precision in best)
     lines = [
         heading(figures),
+        figures["processor"],
+        versions(*(side["about"] for side in sides.values())),
         f"{'':24}{'median s':>10}{'fastest':>10}{ratios}{'peak MB':>10}{'same':>8}",
     ]
     for name, side in sides.items():

@@ -6,11 +6,14 @@ from pathlib import Path
 import drawn
 import matched
 import numpy as np
-from processes import BenchmarkError, Worker
+from processes import PAUSE, BenchmarkError, Worker
+from progress import duration, progress
+from report import versions
 
 AGREE = 0.9  # share of the detections of fp32 sides that have to be the same
 PRECISE = "fp32"
 WARM_UP = 2
+NOW_AND_THEN = 3.0  # seconds between the lines about rounds
 
 
 class Session:
@@ -23,6 +26,7 @@ class Session:
         self._specs = {spec.name: spec for spec in specs}
         self._threads, self._folder = threads, Path(folder)
         self._workers, self._stack = {}, ExitStack()
+        self._warm = {}  # {side: seconds of its last call before the rounds}
         self.about = {}
 
     def __enter__(self):
@@ -31,6 +35,7 @@ class Session:
                 worker = Worker(name, spec.script, spec.python, self._threads)
                 self._workers[name] = self._stack.enter_context(worker)
                 self.about[name] = worker.ask("load", job=spec.job)
+                progress.say(f"{name}: loaded, {versions(self.about[name])}")
             self._stack = self._stack.pop_all()
         return self
 
@@ -42,14 +47,23 @@ class Session:
         boxes, labels = drawn.objects(batch, *size)
         path = self._folder / "inputs.npz"
         np.savez(path, images=drawn.pictures(batch, *size), boxes=boxes, labels=labels)
-        for worker in self._workers.values():
+        progress.say(f"{size[0]}x{size[1]}, batch {batch}: {WARM_UP} calls of each side first")
+        for name, worker in self._workers.items():
             worker.ask("use", path=str(path))
-            worker.ask("time", count=WARM_UP)
+            self._warm[name] = worker.ask("time", count=WARM_UP)["wall"][-1]
+            progress.say(f"  {name:22}{self._warm[name]:10.3f} s a call")
 
     def times(self, rounds):
         """{side: {"wall": [...], "cpu": [...]}}: one run of each in turn, so many rounds."""
         taken = {name: {"wall": [], "cpu": []} for name in self._workers}
-        for _ in range(rounds):
+        one = sum(self._warm.values()) + PAUSE * len(self._warm)
+        progress.say(
+            f"{rounds} rounds of {len(taken)} sides: about {duration(rounds * one)}, "
+            f"{duration(one)} each"
+        )
+        for number in range(rounds):
+            left = duration((rounds - number) * one)
+            progress.say(f"  round {number + 1} of {rounds}, about {left} left", NOW_AND_THEN)
             for name, worker in self._workers.items():
                 for clock, seconds in worker.ask("time", count=1).items():
                     taken[name][clock] += seconds
@@ -61,6 +75,7 @@ class Session:
         Raises BenchmarkError where a side in full precision has too few, if that is required.
         """
         (first, *_), found = self._specs, {}
+        progress.say("what each side finds")
         for name, worker in self._workers.items():
             worker.ask("found", path=str(self._path(name)))
             if not self._specs[name].compared:
@@ -80,10 +95,12 @@ class Session:
 
     def peaks(self):
         """{side: bytes of resident memory at its peak during a run}."""
+        progress.say("the memory of each side")
         return {name: worker.ask("peak") for name, worker in self._workers.items()}
 
     def stages(self, count):
         """{side: {stage: median seconds}} of the sides that can tell."""
+        progress.say(f"{count} runs of each side for the time of its parts")
         runs = {name: worker.ask("stages", count=count) for name, worker in self._workers.items()}
         return {
             name: {stage: float(np.median([run[stage] for run in each])) for stage in each[0]}
@@ -93,5 +110,6 @@ class Session:
 
     def floors(self):
         """{side: {precision: multiply-adds a second}} of a large convolution alone."""
+        progress.say("one large convolution of each side")
         floors = {name: worker.ask("floor") for name, worker in self._workers.items()}
         return {name: found for name, found in floors.items() if found}
