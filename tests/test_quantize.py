@@ -213,16 +213,7 @@ def test_sums_with_and_without_a_sign(combination, cpus):
 def test_products_that_saturate_16_bits(cpus):
     """Of the largest numbers there are, the sum of two products is twice what 16 bits hold."""
 
-    class Layer(mx.gluon.HybridBlock):
-        def __init__(self):
-            super().__init__()
-            self.layer = mx.gluon.nn.Conv2D(16, 1, in_channels=16, use_bias=False)
-
-        def hybrid_forward(self, F, x):
-            return self.layer(x)
-
-    layer = Layer()
-    graph, parameters = small_graph(layer)
+    graph, parameters = small_graph(mx.gluon.nn.Conv2D(16, 1, in_channels=16, use_bias=False))
     (name,) = parameters
     parameters[name] = mx.nd.ones_like(parameters[name])
     data = np.ones((1, 16, 4, 4), "float32")
@@ -230,6 +221,13 @@ def test_products_that_saturate_16_bits(cpus):
     (found,) = runner(symbol, parameters, ["images"])(data)
     expected = 16 if cpus == ANY or has_vnni() else 16 * 32767 / (2 * 255 * 127)
     np.testing.assert_allclose(found.asnumpy(), expected, rtol=0.01)
+
+
+def test_depthwise_layers_keep_their_bit():
+    layer = mx.gluon.nn.Conv2D(16, 3, groups=16, in_channels=16, use_bias=False)
+    data = np.random.default_rng(2).uniform(0, 1, (1, 16, 12, 12)).astype("float32")
+    errors = [error_of(layer, data, keep=(), cpus=cpus)[0] for cpus in (ANY, VNNI)]
+    assert errors[0] == errors[1] < 0.01
 
 
 def test_a_bounded_rectifier_is_part_of_the_layer():

@@ -46,50 +46,71 @@ def tensors(graph, parameters):
     return dict(zip(names, outputs.values()))
 
 
-def align_sums(graph, found, ranges):
-    """Change ``ranges`` where a layer adds to a tensor that has a sign and its result has none.
+def sums_in_place(graph, found, ranges):
+    """Where a layer adds to a tensor that has a sign and its result has none, or the reverse.
 
-    oneDNN adds in place: the result is as wide as the other summand, with a sign or without.
-    Numbers that have one reach half as far, so a rectified result gets twice the range. A result
-    with a sign cannot be kept where there was none.
+    oneDNN adds in place: the result is as wide as the other summand, with a sign or without. A
+    rectified result beside a sign has 7 of the 8 bits. A result with a sign cannot be kept where
+    there was none.
 
-    found: what ``tensors`` gives. Returns two sets: the names of the layers that cannot be 8-bit
-    ones, and those of the tensors that got twice the range.
+    found: what ``tensors`` gives. Returns two sets of names: the tensors with 7 bits, and the
+    layers that cannot be 8-bit ones.
     """
     names = {output[:2]: name for name, output in found.items()}
-    impossible, doubled = set(), set()
+    halves, impossible = set(), set()
     for node in graph.nodes():
         if node.op not in FUSED or node.attributes.get("with_sum") != "true":
             continue
         result = names[node, 0]
-        signed, (smallest, largest) = ranges[names[node.inputs[-1][:2]]][0] < 0, ranges[result]
-        if signed and smallest >= 0:
-            ranges[result] = 0.0, largest / HALF
-            doubled.add(result)
-        elif smallest < 0 and not signed:
+        beside_a_sign = ranges[names[node.inputs[-1][:2]]][0] < 0
+        has_a_sign = ranges[result][0] < 0
+        if beside_a_sign and not has_a_sign:
+            halves.add(result)
+        elif has_a_sign and not beside_a_sign:
             impossible.add(node.name)
-    return impossible, doubled
+    return halves, impossible
 
 
-def leave_a_bit(graph, found, ranges, doubled):
-    """Change ``ranges`` so that what layers read uses 7 of 8 bits where it has no sign.
+def saturating(graph, parameters, found, kept):
+    """The names of the tensors, a set, of which 8-bit layers may read no more than 7 bits where
+    the CPU has no VNNI, if they have no sign.
 
-    Without VNNI, oneDNN adds two products of 8 bits in 16 and saturates: 2 x 255 x 127 is more
-    than 32,767, and 2 x 127 x 127 is not (oneDNN's "Nuances of int8 Computations"). Where numbers
-    have a sign, oneDNN itself leaves a bit of the weights unused.
+    oneDNN then adds two products of 8 bits in 16 and saturates: 2 x 255 x 127 is more than 32,767,
+    and 2 x 127 x 127 is not (oneDNN's "Nuances of int8 Computations").
 
-    found: what ``tensors`` gives. doubled: tensors that use 7 bits already.
+    Three things may have 8. Of numbers with a sign, oneDNN itself leaves a bit of the weights
+    unused. Depthwise layers add one product at a time, in 32 bits. And where a layer ends with a
+    bound, ReLU6's, MXNet has that bound kept by the end of the range alone.
+
+    found: what ``tensors`` gives. kept: the names of layers that stay float32.
     """
     names = {output[:2]: name for name, output in found.items()}
-    read = set()
+    saturating = set()
     for node in graph.nodes():
-        if node.op in FUSED:
-            source = node.inputs[0]
-            read.add(source[:2])
-            while source.node.op in BETWEEN:  # they pass on the range that they read
-                source = source.node.inputs[0]
-                read.add(source[:2])
-    for name in {names[output] for output in read if output in names} - doubled:
-        smallest, largest = ranges[name]
-        if smallest >= 0:
-            ranges[name] = 0.0, largest / HALF
+        if node.op not in FUSED or node.name in kept or _is_depthwise(node, parameters):
+            continue
+        chain = [node.inputs[0]]
+        while chain[-1].node.op in BETWEEN:  # they pass on the range that they read
+            chain.append(chain[-1].node.inputs[0])
+        if not _is_bounded(chain[-1].node):
+            saturating.update(names[output[:2]] for output in chain)
+    return saturating
+
+
+def halved(ranges, names):
+    """``ranges`` in which the tensors ``names`` that have no sign use half of the numbers."""
+    return {
+        name: (0.0, largest / HALF) if name in names and smallest >= 0 else (smallest, largest)
+        for name, (smallest, largest) in ranges.items()
+    }
+
+
+def _is_depthwise(layer, parameters):
+    """Whether each result of a fused layer is a sum over one channel alone."""
+    return parameters[layer.inputs[1].node.name].shape[1] == 1
+
+
+def _is_bounded(node):
+    """Whether a node is a fused layer that ends with a clip."""
+    inside = [entry["op"] for subgraph in node.subgraphs for entry in subgraph["nodes"]]
+    return node.op in FUSED and "clip" in inside

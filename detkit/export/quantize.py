@@ -5,7 +5,7 @@ import itertools
 from detkit.errors import ExportError
 from detkit.export.calibrate import NAIVE, calibrate, runner
 from detkit.export.fusion import fuse
-from detkit.export.int8 import align_sums, leave_a_bit, tensors, to_int8
+from detkit.export.int8 import halved, saturating, sums_in_place, tensors, to_int8
 from detkit.export.layer_errors import QuantizationReport, layer_errors
 from detkit.export.layers import FINAL, FIRST, select
 from detkit.export.manifest import ANY, VNNI
@@ -23,7 +23,7 @@ def quantize(graph, parameters, inputs, examples, mode=NAIVE, keep=KEEP, cpus=AN
     mode: "naive" or "entropy", as ``calibrate`` says.
     keep: patterns of the layers that stay float32, as ``select`` says.
     cpus: ANY, for every CPU the same result; VNNI, a bit more precise on those that have it and
-        wrong sums on others, as ``leave_a_bit`` says.
+        wrong sums on others, as ``saturating`` says.
 
     What is no layer stays float32 too: the decoding of boxes, NMS, the operators of RoIs. So do
     the weights in the file: oneDNN rounds them, each output channel on a scale of its own, when it
@@ -38,10 +38,11 @@ def quantize(graph, parameters, inputs, examples, mode=NAIVE, keep=KEEP, cpus=AN
     first = list(itertools.islice(examples, 1))
     run = runner(fused.symbol(list(found.values())), parameters, inputs)
     ranges = calibrate(run, list(found), itertools.chain(first, examples), mode)
-    impossible, doubled = align_sums(fused, found, ranges)
+    halves, impossible = sums_in_place(fused, found, ranges)
     kept |= impossible
     if cpus != VNNI:
-        leave_a_bit(fused, found, ranges, doubled)
+        halves |= saturating(fused, parameters, found, kept)
+    ranges = halved(ranges, halves)
     errors = layer_errors(fused, parameters, kept, ranges, inputs, *first)
     if not errors:
         raise ExportError(f"no layer is left for INT8: {', '.join(keep)} keep all; keep fewer")
