@@ -47,7 +47,7 @@ def _levels():
 
 
 LEVELS = _levels()  # the order of preference
-OTHER = Level("baseline", platform.machine(), "", frozenset())  # of a processor that is no x86
+OTHER = Level("baseline", "NEON", "", frozenset())  # beside x86, MXNet is built for ARM alone
 VNNI = ("avx2_vnni", "avx512_vnni", "avx512_bf16", "amx")  # sums of 8-bit products in 32 bits
 BFLOAT16 = ("avx512_bf16", "amx")
 

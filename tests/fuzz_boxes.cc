@@ -118,7 +118,8 @@ void fuzz_nms(Random& random, uint64_t* digest) {
   const size_t in = size_t(nms.images) * nms.boxes, out = size_t(nms.images) * rows;
   Floats boxes(random, 4 * in), scores(random, in), labels(random, in);
   fill_boxes(random, boxes);
-  scores.fill(random, random.chance(0.2) ? -1 : 0, random.one_of({1.f, 3.f}));
+  const float lowest = random.chance(0.2) ? -1.f : 0.f;  // drawn here: as arguments, in any order
+  scores.fill(random, lowest, random.one_of({1.f, 3.f}));
   for (size_t i = 0; i < in; ++i) labels[i] = random.chance(0.03) ? NAN : random.between(-1, 3);
   const float* within = random.chance(0.5) ? labels.data() : nullptr;
   Floats out_boxes(random, 4 * out), out_scores(random, out), out_labels(random, out);
