@@ -87,6 +87,12 @@ def levels():
     return [each for each in LEVELS if each.flags <= flags()] if is_x86() else [OTHER]
 
 
+def below():
+    """The names of the levels that this process could still be held to, the narrowest first."""
+    names = [each.name for each in levels()]
+    return names[: names.index(level().name)]
+
+
 def has_vnni():
     """Whether layers sum products of 8 bits exactly; other x86 add two of them in 16 bits, and
     saturate (oneDNN's "Nuances of int8 Computations")."""

@@ -11,6 +11,8 @@ from test_faster_rcnn import assert_same, detect
 from detkit.models import Proposals, Refine
 from detkit.ops import backend
 
+pytestmark = pytest.mark.processor
+
 
 @pytest.mark.parametrize("classes", [1, 4])
 @pytest.mark.parametrize("hybridized", [False, True])

@@ -28,6 +28,7 @@ from detkit.train_steps import (
     RoILoss,
 )
 
+pytestmark = pytest.mark.processor
 IOUS = (0.5, 0.6, 0.7)
 
 

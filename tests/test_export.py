@@ -26,6 +26,8 @@ from detkit.export.symbol import export
 from detkit.models import FastRCNN
 from detkit.ops.compile import LIBRARY
 
+pytestmark = pytest.mark.processor
+
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_mxnets_operators_alone(small_model, tmp_path, kind):
@@ -71,6 +73,7 @@ def test_model_json_says_what_a_reader_needs(small_model, tmp_path):
         "ops": "mxnet",
         "library": None,
         "precision": "float32",
+        "int8_for": None,
         "source": {"config": None, "checkpoint_sha256": "abc"},
     }
     assert files == {name: sha256_of(tmp_path / name) for name in (SYMBOL, PARAMETERS)}

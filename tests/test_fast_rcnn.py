@@ -28,6 +28,7 @@ from detkit.registry import HEADS
 from detkit.targets import MaxIoUAssigner, RandomSampler, RoITargets
 from detkit.train_steps import FastRCNNTrainStep, RoILoss, RoILosses
 
+pytestmark = pytest.mark.processor
 HALF = ("normalize", "backbone", "neck", "roi_extractor", "roi_head", "postprocess")
 PROJECT = (
     "model={type: FastRCNN, backbone: {type: TinyBackbone}, roi_extractor: {type: RoIAlign, "

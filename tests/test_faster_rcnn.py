@@ -10,6 +10,7 @@ from conftest import BACKENDS
 from detkit.models import Normalize, RoIPool, RPNHead
 from detkit.ops import backend
 
+pytestmark = pytest.mark.processor
 NAMES = ("boxes", "scores", "labels")
 
 

@@ -12,6 +12,8 @@ from mxnet import autograd
 from detkit import ops
 from detkit.ops import backend
 
+pytestmark = pytest.mark.processor
+
 
 @pytest.mark.parametrize("operators", BACKENDS)
 def test_nms_at_exactly_the_threshold_keeps(operators):

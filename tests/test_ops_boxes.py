@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from detkit import ops
 from detkit.ops import backend
 
-pytestmark = pytest.mark.parametrize("operators", BACKENDS)
+pytestmark = [pytest.mark.processor, pytest.mark.parametrize("operators", BACKENDS)]
 COUNTS = st.sampled_from([-1, 1, 3, 20, 100])
 
 

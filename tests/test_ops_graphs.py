@@ -11,6 +11,7 @@ from mxnet.gluon import HybridBlock, SymbolBlock
 from detkit import ops
 from detkit.ops import backend
 
+pytestmark = pytest.mark.processor
 STRIDE = 4
 
 

@@ -13,7 +13,7 @@ from mxnet import autograd
 from detkit import ops
 from detkit.ops import backend
 
-pytestmark = pytest.mark.parametrize("operators", BACKENDS)
+pytestmark = [pytest.mark.processor, pytest.mark.parametrize("operators", BACKENDS)]
 
 
 def assert_pooled(operators, case, operator, cells, mode):

@@ -22,6 +22,9 @@ from detkit.models.necks import FPN
 from detkit.targets import OHEM, DenseTargets, MaxIoUAssigner, PseudoSampler
 from detkit.train_steps import DenseLoss, DenseLosses, RetinaNetTrainStep
 
+pytestmark = pytest.mark.processor
+
+
 ANCHOR_SIZES, RATIOS = ([12, 16], [24, 32], [48, 64]), (0.5, 1, 2)
 BOX_WEIGHTS = (1, 2, 3, 4)
 CLASSES = 3

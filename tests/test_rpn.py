@@ -19,6 +19,7 @@ from detkit.runner.checkpoint import load_checkpoint
 from detkit.targets import MaxIoUAssigner, RandomSampler, RPNTargets
 from detkit.train_steps import RPNLoss, RPNLosses, RPNTrainStep
 
+pytestmark = pytest.mark.processor
 HALF = ("normalize", "backbone", "neck", "anchors", "rpn_head", "proposals")
 PROJECT = (
     "model={type: RPN, backbone: {type: TinyBackbone}, rpn_head: {type: RPNHead, channels: 16}, "

@@ -11,6 +11,8 @@ from detkit.export.graph import Graph
 from detkit.export.simplify import simplify
 from detkit.models.layers import FoldingSequential, freeze_norms
 
+pytestmark = pytest.mark.processor
+
 
 def ops_of(symbol):
     """The operators of a graph, each as often as it is there."""

@@ -18,6 +18,7 @@ from detkit.runner.setup import Training
 from detkit.targets import OHEM, MaxIoUAssigner, RandomSampler, RoITargets, RPNTargets
 from detkit.train_steps import FasterRCNNTrainStep, Losses, RoILoss, RoIStage, RPNLoss
 
+pytestmark = pytest.mark.processor
 BOXES = np.array([[[4, 4, 30, 28], [20, 10, 44, 60]], [[8, 2, 40, 30], [0, 0, 0, 0]]], "float32")
 LABELS = np.array([[0, 2], [1, -1]], "float32")
 SIZES = ((64, 48), (40, 80))
