@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 
 import detkit
+from detkit import processor
 from detkit.cli import debug_argument, run
 from detkit.errors import DetkitError
 from detkit.threads import VARIABLE, physical_cores
 
 PACKAGES = ("numpy", "cv2", "yaml", "pycocotools", "tqdm", "defusedxml")
-INSTRUCTION_SETS = ("baseline", "AVX2", "AVX-512")
+KERNELS = ("every processor of its kind", "AVX2", "AVX-512")
+INDENT = "\n" + " " * 13
 
 
 def main(argv=None):
@@ -27,7 +29,7 @@ def main(argv=None):
     row("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     for name in PACKAGES:
         row(name, version_of(name))
-    row("processor", f"{physical_cores()} cores, {VARIABLE}={os.environ.get(VARIABLE)}")
+    row("processor", describe_processor())
     row("mxnet", describe_mxnet())
     row("operators", describe_operators())
 
@@ -45,15 +47,28 @@ def version_of(name):
     return getattr(module, "__version__", "installed")
 
 
+def describe_processor():
+    """Its name, the level of its instructions in use and why, what that means, and its cores."""
+    lines = [processor.describe()]
+    if not processor.has_vnni():
+        lines.append("no VNNI: INT8 needs an export made with --int8-for any, and gains less")
+    if not processor.has_bfloat16():
+        lines.append("no bfloat16: exports with --bf16 do not run")
+    lines.append(f"{physical_cores()} cores, {VARIABLE}={os.environ.get(VARIABLE)}")
+    return INDENT.join(lines)
+
+
 def describe_mxnet():
     """Version, build and GPUs. Raises DetkitError where MXNet cannot be imported."""
     try:
         import mxnet as mx
     except Exception as error:  # numpy 1.24 makes it an AttributeError, a lost library an OSError
-        raise DetkitError(
-            f"mxnet cannot be imported: {error}\n"
-            '  reinstall detkit with pip install -e ".[cpu]", or ".[cu112]" for a GPU'
-        ) from error
+        advice = 'reinstall detkit with pip install -e ".[cpu]", or ".[cu112]" for a GPU'
+        if platform.machine() == "aarch64" and "libarmpl" in str(error):
+            advice = (
+                "MXNet's wheel for aarch64 needs the Arm Performance Libraries, which are not in it"
+            )
+        raise DetkitError(f"mxnet cannot be imported: {error}\n  {advice}") from error
     features = mx.runtime.Features()
     build = "GPU build" if features.is_enabled("CUDA") else "CPU build"
     dnn = "with" if features.is_enabled("MKLDNN") else "without"
@@ -67,13 +82,13 @@ def describe_operators():
     choice = backend.choose()
     lines = [f"{choice.name}: {choice.reason}"]
     if choice.name == backend.NATIVE:
-        used = INSTRUCTION_SETS[ctypes.CDLL(choice.reason).detkit_isa()]
+        used = KERNELS[ctypes.CDLL(choice.reason).detkit_isa()]
         cuda = "with" if backend.has_cuda() else "without"
         lines.append(f"kernels for {used}, {cuda} CUDA")
     for tool in (os.environ.get("CXX") or "g++", "nvcc"):
         path = shutil.which(tool)
         lines.append(f"{tool}: {first_line(path) if path else 'not on PATH'}")
-    return ("\n" + " " * 13).join(lines)
+    return INDENT.join(lines)
 
 
 def first_line(compiler):
