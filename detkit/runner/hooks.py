@@ -50,15 +50,20 @@ class ScheduleHook(Hook):
 
 
 class LogHook(Hook):
-    """Every ``every`` steps: losses, lr, ETA, the share of time spent waiting for data, memory."""
+    """Every ``every`` steps: losses, lr, ETA, the share of time spent waiting for data, memory.
+
+    The first step of a process is reported as well, so that a user sees at once that it goes on;
+    it also plans memory, and the time that is left is estimated from the steps after it.
+    """
 
     def __init__(self, log, every):
         self._log, self._every = log, every
         self._faults = self._since = None
+        self._timed, self._seconds = 0, 0.0  # steps after the first, and what they took
 
     def start(self, run):
-        """Nothing has been skipped yet."""
-        self._faults = FaultLog(self._log, run.loader)
+        """Nothing has been skipped yet, and no step reported."""
+        self._faults, self._first = FaultLog(self._log, run.loader), True
 
     def before_step(self, run):
         """The clock starts with each epoch's first batch: an evaluation is no part of training."""
@@ -66,9 +71,9 @@ class LogHook(Hook):
             self._since = time.perf_counter() - run.data_wait
 
     def after_step(self, run):
-        """Moves the bar; reads the losses at the interval."""
+        """Moves the bar; reads the losses of the first step and at the interval."""
         self._log.advance(run.progress.step)
-        if len(run.losses) >= self._every:
+        if self._first or run.progress.step % self._every == 0:
             self._report(run)
 
     def after_epoch(self, run):
@@ -90,6 +95,9 @@ class LogHook(Hook):
         now = time.perf_counter()
         seconds, self._since = now - self._since, now
         waited, run.data_wait = run.data_wait, 0.0
+        if not self._first:
+            self._timed, self._seconds = self._timed + steps, self._seconds + seconds
+        self._first = False
         total = run.epochs * len(run.loader)
         record = {
             "epoch": run.progress.epoch + run.progress.batch / len(run.loader),
@@ -99,17 +107,23 @@ class LogHook(Hook):
             "seconds_per_step": seconds / steps,
             "data_wait": waited / seconds,
             "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-            "eta_seconds": (total - run.progress.step) * seconds / steps,
+            "eta_seconds": self._left(total - run.progress.step),
         }
         self._log.write("train", **record)
         parts = " ".join(f"{name} {value:.3f}" for name, value in means.items())
         short = f"{parts} lr {run.lr:.2g} data {record['data_wait']:.0%} {record['memory_mb']} MB"
-        eta = datetime.timedelta(seconds=round(record["eta_seconds"]))
+        eta = f"at step {(run.progress.step // self._every + 1) * self._every}"
+        if record["eta_seconds"] is not None:
+            eta = datetime.timedelta(seconds=round(record["eta_seconds"]))
         self._log.show(
             short,
             f"epoch {record['epoch']:.2f}/{run.epochs} step {run.progress.step}/{total} {short} "
             f"{record['seconds_per_step']:.2f} s/step ETA {eta}",
         )
+
+    def _left(self, steps):
+        """The seconds that so many steps will take; None as long as nobody knows."""
+        return steps * self._seconds / self._timed if self._timed else None
 
 
 class EvaluateHook(Hook):
@@ -126,6 +140,7 @@ class EvaluateHook(Hook):
         epoch = run.progress.epoch
         if epoch % self._every and epoch != run.epochs:
             return
+        self._log.say(f"epoch {epoch}/{run.epochs}: evaluating {len(self._loader.dataset)} images")
         detections = detect_dataset(self._detector, self._loader, run.interrupt)
         self._faults.update()
         if detections is None:  # interrupted: a resumed run ends the epoch once more
