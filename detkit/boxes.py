@@ -96,3 +96,13 @@ def decode(F, deltas, anchors, weights, max_log_scale=MAX_LOG_SCALE):
     half_w = F.broadcast_mul(F.exp(F.minimum(dw / ww, max_log_scale)), aw) * 0.5
     half_h = F.broadcast_mul(F.exp(F.minimum(dh / wh, max_log_scale)), ah) * 0.5
     return F.concat(cx - half_w, cy - half_h, cx + half_w, cy + half_h, dim=-1)
+
+
+def deltas_of(F, deltas, classes):
+    """The deltas (M, 4) of each row's class: deltas (M, K or 1, 4), classes (M,) in 0..K-1.
+
+    Below 0 it is those of class 0. Class-agnostic deltas are those of all classes: pick clips.
+    """
+    first = F.squeeze(F.slice_axis(deltas, axis=1, begin=0, end=1), axis=1)
+    own = F.broadcast_like(F.expand_dims(classes, axis=1), first)
+    return F.pick(deltas, own, axis=1, mode="clip")

@@ -9,7 +9,7 @@ from detkit import data, evaluate, models, runner, targets  # noqa: F401  (their
 from detkit.build_model import build_model, detector_of
 from detkit.build_train_step import build_train_step, train_step_of
 from detkit.config import check_keys, place, require, section, without
-from detkit.data import Loader, OneClass, load_proposals
+from detkit.data import Batch, Loader, OneClass, load_proposals
 from detkit.errors import ConfigError, DataError
 from detkit.registry import DATASETS, EVALUATORS, TRANSFORMS, construct
 
@@ -77,12 +77,14 @@ def build_transforms(config, split):
     return transforms
 
 
-def build_loader(config, split, dataset, batch_size, training=False):
+def build_loader(config, split, dataset, batch_size, inputs=None):
     """The Loader of ``dataset``, which is the ``split`` "train" or "val".
 
-    training: with ``data.train_transforms``, shuffled by the seed, and with masks where the
-        detector is trained on them. Otherwise as the images are detected in, in their order.
+    inputs: TrainStep.INPUTS, for training: with ``data.train_transforms``, shuffled by the seed,
+        and with the masks and fields that the step takes. None: as the images are detected in, in
+        their order.
     """
+    training = inputs is not None
     return construct(
         Loader,
         _only(config["data"], "pad_multiple", "workers"),
@@ -91,7 +93,8 @@ def build_loader(config, split, dataset, batch_size, training=False):
         batch_size=batch_size,
         seed=config.get("seed", 0),
         shuffle=training,
-        masks=training and "mask_head" in detector_of(config).PARTS,
+        masks=training and "masks" in inputs,
+        fields=[name for name in inputs or () if name not in Batch._fields],
         proposals=_proposals(config, split, dataset),
     )
 

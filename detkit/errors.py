@@ -22,7 +22,7 @@ class DataError(DetkitError):
     """A dataset, an annotation or an image cannot be used."""
 
 
-class ImageError(DataError):
+class ImageError(DetkitError):
     """One image cannot be decoded; training skips it and counts it."""
 
 

@@ -6,11 +6,10 @@ from mxnet.gluon import HybridBlock, nn
 
 from detkit import registry
 from detkit.data import Annotation
+from detkit.losses import RPNLoss
 from detkit.models import Network, Normalize, Postprocess, Proposals
 from detkit.registry import ANCHORS, BACKBONES, HEADS, NECKS, ROI_EXTRACTORS
 from detkit.targets import RPNTargets
-from detkit.train_steps import RPNLoss
-from detkit.train_steps.faster_rcnn import Losses
 
 SIDE = 16
 
@@ -133,6 +132,11 @@ class MyDetector(Network):
 @registry.TRAIN_STEPS.register("MyDetector", force=True)
 class MyTrainStep:
     PARTS = {"rpn_targets": RPNTargets, "rpn_loss": RPNLoss}
+    INPUTS = ("images", "sizes", "boxes", "labels")
+
+    @classmethod
+    def derived(cls, name, model, parts, num_classes):
+        return {"box_weights": model.proposals.box_weights}
 
     def __init__(self, model, rpn_targets, rpn_loss):
         self.model, self.targets, self.loss = model, rpn_targets, rpn_loss
@@ -146,9 +150,10 @@ class MyTrainStep:
         anchors = self.model.anchors(features)
         with autograd.pause():
             labels, targets = self.targets(anchors, sizes, gt_boxes, gt_labels)
-        losses = self.loss(*self.model.rpn_head(features), labels, targets)
+        losses = self.loss(*self.model.rpn_head(features), labels, targets, anchors)
         logits, deltas = self.model.roi_head(self.model.roi_extractor(features, gt_boxes))
-        return Losses(*losses, (logits**2).mean(), (deltas**2).mean())
+        losses = dict(zip(("rpn_class", "rpn_box"), losses))
+        return {**losses, "roi_class": (logits**2).mean(), "roi_box": (deltas**2).mean()}
 
 
 @registry.ASSIGNERS.register(force=True)

@@ -106,7 +106,7 @@ VALUES = {
         "data.val_transforms.0: HorizontalFlip mirrors the image",
         "it belongs in data.train_transforms alone",
     ],
-    "train_step=null": ["train_step.rpn_targets: the key 'assigner' is missing"],
+    "train_step=null": ["train_step.rpn_targets", "needs the missing keys 'assigner', 'sampler'"],
     "train_step.rpn_targets.sampler={type: OHEM}": [
         "train_step.rpn_targets",
         "the sampler OHEM needs loss and box, which RoIs have and anchors have not",

@@ -9,9 +9,9 @@ from mxnet import autograd, gluon
 from mxnet.gluon import nn
 from test_faster_rcnn import assert_same, detect
 from test_mask_rcnn import MASKS
-from test_train_step import BOXES, EVERYTHING, LABELS, SIZES, gradients, make_step
+from test_train_step import BOXES, EVERYTHING, LABELS, SIZES, gradients, make_step, step_parts
 
-from detkit.losses import SmoothL1
+from detkit.losses import MaskLoss, RoILoss, SmoothL1
 from detkit.models import FasterRCNN
 from detkit.targets import (
     OHEM,
@@ -21,12 +21,7 @@ from detkit.targets import (
     RandomSampler,
     RoITargets,
 )
-from detkit.train_steps import (
-    CascadeMaskRCNNTrainStep,
-    CascadeRCNNTrainStep,
-    MaskLoss,
-    RoILoss,
-)
+from detkit.train_steps import CascadeMaskRCNNTrainStep, CascadeRCNNTrainStep
 
 pytestmark = pytest.mark.processor
 IOUS = (0.5, 0.6, 0.7)
@@ -36,13 +31,12 @@ def cascade_step(
     model, sampler=lambda: RandomSampler(EVERYTHING, 1), kind=CascadeRCNNTrainStep, **others
 ):
     """The step of a cascade of as many stages as the model has, from that of a FasterRCNN."""
-    parts = {name: part for name, part in vars(make_step(model)).items() if name != "model"}
     targets, losses = nn.Sequential(), nn.HybridSequential()
     for iou, weights, factor in zip(IOUS, model.stage_weights, (1, 0.5, 0.25)):
         assigner, drawn = MaxIoUAssigner(iou, iou, best_for_object=False), sampler()
-        targets.add(RoITargets(assigner, drawn, weights, drawn.size))
+        targets.add(RoITargets(assigner, drawn, weights))
         losses.add(RoILoss(SmoothL1(1.0), class_weight=factor, box_weight=factor))
-    return kind(model, **{**parts, "roi_targets": targets, "roi_loss": losses, **others})
+    return kind(model, **{**step_parts(), "roi_targets": targets, "roi_loss": losses, **others})
 
 
 def losses_of(step, pixels, sizes, boxes=BOXES, labels=LABELS):
@@ -94,8 +88,9 @@ def test_losses_are_numpys(small_model, images, class_agnostic, hybridized):
     batch = images(*SIZES)
     found = losses_of(step, *batch)
     expected = expected_losses(model, step, *batch)
-    assert [loss.asscalar() for loss in found[2:]] == pytest.approx(expected.ravel(), rel=1e-3)
-    assert found._fields == (
+    stages = [loss.asscalar() for loss in found.values()][2:]
+    assert stages == pytest.approx(expected.ravel(), rel=1e-3)
+    assert list(found) == [
         "rpn_class",
         "rpn_box",
         "roi_class_1",
@@ -104,7 +99,7 @@ def test_losses_are_numpys(small_model, images, class_agnostic, hybridized):
         "roi_box_2",
         "roi_class_3",
         "roi_box_3",
-    )
+    ]
 
 
 def test_one_stage_is_faster_rcnn(small_model, images):
@@ -114,20 +109,21 @@ def test_one_stage_is_faster_rcnn(small_model, images):
     pixels, sizes = images(*SIZES)
     assert_same(detect(model, pixels, sizes), detect(plain, pixels, sizes))
     cascades = losses_of(cascade_step(model), pixels, sizes)
-    for ours, theirs in zip(cascades, losses_of(make_step(plain), pixels, sizes)):
+    expected = losses_of(make_step(plain), pixels, sizes)
+    for ours, theirs in zip(cascades.values(), expected.values()):
         assert ours.asscalar() == pytest.approx(theirs.asscalar(), rel=1e-4)
-    assert cascades._fields[2:] == ("roi_class_1", "roi_box_1")
+    assert list(cascades)[2:] == ["roi_class_1", "roi_box_1"]
 
 
 def test_every_weight_gets_a_gradient_and_none_from_the_next_stage(small_model, images):
     model = cascade(small_model())
     losses = losses_of(cascade_step(model), *images(*SIZES))
-    autograd.backward(list(losses), retain_graph=True)
+    autograd.backward(list(losses.values()), retain_graph=True)
     for name, gradient in gradients(model).items():
         assert np.isfinite(gradient).all()
         assert np.abs(gradient).max() > 0, name
     model.collect_params().zero_grad()
-    autograd.backward([losses.roi_class_3, losses.roi_box_3])
+    autograd.backward([losses["roi_class_3"], losses["roi_box_3"]])
     for name, gradient in gradients(model).items():
         assert (gradient != 0).any() == name.startswith(("backbone", "roi_heads.2")), name
 
@@ -136,8 +132,8 @@ def test_images_without_objects_train(small_model, images):
     model = cascade(small_model())
     step = cascade_step(model, lambda: RandomSampler(16, 0.25))
     losses = losses_of(step, *images(*SIZES), np.zeros_like(BOXES), np.full_like(LABELS, -1))
-    autograd.backward(list(losses))
-    for name, loss in losses._asdict().items():
+    autograd.backward(list(losses.values()))
+    for name, loss in losses.items():
         assert (loss.asscalar() > 0) == ("class" in name), name
     assert all(np.isfinite(gradient).all() for gradient in gradients(model).values())
 
@@ -146,7 +142,7 @@ def test_samplers_that_need_losses_or_overlaps(small_model, images):
     """Where all are drawn it is the same by every sampler; where few are, the hardest."""
     model, batch = cascade(small_model()), images(*SIZES)
     everything, hard, spread, hardest = (
-        [loss.asscalar() for loss in losses_of(cascade_step(model, sampler), *batch)]
+        [loss.asscalar() for loss in losses_of(cascade_step(model, sampler), *batch).values()]
         for sampler in (
             lambda: RandomSampler(EVERYTHING, 1),
             lambda: OHEM(EVERYTHING, 1.0),
@@ -168,9 +164,9 @@ def test_a_few_steps_lower_the_losses(small_model, images):
     totals = []
     for _ in range(12):
         losses = losses_of(step, *images(*SIZES))
-        autograd.backward(list(losses))
+        autograd.backward(list(losses.values()))
         trainer.step(1)
-        totals.append(sum(loss.asscalar() for loss in losses))
+        totals.append(sum(loss.asscalar() for loss in losses.values()))
     assert totals[-1] < 0.8 * totals[0]
 
 
@@ -187,9 +183,9 @@ def test_masks_have_a_loss_beside_those_of_the_stages(small_model, images):
     with autograd.record():
         losses = step(*arrays, mx.nd.array(MASKS, dtype="uint8"))
     of_boxes = losses_of(cascade_step(model), *batch)
-    assert losses._fields == (*of_boxes._fields, "mask")
-    for ours, theirs in zip(losses, of_boxes):
-        assert ours.asscalar() == pytest.approx(theirs.asscalar(), rel=1e-4)
-    autograd.backward([losses.mask])
-    assert losses.mask.asscalar() > 0.3
+    assert list(losses) == [*of_boxes, "mask"]
+    for name, theirs in of_boxes.items():
+        assert losses[name].asscalar() == pytest.approx(theirs.asscalar(), rel=1e-4)
+    autograd.backward([losses["mask"]])
+    assert losses["mask"].asscalar() > 0.3
     assert np.abs(gradients(model)["mask_head.masks.weight"]).max() > 0

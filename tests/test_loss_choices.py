@@ -7,8 +7,7 @@ from loss_oracles import giou_loss
 from mxnet import autograd
 from oracles import cross_entropy, decode
 
-from detkit.losses import CrossEntropy, GIoULoss, IoULoss, SmoothL1
-from detkit.train_steps import RoILoss, RPNLoss
+from detkit.losses import CrossEntropy, GIoULoss, IoULoss, RoILoss, RPNLoss, SmoothL1
 
 ANCHORS = np.array([[[0, 0, 10, 20], [5, 5, 25, 15], [0, 0, 0, 0], [30, 8, 40, 24]]], "float32")
 SMALL = np.random.default_rng(1).normal(0, 0.3, (2, 1, 4, 4)).astype("float32")
@@ -28,7 +27,7 @@ def test_rpn_loss_of_boxes():
     block.hybridize()
     labels, logits = mx.nd.array([[1, 0, -1, 1]]), mx.nd.zeros((1, 4))
     arrays = ([logits], [mx.nd.array(deltas)], labels, mx.nd.array(targets))
-    _, found = block(*arrays, *block.origins([mx.nd.array(ANCHORS)]))
+    _, found = block(*arrays, [mx.nd.array(ANCHORS)])
     expected = 10 * giou_of((2, 2, 1, 1), deltas[0], targets[0], (0, 3)) / 3
     assert found.asscalar() == pytest.approx(expected, rel=1e-4)
 
@@ -63,9 +62,16 @@ def test_rows_without_an_object_do_not_spoil_a_loss_of_boxes():
     assert (found[0, 1:] == 0).all()
 
 
-def test_only_a_loss_of_boxes_asks_for_boxes():
-    assert RPNLoss(SmoothL1()).origins("boxes") == ()
-    assert RPNLoss(GIoULoss()).origins("boxes") == ("boxes",)
+@pytest.mark.parametrize("box", [SmoothL1, GIoULoss])
+def test_only_a_loss_of_boxes_reads_the_boxes(box):
+    block = RPNLoss(box())
+    block.hybridize()
+    arrays = [mx.nd.zeros((1, 4))], [mx.nd.array(SMALL[0])], mx.nd.ones((1, 4))
+    found = [
+        block(*arrays, mx.nd.array(SMALL[1]), [mx.nd.array(anchors)])[1].asscalar()
+        for anchors in (ANCHORS, ANCHORS * 1e-7)  # so small that a box has no area
+    ]
+    assert (found[0] == pytest.approx(found[1], rel=1e-4)) == (box is SmoothL1)
 
 
 def test_roi_loss_with_weights_of_classes():

@@ -17,8 +17,7 @@ from oracles import (
 )
 
 from detkit import losses
-from detkit.losses import SigmoidBCE, SigmoidFocal, SmoothL1
-from detkit.train_steps import RoILoss, RPNLoss
+from detkit.losses import RoILoss, RPNLoss, SigmoidBCE, SigmoidFocal, SmoothL1
 
 LOGITS = st.floats(-100, 100, width=32)
 # oneDNN's softplus and MXNet's log_softmax are a few 1e-6 off where the loss is next to nothing.

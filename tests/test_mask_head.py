@@ -6,11 +6,11 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from detkit.losses import MaskLoss
 from detkit.models.layers import SplitDeconv, joined
 from detkit.models.roi_heads import FCMaskHead, MaskHead
 from detkit.models.roi_heads.mask import of_class
 from detkit.targets import MaskTargets
-from detkit.train_steps import MaskLoss
 from detkit.weights.load import torch_name
 
 MASKS = np.zeros((2, 3, 40, 50), "uint8")

@@ -121,7 +121,7 @@ def proposed(draw):
 
 def roi_targets(size, positive_share):
     assigner = MaxIoUAssigner(0.5, 0.5, best_for_object=False)
-    return RoITargets(assigner, RandomSampler(size, positive_share), WEIGHTS, size)
+    return RoITargets(assigner, RandomSampler(size, positive_share), WEIGHTS)
 
 
 def expected_rois(proposals, scores, gt_boxes, gt_labels):
@@ -213,7 +213,7 @@ OBJECTS, KINDS = [[20, 0, 30, 10], [0, 0, 16, 16], [0, 30, 9, 40]], [-2, 1, -1]
 
 def apart(sampler):
     assigner = MaxIoUAssigner(0.5, 0.5, best_for_object=False, crowd_share=1.0)
-    block = RoITargets(assigner, sampler, WEIGHTS, sampler.size)
+    block = RoITargets(assigner, sampler, WEIGHTS)
     block.hybridize()
     return block
 

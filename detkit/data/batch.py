@@ -51,6 +51,10 @@ def make_batch(
         masks=masks,
         proposals=proposals,
         proposal_scores=proposal_scores,
+        fields={
+            name: np.stack([sample.fields[name].array(boxes.shape[1]) for sample in samples])
+            for name in samples[0].fields
+        },
     )
 
 

@@ -8,13 +8,21 @@ inherits MXNet's engine without its threads and hangs.
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Deque, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from detkit.data.batch import group_by_aspect, make_batch
 from detkit.data.proposals import with_proposals
-from detkit.data.sample import Annotation, Batch, Dataset, Sample, Transforms
+from detkit.data.sample import (
+    NO_FIELDS,
+    Annotation,
+    Batch,
+    Dataset,
+    Field,
+    Sample,
+    Transforms,
+)
 from detkit.data.transforms import apply
 from detkit.errors import DataError, ImageError
 from detkit.masks import fit
@@ -46,6 +54,7 @@ class Loader:
     group_aspect: whether a batch holds either landscapes or portraits.
     masks: whether the batches hold the objects' masks, too.
     proposals: {image_id: boxes (R, 4)} for the batches to hold, too; of every image.
+    fields: names of fields of the dataset for the batches to hold, too.
 
     skipped: {image_id: reason} of the images that could not be decoded so far.
     dropped: (image_id, reason) of boxes and proposals not in the image as it was decoded.
@@ -63,6 +72,7 @@ class Loader:
         group_aspect: bool = True,
         masks: bool = False,
         proposals: Optional[Dict[Any, np.ndarray]] = None,
+        fields: Sequence[str] = (),
     ):
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -81,6 +91,7 @@ class Loader:
         self.workers = workers
         self.masks = masks
         self.proposals = proposals
+        self.fields = tuple(fields)
         self.skipped: Dict[str, str] = {}
         self.dropped: Faults = []
         # Nothing is grouped when all count as landscapes.
@@ -157,7 +168,8 @@ class Loader:
                 loaded.skipped.append((annotation.image_id, str(error)))
                 continue
             masks = self._masks(index) if self.masks else None
-            sample = sample_of(annotation, image, loaded.dropped, masks)
+            fields = {name: self._field(name, index) for name in self.fields}
+            sample = sample_of(annotation, image, loaded.dropped, masks, fields)
             if self.proposals is not None:
                 sample = with_proposals(sample, self.proposals[sample.image_id], loaded.dropped)
             rng = np.random.default_rng([self.seed, epoch, index])
@@ -178,6 +190,14 @@ class Loader:
             )
         return masks
 
+    def _field(self, name: str, index: int) -> Field:
+        if not hasattr(self.dataset, "field"):
+            raise DataError(
+                f"the dataset {type(self.dataset).__name__} has no field {name!r}, and this "
+                "detector is trained on it; take a dataset that has one"
+            )
+        return self.dataset.field(name, index)
+
     def _check_bad_images(self) -> None:
         bad = list(self.dataset.bad_images) + list(self.skipped.items())
         total = len(self.dataset) + len(self.dataset.bad_images)
@@ -197,8 +217,10 @@ def sample_of(
     image: np.ndarray,
     dropped: Faults,
     masks: Optional[np.ndarray] = None,
+    fields: Mapping[str, Field] = NO_FIELDS,
 ) -> Sample:
-    """Join an image, its annotation and, if they are wanted, its objects' masks (G, H, W).
+    """Join an image, its annotation and, if they are wanted, its objects' masks (G, H, W) and
+    fields.
 
     Where they disagree about the size (a turned photograph, a wrong <size>) the image is right:
     boxes and masks are clipped to it, and those of which nothing is left are added to `dropped`.
@@ -224,4 +246,5 @@ def sample_of(
         labels=annotation.labels[kept],
         difficult=annotation.difficult[kept],
         masks=None if masks is None else fit(masks[kept], (height, width)),
+        fields={name: field.take(kept) for name, field in fields.items()},
     )

@@ -6,7 +6,8 @@ opening it, :class:`Sample` is one image on its way through the transforms, and 
 what the network gets.
 """
 
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from types import MappingProxyType
+from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -30,6 +31,36 @@ class Annotation(NamedTuple):
     difficult: np.ndarray
 
 
+class Field:
+    """The protocol of what a dataset says of its objects beside box, label and mask: their
+    keypoints, say. A field need not inherit from it; each method returns a new one.
+
+    It goes through the transforms with the boxes, and is an array of the Batch in the end.
+    """
+
+    def take(self, rows: np.ndarray) -> "Field":
+        """The field of some of the objects; rows: (G,) bool."""
+        raise NotImplementedError
+
+    def scale(self, x: float, y: float) -> "Field":
+        """After the image was resized by the factors x and y."""
+        raise NotImplementedError
+
+    def mirror(self, axis: int, side: int) -> "Field":
+        """After the image was turned around along axis 0 (top and bottom) or 1 (left and right).
+
+        side: of the image along the axis, pixels.
+        """
+        raise NotImplementedError
+
+    def array(self, slots: int) -> np.ndarray:
+        """(slots, ...) float32, padded; slots: at least the number of the objects."""
+        raise NotImplementedError
+
+
+NO_FIELDS: Mapping[str, Field] = MappingProxyType({})
+
+
 class Sample(NamedTuple):
     """One image with its objects; transforms turn one Sample into another.
 
@@ -37,6 +68,7 @@ class Sample(NamedTuple):
     boxes, labels, difficult: as in Annotation, in pixels of `image`.
     masks: (G, H, W) uint8 of 0 and 1, or None.
     proposals: (R, 4) float32 in pixels of `image`, best first, or None.
+    fields: {name: Field}.
     """
 
     image_id: Union[str, int]
@@ -46,6 +78,7 @@ class Sample(NamedTuple):
     difficult: np.ndarray
     masks: Optional[np.ndarray] = None
     proposals: Optional[np.ndarray] = None
+    fields: Mapping[str, Field] = NO_FIELDS
 
     def move_boxes(self, move: Callable[[np.ndarray], np.ndarray]) -> "Sample":
         """The Sample with every box, objects' and proposals', where ``move`` puts it.
@@ -54,6 +87,10 @@ class Sample(NamedTuple):
         """
         proposals = None if self.proposals is None else move(self.proposals)
         return self._replace(boxes=move(self.boxes), proposals=proposals)
+
+    def move_fields(self, move: Callable[[Field], Field]) -> "Sample":
+        """The Sample with every field as ``move`` returns it."""
+        return self._replace(fields={name: move(field) for name, field in self.fields.items()})
 
 
 def unlabelled(image: np.ndarray) -> Sample:
@@ -76,6 +113,7 @@ class Batch(NamedTuple):
     masks: (B, G, H, W) uint8 of 0 and 1, padded with 0; None where the samples have none.
     proposals: (B, R, 4) float32, padded with 0; None where the samples have none.
     proposal_scores: (B, R) float32, 1 where there is a proposal and -1 for padding; or None.
+    fields: {name: (B, G, ...) float32} of the samples' fields.
     """
 
     images: np.ndarray
@@ -89,6 +127,11 @@ class Batch(NamedTuple):
     masks: Optional[np.ndarray] = None
     proposals: Optional[np.ndarray] = None
     proposal_scores: Optional[np.ndarray] = None
+    fields: Mapping[str, np.ndarray] = MappingProxyType({})
+
+    def array(self, name: str) -> np.ndarray:
+        """The array of that name, the batch's own or a field's."""
+        return self.fields[name] if name in self.fields else getattr(self, name)
 
 
 class Dataset:
@@ -118,6 +161,11 @@ class Dataset:
 
     def masks(self, index: int) -> Optional[np.ndarray]:
         """(G, H, W) uint8 of 0 and 1, one for each box; None where the dataset has no masks."""
+        raise NotImplementedError
+
+    def field(self, name: str, index: int) -> Field:
+        """What else it says of the objects of an image, for a training step that has ``name``
+        among its INPUTS; a dataset without fields has no such method."""
         raise NotImplementedError
 
 

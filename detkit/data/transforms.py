@@ -19,21 +19,24 @@ from detkit.registry import TRANSFORMS
 def apply(transforms: Transforms, sample: Sample, rng: np.random.Generator) -> Sample:
     """Put a sample through the transforms, the first one first.
 
-    Raises DataError for one that moves the objects and leaves the proposals where they were.
+    Raises DataError for one that moves the objects and leaves proposals or fields where they were.
     """
     for transform in transforms:
         given, sample = sample, transform(sample, rng)
-        if _left_behind(given, sample):
+        if sample.image is given.image or sample.boxes is given.boxes:
+            continue
+        name = type(transform).__name__
+        if given.proposals is not None and sample.proposals is given.proposals:
             raise DataError(
-                f"the transform {type(transform).__name__} changed the image and its objects' "
-                "boxes, and not the proposals; Sample.move_boxes moves both"
+                f"the transform {name} changed the image and its objects' boxes, and not the "
+                "proposals; Sample.move_boxes moves both"
+            )
+        if given.fields and sample.fields is given.fields:
+            raise DataError(
+                f"the transform {name} changed the image and its objects' boxes, and not the "
+                f"fields {', '.join(given.fields)}; Sample.move_fields moves them"
             )
     return sample
-
-
-def _left_behind(given: Sample, sample: Sample) -> bool:
-    unmoved = given.proposals is not None and sample.proposals is given.proposals
-    return unmoved and sample.image is not given.image and sample.boxes is not given.boxes
 
 
 @TRANSFORMS.register()
@@ -75,7 +78,9 @@ class Resize:
         short = self.shorts[0] if len(self.shorts) == 1 else rng.choice(self.shorts)
         size = resized_size(height, width, short, self.long, self.like)
         ratio = np.array([size[0] / width, size[1] / height] * 2, np.float32)
-        return sample.move_boxes(lambda boxes: boxes * ratio)._replace(
+        moved = sample.move_boxes(lambda boxes: boxes * ratio)
+        moved = moved.move_fields(lambda field: field.scale(*ratio[:2]))
+        return moved._replace(
             image=resample(sample.image, size, self.like),
             masks=_resize_masks(sample.masks, size),
         )
@@ -183,7 +188,9 @@ def _mirror(sample: Sample, axis: int) -> Sample:
         return turned
 
     masks = sample.masks
-    return sample.move_boxes(mirrored)._replace(
+    moved = sample.move_boxes(mirrored)
+    moved = moved.move_fields(lambda field: field.mirror(axis, sample.image.shape[axis]))
+    return moved._replace(
         image=np.ascontiguousarray(np.flip(sample.image, axis)),
         masks=None if masks is None else np.ascontiguousarray(np.flip(masks, axis + 1)),
     )

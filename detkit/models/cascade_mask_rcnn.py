@@ -1,15 +1,36 @@
 """Cascade R-CNN with masks: those of the last boxes, by one head."""
 
-from detkit.models.cascade_rcnn import CascadeRCNN
-from detkit.models.mask_rcnn import MaskRCNN
+from detkit.models.cascade_rcnn import CascadeRCNN, MeanLogits, cascaded, weights_of_stages
+from detkit.models.network import Network
 from detkit.registry import DETECTORS, HEADS, ROI_EXTRACTORS
 
 
 @DETECTORS.register()
-class CascadeMaskRCNN(CascadeRCNN, MaskRCNN):
+class CascadeMaskRCNN(Network):
     """The boxes are CascadeRCNN's, their masks MaskRCNN's, as in Detectron2.
 
     (mmdetection has a mask head for each stage.)
+
+    stage_weights: what divides the deltas dx dy dw dh of each stage.
     """
 
     PARTS = {**CascadeRCNN.PARTS, "mask_extractor": ROI_EXTRACTORS, "mask_head": HEADS}
+
+    def __init__(self, **parts):
+        super().__init__(**parts)
+        self.stage_weights = weights_of_stages(self)
+        with self.name_scope():
+            self.mean = MeanLogits()
+
+    def hybrid_forward(self, F, images, sizes):
+        """As MaskRCNN."""
+        features = self.features(images, sizes)
+        anchors = self.anchors_of(images, features)
+        objectness, anchor_deltas = self.rpn_head(self.anchored(features))
+        proposals, proposal_scores = self.proposals(anchors, objectness, anchor_deltas, sizes)
+        rois, class_logits, box_deltas = cascaded(self, features, proposals, sizes)
+        boxes, scores, labels = self.postprocess(
+            rois, proposal_scores, class_logits, box_deltas, sizes
+        )
+        mask_logits = self.mask_head(self.mask_extractor(features, boxes), labels)
+        return boxes, scores, labels, F.sigmoid(mask_logits)

@@ -3,6 +3,7 @@
 from mxnet.gluon import HybridBlock
 
 from detkit.models.faster_rcnn import FasterRCNN
+from detkit.models.network import Network
 from detkit.models.postprocess import Postprocess
 from detkit.models.refine import Refine
 from detkit.registry import DETECTORS, HEADS
@@ -11,12 +12,14 @@ REPLACED = ("roi_head", "postprocess")
 
 
 @DETECTORS.register()
-class CascadeRCNN(FasterRCNN):
+class CascadeRCNN(Network):
     """As FasterRCNN, with a head for each stage of the cascade.
 
     The first looks at the proposals, every other at the boxes of the one before it. The detections
     are the boxes of the last, scored by the mean of all heads' probabilities, each of its own RoIs,
     as in Detectron2. (mmdetection takes the mean of the logits.)
+
+    stage_weights: what divides the deltas dx dy dw dh of each stage.
     """
 
     PARTS = {
@@ -28,33 +31,43 @@ class CascadeRCNN(FasterRCNN):
 
     def __init__(self, **parts):
         super().__init__(**parts)
-        heads, refined = len(self.roi_heads), len(self.refine)
-        if refined != heads - 1:
-            raise ValueError(
-                "refine.box_weights are for all stages but the last, whose own are in postprocess; "
-                f"found {refined} for {heads} roi_heads"
-            )
+        self.stage_weights = weights_of_stages(self)
         with self.name_scope():
-            self.mean = _MeanLogits()
+            self.mean = MeanLogits()
 
-    @property
-    def stage_weights(self):
-        """What divides the deltas dx dy dw dh of each stage."""
-        return [*self.refine.box_weights, self.postprocess.box_weights]
-
-    def detections(self, images, features, sizes):
-        """As FasterRCNN's."""
-        rois, scores = self.proposed(images, features, sizes)
-        outputs = []
-        for stage, head in enumerate(self.roi_heads):
-            if stage:
-                rois = self.refine[stage - 1](rois, *outputs[-1], sizes)
-            outputs.append(head(self.roi_extractor(features, rois)))
-        class_logits, box_deltas = zip(*outputs)
-        return self.postprocess(rois, scores, self.mean(*class_logits), box_deltas[-1], sizes)
+    def hybrid_forward(self, F, images, sizes):
+        """As FasterRCNN."""
+        features = self.features(images, sizes)
+        anchors = self.anchors_of(images, features)
+        objectness, anchor_deltas = self.rpn_head(self.anchored(features))
+        proposals, proposal_scores = self.proposals(anchors, objectness, anchor_deltas, sizes)
+        rois, class_logits, box_deltas = cascaded(self, features, proposals, sizes)
+        return self.postprocess(rois, proposal_scores, class_logits, box_deltas, sizes)
 
 
-class _MeanLogits(HybridBlock):
+def cascaded(model, features, proposals, sizes):
+    """The RoIs (B, R, 4) of a cascade's last stage, the mean class logits, the stage's deltas."""
+    rois, outputs = proposals, []
+    for stage, head in enumerate(model.roi_heads):
+        if stage:
+            rois = model.refine[stage - 1](rois, *outputs[-1], sizes)
+        outputs.append(head(model.roi_extractor(features, rois)))
+    class_logits, box_deltas = zip(*outputs)
+    return rois, model.mean(*class_logits), box_deltas[-1]
+
+
+def weights_of_stages(model):
+    """The box_weights of each stage of a cascade. Raises ValueError unless there are as many."""
+    heads, refined = len(model.roi_heads), len(model.refine)
+    if refined != heads - 1:
+        raise ValueError(
+            "refine.box_weights are for all stages but the last, whose own are in postprocess; "
+            f"found {refined} for {heads} roi_heads"
+        )
+    return [*model.refine.box_weights, model.postprocess.box_weights]
+
+
+class MeanLogits(HybridBlock):
     """Logits of the mean probabilities."""
 
     def hybrid_forward(self, F, *class_logits):

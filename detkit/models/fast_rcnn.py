@@ -1,9 +1,8 @@
 """Fast R-CNN (Girshick 2015): classes and boxes of proposals that come with the image."""
 
 from detkit.models.network import Network
-from detkit.models.normalize import Normalize
 from detkit.models.postprocess import Postprocess
-from detkit.registry import BACKBONES, DETECTORS, HEADS, NECKS, ROI_EXTRACTORS
+from detkit.registry import DETECTORS, HEADS, ROI_EXTRACTORS
 
 
 @DETECTORS.register()
@@ -11,9 +10,7 @@ class FastRCNN(Network):
     """The second half of Faster R-CNN, for the proposals of an RPN, of selective search, ..."""
 
     PARTS = {
-        "normalize": Normalize,  # pixels -> network input, the padding masked
-        "backbone": BACKBONES,  # -> one map (B, C, H, W) or a list of them, finest first
-        "neck": NECKS,  # -> a list of maps of C channels each; null where they are that
+        **Network.PARTS,
         "roi_extractor": ROI_EXTRACTORS,  # maps under the proposals, (B * R, C, P, P)
         "roi_head": HEADS,  # -> class logits (B * R, 1 + K), box deltas (B * R, K or 1, 4)
         "postprocess": Postprocess,  # -> detections

@@ -1,10 +1,9 @@
 """Faster R-CNN (Ren et al. 2015): the whole flow, in the order the data passes."""
 
 from detkit.models.network import Network
-from detkit.models.normalize import Normalize
 from detkit.models.postprocess import Postprocess
 from detkit.models.proposals import Proposals
-from detkit.registry import ANCHORS, BACKBONES, DETECTORS, HEADS, NECKS, ROI_EXTRACTORS
+from detkit.registry import ANCHORS, DETECTORS, HEADS, ROI_EXTRACTORS
 
 
 @DETECTORS.register()
@@ -16,9 +15,7 @@ class FasterRCNN(Network):
     """
 
     PARTS = {
-        "normalize": Normalize,  # pixels -> network input, the padding masked
-        "backbone": BACKBONES,  # -> one map (B, C, H, W) or a list of them, finest first
-        "neck": NECKS,  # -> a list of maps of C channels each; null where they are that
+        **Network.PARTS,
         "anchors": ANCHORS,  # maps -> anchors (1, N, 4) of each level
         "rpn_head": HEADS,  # maps -> objectness logits (B, N), deltas (B, N, 4) of each level
         "proposals": Proposals,  # the best of them as boxes (B, R, 4), scores (B, R)
@@ -35,17 +32,9 @@ class FasterRCNN(Network):
         Returns boxes (B, D, 4) in pixels of the input, scores (B, D), labels (B, D), best first;
         rows without a detection have score and label -1.
         """
-        return self.detections(images, self.features(images, sizes), sizes)
-
-    def detections(self, images, features, sizes):
-        """Boxes, scores and labels of the levels ``features``, as the network returns them."""
-        proposals, proposal_scores = self.proposed(images, features, sizes)
-        roi_features = self.roi_extractor(features, proposals)
-        class_logits, box_deltas = self.roi_head(roi_features)
-        return self.postprocess(proposals, proposal_scores, class_logits, box_deltas, sizes)
-
-    def proposed(self, images, features, sizes):
-        """Proposals (B, R, 4) and their scores (B, R), best first, -1 where there is none."""
+        features = self.features(images, sizes)
         anchors = self.anchors_of(images, features)
         objectness, anchor_deltas = self.rpn_head(self.anchored(features))
-        return self.proposals(anchors, objectness, anchor_deltas, sizes)
+        proposals, proposal_scores = self.proposals(anchors, objectness, anchor_deltas, sizes)
+        class_logits, box_deltas = self.roi_head(self.roi_extractor(features, proposals))
+        return self.postprocess(proposals, proposal_scores, class_logits, box_deltas, sizes)

@@ -1,11 +1,12 @@
 """Mask R-CNN (He et al. 2017): Faster R-CNN, and then a mask for each detection."""
 
 from detkit.models.faster_rcnn import FasterRCNN
+from detkit.models.network import Network
 from detkit.registry import DETECTORS, HEADS, ROI_EXTRACTORS
 
 
 @DETECTORS.register()
-class MaskRCNN(FasterRCNN):
+class MaskRCNN(Network):
     """From images to detections with masks, as one graph."""
 
     PARTS = {
@@ -21,6 +22,12 @@ class MaskRCNN(FasterRCNN):
         of their class.
         """
         features = self.features(images, sizes)
-        boxes, scores, labels = self.detections(images, features, sizes)
-        logits = self.mask_head(self.mask_extractor(features, boxes), labels)
-        return boxes, scores, labels, F.sigmoid(logits)
+        anchors = self.anchors_of(images, features)
+        objectness, anchor_deltas = self.rpn_head(self.anchored(features))
+        proposals, proposal_scores = self.proposals(anchors, objectness, anchor_deltas, sizes)
+        class_logits, box_deltas = self.roi_head(self.roi_extractor(features, proposals))
+        boxes, scores, labels = self.postprocess(
+            proposals, proposal_scores, class_logits, box_deltas, sizes
+        )
+        mask_logits = self.mask_head(self.mask_extractor(features, boxes), labels)
+        return boxes, scores, labels, F.sigmoid(mask_logits)

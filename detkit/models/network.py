@@ -2,20 +2,27 @@
 
 from mxnet.gluon import HybridBlock
 
+from detkit.models.normalize import Normalize
+from detkit.registry import BACKBONES, NECKS
+
 
 class Network(HybridBlock):
     """A detector as one graph without a batch size or an image size in it.
 
-    A subclass lists its ``PARTS``, in the order the data passes, and says in ``hybrid_forward`` how
-    they are called. Each value of PARTS is what builds that part: a registry, where the config
-    names one by ``type``, or the class itself; in a list, where the config has a list of such
-    sections, one for each stage. A part that is left out is None.
+    A subclass adds its own to ``PARTS``, in the order the data passes, and says in
+    ``hybrid_forward`` how they are called. Each value of PARTS is what builds that part: a
+    registry, where the config names one by ``type``, or the class itself; in a list, where the
+    config has a list of such sections, one for each stage. A part that is left out is None.
 
     INPUTS: the fields of a Batch that ``hybrid_forward`` is called with.
     TELLS_CLASSES: whether it tells the classes of the data apart; if not, all are one to it.
     """
 
-    PARTS = {}
+    PARTS = {
+        "normalize": Normalize,  # pixels -> network input, the padding masked
+        "backbone": BACKBONES,  # -> one map (B, C, H, W) or a list of them, finest first
+        "neck": NECKS,  # -> a list of maps of C channels each; null if the backbone's are that
+    }
     INPUTS = ("images", "sizes")
     TELLS_CLASSES = True
 

@@ -46,16 +46,6 @@ class _Refine(HybridBlock):
         class_logits (B * R, 1 + K), deltas (B * R, K or 1, 4), sizes (B, 2) h, w.
         """
         best = F.argmax(F.slice_axis(class_logits, axis=1, begin=1, end=None), axis=1)
-        deltas = F.reshape_like(deltas_of(F, deltas, best), rois)
+        deltas = F.reshape_like(boxes.deltas_of(F, deltas, best), rois)
         refined = boxes.decode(F, deltas, rois, self._box_weights)
         return boxes.clip(F, ops.finite(F, refined, 0), sizes)
-
-
-def deltas_of(F, deltas, classes):
-    """The deltas (M, 4) of each row's class: deltas (M, K or 1, 4), classes (M,) in 0..K-1.
-
-    Below 0 it is those of class 0. Class-agnostic deltas are those of all classes: pick clips.
-    """
-    first = F.squeeze(F.slice_axis(deltas, axis=1, begin=0, end=1), axis=1)
-    own = F.broadcast_like(F.expand_dims(classes, axis=1), first)
-    return F.pick(deltas, own, axis=1, mode="clip")

@@ -2,8 +2,7 @@
 
 from detkit.models.dense_postprocess import DensePostprocess
 from detkit.models.network import Network
-from detkit.models.normalize import Normalize
-from detkit.registry import ANCHORS, BACKBONES, DETECTORS, HEADS, NECKS
+from detkit.registry import ANCHORS, DETECTORS, HEADS
 
 
 @DETECTORS.register()
@@ -11,9 +10,7 @@ class RetinaNet(Network):
     """From images to detections, as one graph; trained by train_steps/retina_net.py."""
 
     PARTS = {
-        "normalize": Normalize,  # pixels -> network input, the padding masked
-        "backbone": BACKBONES,  # -> one map (B, C, H, W) or a list of them, finest first
-        "neck": NECKS,  # -> a list of maps of C channels each; null where they are that
+        **Network.PARTS,
         "anchors": ANCHORS,  # maps -> anchors (1, N, 4) of each level
         "head": HEADS,  # maps -> class logits (B, N, K), box deltas (B, N, 4) of each level
         "postprocess": DensePostprocess,  # -> detections

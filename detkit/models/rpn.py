@@ -1,9 +1,8 @@
 """The region proposal network alone (Ren et al. 2015, section 3.1): boxes of whatever is there."""
 
 from detkit.models.network import Network
-from detkit.models.normalize import Normalize
 from detkit.models.proposals import Proposals
-from detkit.registry import ANCHORS, BACKBONES, DETECTORS, HEADS, NECKS
+from detkit.registry import ANCHORS, DETECTORS, HEADS
 
 
 @DETECTORS.register()
@@ -11,9 +10,7 @@ class RPN(Network):
     """The first half of Faster R-CNN: it finds objects without saying which."""
 
     PARTS = {
-        "normalize": Normalize,  # pixels -> network input, the padding masked
-        "backbone": BACKBONES,  # -> one map (B, C, H, W) or a list of them, finest first
-        "neck": NECKS,  # -> a list of maps of C channels each; null where they are that
+        **Network.PARTS,
         "anchors": ANCHORS,  # maps -> anchors (1, N, 4) of each level
         "rpn_head": HEADS,  # maps -> objectness logits (B, N), deltas (B, N, 4) of each level
         "proposals": Proposals,  # the best of them as boxes (B, R, 4), scores (B, R)
@@ -32,4 +29,5 @@ class RPN(Network):
         objectness, deltas = self.rpn_head(self.anchored(features))
         anchors = self.anchors_of(images, features)
         boxes, scores = self.proposals(anchors, objectness, deltas, sizes)
-        return boxes, scores, (scores >= 0) - 1
+        labels = F.where(scores >= 0, F.zeros_like(scores), -F.ones_like(scores))
+        return boxes, scores, labels

@@ -15,8 +15,7 @@ from detkit.runner.seed import seed_step
 class Runner:
     """Trains: every epoch, every batch, one step; the hooks are called around it in their order.
 
-    train_step: images, sizes, boxes, labels and, where the loader has them, masks, proposals and
-        their scores -> named losses. loader: of the training images.
+    train_step: a TrainStep. loader: of the training images, with the fields that it takes.
     optimizer: of the model that train_step trains. hooks: see hooks.Hook. seed: of the run.
 
     Hooks read and set: ``progress``, ``lr`` of the step, ``losses`` since they were last read,
@@ -70,13 +69,11 @@ class Runner:
         step, epoch, _ = self.progress
         seed_step(self._seed, step)
         self._call("before_step")
-        inputs = [batch.images, batch.sizes, batch.boxes, batch.labels]
-        optional = (batch.masks, batch.proposals, batch.proposal_scores)
-        inputs += [array for array in optional if array is not None]
+        inputs = (batch.array(name) for name in self._train_step.INPUTS)
         inputs = [mx.nd.array(array, ctx=self._ctx, dtype=array.dtype) for array in inputs]
         with autograd.record():
             losses = self._train_step(*inputs)
-            total = mx.nd.add_n(*losses)
+            total = mx.nd.add_n(*losses.values())
         total.backward()
         self._optimizer.step(step + 1, self.lr)
         self.progress = Progress(step + 1, epoch, batch.number + 1)

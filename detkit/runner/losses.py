@@ -17,7 +17,7 @@ class LossWindow:
         self._steps = []
 
     def add(self, progress, losses, image_ids):
-        """Keep the named losses, (1,) each, of the step that led to ``progress``."""
+        """Keep the losses {name: (1,)} of the step that led to ``progress``."""
         self._steps.append((progress, losses, image_ids))
 
     def __len__(self):
@@ -30,9 +30,9 @@ class LossWindow:
         """
         if not self._steps:
             return {}
-        names = self._steps[0][1]._fields
-        values = mx.nd.stack(*[mx.nd.concat(*losses, dim=0) for _, losses, _ in self._steps])
-        values = values.asnumpy()
+        names = list(self._steps[0][1])
+        steps = [mx.nd.concat(*losses.values(), dim=0) for _, losses, _ in self._steps]
+        values = mx.nd.stack(*steps).asnumpy()
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
             row, column = bad[0]

@@ -70,7 +70,7 @@ class Training:
         self.train_step = build_train_step(config, self.model, len(self.class_names))
         self.optimizer = Optimizer(self.model, self.options)
         self.loader = build_loader(
-            config, "train", self.train_set, self.options.batch_size, training=True
+            config, "train", self.train_set, self.options.batch_size, self.train_step.INPUTS
         )
         self.val_loader = build_loader(config, "val", self.val_set, self.options.batch_size)
         self.detector = Detector(

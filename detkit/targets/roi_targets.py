@@ -5,6 +5,7 @@ from typing import Sequence
 from mxnet.gluon import Block, HybridBlock
 
 from detkit import boxes, ops
+from detkit.registry import ASSIGNERS, SAMPLERS
 from detkit.targets.assigners import POSITIVE
 from detkit.targets.matched import matched_iou, matched_objects
 from detkit.targets.samplers import BOX, IOU, LOSS, needs_of
@@ -15,12 +16,16 @@ class RoITargets(Block):
 
     The objects themselves join the proposals, so that there are positives from the first step on.
 
-    size: RoIs per image that come out; derived from the sampler, which draws no more; None: all.
     box_weights: derived from the postprocessing, which decodes with the same.
+
+    max_positive: the most positive RoIs of an image that come out; None: no limit.
     """
 
-    def __init__(self, assigner, sampler, box_weights: Sequence[float], size):
+    PARTS = {"assigner": ASSIGNERS, "sampler": SAMPLERS}
+
+    def __init__(self, assigner, sampler, box_weights: Sequence[float]):
         super().__init__()
+        self.max_positive = getattr(sampler, "max_positive", sampler.size)
         self._needs = needs_of(sampler)
         unknown = [need for need in self._needs if need not in (IOU, BOX, LOSS)]
         if unknown:
@@ -30,10 +35,12 @@ class RoITargets(Block):
             )
         with self.name_scope():
             self.assign = _Assign(assigner, box_weights)
-            self.sample = _Sample(sampler, size)
+            self.sample = _Sample(sampler)
 
     def forward(self, proposals, proposal_scores, gt_boxes, gt_labels, losses_of=None):
-        """RoIs (B, S, 4), labels (B, S), box targets (B, S, 4); S = min(size, R + G).
+        """RoIs (B, S, 4), labels (B, S), box targets (B, S, 4).
+
+        S is the sampler's size or, where that is less or the sampler has no limit, R + G.
 
         proposals (B, R, 4), proposal_scores (B, R) negative for padding, gt_boxes (B, G, 4),
         gt_labels (B, G) < 0 for what is no object. Labels: 0 background, 1 + k for class k, -1 for
@@ -69,9 +76,9 @@ class _Assign(HybridBlock):
 class _Sample(HybridBlock):
     """The sampled rows first, then whatever fills the fixed size."""
 
-    def __init__(self, sampler, size):
+    def __init__(self, sampler):
         super().__init__()
-        self._size = size
+        self._size = sampler.size
         with self.name_scope():
             self.sampler = sampler
 

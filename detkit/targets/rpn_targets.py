@@ -5,6 +5,7 @@ from typing import Sequence
 from mxnet.gluon import HybridBlock
 
 from detkit import boxes
+from detkit.registry import ASSIGNERS, SAMPLERS
 from detkit.targets.matched import matched_iou, matched_objects
 from detkit.targets.samplers import IOU, needs_of
 
@@ -16,6 +17,8 @@ class RPNTargets(HybridBlock):
         negative: any (torchvision). Detectron's RPN_STRADDLE_THRESH.
     box_weights: derived from the proposals, which decode with the same.
     """
+
+    PARTS = {"assigner": ASSIGNERS, "sampler": SAMPLERS}
 
     def __init__(self, assigner, sampler, box_weights: Sequence[float], straddle: float = 0.0):
         super().__init__()

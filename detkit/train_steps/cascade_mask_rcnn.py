@@ -1,19 +1,45 @@
 """One training step of Cascade R-CNN with masks."""
 
-from collections import namedtuple
+from mxnet import autograd
 
+from detkit.losses import MaskLoss
 from detkit.registry import TRAIN_STEPS
 from detkit.targets import MaskTargets
-from detkit.train_steps.cascade_rcnn import CascadeRCNNTrainStep
-from detkit.train_steps.mask_rcnn import MaskLoss, MaskRCNNTrainStep
+from detkit.train_steps.cascade_rcnn import Cascade, CascadeRCNNTrainStep
+from detkit.train_steps.stages import RPNStage
+from detkit.train_steps.step import TrainStep
 
 
 @TRAIN_STEPS.register("CascadeMaskRCNN")
-class CascadeMaskRCNNTrainStep(CascadeRCNNTrainStep, MaskRCNNTrainStep):
+class CascadeMaskRCNNTrainStep(TrainStep):
     """As CascadeRCNNTrainStep, and the masks of the first stage's positive RoIs (Detectron2)."""
 
     PARTS = {**CascadeRCNNTrainStep.PARTS, "mask_targets": MaskTargets, "mask_loss": MaskLoss}
+    INPUTS = (*TrainStep.INPUTS, "masks")
 
     def __init__(self, model, **parts):
         super().__init__(model, **parts)
-        self._with_mask = namedtuple("CascadeMaskLosses", (*self._losses._fields, "mask"))
+        self.rpn_stage = RPNStage(model, self.rpn_targets, self.rpn_loss)
+        self.cascade = Cascade(model, self.roi_targets, self.roi_loss)
+
+    @classmethod
+    def derived(cls, name, model, parts, num_classes):
+        """As TrainStep.derived."""
+        if name == "mask_targets":
+            return {"size": model.mask_head.size, "rois": parts["roi_targets"][0].max_positive}
+        return CascadeRCNNTrainStep.derived(name, model, parts, num_classes)
+
+    def __call__(self, images, sizes, gt_boxes, gt_labels, gt_masks):
+        """Losses of a batch; arguments as for MaskRCNNTrainStep."""
+        model = self.model
+        features = model.features(images, sizes)
+        rpn = self.rpn_stage(images, features, sizes, gt_boxes, gt_labels)
+        with autograd.pause():
+            proposals, scores = self.proposals(rpn.anchors, rpn.objectness, rpn.deltas, sizes)
+        roi, losses = self.cascade(features, proposals, scores, sizes, gt_boxes, gt_labels)
+        with autograd.pause():
+            rois, classes, targets = self.mask_targets(
+                roi.rois, roi.labels, gt_boxes, gt_labels, gt_masks
+            )
+        logits = model.mask_head(model.mask_extractor(features, rois), classes)
+        return {**rpn.losses, **losses, "mask": self.mask_loss(logits, classes, targets)}

@@ -1,62 +1,89 @@
 """One training step of Cascade R-CNN: that of Faster R-CNN, with the RoIs of stage after stage."""
 
-from collections import namedtuple
-
 from mxnet import autograd
 
+from detkit.losses import RoILoss
 from detkit.registry import TRAIN_STEPS
 from detkit.targets import RoITargets
 from detkit.train_steps.faster_rcnn import FasterRCNNTrainStep
-from detkit.train_steps.head_losses import RoILoss
-from detkit.train_steps.roi_stage import RoIStage
+from detkit.train_steps.stages import RoIStage, RPNStage
+from detkit.train_steps.step import TrainStep
 
 
 @TRAIN_STEPS.register("CascadeRCNN")
-class CascadeRCNNTrainStep(FasterRCNNTrainStep):
+class CascadeRCNNTrainStep(TrainStep):
     """As FasterRCNNTrainStep, with targets and two losses for each stage.
 
-    A stage's RoIs are sampled from the objects and the boxes that the stage before made of its own
-    sample, without those it made of the objects, which are better than any that it makes in testing
-    (as in mmdetection; Detectron2 adds the objects to the first stage alone, samples only there and
-    keeps what it makes of them). No gradient flows through a box from stage to stage.
+    The losses of the first stage are called roi_class_1 and roi_box_1.
     """
 
     PARTS = {**FasterRCNNTrainStep.PARTS, "roi_targets": [RoITargets], "roi_loss": [RoILoss]}
 
     def __init__(self, model, **parts):
         super().__init__(model, **parts)
-        self._losses = losses_type(len(model.roi_heads))
+        self.rpn_stage = RPNStage(model, self.rpn_targets, self.rpn_loss)
+        self.cascade = Cascade(model, self.roi_targets, self.roi_loss)
 
-    def box_losses(self, images, sizes, gt_boxes, gt_labels):
-        """The losses, a named tuple of losses_type, and the Sampled RoIs of the first stage."""
-        model = self.model
-        features = model.features(images, sizes)
-        losses, rois = self.propose(images, features, sizes, gt_boxes, gt_labels)
-        samples = []
-        for number, parts in enumerate(zip(model.roi_heads, self.roi_targets, self.roi_loss)):
-            if number:
-                rois = self._refined(model.refine[number - 1], samples[-1], sizes)
-            stage = RoIStage(model.roi_extractor, *parts)
-            roi_losses, sampled = stage.losses(features, *rois, gt_boxes, gt_labels)
-            losses = (*losses, *roi_losses)
-            samples.append(sampled)
-        return self._losses(*losses), samples[0]
+    @classmethod
+    def derived(cls, name, model, parts, num_classes):
+        """As TrainStep.derived."""
+        return Cascade.derived(name, model, num_classes) or FasterRCNNTrainStep.derived(
+            name, model, parts, num_classes
+        )
+
+    def __call__(self, images, sizes, gt_boxes, gt_labels):
+        """Losses of a batch; arguments as for FasterRCNNTrainStep."""
+        features = self.model.features(images, sizes)
+        rpn = self.rpn_stage(images, features, sizes, gt_boxes, gt_labels)
+        with autograd.pause():
+            proposals, scores = self.proposals(rpn.anchors, rpn.objectness, rpn.deltas, sizes)
+        _, losses = self.cascade(features, proposals, scores, sizes, gt_boxes, gt_labels)
+        return {**rpn.losses, **losses}
+
+
+class Cascade:
+    """The stages of a cascade in training (Cai and Vasconcelos 2018, section 4).
+
+    The RoIs of a stage are sampled from the objects and from the boxes that the stage before made
+    of its own sample, without the boxes that it made of the objects themselves: those are better
+    than any that it makes in testing. (So it is in mmdetection. Detectron2 adds the objects to the
+    first stage alone, samples there alone, and keeps the boxes that it makes of them.) No gradient
+    flows through a box from one stage to the next.
+
+    model: with roi_extractor, roi_heads and refine. targets, losses: one for each stage.
+    """
+
+    @staticmethod
+    def derived(name, model, num_classes):
+        """``TrainStep.derived`` of the parts ``roi_targets`` and ``roi_loss``."""
+        stages = [RoIStage.derived(name, weights, num_classes) for weights in model.stage_weights]
+        return stages if stages[0] else []
+
+    def __init__(self, model, targets, losses):
+        self._refine = model.refine
+        self._stages = [
+            RoIStage(model.roi_extractor, *parts, suffix=f"_{number}")
+            for number, parts in enumerate(zip(model.roi_heads, targets, losses), start=1)
+        ]
+
+    def __call__(self, features, proposals, scores, sizes, gt_boxes, gt_labels):
+        """The RoIs Sampled by the first stage, and the losses of all."""
+        first, *others = self._stages
+        sampled = [first(features, proposals, scores, gt_boxes, gt_labels)]
+        for stage, refine in zip(others, self._refine):
+            boxes, scores = self._refined(refine, sampled[-1], sizes)
+            sampled.append(stage(features, boxes, scores, gt_boxes, gt_labels))
+        losses = {name: loss for each in sampled for name, loss in each.losses.items()}
+        return sampled[0], losses
 
     def _refined(self, refine, sampled, sizes):
-        """Boxes (B, S, 4) that a stage makes of its RoIs, and scores (B, S), -1 for what ends here.
+        """The boxes (B, S, 4) that a stage makes of its RoIs, and their scores (B, S).
 
-        A positive RoI whose targets are all 0 is the object itself.
+        The score is -1 for the RoIs that were not sampled and for the objects themselves, which do
+        not go on to the next stage, and 0 for the others.
         """
         with autograd.pause():
             boxes = refine(sampled.rois, sampled.class_logits, sampled.deltas, sizes)
-            objects = (sampled.labels > 0) * (sampled.targets == 0).min(axis=2)
-            return boxes, (sampled.labels >= 0) - objects - 1
-
-
-def losses_type(stages):
-    """A named tuple of the losses, each (1,) and already weighted; they are summed.
-
-    Those of stage 1 are called roi_class_1 and roi_box_1.
-    """
-    names = (f"{name}_{stage + 1}" for stage in range(stages) for name in ("roi_class", "roi_box"))
-    return namedtuple("CascadeLosses", ("rpn_class", "rpn_box", *names))
+            is_object = (sampled.labels > 0) * (sampled.targets == 0).min(axis=2)
+            goes_on = (sampled.labels >= 0) * (1 - is_object)
+            return boxes, goes_on - 1

@@ -1,38 +1,45 @@
 """One training step of Faster R-CNN, from a batch to its losses, in the order of the paper."""
 
-from typing import NamedTuple
-
-import mxnet as mx
 from mxnet import autograd
 
+from detkit.losses import RoILoss, RPNLoss
 from detkit.models import Proposals
 from detkit.registry import TRAIN_STEPS
-from detkit.train_steps.fast_rcnn import FastRCNNTrainStep
-from detkit.train_steps.rpn import RPNTrainStep
-
-
-class Losses(NamedTuple):
-    """The four losses of Faster R-CNN, each (1,) and already weighted; they are summed."""
-
-    rpn_class: mx.nd.NDArray
-    rpn_box: mx.nd.NDArray
-    roi_class: mx.nd.NDArray
-    roi_box: mx.nd.NDArray
+from detkit.targets import RoITargets, RPNTargets
+from detkit.train_steps.stages import RoIStage, RPNStage
+from detkit.train_steps.step import TrainStep
 
 
 @TRAIN_STEPS.register("FasterRCNN")
-class FasterRCNNTrainStep(RPNTrainStep, FastRCNNTrainStep):
-    """Calls the detector's parts one after another, with targets made in between.
+class FasterRCNNTrainStep(TrainStep):
+    """Approximate joint training (Ren et al. 2015, section 3.2).
 
-    Approximate joint training (Ren et al. 2015, section 3.2): no gradient flows through the
-    proposals' coordinates. The detector's own ``proposals`` are for testing; those here keep more.
+    No gradient flows through the proposals' coordinates. The detector's own ``proposals`` are for
+    testing; those here keep more.
     """
 
     PARTS = {
-        **RPNTrainStep.PARTS,
+        "rpn_targets": RPNTargets,
+        "rpn_loss": RPNLoss,
         "proposals": Proposals,
-        **FastRCNNTrainStep.PARTS,
+        "roi_targets": RoITargets,
+        "roi_loss": RoILoss,
     }
+
+    def __init__(self, model, **parts):
+        super().__init__(model, **parts)
+        self.rpn_stage = RPNStage(model, self.rpn_targets, self.rpn_loss)
+        self.roi_stage = RoIStage(
+            model.roi_extractor, model.roi_head, self.roi_targets, self.roi_loss
+        )
+
+    @classmethod
+    def derived(cls, name, model, parts, num_classes):
+        """As TrainStep.derived."""
+        if name == "proposals":
+            return {"box_weights": model.proposals.box_weights}
+        box_weights = model.postprocess.box_weights
+        return RPNStage.derived(name, model) or RoIStage.derived(name, box_weights, num_classes)
 
     def __call__(self, images, sizes, gt_boxes, gt_labels):
         """Losses of a batch; call it under autograd.record().
@@ -40,20 +47,9 @@ class FasterRCNNTrainStep(RPNTrainStep, FastRCNNTrainStep):
         images (B, 3, H, W) RGB 0..255, sizes (B, 2) h, w, gt_boxes (B, G, 4) pixels,
         gt_labels (B, G) 0..K-1, -1 for padding.
         """
-        losses, _ = self.box_losses(images, sizes, gt_boxes, gt_labels)
-        return losses
-
-    def box_losses(self, images, sizes, gt_boxes, gt_labels):
-        """The Losses, and the Sampled RoIs."""
         features = self.model.features(images, sizes)
-        rpn_losses, proposals = self.propose(images, features, sizes, gt_boxes, gt_labels)
-        roi_losses, sampled = self.roi_losses(features, *proposals, gt_boxes, gt_labels)
-        return Losses(*rpn_losses, *roi_losses), sampled
-
-    def propose(self, images, features, sizes, gt_boxes, gt_labels):
-        """The losses of the RPN; the proposals (B, R, 4) and their scores (B, R)."""
-        anchors = self.model.anchors_of(images, features)
-        objectness, deltas = self.model.rpn_head(self.model.anchored(features))
-        losses = self.rpn_losses(anchors, objectness, deltas, sizes, gt_boxes, gt_labels)
+        rpn = self.rpn_stage(images, features, sizes, gt_boxes, gt_labels)
         with autograd.pause():
-            return losses, self.proposals(anchors, objectness, deltas, sizes)
+            proposals, scores = self.proposals(rpn.anchors, rpn.objectness, rpn.deltas, sizes)
+        roi = self.roi_stage(features, proposals, scores, gt_boxes, gt_labels)
+        return {**rpn.losses, **roi.losses}

@@ -1,63 +1,50 @@
 """One training step of Mask R-CNN: that of Faster R-CNN, and the masks of its positive RoIs."""
 
-from typing import NamedTuple
-
-import mxnet as mx
 from mxnet import autograd
-from mxnet.gluon import HybridBlock
 
-from detkit.losses import binary_cross_entropy
+from detkit.losses import MaskLoss
 from detkit.registry import TRAIN_STEPS
 from detkit.targets import MaskTargets
 from detkit.train_steps.faster_rcnn import FasterRCNNTrainStep
-
-
-class MaskLoss(HybridBlock):
-    """Mean binary cross entropy of the cells of the positive RoIs, of the mask of their class.
-
-    The other classes' masks are not trained by an RoI, so that classes do not compete (He et al.
-    2017, section 3). Divided by the positives, not by all sampled RoIs: there is no more to say of
-    the others, and so it is in torchvision and Detectron2.
-
-    weight: factor of the loss.
-    """
-
-    def __init__(self, weight: float = 1.0):
-        super().__init__()
-        self._weight = weight
-
-    def hybrid_forward(self, F, logits, classes, targets):
-        """The loss (1,) of logits (B, R, M, M), classes (B, R) and targets (B, R, M, M)."""
-        losses = binary_cross_entropy(F, logits, targets)
-        positive = classes >= 0
-        losses = F.mean(losses, axis=(2, 3)) * positive
-        return F.broadcast_div(F.sum(losses), F.maximum(F.sum(positive), 1)) * self._weight
-
-
-class MaskLosses(NamedTuple):
-    """The five losses of Mask R-CNN, each (1,) and already weighted; they are summed."""
-
-    rpn_class: mx.nd.NDArray
-    rpn_box: mx.nd.NDArray
-    roi_class: mx.nd.NDArray
-    roi_box: mx.nd.NDArray
-    mask: mx.nd.NDArray
+from detkit.train_steps.stages import RoIStage, RPNStage
+from detkit.train_steps.step import TrainStep
 
 
 @TRAIN_STEPS.register("MaskRCNN")
-class MaskRCNNTrainStep(FasterRCNNTrainStep):
+class MaskRCNNTrainStep(TrainStep):
     """As FasterRCNNTrainStep, with a fifth loss (He et al. 2017, section 3)."""
 
     PARTS = {**FasterRCNNTrainStep.PARTS, "mask_targets": MaskTargets, "mask_loss": MaskLoss}
-    _with_mask = MaskLosses
+    INPUTS = (*TrainStep.INPUTS, "masks")
+
+    def __init__(self, model, **parts):
+        super().__init__(model, **parts)
+        self.rpn_stage = RPNStage(model, self.rpn_targets, self.rpn_loss)
+        self.roi_stage = RoIStage(
+            model.roi_extractor, model.roi_head, self.roi_targets, self.roi_loss
+        )
+
+    @classmethod
+    def derived(cls, name, model, parts, num_classes):
+        """As TrainStep.derived."""
+        if name == "mask_targets":
+            return {"size": model.mask_head.size, "rois": parts["roi_targets"].max_positive}
+        return FasterRCNNTrainStep.derived(name, model, parts, num_classes)
 
     def __call__(self, images, sizes, gt_boxes, gt_labels, gt_masks):
-        """As FasterRCNNTrainStep; gt_masks (B, G, H, W) uint8 of 0 and 1."""
-        losses, sampled = self.box_losses(images, sizes, gt_boxes, gt_labels)
+        """Losses of a batch; gt_masks (B, G, H, W) uint8 of 0 and 1.
+
+        The other arguments are as for FasterRCNNTrainStep.
+        """
+        model = self.model
+        features = model.features(images, sizes)
+        rpn = self.rpn_stage(images, features, sizes, gt_boxes, gt_labels)
+        with autograd.pause():
+            proposals, scores = self.proposals(rpn.anchors, rpn.objectness, rpn.deltas, sizes)
+        roi = self.roi_stage(features, proposals, scores, gt_boxes, gt_labels)
         with autograd.pause():
             rois, classes, targets = self.mask_targets(
-                sampled.rois, sampled.labels, gt_boxes, gt_labels, gt_masks
+                roi.rois, roi.labels, gt_boxes, gt_labels, gt_masks
             )
-        model = self.model
-        logits = model.mask_head(model.mask_extractor(sampled.features, rois), classes)
-        return self._with_mask(*losses, self.mask_loss(logits, classes, targets))
+        logits = model.mask_head(model.mask_extractor(features, rois), classes)
+        return {**rpn.losses, **roi.losses, "mask": self.mask_loss(logits, classes, targets)}

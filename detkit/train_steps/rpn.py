@@ -1,21 +1,10 @@
 """One training step of a region proposal network."""
 
-from typing import NamedTuple
-
-import mxnet as mx
-from mxnet import autograd
-
+from detkit.losses import RPNLoss
 from detkit.registry import TRAIN_STEPS
 from detkit.targets import RPNTargets
-from detkit.train_steps.head_losses import RPNLoss
+from detkit.train_steps.stages import RPNStage
 from detkit.train_steps.step import TrainStep
-
-
-class RPNLosses(NamedTuple):
-    """The two losses of the anchors, each (1,) and already weighted; they are summed."""
-
-    rpn_class: mx.nd.NDArray
-    rpn_box: mx.nd.NDArray
 
 
 @TRAIN_STEPS.register("RPN")
@@ -24,17 +13,16 @@ class RPNTrainStep(TrainStep):
 
     PARTS = {"rpn_targets": RPNTargets, "rpn_loss": RPNLoss}
 
-    def __call__(self, images, sizes, gt_boxes, gt_labels):
-        """RPNLosses of a batch; arguments as for FasterRCNNTrainStep."""
-        model = self.model
-        features = model.features(images, sizes)
-        outputs = model.rpn_head(model.anchored(features))
-        anchors = model.anchors_of(images, features)
-        return RPNLosses(*self.rpn_losses(anchors, *outputs, sizes, gt_boxes, gt_labels))
+    def __init__(self, model, **parts):
+        super().__init__(model, **parts)
+        self.rpn_stage = RPNStage(model, self.rpn_targets, self.rpn_loss)
 
-    def rpn_losses(self, anchors, objectness, deltas, sizes, gt_boxes, gt_labels):
-        """Class and box loss of the anchors."""
-        with autograd.pause():
-            labels, targets = self.rpn_targets(anchors, sizes, gt_boxes, gt_labels)
-        origins = self.rpn_loss.origins(anchors)
-        return self.rpn_loss(objectness, deltas, labels, targets, *origins)
+    @classmethod
+    def derived(cls, name, model, parts, num_classes):
+        """As TrainStep.derived."""
+        return RPNStage.derived(name, model)
+
+    def __call__(self, images, sizes, gt_boxes, gt_labels):
+        """Losses of a batch; arguments as for FasterRCNNTrainStep."""
+        features = self.model.features(images, sizes)
+        return self.rpn_stage(images, features, sizes, gt_boxes, gt_labels).losses

@@ -114,7 +114,7 @@ class Training(Detkit):
         self.steps += 1
         with autograd.record():
             losses = self.step(*self.inputs)
-            total = mx.nd.add_n(*losses)
+            total = mx.nd.add_n(*losses.values())
         total.backward()
         self.optimizer.step(self.steps, SMALL_STEP)
         mx.nd.waitall()

@@ -124,15 +124,11 @@ class DIoULoss(_OverlapLoss):
     """
 
     def _loss(self, F, predicted, target, iou, union):
-        px, py, _, _ = boxes.centre_size(F, predicted)
-        tx, ty, _, _ = boxes.centre_size(F, target)
-        _, _, w, h = boxes.centre_size(F, boxes.around(F, predicted, target))
-        apart = F.square(px - tx) + F.square(py - ty)
-        return 1 - iou + apart / F.maximum(F.square(w) + F.square(h), TINY)
+        return 1 - iou + centre_distance(F, predicted, target)
 
 
 @LOSSES.register()
-class CIoULoss(DIoULoss):
+class CIoULoss(_OverlapLoss):
     """DIoULoss + alpha v, v a distance of the aspect ratios (Zheng et al. 2020)."""
 
     def _loss(self, F, predicted, target, iou, union):
@@ -141,7 +137,7 @@ class CIoULoss(DIoULoss):
             angles.append(F.arctan(F.maximum(w, TINY) / F.maximum(h, TINY)))
         v = F.square(angles[0] - angles[1]) * (4 / math.pi**2)
         alpha = F.BlockGrad(v / F.maximum(1 - iou + v, TINY))  # a weight, as in the authors' code
-        return super()._loss(F, predicted, target, iou, union) + alpha * v
+        return 1 - iou + centre_distance(F, predicted, target) + alpha * v
 
 
 @LOSSES.register()
@@ -206,6 +202,16 @@ class CrossEntropy(HybridBlock):
         if not self.weights:
             return losses
         return losses * sum((labels == k) * weight for k, weight in enumerate(self.weights))
+
+
+def centre_distance(F, predicted, target):
+    """The squared distance of the centres of boxes (..., 4), in squared diagonals of the smallest
+    box around both: (..., 1)."""
+    px, py, _, _ = boxes.centre_size(F, predicted)
+    tx, ty, _, _ = boxes.centre_size(F, target)
+    _, _, w, h = boxes.centre_size(F, boxes.around(F, predicted, target))
+    apart = F.square(px - tx) + F.square(py - ty)
+    return apart / F.maximum(F.square(w) + F.square(h), TINY)
 
 
 def compared_by(loss):
