@@ -18,7 +18,7 @@ def common_arguments(parser):
         nargs="+",
         action="extend",
         default=[],
-        help="values to set over the file's, for example --set schedule.epochs=2",
+        help="values to set over the file's, for example --set train.epochs=2",
     )
     debug_argument(parser)
 

@@ -1,7 +1,7 @@
 """A config file -> one mapping with every value's origin.
 
-    config = load_config("configs/faster_rcnn_vgg16.yaml", ["schedule.epochs=2"])
-    config["schedule"].where("epochs")        # '--set schedule.epochs=2'
+    config = load_config("configs/faster_rcnn_vgg16.yaml", ["train.epochs=2"])
+    config["train"].where("epochs")           # '--set train.epochs=2'
 
 ``_base_`` names the file or files to inherit from: mappings merge, lists and scalars replace,
 ``_delete_: true`` in a mapping drops what was inherited there. The keys themselves are checked by
@@ -242,7 +242,7 @@ def _override(config, text):
     path, equals, value = text.partition("=")
     *parents, last = keys = path.strip().split(".")
     if not equals or not all(keys):
-        raise ConfigError(f"{origin}: expected KEY.KEY=VALUE, such as --set schedule.epochs=2")
+        raise ConfigError(f"{origin}: expected KEY.KEY=VALUE, such as --set train.epochs=2")
     if not {"_base_", "_delete_"}.isdisjoint(keys):
         raise ConfigError(f"{origin}: _base_ and _delete_ belong in a file, not in an override")
     node = config

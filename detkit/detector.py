@@ -17,7 +17,8 @@ from detkit.detections import detections_of
 from detkit.device import find_device
 from detkit.errors import DataError
 from detkit.plugins import import_plugins
-from detkit.runner.checkpoint import load_checkpoint, load_model_weights
+from detkit.runner.checkpoint import load_checkpoint
+from detkit.runner.restore import load_model_weights
 
 
 def load(config, checkpoint, device="auto"):

@@ -16,9 +16,9 @@ from detkit.runner.checkpoint import (
     Progress,
     find_checkpoints,
     load_checkpoint,
-    load_model_weights,
 )
 from detkit.runner.optimizer import Optimizer
+from detkit.runner.restore import load_model_weights
 
 FILES = ["SHA256SUMS", "config.yaml", "optimizer.params", "state.json", "weights.params"]
 

@@ -14,10 +14,11 @@ import tiny
 from detkit.config import load_config
 from detkit.errors import TrainingError
 from detkit.plugins import import_plugins
-from detkit.runner.checkpoint import check_finite, load_checkpoint, load_model_weights
+from detkit.runner.checkpoint import check_finite, load_checkpoint
 from detkit.runner.hooks import Hook
 from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner
+from detkit.runner.restore import load_model_weights
 from detkit.runner.setup import Training
 
 LAST = "checkpoints/step-00000006"

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import tiny
 
+import detkit
+from detkit.config import load_config
 from detkit.runner.checkpoint import load_checkpoint
 
 
@@ -65,3 +67,28 @@ def test_another_backbone_is_refused(first, capsys):
     arguments = (first / "configs/tiny.yaml", "--dry-run", "--set", *overrides)
     message = tiny.refused(capsys, "train", *arguments)
     tiny.assert_says(message, "10 weights of the backbone are not", "conv1.weight", "same backbone")
+
+
+OTHER = ("model.anchors.sizes=[20, 40]", "model.normalize.mean=[1, 2, 3]")
+
+
+def test_a_configs_own_anchors_and_normalisation_win(first, caplog):
+    status, work = start(first, "constants", *OTHER)
+    assert status == 0
+    tiny.assert_says(caplog.text, "the config's", "normalize.mean", "anchors.")
+    found, before = weights(work), weights(first / "work")
+    assert found["normalize.mean"].asnumpy().ravel().tolist() == [1, 2, 3]
+    (anchors,) = (name for name in found if name.startswith("anchors."))
+    assert not np.array_equal(found[anchors].asnumpy(), before[anchors].asnumpy())
+
+
+def test_a_checkpoint_that_is_loaded_keeps_the_configs_constants(first, caplog):
+    checkpoint = str(first / "work/checkpoints/best")
+    config = load_config(first / "configs/tiny.yaml", OTHER)
+    model = detkit.load(config, checkpoint, device="cpu").model
+    assert model.normalize.mean.data().asnumpy().ravel().tolist() == [1, 2, 3]
+    (record,) = caplog.records
+    tiny.assert_says(record.getMessage(), checkpoint, "normalize.mean", "anchors.")
+    caplog.clear()
+    detkit.load(load_config(first / "configs/tiny.yaml"), checkpoint, device="cpu")
+    assert not caplog.records

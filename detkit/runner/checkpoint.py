@@ -119,47 +119,6 @@ def load_checkpoint(path, restore_random=False):
     return checkpoint
 
 
-def load_model_weights(model, checkpoint):
-    """Put a checkpoint's weights into ``model``; CheckpointError lists what does not fit."""
-    ours, theirs = model._collect_params_with_prefix(), checkpoint.weights
-    faults = [f"{name}: not in the checkpoint" for name in ours if name not in theirs]
-    faults += [f"{name}: not in the network" for name in theirs if name not in ours]
-    faults += [
-        f"{name}: {theirs[name].shape} in the checkpoint, {ours[name].shape} in the network"
-        for name in ours
-        if name in theirs and theirs[name].shape != ours[name].shape
-    ]
-    if faults:
-        shown = "\n  ".join(faults[:8] + ["..."] * (len(faults) > 8))
-        raise CheckpointError(
-            f"{checkpoint.path}: the checkpoint is of another network than the config describes "
-            f"({len(faults)} differences):\n  {shown}\n"
-            f"Use the config it was trained with: {os.path.join(checkpoint.path, CONFIG)}"
-        )
-    for name, parameter in ours.items():
-        parameter.set_data(theirs[name])
-
-
-def start_from(model, checkpoint):
-    """Put in those of a checkpoint's weights that fit, as of a detector of other classes.
-
-    Returns the names of the weights of ``model`` that none is for: they stay as they are.
-    Raises CheckpointError where one of the backbone's is among them: it is of another network.
-    """
-    ours, theirs = model._collect_params_with_prefix(), checkpoint.weights
-    left = [n for n in ours if n not in theirs or theirs[n].shape != ours[n].shape]
-    strange = [name for name in left if name.startswith("backbone.")]
-    if strange:
-        raise CheckpointError(
-            f"{checkpoint.path}: {len(strange)} weights of the backbone are not in the checkpoint "
-            f"or have another shape there, the first {strange[0]}; start from a checkpoint with "
-            "the same backbone"
-        )
-    for name in set(ours) - set(left):
-        ours[name].set_data(theirs[name])
-    return left
-
-
 def check_finite(model, step):
     """TrainingError unless every weight is a number: a finite loss can still make one that is not.
 

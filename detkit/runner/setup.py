@@ -25,14 +25,13 @@ from detkit.runner.checkpoint import (
     FOLDER,
     find_checkpoints,
     load_checkpoint,
-    load_model_weights,
     mend_checkpoints,
-    start_from,
 )
 from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner
 from detkit.runner.optimizer import Optimizer
 from detkit.runner.options import TrainOptions
+from detkit.runner.restore import load_model_weights, start_from
 from detkit.runner.seed import seed_run
 
 
