@@ -220,6 +220,7 @@ DATASETS = Registry("dataset")
 TRANSFORMS = Registry("transform")
 EVALUATORS = Registry("evaluator")
 HOOKS = Registry("hook")
+OPTIMIZERS = Registry("optimizer")
 SCHEDULES = Registry("schedule")
 
 REGISTRIES = {
@@ -237,5 +238,6 @@ REGISTRIES = {
     "transform": TRANSFORMS,
     "evaluator": EVALUATORS,
     "hook": HOOKS,
+    "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }

@@ -1,5 +1,6 @@
 """A plugin with one part of every kind; test_parts_as_plugins.py copies it into a project."""
 
+import mxnet as mx
 import numpy as np
 from mxnet import autograd
 from mxnet.gluon import HybridBlock, nn
@@ -230,6 +231,21 @@ class MyEvaluator:
     def __call__(self, dataset, detections):
         share = float(np.mean([len(found.boxes) > 0 for found in detections.values()]))
         return {"AP": share, "AP50": share, "per_class": {"square": share}}
+
+
+@registry.OPTIMIZERS.register(force=True)
+class MyOptimizer(mx.optimizer.Optimizer):
+    """Plain gradient descent."""
+
+    def __init__(self, learning_rate, wd):
+        super().__init__(learning_rate=learning_rate, wd=wd)
+
+    def create_state(self, index, weight):
+        return None
+
+    def update(self, index, weight, grad, state):
+        self._update_count(index)
+        weight[:] = weight - self._get_lr(index) * self.rescale_grad * grad
 
 
 @registry.SCHEDULES.register(force=True)

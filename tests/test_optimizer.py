@@ -1,4 +1,4 @@
-"""SGD with momentum: against numpy, with clipping, multipliers and accumulation."""
+"""Optimizers: SGD and Adam against numpy, with clipping, multipliers and accumulation."""
 
 from types import SimpleNamespace
 
@@ -19,6 +19,7 @@ Y = np.random.default_rng(1).normal(size=(4, 2)).astype("float32")
 def options(**changes):
     defaults = {
         "lr": 0.1,
+        "optimizer": {"type": "SGD"},
         "momentum": 0.9,
         "weight_decay": 0.01,
         "accumulate": 1,
@@ -167,10 +168,39 @@ def test_frozen_weights_stay_and_have_no_state():
     assert set(optimizer.state()) == {"momentum/1.weight", "momentum/1.bias"}
 
 
+def test_steps_are_adams():
+    block = network()
+    optimizer = Optimizer(block, options(optimizer={"type": "Adam"}, momentum=None))
+    expected = values(block)
+    means = {name: np.zeros((2, *value.shape)) for name, value in expected.items()}
+    for number, lr in enumerate((0.1, 0.3, 0.03), start=1):
+        backward(block, slice(None))
+        for name, gradient in gradients(block).items():
+            decayed = gradient + 0.01 * expected[name]
+            mean, square = means[name]
+            mean += 0.1 * (decayed - mean)
+            square += 0.001 * (decayed**2 - square)
+            rate = lr * (1 - 0.999**number) ** 0.5 / (1 - 0.9**number)
+            expected[name] = expected[name] - rate * mean / (square**0.5 + 1e-8)
+        optimizer.step(number, lr)
+        assert_equal(values(block), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_momentum_is_refused_where_there_is_none():
+    node = Node("train.optimizer", "a.yaml:9")
+    node.update(type="Adam")
+    with pytest.raises(ConfigError, match="a.yaml:9.*train.momentum is 0.9.*'Adam' has none"):
+        Optimizer(network(), options(optimizer=node))
+    node.update(type="Adan")
+    with pytest.raises(ConfigError, match="unknown optimizer 'Adan'.*'Adam'"):
+        Optimizer(network(), options(optimizer=node))
+
+
 @pytest.mark.parametrize("accumulate", [1, 3])
-def test_a_restored_state_goes_on_bit_for_bit(accumulate):
+@pytest.mark.parametrize("name", ["SGD", "NAG", "Adam"])
+def test_a_restored_state_goes_on_bit_for_bit(name, accumulate):
     """Five steps; after the fourth, weights and state move to another network."""
-    chosen = options(accumulate=accumulate, clip_norm=1.0)
+    chosen = options(optimizer={"type": name}, momentum=None, accumulate=accumulate, clip_norm=1.0)
     block, other = network(), network()
     optimizer = Optimizer(block, chosen)
     for number in range(1, 5):

@@ -42,6 +42,7 @@ train:
   epochs: 2
   batch_size: 2
   lr: 0.01
+  optimizer: {type: MyOptimizer}
   log_every: 1
   schedule: {type: MySchedule}
   hooks: [{type: MyHook, path: HOOK}]

@@ -51,7 +51,7 @@ def line_of(name):
 def test_the_kinds_in_order():
     assert " ".join(REGISTRIES) == (
         "backbone neck anchors assigner sampler roi_extractor head loss detector "
-        "train_step dataset transform evaluator hook schedule"
+        "train_step dataset transform evaluator hook optimizer schedule"
     )
 
 

@@ -1,12 +1,15 @@
-"""SGD with momentum, and the means to save what it remembers."""
+"""What updates the weights, and the means to save what it remembers."""
 
 import re
 
+import mxnet as mx
 from mxnet import gluon
 
 from detkit.config import place
 from detkit.errors import CheckpointError, ConfigError
-from detkit.registry import construct
+from detkit.registry import OPTIMIZERS, construct, signature
+
+UPDATES = "updates"  # how often the weights were updated, beside the arrays of a state
 
 
 def multiplier(match: str, lr: float = 1.0, decay: float = 1.0):
@@ -15,6 +18,41 @@ def multiplier(match: str, lr: float = 1.0, decay: float = 1.0):
         return re.compile(match), lr, decay
     except re.error as error:
         raise ValueError(f"match is not a regular expression: {error}") from error
+
+
+@OPTIMIZERS.register("SGD")
+def sgd(learning_rate, wd, momentum: float = 0.9):
+    """Stochastic gradient descent with momentum, as the papers of this family."""
+    return mx.optimizer.SGD(learning_rate=learning_rate, wd=wd, momentum=momentum)
+
+
+@OPTIMIZERS.register("NAG")
+def nag(learning_rate, wd, momentum: float = 0.9):
+    """SGD with Nesterov's momentum."""
+    return mx.optimizer.NAG(learning_rate=learning_rate, wd=wd, momentum=momentum)
+
+
+@OPTIMIZERS.register("Adam")
+def adam(learning_rate, wd, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8):
+    """Kingma and Ba 2014; the weight decay is added to the gradient."""
+    return mx.optimizer.Adam(
+        learning_rate=learning_rate, wd=wd, beta1=beta1, beta2=beta2, epsilon=epsilon
+    )
+
+
+def build_optimizer(options):
+    """MXNet's optimizer that the section ``train`` describes, checked."""
+    node = options.optimizer
+    entry = OPTIMIZERS.entry(node.get("type"), place(node, "type"))
+    derived = {"learning_rate": options.lr, "wd": options.weight_decay}
+    if options.momentum is not None and "momentum" not in node:
+        if "momentum" not in signature(entry.target)[0]:
+            raise ConfigError(
+                f"{place(node, 'type')}: train.momentum is {options.momentum}, and the optimizer "
+                f"{entry.name!r} has none; set train.momentum to null"
+            )
+        derived["momentum"] = options.momentum
+    return OPTIMIZERS.build(node, **derived)
 
 
 class Optimizer:
@@ -33,12 +71,8 @@ class Optimizer:
         if self._accumulate > 1:
             for parameter in self._trained.values():
                 parameter.grad_req = "add"
-        self._trainer = gluon.Trainer(
-            list(self._trained.values()),
-            "sgd",
-            {"learning_rate": options.lr, "momentum": options.momentum, "wd": options.weight_decay},
-            kvstore=None,
-        )
+        self._updates = build_optimizer(options)
+        self._trainer = gluon.Trainer(list(self._trained.values()), self._updates, kvstore=None)
 
     def step(self, number, lr):
         """After training step ``number`` (from 1): update, if it completes an accumulation."""
@@ -60,27 +94,44 @@ class Optimizer:
         )
 
     def state(self):
-        """{name: array}: momenta, and the gradients of an accumulation that is under way."""
+        """{name: array}: what the optimizer remembers of each weight, how often it updated them,
+        and the gradients of an accumulation that is under way."""
         memory = self._trainer._updaters[0].states
-        # Nothing is remembered before the first update, and nothing at all without momentum.
-        momenta = {name: memory.get(index) for index, name in enumerate(self._trained)}
-        arrays = {f"momentum/{n}": array for n, array in momenta.items() if array is not None}
+        arrays = {}
+        for index, name in enumerate(self._trained):
+            # Nothing is remembered before the first update, and nothing at all without momentum.
+            state = memory.get(index)
+            if isinstance(state, tuple):  # Adam's means of gradients and of their squares
+                arrays.update({f"mean{n}/{name}": array for n, array in enumerate(state)})
+            elif state is not None:
+                arrays[f"momentum/{name}"] = state
+        if any(isinstance(state, tuple) for state in memory.values()):
+            arrays[UPDATES] = mx.nd.array([self._updates.num_update], dtype="int64")
         if self._accumulate > 1:
             arrays.update({f"gradient/{n}": p.grad() for n, p in self._trained.items()})
         return arrays
 
     def load_state(self, arrays):
         """Take up what ``state`` returned. Raises CheckpointError for another network's."""
-        unknown = {name.partition("/")[2] for name in arrays} - set(self._trained)
+        unknown = {name.partition("/")[2] for name in arrays if name != UPDATES}
+        unknown -= set(self._trained)
         if unknown:
             raise CheckpointError(
                 f"the optimizer's state is of another network: it has {sorted(unknown)[0]!r}, "
                 "which is not trained here"
             )
         updater = self._trainer._updaters[0]
+        if UPDATES in arrays:
+            self._updates.begin_num_update = self._updates.num_update = int(
+                arrays[UPDATES].asscalar()
+            )
         for index, (name, parameter) in enumerate(self._trained.items()):
-            if f"momentum/{name}" in arrays:
-                context = parameter.list_ctx()[0]
+            context = parameter.list_ctx()[0]
+            means = [arrays[key] for key in (f"mean0/{name}", f"mean1/{name}") if key in arrays]
+            if means:
+                updater.states[index] = tuple(array.as_in_context(context) for array in means)
+                updater.states_synced[index] = True
+            elif f"momentum/{name}" in arrays:
                 updater.states[index] = arrays[f"momentum/{name}"].as_in_context(context)
                 updater.states_synced[index] = True
             if f"gradient/{name}" in arrays:

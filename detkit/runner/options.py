@@ -1,7 +1,7 @@
 """The section ``train`` of a config, checked."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Optional, Sequence
 
 
@@ -10,7 +10,9 @@ class TrainOptions:
     """How long and how a detector is trained.
 
     epochs; batch_size: images per step; accumulate: steps per update of the weights.
-    lr, momentum, weight_decay: of SGD; the schedule multiplies lr.
+    optimizer: what updates the weights, by ``type``: SGD, NAG, Adam, with their own arguments.
+    lr, weight_decay: of every optimizer; the schedule multiplies lr.
+    momentum: of SGD and NAG; null: theirs, 0.9.
     schedule: factors of lr over time.
     clip_norm: gradients are scaled down to this L2 norm over all weights; null: never.
     start_from: a checkpoint's folder whose weights a new run begins with, but for those of another
@@ -29,7 +31,8 @@ class TrainOptions:
     batch_size: int
     lr: float
     schedule: dict
-    momentum: float = 0.9
+    optimizer: dict = field(default_factory=lambda: {"type": "SGD"})
+    momentum: Optional[float] = None
     weight_decay: float = 5e-4
     accumulate: int = 1
     clip_norm: Optional[float] = None
@@ -53,5 +56,5 @@ class TrainOptions:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name} is a number above 0, not {value}")
-        if not 0 <= self.momentum < 1:
+        if self.momentum is not None and not 0 <= self.momentum < 1:
             raise ValueError(f"momentum is at least 0 and below 1, not {self.momentum}")

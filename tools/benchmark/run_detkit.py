@@ -102,7 +102,8 @@ class Training(Detkit):
         self.step = build_train_step(config, model, classes)
         self.step.hybridize(**BLOCKS[job["form"]])
         options = {"accumulate": 1, "clip_norm": None, "multipliers": ()}
-        options.update(lr=SMALL_STEP, momentum=0.9, weight_decay=1e-4)
+        options.update(optimizer={"type": "SGD"}, momentum=0.9)
+        options.update(lr=SMALL_STEP, weight_decay=1e-4)
         self.optimizer, self.steps = Optimizer(model, SimpleNamespace(**options)), 0
 
     def use(self, images, boxes, labels):
