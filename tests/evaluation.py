@@ -9,9 +9,12 @@ NAMES = ("cat", "dog", "owl")
 
 
 class Dataset:
-    """Annotations in memory: each image a list of (box, label) or (box, label, difficult)."""
+    """Annotations in memory: each image a list of (box, label) or (box, label, difficult).
 
-    def __init__(self, images, class_names=NAMES):
+    areas: {image_id: areas of its objects}.
+    """
+
+    def __init__(self, images, class_names=NAMES, areas=None):
         self.class_names = class_names
         self._images = [
             Annotation(
@@ -21,6 +24,7 @@ class Dataset:
                 np.array([o[0] for o in objects], np.float32).reshape(-1, 4),
                 np.array([o[1] for o in objects], np.int32),
                 np.array([len(o) > 2 and o[2] for o in objects], bool),
+                areas and np.array(areas[image_id], np.float32),
             )
             for image_id, objects in images.items()
         ]

@@ -58,6 +58,7 @@ VALUES = {
     "model.backbone.type=Tinybackbone": ["unknown backbone", "did you mean 'TinyBackbone'?", "VGG"],
     "model.backbone={depth: 3}": ["model.backbone: the key 'type' is missing"],
     "train.hooks=[{type: Nope}]": ["train.hooks.0.type: unknown hook 'Nope'", "registered: "],
+    "evaluate.ious=[2]": ["evaluate.ious", "VOCEvaluator", "found [2]"],
     "evaluate.type=VOC": ["evaluate.type: unknown evaluator 'VOC'", "VOCEvaluator"],
     "train=null": ["train: expected a mapping, found null"],
     "train=[1]": ["train: expected a mapping, found [1] (list)"],

@@ -76,6 +76,11 @@ def test_boxes_classes_and_masks(tree):
     assert dataset.dropped == dataset.bad_images == []
 
 
+def test_areas_are_the_annotations_or_else_the_boxes(tree):
+    dataset = tree.read(thing(area=12.5), thing((0, 0, 20, 10)), thing(area="large"))
+    assert dataset.annotation(0).areas.tolist() == [12.5, 200, 400]
+
+
 def test_crowds_are_difficult(tree):
     crowd = {"size": [40, 60], "counts": [0, 800, 1600]}
     dataset = tree.read(thing(), thing((0, 0, 20, 40), iscrowd=1, segmentation=crowd))

@@ -45,3 +45,15 @@ def test_coco_counts_a_false_alarm_above_a_hit():
     metrics = COCOEvaluator()(dataset, detections)
     assert metrics["AP"] == metrics["AP50"] == pytest.approx(0.5)
     assert metrics["AR100"] == pytest.approx(1)
+
+
+def test_the_annotated_area_tells_small_from_large():
+    """A thin object has a large box and a small area, and is one of COCO's small ones."""
+    objects = {1: [(square(0, side=98), 0)]}
+    detections = {1: found((square(0, side=98), 0.9, 0))}
+    by_box = COCOEvaluator()(Dataset(objects), detections)
+    assert by_box["APl"] == pytest.approx(1)
+    assert math.isnan(by_box["APs"])
+    by_area = COCOEvaluator()(Dataset(objects, areas={1: [500]}), detections)
+    assert by_area["APs"] == pytest.approx(1)
+    assert math.isnan(by_area["APl"])

@@ -9,7 +9,6 @@ import pytest
 from evaluation import Dataset, found, random_case, square
 from pycocotools.cocoeval import COCOeval
 
-from detkit.errors import ConfigError
 from detkit.evaluate import ProposalEvaluator, format_table
 from detkit.evaluate.coco import _entries, _index
 from detkit.registry import EVALUATORS
@@ -79,11 +78,11 @@ def test_a_table_without_classes():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"limits": ()}, "limits are \\[\\], expected some from 1"),
-        ({"limits": (0, 5)}, "limits are \\[0, 5\\]"),
-        ({"ious": (0.5, 1.5)}, "ious are \\[0.5, 1.5\\], expected some in \\(0, 1\\]"),
+        ({"limits": ()}, "limits: expected numbers of at least 1, found \\[\\]"),
+        ({"limits": (0, 5)}, "found \\[0, 5\\]"),
+        ({"ious": (0.5, 1.5)}, "ious: expected numbers above 0, up to 1, found \\[0.5, 1.5\\]"),
     ],
 )
 def test_arguments_are_checked(wrong, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ValueError, match=message):
         ProposalEvaluator(**wrong)

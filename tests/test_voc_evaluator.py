@@ -9,7 +9,6 @@ from evaluation import NAMES, Dataset, found, random_case, square
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detkit.errors import ConfigError
 from detkit.evaluate import VOCEvaluator
 
 
@@ -128,12 +127,12 @@ def test_equal_scores_are_taken_in_the_datasets_order():
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({"style": "2007"}, "style is '2007', expected 'area' or '11point'"),
-        ({"ious": []}, "ious are [], expected some in (0, 1]"),
-        ({"ious": [50]}, "ious are [50]"),
+        ({"style": "2007"}, "style: expected 'area' or '11point', found '2007'"),
+        ({"ious": []}, "ious: expected numbers above 0, up to 1, found []"),
+        ({"ious": [50]}, "found [50]"),
     ],
 )
 def test_voc_refuses_wrong_arguments(arguments, expected):
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ValueError) as caught:
         VOCEvaluator(**arguments)
     assert expected in str(caught.value)

@@ -31,6 +31,7 @@ class Object(NamedTuple):
     label: int
     crowd: bool
     segmentation: Optional[masks.Segmentation]
+    area: float
 
 
 class Place(NamedTuple):
@@ -155,7 +156,9 @@ class COCO:
             return None
         x, y, width, height = box
         corners = np.clip((x, y, x + width, y + height), 0, (place.width, place.height) * 2)
-        return Object(tuple(corners), label, bool(entry.get("iscrowd", 0)), segmentation)
+        area = entry.get("area")
+        area = float(area) if masks.is_number(area) else width * height
+        return Object(tuple(corners), label, bool(entry.get("iscrowd", 0)), segmentation, area)
 
 
 def _content(file: Path) -> Dict[str, List[Any]]:
@@ -248,4 +251,5 @@ def _annotation(image_id: ImageId, place: Place, objects: List[Object]) -> Annot
         boxes=np.array([thing.box for thing in objects], np.float32).reshape(-1, 4),
         labels=np.array([thing.label for thing in objects], np.int32),
         difficult=np.array([thing.crowd for thing in objects], bool),
+        areas=np.array([thing.area for thing in objects], np.float32),
     )

@@ -21,6 +21,8 @@ class Annotation(NamedTuple):
     labels: (G,) int32, indices into the dataset's class_names.
     difficult: (G,) bool, objects that are neither trained on nor counted for or against: VOC's
         difficult ones, COCO's crowds.
+    areas: (G,) float32, the objects' own areas in pixels, by which COCO tells small from large
+        ones; None where only the boxes are known.
     """
 
     image_id: Union[str, int]
@@ -29,6 +31,7 @@ class Annotation(NamedTuple):
     boxes: np.ndarray
     labels: np.ndarray
     difficult: np.ndarray
+    areas: Optional[np.ndarray] = None
 
 
 class Field:

@@ -19,9 +19,9 @@ from detkit.registry import EVALUATORS
 class COCOEvaluator:
     """COCO's metrics (Lin et al., 2014; https://cocodataset.org/#detection-eval).
 
-    Difficult objects and crowds are COCO's crowds: what overlaps them is not counted. Small, medium
-    and large are told by the area of the box, for masks by theirs (COCO's own numbers take the
-    mask's for both where there is one; the other metrics do not depend on it).
+    Difficult objects and crowds are COCO's crowds: what overlaps them is not counted. An object is
+    small, medium or large by its annotated area, as in COCO; where the dataset knows none, by the
+    area of its box, for masks by that of its mask.
 
     Called with (dataset, {image_id: Detections}) it returns AP, AP50, AP75, APs, APm, APl, AR100
     and per_class, the AP50 by name; nan where there is no ground truth. Where the detections and
@@ -33,7 +33,10 @@ class COCOEvaluator:
         truths, found = [], []
         for image, (annotation, detected) in enumerate(pairs, 1):
             crowds = annotation.difficult
-            truths.append(_entries(image, annotation.boxes, annotation.labels, iscrowd=crowds))
+            fields = {} if annotation.areas is None else {"area": annotation.areas}
+            truths.append(
+                _entries(image, annotation.boxes, annotation.labels, iscrowd=crowds, **fields)
+            )
             found.append(_entries(image, detected.boxes, detected.labels, score=detected.scores))
         evaluation = _evaluate(truths, found, len(dataset.class_names), "bbox")
         metrics = {**_means(evaluation), "per_class": _per_class(evaluation, dataset.class_names)}
@@ -47,19 +50,21 @@ def _add_masks(dataset, pairs, truths, found) -> bool:
     """Put masks into the entries of each image; False where there are none."""
     if not any(detected.has_masks for _, detected in pairs) or dataset.masks(0) is None:
         return False
-    for index, (_, detected) in enumerate(pairs):
+    for index, (annotation, detected) in enumerate(pairs):
         masks = dataset.masks(index)
         if detected.has_masks:  # the image is right about its size, not the annotation
             masks = fit(masks, detected.image_size)
         for entry, mask in zip(truths[index], masks):
-            _add_mask(entry, encode(mask))
+            _add_mask(entry, encode(mask), has_area=annotation.areas is not None)
         for number, entry in enumerate(found[index]):
-            _add_mask(entry, detected.rle(number))
+            _add_mask(entry, detected.rle(number), has_area=False)
     return True
 
 
-def _add_mask(entry: Dict[str, Any], rle: RLE) -> None:
-    entry.update(segmentation=rle, area=float(coco_masks.area(rle)))
+def _add_mask(entry: Dict[str, Any], rle: RLE, has_area: bool) -> None:
+    entry["segmentation"] = rle
+    if not has_area:
+        entry["area"] = float(coco_masks.area(rle))
 
 
 def _evaluate(truths, found, classes: int, kind: str) -> COCOeval:

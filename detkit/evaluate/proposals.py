@@ -5,7 +5,6 @@ from typing import Any, Dict, Sequence
 import numpy as np
 
 from detkit.detections import Detections
-from detkit.errors import ConfigError
 from detkit.evaluate.matching import paired, pairwise_iou
 from detkit.evaluate.voc import COCO_IOUS
 from detkit.registry import EVALUATORS
@@ -28,9 +27,9 @@ class ProposalEvaluator:
 
     def __init__(self, limits: Sequence[int] = (100, 300, 1000), ious: Sequence[float] = COCO_IOUS):
         if not limits or min(limits) < 1:
-            raise ConfigError(f"ProposalEvaluator: limits are {list(limits)}, expected some from 1")
+            raise ValueError(f"limits: expected numbers of at least 1, found {list(limits)}")
         if not ious or not all(0 < iou <= 1 for iou in ious):
-            raise ConfigError(f"ProposalEvaluator: ious are {list(ious)}, expected some in (0, 1]")
+            raise ValueError(f"ious: expected numbers above 0, up to 1, found {list(ious)}")
         self._limits, self._ious = tuple(limits), tuple(ious)
         self.main = _name(max(limits))
 

@@ -5,7 +5,6 @@ from typing import Any, Dict, List, Literal, NamedTuple, Sequence
 import numpy as np
 
 from detkit.detections import Detections
-from detkit.errors import ConfigError
 from detkit.evaluate.matching import mean, paired, pairwise_iou
 from detkit.registry import EVALUATORS
 
@@ -41,9 +40,9 @@ class VOCEvaluator:
         self, style: Literal["area", "11point"] = "area", ious: Sequence[float] = COCO_IOUS
     ):
         if style not in ("area", "11point"):
-            raise ConfigError(f"VOCEvaluator: style is {style!r}, expected 'area' or '11point'")
+            raise ValueError(f"style: expected 'area' or '11point', found {style!r}")
         if not ious or not all(0 < iou <= 1 for iou in ious):
-            raise ConfigError(f"VOCEvaluator: ious are {list(ious)}, expected some in (0, 1]")
+            raise ValueError(f"ious: expected numbers above 0, up to 1, found {list(ious)}")
         self._average = _area if style == "area" else _eleven_points
         self._ious = tuple(ious)
 
