@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_masks
 
+from detkit import processor
 from detkit.data import Resize
 from detkit.detector import Detector
 from detkit.export.symbol import export
@@ -140,6 +141,22 @@ def test_detects_as_python(detector, folder, images, detect, batch):
     expected = [detector.detect(arrays[i : i + batch]) for i in range(0, len(arrays), batch)]
     for one, other in zip(printed, sum(expected, [])):
         assert_same(one, other)
+
+
+@pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
+@pytest.mark.parametrize(("key", "value"), [("int8_for", "vnni"), ("int8_for", None), ("old", 1)])
+def test_int8_for_vnni_says_so_where_there_is_none(build, folder, images, key, value):
+    """Once, and with the detections all the same; a folder of before there was a choice is that."""
+    manifest = json.loads((folder / "model.json").read_text())
+    manifest.update({"precision": "int8", key: value})
+    if key == "old":
+        del manifest["int8_for"]
+    (folder / "model.json").write_text(json.dumps(manifest))
+    done = run(build / "detect", folder, *images[1], "--threads", 2)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, len(images[1]))
+    needs_it, has_it = value is not None, bool({"avx512_vnni", "avx_vnni"} & processor.flags())
+    warned = needs_it and not has_it and processor.is_x86()
+    assert done.stderr.decode().count("--int8-for any") == warned
 
 
 def test_four_threads(folder, images, detect):

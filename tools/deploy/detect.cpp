@@ -100,6 +100,7 @@ class Run {
   void work() {
     try {
       Detector detector(options_.folder);
+      warn(detector.warning());
       for (size_t first; take(&first);) {
         const size_t last = std::min(first + batch(), options_.images.size());
         finish(first, process(&detector, first, last));
@@ -108,6 +109,13 @@ class Run {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (!error_) error_ = std::current_exception();
     }
+  }
+
+  // Once, whatever the number of threads.
+  void warn(const std::string& warning) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!warning.empty() && !warned_) std::fprintf(stderr, "detect: %s\n", warning.c_str());
+    warned_ = warned_ || !warning.empty();
   }
 
   bool take(size_t* first) {
@@ -178,6 +186,7 @@ class Run {
   std::mutex mutex_;  // of all below
   size_t next_ = 0, printed_ = 0;
   std::map<size_t, std::string> waiting_;
+  bool warned_ = false;
   std::exception_ptr error_;
 };
 

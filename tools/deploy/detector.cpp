@@ -52,6 +52,15 @@ Rows rows_of(const std::vector<Output>& outputs, size_t image) {
           count,       side};
 }
 
+// Whether oneDNN sums products of 8 bits in 32 bits here: without VNNI, x86 adds two of them in 16.
+bool adds_products_exactly() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512vnni") || __builtin_cpu_supports("avxvnni");
+#else
+  return true;
+#endif
+}
+
 }  // namespace
 
 struct Detector::Parts {
@@ -90,6 +99,13 @@ Detector::Detector(Detector&&) noexcept = default;
 Detector& Detector::operator=(Detector&&) noexcept = default;
 
 const std::vector<std::string>& Detector::classes() const { return parts_->model.classes; }
+
+std::string Detector::warning() const {
+  if (!parts_->model.needs_vnni || adds_products_exactly()) return "";
+  return parts_->model.folder +
+         ": its INT8 is for CPUs with VNNI, and this one has none: sums saturate, and it may find "
+         "less; export it again with --int8-for any";
+}
 
 std::vector<Detection> Detector::detect(const uint8_t* rgb, int height, int width) {
   return std::move(detect({Image{rgb, height, width}}).front());

@@ -56,6 +56,9 @@ class Detector {
   // The names of the labels.
   const std::vector<std::string>& classes() const;
 
+  // What this processor does worse than the folder expects, in words; mostly empty.
+  std::string warning() const;
+
  private:
   struct Parts;
   std::unique_ptr<Parts> parts_;

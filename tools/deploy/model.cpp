@@ -40,6 +40,8 @@ class Section {
     return *value;
   }
 
+  bool has(const std::string& key) const { return object_.find(key) != nullptr; }
+
   int number(const std::string& key, int least) const {
     const double value = expect(get(key), Json::Kind::number, at(key)).number;
     if (value < least || value > kLargestNumber || value != std::floor(value)) {
@@ -138,6 +140,9 @@ Model read_model(const std::string& folder) {
   const Section root(json, path);
   check_format(root);
   model.mxnet_version = root.string("mxnet");
+  // Before there was a choice, INT8 was made for VNNI.
+  model.needs_vnni =
+      root.string("precision") == "int8" && (!root.has("int8_for") || root.string("int8_for") == "vnni");
   model.classes = root.strings("classes");
   model.inputs = root.strings("inputs");
   model.first_label = root.number("first_label", 0);

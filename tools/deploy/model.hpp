@@ -17,6 +17,7 @@ struct Model {
   std::optional<Resize> resize;  // none: images go in as they are
   int pad_multiple;              // sides of the network's input are multiples of it
   std::string library;           // of detkit's operators; empty where MXNet's own suffice
+  bool needs_vnni;               // its INT8 layers are wrong on x86 without VNNI
   std::vector<std::pair<std::string, std::string>> hashes;  // file name, SHA-256
 
   std::string path(const std::string& name) const { return folder + "/" + name; }
