@@ -28,7 +28,7 @@ __all__ = [
 SECTIONS = ("seed", "model", "train_step", "data", "train", "evaluate", "plugins", "ops")
 PROPOSALS = ("train_proposals", "val_proposals")
 TRANSFORMED = ("train_transforms", "val_transforms")
-DATA_KEYS = ("train", "val", *PROPOSALS, *TRANSFORMED, "pad_multiple", "workers")
+DATA_KEYS = ("train", "val", *PROPOSALS, *TRANSFORMED, "pad_multiple", "workers", "group_aspect")
 
 
 def check_sections(config):
@@ -87,7 +87,7 @@ def build_loader(config, split, dataset, batch_size, inputs=None):
     training = inputs is not None
     return construct(
         Loader,
-        _only(config["data"], "pad_multiple", "workers"),
+        _only(config["data"], "pad_multiple", "workers", "group_aspect"),
         dataset=dataset,
         transforms=build_transforms(config, "train" if training else "val"),
         batch_size=batch_size,
