@@ -28,8 +28,12 @@ def __getattr__(name):
         from detkit.export.exported import load_exported
 
         return load_exported
-    if name in __all__:
-        from detkit import detector
+    if name == "Detector":
+        from detkit.detector import Detector
 
-        return getattr(detector, name)
+        return Detector
+    if name == "load":
+        from detkit.build.load import load
+
+        return load
     raise AttributeError(f"module 'detkit' has no attribute {name!r}")

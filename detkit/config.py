@@ -30,7 +30,8 @@ class Config(Node):
     """The root of a loaded config.
 
     ``file`` is the absolute path it was read from. ``project_root`` is the nearest folder above
-    it that holds a ``plugins`` folder, or else the file's own folder.
+    it that holds a ``plugins`` folder, or else the file's own folder. ``plugin_report`` is what
+    import_plugins said, once detkit.build.open_config has called it.
     """
 
     def __init__(self, node, file):
@@ -40,6 +41,7 @@ class Config(Node):
         self.inherited = node.inherited
         self.file = os.path.abspath(file)
         self.project_root = _project_root(os.path.dirname(self.file))
+        self.plugin_report = None
 
 
 def load_config(path, overrides=()):

@@ -3,40 +3,11 @@
 import mxnet as mx
 import numpy as np
 
-from detkit.build import build_model, build_transforms, check_sections, pad_multiple_of
-from detkit.config import Config, load_config
-from detkit.data import (
-    apply,
-    check_proposals,
-    make_batch,
-    with_proposals,
-)
+from detkit.data import apply, check_proposals, make_batch, with_proposals
 from detkit.data.images import is_one_image, read_images
 from detkit.data.sample import unlabelled
 from detkit.detections import detections_of
-from detkit.device import find_device
 from detkit.errors import DataError
-from detkit.plugins import import_plugins
-from detkit.runner.checkpoint import load_checkpoint
-from detkit.runner.restore import load_model_weights
-
-
-def load(config, checkpoint, device="auto"):
-    """The Detector of a config (a path, or what load_config returned) and a checkpoint folder.
-
-    device: "auto" (a GPU where MXNet has one), "cpu" or "gpu". Neither the dataset nor the files
-    of pretrained weights are needed. Raises ConfigError and CheckpointError.
-    """
-    if not isinstance(config, Config):
-        config = load_config(config)
-    check_sections(config)
-    import_plugins(config)
-    saved = load_checkpoint(checkpoint)
-    ctx = find_device(device)
-    model = build_model(config, saved.class_names, ctx, pretrained=False)
-    load_model_weights(model, saved)
-    transforms, pad_multiple = build_transforms(config, "val"), pad_multiple_of(config)
-    return Detector(model, saved.class_names, transforms, ctx, pad_multiple, config=config)
 
 
 class Detector:

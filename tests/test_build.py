@@ -1,4 +1,4 @@
-"""What build.py makes of the section ``data``."""
+"""What build/data.py makes of the section ``data``."""
 
 import tiny
 from test_batch_loader import Pictures

@@ -10,6 +10,7 @@ from checkpoints import NAMES, arrays_of, assert_holds, network, save, trained
 from mxnet.gluon import nn
 from test_optimizer import options
 
+from detkit.build.load import load_model_weights
 from detkit.errors import CheckpointError
 from detkit.runner import checkpoint as module
 from detkit.runner.checkpoint import (
@@ -18,7 +19,6 @@ from detkit.runner.checkpoint import (
     load_checkpoint,
 )
 from detkit.runner.optimizer import Optimizer
-from detkit.runner.restore import load_model_weights
 
 FILES = ["SHA256SUMS", "config.yaml", "optimizer.params", "state.json", "weights.params"]
 

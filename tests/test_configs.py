@@ -6,14 +6,14 @@ import pytest
 import tiny
 import yaml
 
-from detkit import build as build_module
 from detkit import registry
+from detkit.build import data as data_module
+from detkit.build.training import Training
 from detkit.config import dump_config, load_config, to_plain
 from detkit.data import Shapes
 from detkit.data.voc import VOC_CLASSES
 from detkit.plugins import import_plugins
 from detkit.registry import DATASETS
-from detkit.runner import setup
 
 CONFIGS = sorted((tiny.ROOT / "configs").rglob("*.yaml"))
 FIXED_PATHS = (
@@ -98,9 +98,9 @@ def build(path, monkeypatch, overrides=()):
     config["data"].put("workers", 0, "the test")
     config["train"].put("batch_size", 1, "the test")
     import_plugins(config)
-    monkeypatch.setattr(build_module, "DATASETS", StubDatasets())
-    monkeypatch.setattr(build_module, "load_proposals", proposals_of)
-    return setup.Training(config)
+    monkeypatch.setattr(data_module, "DATASETS", StubDatasets())
+    monkeypatch.setattr(data_module, "load_proposals", proposals_of)
+    return Training(config)
 
 
 def name_of(path):

@@ -12,13 +12,13 @@ from test_faster_rcnn import NAMES, detect
 from test_train_step import BOXES, EVERYTHING, LABELS, SIZES, losses_of, make_step, step_parts
 
 import detkit
+from detkit.build.training import Training
 from detkit.config import load_config
 from detkit.data import Shapes
 from detkit.losses import MaskLoss
 from detkit.models import MaskRCNN, RoIAlign
 from detkit.models.roi_heads import FCMaskHead, MaskHead
 from detkit.plugins import import_plugins
-from detkit.runner.setup import Training
 from detkit.targets import MaskTargets
 from detkit.train_steps import MaskRCNNTrainStep
 

@@ -153,7 +153,7 @@ def test_a_listed_plugin_must_import(project, listed, fragments):
 @pytest.fixture
 def list_main(monkeypatch):
     """The tool's main, without detkit's own parts."""
-    monkeypatch.setitem(sys.modules, "detkit.build", types.ModuleType("detkit.build"))
+    monkeypatch.setitem(sys.modules, "detkit.parts", types.ModuleType("detkit.parts"))
     spec = importlib.util.spec_from_file_location("tool_list", TOOLS / "list.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -5,6 +5,7 @@ import pytest
 import tiny
 from test_fast_rcnn import PROJECT as FAST_RCNN
 
+from detkit.build.training import Training
 from detkit.config import load_config
 from detkit.data import Annotation
 from detkit.detections import Detections
@@ -13,7 +14,6 @@ from detkit.evaluate import save_proposals
 from detkit.plugins import import_plugins
 from detkit.preflight import preflight
 from detkit.registry import DATASETS
-from detkit.runner.setup import Training
 
 
 class Listed:

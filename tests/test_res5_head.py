@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mxnet import autograd
 
-from detkit.build_model import build_model
+from detkit.build.model import build_model
 from detkit.config import load_config
 from detkit.models.backbones import ResNet
 from detkit.models.roi_heads import Res5Head

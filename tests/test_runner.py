@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import tiny
 
+from detkit.build.load import load_model_weights
+from detkit.build.training import Training
 from detkit.config import load_config
 from detkit.errors import TrainingError
 from detkit.plugins import import_plugins
@@ -18,8 +20,6 @@ from detkit.runner.checkpoint import check_finite, load_checkpoint
 from detkit.runner.hooks import Hook
 from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner
-from detkit.runner.restore import load_model_weights
-from detkit.runner.setup import Training
 
 LAST = "checkpoints/step-00000006"
 

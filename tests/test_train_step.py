@@ -8,13 +8,13 @@ import pytest
 import tiny
 from mxnet import autograd, gluon
 
+from detkit.build.training import Training
 from detkit.config import load_config
 from detkit.data import Shapes
 from detkit.losses import RoILoss, RPNLoss, SmoothL1
 from detkit.models import Proposals
 from detkit.plugins import import_plugins
 from detkit.runner.hooks import Hook
-from detkit.runner.setup import Training
 from detkit.targets import OHEM, MaxIoUAssigner, RandomSampler, RoITargets, RPNTargets
 from detkit.train_steps import FasterRCNNTrainStep, RoIStage
 

@@ -5,8 +5,8 @@ import os
 import sys
 
 from detkit import load
+from detkit.build import open_config
 from detkit.cli import common_arguments, run
-from detkit.config import load_config
 from detkit.data.images import decode_image, list_images
 from detkit.errors import DataError, ImageError
 from detkit.folders import make_folder
@@ -23,7 +23,7 @@ def main(argv=None):
     parser.add_argument("--score", type=float, default=0.5, help="draw detections from here on")
     args = parser.parse_args(argv)
     paths = list_images(args.images)
-    detector = load(load_config(args.config, args.overrides), args.checkpoint)
+    detector = load(open_config(args.config, args.overrides), args.checkpoint)
     make_folder(args.out)
     unreadable = [
         path

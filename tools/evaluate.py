@@ -3,11 +3,9 @@
 import argparse
 import sys
 
-from detkit.build import build_dataset, build_evaluator, check_sections
+from detkit.build import build_dataset, build_evaluator, open_config
 from detkit.cli import common_arguments, run, split_argument
-from detkit.config import load_config
 from detkit.evaluate import format_table, load_results
-from detkit.plugins import import_plugins
 
 
 def main(argv=None):
@@ -19,9 +17,7 @@ def main(argv=None):
     )
     split_argument(parser)
     args = parser.parse_args(argv)
-    config = load_config(args.config, args.overrides)
-    check_sections(config)
-    import_plugins(config)
+    config = open_config(args.config, args.overrides)
     dataset = build_dataset(config, args.split)
     print(format_table(build_evaluator(config)(dataset, load_results(args.results, dataset))))
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import NamedTuple, Sequence
 
 from detkit import load, load_exported
-from detkit.build import build_dataset
+from detkit.build import build_dataset, open_config
 from detkit.cli import common_arguments, positive, run
-from detkit.config import load_config
 from detkit.data import Dataset
 from detkit.data.images import decode_image, list_images
 from detkit.errors import ExportError
@@ -56,7 +55,7 @@ def main(argv=None):
         parser.error("--keep is for --int8 and --bf16")
     check_folder(args.out)
     images = [decode_image(path) for path in list_images(args.check)]
-    detector = load(load_config(args.config, args.overrides), args.checkpoint, device="cpu")
+    detector = load(open_config(args.config, args.overrides), args.checkpoint, device="cpu")
     sha256 = sha256_of(os.path.join(args.checkpoint, WEIGHTS))
     calibration = calibration_of(args, detector)
     precision = precision_of(args, detector, calibration)

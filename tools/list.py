@@ -4,7 +4,7 @@ import argparse
 import inspect
 import sys
 
-import detkit.build  # noqa: F401  registers detkit's own parts
+import detkit.parts  # noqa: F401
 from detkit.cli import debug_argument, run
 from detkit.config import did_you_mean
 from detkit.config_yaml import display_path

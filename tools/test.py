@@ -5,10 +5,9 @@ import os
 import sys
 
 from detkit import load, load_exported
-from detkit.build import build_dataset, build_evaluator, build_loader
-from detkit.build_model import detector_of
+from detkit.build import build_dataset, build_evaluator, build_loader, open_config
+from detkit.build.model import detector_of
 from detkit.cli import common_arguments, positive, run, split_argument
-from detkit.config import load_config
 from detkit.errors import CheckpointError, ConfigError
 from detkit.evaluate import format_table, save_results
 from detkit.evaluate.detect import detect_dataset
@@ -16,7 +15,6 @@ from detkit.evaluate.proposal_files import is_proposal_file
 from detkit.evaluate.results import save_metrics
 from detkit.export.manifest import MANIFEST
 from detkit.folders import make_folder
-from detkit.plugins import import_plugins
 
 
 def main(argv=None):
@@ -35,8 +33,7 @@ def main(argv=None):
     parser.add_argument("--work-dir", metavar="DIR", help="default: that of the run or the export")
     parser.add_argument("--batch-size", type=positive, default=1, metavar="B")
     args = parser.parse_args(argv)
-    config = load_config(args.config, args.overrides)
-    import_plugins(config)
+    config = open_config(args.config, args.overrides)
     detector, run_dir = opened(config, args.checkpoint)
     if args.out and is_proposal_file(args.out) and detector_of(config).TELLS_CLASSES:
         raise ConfigError(

@@ -4,13 +4,12 @@ import argparse
 import os
 import sys
 
+from detkit.build import open_config
+from detkit.build.training import Training
 from detkit.cli import common_arguments, run
-from detkit.config import load_config
 from detkit.evaluate import format_table
 from detkit.evaluate.results import save_metrics
-from detkit.plugins import import_plugins
 from detkit.preflight import preflight
-from detkit.runner.setup import Training
 
 
 def main(argv=None):
@@ -27,11 +26,10 @@ def main(argv=None):
         "--dry-run", action="store_true", help="one training step, one evaluation batch, no files"
     )
     args = parser.parse_args(argv)
-    config = load_config(args.config, args.overrides)
-    plugins = import_plugins(config)
-    for failure in plugins.failures:
+    config = open_config(args.config, args.overrides)
+    for failure in config.plugin_report.failures:
         print(f"warning: a plugin cannot be used: {failure}", file=sys.stderr)
-    training = Training(config, plugins.files)
+    training = Training(config, config.plugin_report.files)
     print("\n".join(preflight(training)), flush=True)
     if args.dry_run:
         print(training.dry_run())

@@ -14,14 +14,12 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 
-from detkit.build import build_model, build_transforms, check_sections, pad_multiple_of
+from detkit.build import build_model, open_config
+from detkit.build.load import detector_for
 from detkit.cli import debug_argument, positive, run
-from detkit.config import load_config
 from detkit.data.voc import VOC_CLASSES
-from detkit.detector import Detector
 from detkit.errors import DetkitError
 from detkit.flops import multiply_adds
-from detkit.plugins import import_plugins
 from detkit.registry import DATASETS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -52,13 +50,10 @@ def main(argv=None):
 
 def measure(path, runs):
     """Weights, multiply-adds, (height, width) of the network's input, median seconds per image."""
-    config = load_config(path)
-    check_sections(config)
-    import_plugins(config)
+    config = open_config(path)
     names = [str(label) for label in range(class_count(config["data"]["val"]))]
     model = build_model(config, names, mx.cpu(), pretrained=False)
-    transforms, multiple = build_transforms(config, "val"), pad_multiple_of(config)
-    detector = Detector(model, names, transforms, mx.cpu(), multiple)
+    detector = detector_for(config, model, names, mx.cpu())
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (*SIZE, 3), "uint8")
     batch = detector.batch([image], _proposals(model, rng))

@@ -1,40 +1,26 @@
-"""Files on disk -> padded batches, without MXNet: the only numbers here are numpy's.
-
-The first name that is taken from this package registers the datasets and the transforms.
-"""
+"""Files on disk -> padded batches, without MXNet: the only numbers here are numpy's."""
 
 from importlib import import_module
 
-__all__ = [
-    "COCO",
-    "VOC",
-    "Annotation",
-    "Batch",
-    "Dataset",
-    "HorizontalFlip",
-    "Loader",
-    "OneClass",
-    "Photometric",
-    "Resize",
-    "Sample",
-    "Shapes",
-    "Transform",
-    "VerticalFlip",
-    "apply",
-    "check_image_file",
-    "check_proposals",
-    "decode_image",
-    "group_by_aspect",
-    "load_proposals",
-    "make_batch",
-    "to_rgb_uint8",
-    "with_proposals",
-]
+_MODULES = {
+    "batch": ("group_by_aspect", "make_batch"),
+    "coco": ("COCO",),
+    "images": ("check_image_file", "decode_image", "to_rgb_uint8"),
+    "loader": ("Loader",),
+    "one_class": ("OneClass",),
+    "proposals": ("check_proposals", "load_proposals", "with_proposals"),
+    "sample": ("Annotation", "Batch", "Dataset", "Sample", "Transform"),
+    "shapes": ("Shapes",),
+    "transforms": ("HorizontalFlip", "Photometric", "Resize", "VerticalFlip", "apply"),
+    "voc": ("VOC",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name):
     # Who takes images from a single module, as exported detectors do, needs none of what the
     # datasets read their files with.
-    if name in __all__:
-        return getattr(import_module("detkit.data.everything"), name)
+    if name in _MODULE_OF:
+        return getattr(import_module(f"detkit.data.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module 'detkit.data' has no attribute {name!r}")

@@ -2,11 +2,13 @@
 
 from detkit.runner.checkpoint import load_checkpoint, save_checkpoint
 from detkit.runner.loop import Runner
+from detkit.runner.optimizer import Optimizer
 from detkit.runner.options import TrainOptions
 from detkit.runner.schedules import CosineSchedule, StepSchedule
 
 __all__ = [
     "CosineSchedule",
+    "Optimizer",
     "Runner",
     "StepSchedule",
     "TrainOptions",

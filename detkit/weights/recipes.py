@@ -3,9 +3,9 @@
 import difflib
 from pathlib import Path
 
-from detkit.build import build_model, build_transforms, pad_multiple_of
+from detkit.build import build_model
+from detkit.build.load import detector_for
 from detkit.config import load_config
-from detkit.detector import Detector
 from detkit.device import find_device
 from detkit.errors import WeightsError
 from detkit.models.norms import freeze_norms
@@ -46,8 +46,7 @@ def make_detector(config, class_names, state, names_of, device, first_label=0):
     model = build_model(config, class_names[first_label:], ctx, pretrained=False)
     load_weights(model, state, names_of(model), allow_unused=False)
     freeze_norms(model)  # nothing is trained here, and frozen ones cost no time
-    transforms, pad_multiple = build_transforms(config, "val"), pad_multiple_of(config)
-    return Detector(model, class_names, transforms, ctx, pad_multiple, first_label, config)
+    return detector_for(config, model, class_names, ctx, first_label)
 
 
 def _did_you_mean(name, models):

@@ -20,7 +20,7 @@ from protocol import FLOOR, Side, serve
 from stopwatch import time_parts, with_rest
 
 from detkit import cli, load_exported
-from detkit.build_train_step import build_train_step
+from detkit.build.train_step import build_train_step
 from detkit.config import section
 from detkit.export import onnx
 from detkit.export.graph import Graph

@@ -1,57 +1,16 @@
-"""A config -> objects. With build_model.py and build_train_step.py, the one place that knows both.
-
-Importing this module registers every part that detkit ships.
-"""
+"""The sections ``data`` and ``evaluate`` of a config -> datasets, batches and an evaluator."""
 
 from typing import List
 
-from detkit import data, evaluate, models, runner, targets  # noqa: F401  (their parts register themselves)
-from detkit.build_model import build_model, detector_of
-from detkit.build_train_step import build_train_step, train_step_of
-from detkit.config import check_keys, place, require, section, without
+from detkit.build.model import detector_of
+from detkit.config import place, require, without
 from detkit.data import Batch, Loader, OneClass, load_proposals
 from detkit.errors import ConfigError, DataError
 from detkit.registry import DATASETS, EVALUATORS, TRANSFORMS, construct
 
-__all__ = [
-    "build_dataset",
-    "build_evaluator",
-    "build_loader",
-    "build_model",
-    "build_train_step",
-    "build_transforms",
-    "check_parts",
-    "check_sections",
-    "pad_multiple_of",
-]
-
-SECTIONS = ("seed", "model", "train_step", "data", "train", "evaluate", "plugins", "ops")
 PROPOSALS = ("train_proposals", "val_proposals")
 TRANSFORMED = ("train_transforms", "val_transforms")
 DATA_KEYS = ("train", "val", *PROPOSALS, *TRANSFORMED, "pad_multiple", "workers", "group_aspect")
-
-
-def check_sections(config):
-    """Refuse a top-level key that nothing reads, and a config without what everything needs."""
-    check_keys(config, SECTIONS)
-    for key in ("model", "data"):
-        require(config, key, dict)
-    check_keys(config["data"], DATA_KEYS)
-
-
-def check_parts(config):
-    """Refuse a part that the detector or its training step does not have; plugins are imported.
-
-    Proposals, too, where the detector makes its own.
-    """
-    detector = detector_of(config)
-    check_keys(section(config, "train_step"), train_step_of(detector).PARTS)
-    given = [key for key in PROPOSALS if key in config["data"]]
-    if given and "proposals" not in detector.INPUTS:
-        raise ConfigError(
-            f"{place(config['data'], given[0])}: the detector {config['model']['type']!r} takes no "
-            "proposals; remove the key"
-        )
 
 
 def build_dataset(config, split):

@@ -4,7 +4,6 @@ from typing import List
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit import train_steps  # noqa: F401  (they register themselves)
 from detkit.config import check_keys, place, require, section, without
 from detkit.errors import ConfigError
 from detkit.registry import DETECTORS, TRAIN_STEPS, construct, signature

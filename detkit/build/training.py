@@ -5,17 +5,12 @@ import sys
 import tempfile
 
 from detkit.annotations import found
-from detkit.build import (
-    build_dataset,
-    build_evaluator,
-    build_loader,
-    build_model,
-    build_train_step,
-    check_parts,
-    check_sections,
-)
+from detkit.build.data import build_dataset, build_evaluator, build_loader
+from detkit.build.load import detector_for, load_model_weights, start_from
+from detkit.build.model import build_model
+from detkit.build.sections import check_parts, check_sections
+from detkit.build.train_step import build_train_step
 from detkit.config import dump_config, place, require
-from detkit.detector import Detector
 from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
 from detkit.folders import make_folder
@@ -31,7 +26,6 @@ from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner
 from detkit.runner.optimizer import Optimizer
 from detkit.runner.options import TrainOptions
-from detkit.runner.restore import load_model_weights, start_from
 from detkit.runner.seed import seed_run
 
 
@@ -72,13 +66,7 @@ class Training:
             config, "train", self.train_set, self.options.batch_size, self.train_step.INPUTS
         )
         self.val_loader = build_loader(config, "val", self.val_set, self.options.batch_size)
-        self.detector = Detector(
-            self.model,
-            self.class_names,
-            self.val_loader.transforms,
-            self.ctx,
-            self.val_loader.pad_multiple,
-        )
+        self.detector = detector_for(config, self.model, self.class_names, self.ctx)
 
     def runner(self, work_dir, resume=None):
         """The Runner of this training in ``work_dir``; ``resume``: None, "auto" or a path.

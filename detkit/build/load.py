@@ -1,4 +1,4 @@
-"""A checkpoint's weights -> a network that a config describes."""
+"""A config and a checkpoint -> a Detector; a checkpoint's weights -> a network."""
 
 import logging
 import os
@@ -6,10 +6,39 @@ import os
 import numpy as np
 from mxnet import gluon
 
+from detkit.build.data import build_transforms, pad_multiple_of
+from detkit.build.model import build_model
+from detkit.build.sections import opened
+from detkit.config import Config, load_config
+from detkit.detector import Detector
+from detkit.device import find_device
 from detkit.errors import CheckpointError
-from detkit.runner.checkpoint import CONFIG
+from detkit.runner.checkpoint import CONFIG, load_checkpoint
 
 log = logging.getLogger(__name__)
+
+
+def load(config, checkpoint, device="auto"):
+    """The Detector of a config (a path, or what load_config returned) and a checkpoint folder.
+
+    device: "auto" (a GPU where MXNet has one), "cpu" or "gpu". Neither the dataset nor the files
+    of pretrained weights are needed. Raises ConfigError and CheckpointError.
+    """
+    config = opened(config if isinstance(config, Config) else load_config(config))
+    saved = load_checkpoint(checkpoint)
+    ctx = find_device(device)
+    model = build_model(config, saved.class_names, ctx, pretrained=False)
+    load_model_weights(model, saved)
+    return detector_for(config, model, saved.class_names, ctx)
+
+
+def detector_for(config, model, class_names, ctx, first_label=0):
+    """The Detector of a model: its images pass the config's ``data.val_transforms``.
+
+    model: what build_model made of ``config`` in ``ctx``. The rest as of the Detector.
+    """
+    transforms, pad_multiple = build_transforms(config, "val"), pad_multiple_of(config)
+    return Detector(model, class_names, transforms, ctx, pad_multiple, first_label, config)
 
 
 def load_model_weights(model, checkpoint):

@@ -1,0 +1,30 @@
+"""A config -> objects: the one place that knows the config and the parts.
+
+Importing this package registers every part that detkit ships.
+"""
+
+from detkit import parts  # noqa: F401
+from detkit.build.data import (
+    build_dataset,
+    build_evaluator,
+    build_loader,
+    build_transforms,
+    pad_multiple_of,
+)
+from detkit.build.model import build_model
+from detkit.build.sections import SECTIONS, check_parts, check_sections, open_config
+from detkit.build.train_step import build_train_step
+
+__all__ = [
+    "SECTIONS",
+    "build_dataset",
+    "build_evaluator",
+    "build_loader",
+    "build_model",
+    "build_train_step",
+    "build_transforms",
+    "check_parts",
+    "check_sections",
+    "open_config",
+    "pad_multiple_of",
+]

@@ -1,0 +1,48 @@
+"""A file -> a config whose sections are known and whose plugins are imported."""
+
+from detkit.build.data import DATA_KEYS, PROPOSALS
+from detkit.build.model import detector_of
+from detkit.build.train_step import train_step_of
+from detkit.config import check_keys, load_config, place, require, section
+from detkit.errors import ConfigError
+from detkit.plugins import import_plugins
+
+SECTIONS = ("seed", "model", "train_step", "data", "train", "evaluate", "plugins", "ops")
+
+
+def open_config(path, overrides=()):
+    """The Config of a file with 'a.b=c' overrides: its sections checked, its plugins imported.
+
+    Raises ConfigError, naming the place, for what is wrong with any of them.
+    """
+    return opened(load_config(path, overrides))
+
+
+def opened(config):
+    """What load_config returned, opened as by ``open_config``; a second time changes nothing."""
+    check_sections(config)
+    config.plugin_report = import_plugins(config)
+    return config
+
+
+def check_sections(config):
+    """Refuse a top-level key that nothing reads, and a config without what everything needs."""
+    check_keys(config, SECTIONS)
+    for key in ("model", "data"):
+        require(config, key, dict)
+    check_keys(config["data"], DATA_KEYS)
+
+
+def check_parts(config):
+    """Refuse a part that the detector or its training step does not have; plugins are imported.
+
+    Proposals, too, where the detector makes its own.
+    """
+    detector = detector_of(config)
+    check_keys(section(config, "train_step"), train_step_of(detector).PARTS)
+    given = [key for key in PROPOSALS if key in config["data"]]
+    if given and "proposals" not in detector.INPUTS:
+        raise ConfigError(
+            f"{place(config['data'], given[0])}: the detector {config['model']['type']!r} takes no "
+            "proposals; remove the key"
+        )
