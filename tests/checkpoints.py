@@ -6,7 +6,7 @@ from mxnet import autograd
 from mxnet.gluon import nn
 from test_optimizer import options
 
-from detkit.runner.checkpoint import Progress, load_checkpoint, save_checkpoint
+from detkit.files.checkpoint import Progress, load_checkpoint, save_checkpoint
 from detkit.runner.optimizer import Optimizer
 
 NAMES = ("cat", "dog")

@@ -13,7 +13,7 @@ from torch_files import mapping, tensor, write_zip
 
 import detkit
 from detkit.errors import CheckpointError
-from detkit.runner import checkpoint as checkpoint_module
+from detkit.files import checkpoint as checkpoint_module
 
 # --- folders and files ----------------------------------------------------------------------------
 

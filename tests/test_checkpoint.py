@@ -12,12 +12,8 @@ from test_optimizer import options
 
 from detkit.build.load import load_model_weights
 from detkit.errors import CheckpointError
-from detkit.runner import checkpoint as module
-from detkit.runner.checkpoint import (
-    Progress,
-    find_checkpoints,
-    load_checkpoint,
-)
+from detkit.files.checkpoint import Progress, find_checkpoints, load_checkpoint
+from detkit.files.whole_file import sha256_of
 from detkit.runner.optimizer import Optimizer
 
 FILES = ["SHA256SUMS", "config.yaml", "optimizer.params", "state.json", "weights.params"]
@@ -121,9 +117,9 @@ def test_files_that_fit_their_sums_and_make_no_sense_are_refused(tmp_path):
     save(tmp_path / "a", trained())
     state = tmp_path / "a/state.json"
     sums = tmp_path / "a/SHA256SUMS"
-    before = module._sha256(state)
+    before = sha256_of(state)
     state.write_text(json.dumps({"progress": {"step": 1}}))
-    sums.write_text(sums.read_text().replace(before, module._sha256(state)))
+    sums.write_text(sums.read_text().replace(before, sha256_of(state)))
     with pytest.raises(CheckpointError, match="a: the checkpoint cannot be read: 'class_names'"):
         load_checkpoint(str(tmp_path / "a"))
 

@@ -9,8 +9,8 @@ import pytest
 from checkpoints import assert_holds, network, save, trained
 
 from detkit.errors import CheckpointError, TrainingError
-from detkit.runner import checkpoint as module
-from detkit.runner.checkpoint import check_finite, find_checkpoints, mend_checkpoints
+from detkit.files import checkpoint as module
+from detkit.files.checkpoint import check_finite, find_checkpoints, mend_checkpoints
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from detkit.build import build_dataset, check_parts, check_sections
 from detkit.config import load_config
 from detkit.data.voc import VOC_CLASSES
 from detkit.errors import WeightsError
-from detkit.runner.checkpoint import load_checkpoint
+from detkit.files.checkpoint import load_checkpoint
 from detkit.weights import convert, from_torchvision
 from detkit.weights.coco_labels import COCO_CLASSES, COCO_LABELS
 from detkit.weights.recipes import RECIPES, load_recipe

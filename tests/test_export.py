@@ -20,9 +20,10 @@ from detkit.data import HorizontalFlip, Resize
 from detkit.detections import Detections
 from detkit.errors import ExportError
 from detkit.export.compare import Difference, compare
-from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, sha256_of
+from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL
 from detkit.export.simplify import simplify
 from detkit.export.symbol import export
+from detkit.files.whole_file import sha256_of
 from detkit.models import FastRCNN
 from detkit.ops.compile import LIBRARY
 

@@ -14,7 +14,8 @@ from exports import KINDS, NAMES, SIZES, assert_same, exported, photos
 import detkit
 from detkit.data import Resize
 from detkit.errors import ExportError, ImageError
-from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, sha256_of
+from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL
+from detkit.files.whole_file import sha256_of
 from detkit.ops import backend
 from detkit.ops.compile import LIBRARY
 

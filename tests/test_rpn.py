@@ -13,9 +13,9 @@ from test_train_step import BOXES, EVERYTHING, LABELS, RPN_WEIGHTS, SIZES, losse
 
 import detkit
 from detkit.data import OneClass, Shapes
+from detkit.files.checkpoint import load_checkpoint
 from detkit.losses import RPNLoss, SmoothL1
 from detkit.models import RPN
-from detkit.runner.checkpoint import load_checkpoint
 from detkit.targets import MaxIoUAssigner, RandomSampler, RPNTargets
 from detkit.train_steps import RPNTrainStep
 

@@ -15,8 +15,8 @@ from detkit.build.load import load_model_weights
 from detkit.build.training import Training
 from detkit.config import load_config
 from detkit.errors import TrainingError
+from detkit.files.checkpoint import check_finite, load_checkpoint
 from detkit.plugins import import_plugins
-from detkit.runner.checkpoint import check_finite, load_checkpoint
 from detkit.runner.hooks import Hook
 from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner

@@ -6,7 +6,7 @@ import tiny
 
 import detkit
 from detkit.config import load_config
-from detkit.runner.checkpoint import load_checkpoint
+from detkit.files.checkpoint import load_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import tiny
 
 from detkit.config import load_config
 from detkit.data import Shapes
-from detkit.runner.checkpoint import load_checkpoint
+from detkit.files.checkpoint import load_checkpoint
 
 TOOLS = sorted(path.stem for path in (tiny.ROOT / "tools").glob("*.py"))
 LOSSES = ("loss", "rpn_class", "rpn_box", "roi_class", "roi_box")

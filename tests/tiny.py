@@ -11,7 +11,7 @@ import numpy as np
 from detkit import cli
 from detkit.build import build_dataset
 from detkit.config import load_config
-from detkit.runner.checkpoint import load_checkpoint
+from detkit.files.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,7 +25,7 @@ import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
 from detkit.registry import BACKBONES, EVALUATORS, HOOKS
-from detkit.runner import checkpoint
+from detkit.files import checkpoint
 from detkit.runner.hooks import Hook
 
 
@@ -63,7 +63,7 @@ class SignalAt(Hook):
 
 @HOOKS.register(force=True)
 class DieWhileSaving(Hook):
-    """SIGKILL instead of the n-th call of a function of detkit.runner.checkpoint."""
+    """SIGKILL instead of the n-th call of a function of detkit.files.checkpoint."""
 
     def __init__(self, function: str, call: int):
         self.function, self.calls_left = function, call

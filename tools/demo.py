@@ -9,7 +9,7 @@ from detkit.build import open_config
 from detkit.cli import common_arguments, run
 from detkit.data.images import decode_image, list_images
 from detkit.errors import DataError, ImageError
-from detkit.folders import make_folder
+from detkit.files.folders import make_folder
 from detkit.visualize import draw_detections, save_image
 
 

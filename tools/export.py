@@ -15,12 +15,13 @@ from detkit.data.images import decode_image, list_images
 from detkit.errors import ExportError
 from detkit.export.calibrate import ENTROPY, NAIVE
 from detkit.export.compare import TOLERANCE, build_program, compare, run_onnx, run_program
-from detkit.export.manifest import ANY, VNNI, sha256_of
+from detkit.export.manifest import ANY, VNNI
 from detkit.export.onnx import save, save_int8
 from detkit.export.precision import BFloat16, Float32, Int8, examples_of
 from detkit.export.quantize import KEEP
 from detkit.export.symbol import check_folder, export
-from detkit.runner.checkpoint import WEIGHTS
+from detkit.files.checkpoint import WEIGHTS
+from detkit.files.whole_file import sha256_of
 
 ROOT = Path(__file__).resolve().parents[1]
 ONNX, ONNX_INT8, REPORT = "model.onnx", "model-int8.onnx", "quantization.json"

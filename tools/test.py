@@ -14,7 +14,7 @@ from detkit.evaluate.detect import detect_dataset
 from detkit.evaluate.proposal_files import is_proposal_file
 from detkit.evaluate.results import save_metrics
 from detkit.export.manifest import MANIFEST
-from detkit.folders import make_folder
+from detkit.files.folders import make_folder
 
 
 def main(argv=None):

@@ -13,7 +13,7 @@ from detkit.config import Config, load_config
 from detkit.detector import Detector
 from detkit.device import find_device
 from detkit.errors import CheckpointError
-from detkit.runner.checkpoint import CONFIG, load_checkpoint
+from detkit.files.checkpoint import CONFIG, load_checkpoint
 
 log = logging.getLogger(__name__)
 

@@ -13,15 +13,10 @@ from detkit.build.train_step import build_train_step
 from detkit.config import dump_config, place, require
 from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
-from detkit.folders import make_folder
+from detkit.files.checkpoint import FOLDER, find_checkpoints, load_checkpoint, mend_checkpoints
+from detkit.files.folders import make_folder
 from detkit.registry import HOOKS, SCHEDULES, construct
 from detkit.runner import hooks
-from detkit.runner.checkpoint import (
-    FOLDER,
-    find_checkpoints,
-    load_checkpoint,
-    mend_checkpoints,
-)
 from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner
 from detkit.runner.optimizer import Optimizer

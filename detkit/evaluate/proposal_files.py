@@ -20,7 +20,7 @@ import numpy as np
 from detkit.detections import Detections
 from detkit.errors import DataError
 from detkit.evaluate.matching import paired
-from detkit.evaluate.whole_file import whole_file
+from detkit.files.whole_file import whole_file
 
 SUFFIX = ".npz"
 ARRAYS = {

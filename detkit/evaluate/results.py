@@ -11,7 +11,7 @@ from detkit.detections import Detections
 from detkit.errors import DataError
 from detkit.evaluate.matching import no_detections, paired
 from detkit.evaluate.proposal_files import is_proposal_file, read_proposals, save_proposals
-from detkit.evaluate.whole_file import whole_file
+from detkit.files.whole_file import whole_file
 from detkit.masks import parse_segmentation
 
 LIMIT = 1e37  # what is larger may not fit a float32 once it is added up

@@ -3,13 +3,13 @@
 The C++ program in tools/deploy reads the same file.
 """
 
-import hashlib
 import json
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from detkit.data.resize import FRAMEWORKS
 from detkit.errors import ExportError
+from detkit.files.whole_file import sha256_of
 
 FORMAT = 1
 MANIFEST = "model.json"
@@ -156,12 +156,3 @@ def check_file(path, digest):
             f"{found[:16]}..., expected {digest[:16]}...; it is truncated, damaged or of another "
             f"export: copy the whole folder again, or {AGAIN}"
         )
-
-
-def sha256_of(path):
-    """The sha256 of a file, in hexadecimal. Raises OSError."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for chunk in iter(lambda: file.read(1 << 20), b""):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -11,10 +11,11 @@ from detkit.config import place
 from detkit.data.transforms import Resize
 from detkit.errors import ExportError
 from detkit.export.graph import Graph
-from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, Manifest, parse_manifest, sha256_of
+from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, Manifest, parse_manifest
 from detkit.export.precision import Float32
 from detkit.export.simplify import simplify
-from detkit.folders import make_folder
+from detkit.files.folders import make_folder
+from detkit.files.whole_file import sha256_of
 from detkit.models.network import Network
 from detkit.ops import backend
 from detkit.ops.compile import LIBRARY, library

@@ -21,7 +21,7 @@ from pathlib import Path
 import mxnet as mx
 
 from detkit.errors import DetkitError
-from detkit.folders import make_folder
+from detkit.files.folders import cache_folder, make_folder
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def library():
     Raises BuildError without a compiler, or when it fails.
     """
     build = Build(find_compiler(), find_nvcc())
-    path = cache_folder() / build.key() / LIBRARY
+    path = cache_folder("ops") / build.key() / LIBRARY
     if not path.exists():
         try:
             make_folder(path.parent)
@@ -65,11 +65,6 @@ def library():
                 log.info("compiling detkit's operators into %s (once, about a minute)", path.parent)
                 build.into(path)
     return path
-
-
-def cache_folder():
-    """$DETKIT_CACHE/ops, else ~/.cache/detkit/ops."""
-    return Path(os.environ.get("DETKIT_CACHE") or "~/.cache/detkit").expanduser() / "ops"
 
 
 def find_compiler():

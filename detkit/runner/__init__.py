@@ -1,6 +1,5 @@
 """Training: the loop, its hooks, and what makes a run resumable."""
 
-from detkit.runner.checkpoint import load_checkpoint, save_checkpoint
 from detkit.runner.loop import Runner
 from detkit.runner.optimizer import Optimizer
 from detkit.runner.options import TrainOptions
@@ -12,6 +11,4 @@ __all__ = [
     "Runner",
     "StepSchedule",
     "TrainOptions",
-    "load_checkpoint",
-    "save_checkpoint",
 ]

@@ -9,8 +9,8 @@ import shutil
 import time
 
 from detkit.evaluate.detect import detect_dataset
-from detkit.folders import make_folder
-from detkit.runner.checkpoint import check_finite, find_checkpoints, save_checkpoint
+from detkit.files.checkpoint import check_finite, find_checkpoints, save_checkpoint
+from detkit.files.folders import make_folder
 from detkit.runner.log import FaultLog
 from detkit.visualize import contact_sheet, draw_detections, save_image
 

@@ -6,7 +6,7 @@ import mxnet as mx
 from mxnet import autograd
 
 from detkit.errors import TrainingError
-from detkit.runner.checkpoint import Progress
+from detkit.files.checkpoint import Progress
 from detkit.runner.interrupt import Interrupt
 from detkit.runner.losses import LossWindow
 from detkit.runner.seed import seed_step

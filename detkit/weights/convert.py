@@ -10,8 +10,8 @@ from detkit.config import dump_config, load_config, to_plain
 from detkit.config_yaml import dump_yaml
 from detkit.data.voc import VOC_CLASSES
 from detkit.errors import CheckpointError, WeightsError
-from detkit.folders import make_folder
-from detkit.runner.checkpoint import FOLDER, Progress, save_checkpoint
+from detkit.files.checkpoint import FOLDER, Progress, save_checkpoint
+from detkit.files.folders import make_folder
 from detkit.weights.recipes import load_recipe
 
 # What torchvision calls labels that COCO has left out, and that of a RetinaNet's background.

@@ -14,10 +14,11 @@ from typing import NamedTuple, Optional, Tuple, Union
 from tqdm import tqdm
 
 from detkit.errors import WeightsError
+from detkit.files.folders import cache_folder
+from detkit.files.whole_file import CHUNK, sha256_of
 
 URL_BASE = "https://download.pytorch.org/models/"
 TIMEOUT = 30  # seconds without an answer
-CHUNK = 1 << 20  # bytes
 HASH_DIGITS = 8  # of a sha256 that torchvision writes into a name; the fewest accepted
 
 
@@ -116,20 +117,17 @@ def find_weights(
 
     spec: a name in PUBLISHED, the path of a file, or a URL with ``#sha256=`` and at least the
         first 8 digits of the file's sha256.
-    cache_dir: where downloads are kept; default $DETKIT_CACHE, then ~/.cache/detkit/weights.
+    cache_dir: where downloads are kept; default $DETKIT_CACHE/weights, else
+        ~/.cache/detkit/weights.
     where: the place that asks (``configs/a.yaml:12``), for messages.
 
     Raises WeightsError for an unknown name, a missing file, a failed download and a file whose
     sha256 is another (it is removed).
     """
     try:
-        return _find(str(spec), Path(cache_dir) if cache_dir else default_cache())
+        return _find(str(spec), Path(cache_dir) if cache_dir else cache_folder("weights"))
     except WeightsError as error:
         raise WeightsError(f"{where}: {error}" if where else str(error)) from error
-
-
-def default_cache() -> Path:
-    return Path(os.environ.get("DETKIT_CACHE") or "~/.cache/detkit/weights").expanduser()
 
 
 def _find(spec: str, cache: Path) -> Path:
@@ -215,14 +213,10 @@ def _download(url: str, path: Path) -> str:
 
 
 def _sha256(path: Path) -> str:
-    sha256 = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            for chunk in iter(lambda: file.read(CHUNK), b""):
-                sha256.update(chunk)
+        return sha256_of(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return sha256.hexdigest()
 
 
 def _check(found: str, digits: str, path: Path, what: str) -> None:

@@ -1,7 +1,8 @@
-"""Folders for what a run writes."""
+"""Folders for what a run writes, and for what is kept from one run to the next."""
 
 import os
 import tempfile
+from pathlib import Path
 
 from detkit.errors import DetkitError
 
@@ -22,3 +23,8 @@ def make_folder(path):
             f"{path}: expected a folder that can be written to, found: {reason}; name another "
             "one, or mend its permissions"
         ) from error
+
+
+def cache_folder(name: str) -> Path:
+    """$DETKIT_CACHE/NAME, else ~/.cache/detkit/NAME; it need not be there yet."""
+    return Path(os.environ.get("DETKIT_CACHE") or "~/.cache/detkit").expanduser() / name

@@ -10,7 +10,6 @@ It is written under a temporary name and renamed, so that a folder with the fina
 """
 
 import errno
-import hashlib
 import json
 import os
 import random
@@ -21,6 +20,7 @@ import mxnet as mx
 import numpy as np
 
 from detkit.errors import CheckpointError, TrainingError
+from detkit.files.whole_file import sha256_of
 
 WEIGHTS, OPTIMIZER, STATE, CONFIG = (
     "weights.params",
@@ -74,7 +74,7 @@ def save_checkpoint(path, model, optimizer, progress, class_names, config_text, 
         }
         _write(os.path.join(partial, STATE), json.dumps(state, indent=1))
         _write(os.path.join(partial, CONFIG), config_text)
-        sums = "".join(f"{_sha256(os.path.join(partial, name))}  {name}\n" for name in _FILES)
+        sums = "".join(f"{sha256_of(os.path.join(partial, name))}  {name}\n" for name in _FILES)
         _write(os.path.join(partial, SUMS), sums)
         _replace(partial, path)
     except (OSError, mx.base.MXNetError) as error:
@@ -211,19 +211,11 @@ def _verify(path):
         ) from None
     for name in _FILES:
         file = os.path.join(path, name)
-        if not os.path.isfile(file) or _sha256(file) != sums.get(name):
+        if not os.path.isfile(file) or sha256_of(file) != sums.get(name):
             raise CheckpointError(
                 f"{file}: the file is missing, or is not what was saved (its sha256 differs from "
                 f"{SUMS}); use another checkpoint"
             )
-
-
-def _sha256(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _disk_full(error):
