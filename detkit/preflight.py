@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 
 from detkit.config import place
+from detkit.detections.overlap import pairwise_iou
 from detkit.errors import DataError
-from detkit.evaluate.matching import pairwise_iou
 
 LOOKED_AT = 64  # images whose boxes are taken through the transforms
 MATCHABLE = 0.5  # IoU; of anchors that of the shapes alone, the best one can reach anywhere

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from evaluation import Dataset, found, square
 
+from detkit.detections.overlap import pairwise_iou
 from detkit.errors import DataError
 from detkit.evaluate import COCOEvaluator, VOCEvaluator
-from detkit.evaluate.matching import pairwise_iou
 from detkit.registry import EVALUATORS
 
 EVERY = [VOCEvaluator(), VOCEvaluator("11point"), COCOEvaluator()]

@@ -15,9 +15,10 @@ from pycocotools.cocoeval import COCOeval
 from detkit import masks
 from detkit.data import COCO
 from detkit.detections import Detections
+from detkit.detections.draw import colour_of, draw_detections
+from detkit.detections.results import load_results, save_results
 from detkit.errors import DataError
-from detkit.evaluate import COCOEvaluator, load_results, save_results
-from detkit.visualize import colour_of, draw_detections
+from detkit.evaluate import COCOEvaluator
 
 SIZE = (100, 100)
 

@@ -9,8 +9,8 @@ from detkit.build.training import Training
 from detkit.config import load_config
 from detkit.data import Annotation
 from detkit.detections import Detections
+from detkit.detections.proposal_files import save_proposals
 from detkit.errors import ConfigError, DataError
-from detkit.evaluate import save_proposals
 from detkit.plugins import import_plugins
 from detkit.preflight import preflight
 from detkit.registry import DATASETS

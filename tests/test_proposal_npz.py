@@ -8,8 +8,9 @@ import pytest
 
 from detkit.data import Annotation, OneClass, Shapes, load_proposals
 from detkit.detections import Detections
+from detkit.detections.results import load_results, save_results
 from detkit.errors import DataError
-from detkit.evaluate import ProposalEvaluator, load_results, save_results
+from detkit.evaluate import ProposalEvaluator
 
 
 class Numbered:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from evaluation import Dataset, found, square
 
+from detkit.detections.results import load_results, save_results
 from detkit.errors import DataError
-from detkit.evaluate import format_table, load_results, metrics_to_json, save_results
+from detkit.evaluate import format_table, metrics_to_json
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from detkit.detections import Detections
+from detkit.detections.draw import colour_of, contact_sheet, draw_detections, save_image
 from detkit.errors import DataError
-from detkit.visualize import colour_of, contact_sheet, draw_detections, save_image
 
 NAMES = ("cat", "dog")
 GREY = np.full((200, 300, 3), 128, np.uint8)

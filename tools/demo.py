@@ -8,9 +8,9 @@ from detkit import load
 from detkit.build import open_config
 from detkit.cli import common_arguments, run
 from detkit.data.images import decode_image, list_images
+from detkit.detections.draw import draw_detections, save_image
 from detkit.errors import DataError, ImageError
 from detkit.files.folders import make_folder
-from detkit.visualize import draw_detections, save_image
 
 
 def main(argv=None):

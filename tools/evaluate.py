@@ -5,7 +5,8 @@ import sys
 
 from detkit.build import build_dataset, build_evaluator, open_config
 from detkit.cli import common_arguments, run, split_argument
-from detkit.evaluate import format_table, load_results
+from detkit.detections.results import load_results
+from detkit.evaluate import format_table
 
 
 def main(argv=None):

@@ -8,7 +8,7 @@ from detkit.build import open_config
 from detkit.build.training import Training
 from detkit.cli import common_arguments, run
 from detkit.evaluate import format_table
-from detkit.evaluate.results import save_metrics
+from detkit.evaluate.metrics import save_metrics
 from detkit.preflight import preflight
 
 

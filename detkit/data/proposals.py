@@ -7,9 +7,9 @@ import numpy as np
 
 from detkit.data.one_class import OneClass
 from detkit.data.sample import Dataset, Sample
+from detkit.detections.proposal_files import is_proposal_file, read_proposals
+from detkit.detections.results import load_results
 from detkit.errors import DataError
-from detkit.evaluate.proposal_files import is_proposal_file, read_proposals
-from detkit.evaluate.results import load_results
 
 
 def load_proposals(path: str, dataset: Dataset, limit: int = 2000) -> Dict[Any, np.ndarray]:

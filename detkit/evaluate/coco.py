@@ -10,7 +10,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from detkit.detections import Detections
-from detkit.evaluate.matching import mean, paired
+from detkit.detections.paired import paired
+from detkit.evaluate.metrics import mean
 from detkit.masks import RLE, encode, fit
 from detkit.registry import EVALUATORS
 

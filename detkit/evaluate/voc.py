@@ -5,7 +5,9 @@ from typing import Any, Dict, List, Literal, NamedTuple, Sequence
 import numpy as np
 
 from detkit.detections import Detections
-from detkit.evaluate.matching import mean, paired, pairwise_iou
+from detkit.detections.overlap import pairwise_iou
+from detkit.detections.paired import paired
+from detkit.evaluate.metrics import mean
 from detkit.registry import EVALUATORS
 
 COCO_IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)

@@ -11,8 +11,8 @@ import mxnet as mx
 import numpy as np
 
 from detkit.detections import Detections, detections_of
+from detkit.detections.overlap import pairwise_iou
 from detkit.errors import ExportError
-from detkit.evaluate.matching import pairwise_iou
 from detkit.masks import decode
 
 SAME, NEAR = 0.5, 1.0  # what boxes of one object have: an IoU, or corners so many pixels apart

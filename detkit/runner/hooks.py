@@ -8,11 +8,11 @@ import resource
 import shutil
 import time
 
+from detkit.detections.draw import contact_sheet, draw_detections, save_image
 from detkit.evaluate.detect import detect_dataset
 from detkit.files.checkpoint import check_finite, find_checkpoints, save_checkpoint
 from detkit.files.folders import make_folder
 from detkit.runner.log import FaultLog
-from detkit.visualize import contact_sheet, draw_detections, save_image
 
 READABLE_SIDE = 320  # pixels; smaller images are enlarged before names are written into them
 

@@ -18,8 +18,8 @@ from typing import Any, Dict, Iterable, Mapping, Tuple, Union
 import numpy as np
 
 from detkit.detections import Detections
+from detkit.detections.paired import paired
 from detkit.errors import DataError
-from detkit.evaluate.matching import paired
 from detkit.files.whole_file import whole_file
 
 SUFFIX = ".npz"

@@ -1,6 +1,6 @@
-"""What both evaluators need: each image's objects beside what was detected in it, and IoU."""
+"""Each image's objects beside what was detected in it."""
 
-from typing import Any, Dict, Iterable, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
@@ -57,20 +57,3 @@ def _check(image_id, found: Detections, names: Tuple[str, ...]) -> None:
         )
     if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
         raise DataError(f"image {image_id!r}: a detected box or score is not finite")
-
-
-def pairwise_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(n, 4) and (m, 4) -> (n, m) float64: IoU without +1, 0 where both boxes are empty."""
-    boxes, others = boxes.astype(np.float64)[:, None], others.astype(np.float64)[None]
-    upper = np.minimum(boxes[..., 2:], others[..., 2:])
-    lower = np.maximum(boxes[..., :2], others[..., :2])
-    intersection = np.maximum(upper - lower, 0).prod(-1)
-    area, other_area = ((b[..., 2:] - b[..., :2]).prod(-1) for b in (boxes, others))
-    union = area + other_area - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
-
-
-def mean(values: Iterable[float]) -> float:
-    """The mean of the values that are not nan; nan when there are none."""
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")

@@ -1,0 +1,51 @@
+"""An evaluator's numbers: their mean, as a table, and as JSON."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, Dict, Iterable, Mapping, Union
+
+import numpy as np
+
+from detkit.files.whole_file import whole_file
+
+
+def mean(values: Iterable[float]) -> float:
+    """The mean of the values that are not nan; nan when there are none."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def format_table(metrics: Mapping[str, Any]) -> str:
+    """The metrics in percent as aligned text: AP50 of each class, if any, then the others."""
+    per_class = metrics.get("per_class", {})
+    means = {name: value for name, value in metrics.items() if name != "per_class"}
+    width = max(map(len, ["class", *per_class, *means]))
+    rule = "-" * (width + 8)
+    rows = [_row(name, value, width) for name, value in per_class.items()]
+    head = [f"{'class':<{width}}  AP50 %", rule, *rows, rule] if rows else []
+    return "\n".join([*head, *(_row(name, value, width) for name, value in means.items())])
+
+
+def _row(name: str, value: float, width: int) -> str:
+    return f"{name:<{width}}  {'-' if math.isnan(value) else format(100 * value, '.1f'):>6}"
+
+
+def save_metrics(
+    folder: Union[str, Path], metrics: Mapping[str, Any], name: str = "result.json"
+) -> Path:
+    """Write `metrics` into `folder`; returns the file's path. Raises DataError."""
+    path = Path(folder) / name
+    with whole_file(path) as part:
+        part.write_text(json.dumps(metrics_to_json(metrics), indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def metrics_to_json(metrics: Mapping[str, Any]) -> Dict[str, Any]:
+    """The metrics as JSON can hold them: plain floats, and None for nan."""
+    return {
+        name: metrics_to_json(value)
+        if isinstance(value, Mapping)
+        else (None if math.isnan(value) else float(value))
+        for name, value in metrics.items()
+    }
