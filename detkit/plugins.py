@@ -15,7 +15,7 @@ import traceback
 from typing import List, NamedTuple, Optional
 
 from detkit.config import is_plugin_file, place, require
-from detkit.config_yaml import display_path
+from detkit.config.yaml import display_path
 from detkit.errors import ConfigError
 from detkit.registry import FAILED_PLUGINS
 

@@ -16,10 +16,11 @@ import re
 import sys
 import typing
 
-from detkit.annotations import describe, found, matches
-from detkit.config import did_you_mean, place, require, unknown_key
-from detkit.config_yaml import display_path
+from detkit.config import place, require, unknown_key
+from detkit.config.types import describe, matches, shown
+from detkit.config.yaml import display_path
 from detkit.errors import ConfigError, DetkitError
+from detkit.wording import did_you_mean
 
 FAILED_PLUGINS = []  # plugins.Failure, in the order of failing: a missing name may be one of theirs
 
@@ -92,7 +93,7 @@ class Registry:
         """
         if not isinstance(node, dict):
             raise ConfigError(
-                f"a {self.kind} is a mapping with the key 'type', found {found(node)}; "
+                f"a {self.kind} is a mapping with the key 'type', found {shown(node)}; "
                 f"one of: {', '.join(self.names())}"
             )
         entry = self.entry(require(node, "type"), place(node, "type"))
@@ -115,7 +116,7 @@ class Registry:
 def construct(target, node, /, **derived):
     """Calls ``target`` with the keys of ``node`` and ``derived``, checked as ``build`` does."""
     if not isinstance(node, dict):
-        raise ConfigError(f"{_label(target)}: expected a mapping, found {found(node)}")
+        raise ConfigError(f"{_label(target)}: expected a mapping, found {shown(node)}")
     return _call(target, node, dict(node), derived, _label(target))
 
 
@@ -132,11 +133,11 @@ def _call(target, node, arguments, derived, label):
     _check_derived(node, arguments, derived, label, None if others_pass else accepted)
     for name in derived:
         accepted.pop(name, None)
-    shown = [_with_default(parameter) for parameter in accepted.values()]
+    listed = [_with_default(parameter) for parameter in accepted.values()]
     hints = _hints(target)
     for key, value in arguments.items():
         if key not in accepted and not others_pass:
-            raise ConfigError(f"{unknown_key(node, key, accepted, shown)}\n  of {label}")
+            raise ConfigError(f"{unknown_key(node, key, accepted, listed)}\n  of {label}")
         if key in accepted:
             _check_value(node, key, value, accepted[key], hints.get(key))
     required = [key for key, parameter in accepted.items() if parameter.default is parameter.empty]
@@ -144,7 +145,7 @@ def _call(target, node, arguments, derived, label):
     if missing:
         raise ConfigError(
             f"{place(node)}: {label} needs the missing key{'s' * (len(missing) > 1)} "
-            f"{', '.join(map(repr, missing))}; it takes: {', '.join(shown)}"
+            f"{', '.join(map(repr, missing))}; it takes: {', '.join(listed)}"
         )
     try:
         return target(**arguments, **derived)
@@ -175,7 +176,7 @@ def _check_derived(node, arguments, derived, label, accepted):
 def _check_value(node, key, value, parameter, hint):
     unchecked = hint is None or (value is None and parameter.default is None)
     if not unchecked and not matches(value, hint):
-        raise ConfigError(f"{place(node, key)}: expected {describe(hint)}, found {found(value)}")
+        raise ConfigError(f"{place(node, key)}: expected {describe(hint)}, found {shown(value)}")
 
 
 def _hints(target):

@@ -150,7 +150,7 @@ def test_values_of_a_config(refused, override):
 def test_debug_adds_the_traceback(project, capsys):
     assert tiny.tool("train", "absent.yaml", "--debug") == 1
     shown = capsys.readouterr().err
-    tiny.assert_says(shown, "Traceback", "config_yaml.py", "error: absent.yaml: cannot be read")
+    tiny.assert_says(shown, "Traceback", "config/yaml.py", "error: absent.yaml: cannot be read")
 
 
 # --- plugins --------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ def test_pretrained_weights(refused):
     Path("text.pth").write_text("no weights")
     for weights, found in {
         "absent.pth": "weights 'absent.pth': there is no such file",
-        "vgg17": "neither a file nor a known name. Did you mean",
+        "vgg17": "neither a file nor a known name; did you mean",
         "3": "expected a name, a path, a URL or null, found 3",
         "text.pth": "pretrained: text.pth: not a file of torch.save",
         "other.pth": "pretrained: other.pth: weights missing in the file (",

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from detkit.config import to_plain
-from detkit.config_yaml import dump_yaml, parse_yaml
+from detkit.config.yaml import dump_yaml, parse_yaml
 from detkit.errors import ConfigError
 
 

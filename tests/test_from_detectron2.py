@@ -182,7 +182,7 @@ def test_a_model_that_was_configured_otherwise(state):
 
 def test_an_unknown_model_has_a_near_match(state):
     message = refused("faster_rcnn_R50_FPN_1x", state)
-    assert "no model 'faster_rcnn_R50_FPN_1x' is known. Did you mean faster_rcnn_R_50_FPN_1x?" in (
+    assert "no model 'faster_rcnn_R50_FPN_1x' is known; did you mean 'faster_rcnn_R_50_FPN_1x'" in (
         message
     )
     assert "mask_rcnn_R_50_FPN_3x" in message

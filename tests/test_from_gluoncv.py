@@ -208,7 +208,7 @@ def test_class_names_of_another_number(state):
 
 def test_an_unknown_model_has_a_near_match(state):
     message = refused("faster_rcnn_fpn_resnet50_v1b_voc", state)
-    assert f"no model 'faster_rcnn_fpn_resnet50_v1b_voc' is known. Did you mean {FPN}?" in message
+    assert f"no model 'faster_rcnn_fpn_resnet50_v1b_voc' is known; did you mean '{FPN}'" in message
 
 
 def test_a_file_that_is_not_there(tmp_path):

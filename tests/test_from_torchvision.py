@@ -236,7 +236,7 @@ def test_class_names_of_another_number(state):
 
 def test_an_unknown_model_has_a_near_match(state):
     message = refused("fasterrcnn_resnet50", state)
-    assert "no model 'fasterrcnn_resnet50' is known. Did you mean fasterrcnn_resnet50_fpn?" in (
+    assert "no model 'fasterrcnn_resnet50' is known; did you mean 'fasterrcnn_resnet50_fpn'" in (
         message
     )
     assert SMALL in message

@@ -8,7 +8,7 @@ import pytest
 from mxnet import autograd
 from mxnet.gluon import nn
 
-from detkit.config_yaml import Node
+from detkit.config.yaml import Node
 from detkit.errors import CheckpointError, ConfigError
 from detkit.runner.optimizer import Optimizer
 

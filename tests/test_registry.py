@@ -8,8 +8,8 @@ from typing import Dict, List, Literal, Optional, Sequence, Tuple, Union
 import pytest
 
 from detkit import registry
-from detkit.annotations import describe, matches
 from detkit.config import load_config
+from detkit.config.types import describe, matches
 from detkit.errors import ConfigError, DataError
 from detkit.plugins import Failure
 from detkit.registry import REGISTRIES, Registry, construct

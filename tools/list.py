@@ -6,11 +6,11 @@ import sys
 
 import detkit.parts  # noqa: F401
 from detkit.cli import debug_argument, run
-from detkit.config import did_you_mean
-from detkit.config_yaml import display_path
+from detkit.config.yaml import display_path
 from detkit.errors import ConfigError
 from detkit.plugins import import_folder
 from detkit.registry import REGISTRIES
+from detkit.wording import did_you_mean
 
 
 def main(argv=None):

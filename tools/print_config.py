@@ -5,7 +5,7 @@ import sys
 
 from detkit.cli import common_arguments, run
 from detkit.config import dump_config, leaves, load_config, to_plain
-from detkit.config_yaml import dump_yaml
+from detkit.config.yaml import dump_yaml
 
 
 def main(argv=None):

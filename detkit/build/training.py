@@ -4,13 +4,13 @@ import os
 import sys
 import tempfile
 
-from detkit.annotations import found
 from detkit.build.data import build_dataset, build_evaluator, build_loader
 from detkit.build.load import detector_for, load_model_weights, start_from
 from detkit.build.model import build_model
 from detkit.build.sections import check_parts, check_sections
 from detkit.build.train_step import build_train_step
 from detkit.config import dump_config, place, require
+from detkit.config.types import shown
 from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
 from detkit.files.checkpoint import FOLDER, find_checkpoints, load_checkpoint, mend_checkpoints
@@ -183,6 +183,6 @@ def _seed(config):
     seed = config.get("seed", 0)
     if type(seed) is not int or seed < 0:  # true is an int too
         raise ConfigError(
-            f"{place(config, 'seed')}: expected a whole number from 0 on, found {found(seed)}"
+            f"{place(config, 'seed')}: expected a whole number from 0 on, found {shown(seed)}"
         )
     return seed

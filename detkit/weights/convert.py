@@ -7,7 +7,7 @@ import mxnet as mx
 
 from detkit.build import SECTIONS, build_model
 from detkit.config import dump_config, load_config, to_plain
-from detkit.config_yaml import dump_yaml
+from detkit.config.yaml import dump_yaml
 from detkit.data.voc import VOC_CLASSES
 from detkit.errors import CheckpointError, WeightsError
 from detkit.files.checkpoint import FOLDER, Progress, save_checkpoint

@@ -1,6 +1,5 @@
 """Arrays by name -> the parameters of a Gluon block."""
 
-import difflib
 from typing import Dict, List, Mapping, Optional, Sequence
 
 import mxnet as mx
@@ -8,6 +7,7 @@ import numpy as np
 from mxnet import gluon
 
 from detkit.errors import WeightsError
+from detkit.wording import the_nearest
 
 SHOWN = 10  # names listed in one message; the rest are counted
 _TORCH_NAMES = {"gamma": "weight", "beta": "bias"}
@@ -102,15 +102,13 @@ def _broken(state, names) -> List[str]:
     ]
 
 
-def _guess(name: str, known) -> str:
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f"{name!r}" + (f" (the nearest is {near[0]!r})" if near else "")
-
-
 def _refuse(what: str, culprits: Sequence[str], known=None) -> None:
     """WeightsError if there are any; where names are ``known``, each with the nearest of them."""
     if culprits:
         more = len(culprits) - SHOWN
-        shown = [name if known is None else _guess(name, known) for name in culprits[:SHOWN]]
+        shown = [
+            name if known is None else f"{name!r}{the_nearest(name, known)}"
+            for name in culprits[:SHOWN]
+        ]
         lines = [*shown, *([f"... and {more} more"] if more > 0 else [])]
         raise WeightsError(f"weights {what} ({len(culprits)}):\n  " + "\n  ".join(lines))

@@ -1,6 +1,5 @@
 """The weights torchvision publishes, by name: files, hashes, normalisations, and the download."""
 
-import difflib
 import hashlib
 import http.client
 import os
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from detkit.errors import WeightsError
 from detkit.files.folders import cache_folder
 from detkit.files.whole_file import CHUNK, sha256_of
+from detkit.wording import did_you_mean
 
 URL_BASE = "https://download.pytorch.org/models/"
 TIMEOUT = 30  # seconds without an answer
@@ -150,11 +150,9 @@ def _unknown(spec: str, path: Path) -> str:
     if path.suffix or path.name != spec:
         found = "it is a folder" if path.is_dir() else "there is no such file"
         return f"weights {spec!r}: {found} (working directory: {Path.cwd()})"
-    near = difflib.get_close_matches(spec, PUBLISHED, 3)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return (
-        f"weights {spec!r} are neither a file nor a known name.{hint} "
-        f"Known names: {', '.join(PUBLISHED)}; or a URL followed by #sha256=..."
+        f"weights {spec!r} are neither a file nor a known name{did_you_mean(spec, PUBLISHED)}\n"
+        f"  known: {', '.join(PUBLISHED)}; or a URL followed by #sha256=..."
     )
 
 

@@ -1,6 +1,5 @@
 """What converters of whole detectors share: a recipe in models/, and the Detector made of it."""
 
-import difflib
 from pathlib import Path
 
 from detkit.build import build_model
@@ -10,6 +9,7 @@ from detkit.device import find_device
 from detkit.errors import WeightsError
 from detkit.models.norms import freeze_norms
 from detkit.weights.load import load_weights
+from detkit.wording import did_you_mean, the_nearest
 
 RECIPES = Path(__file__).parent / "models"
 
@@ -17,7 +17,9 @@ RECIPES = Path(__file__).parent / "models"
 def known(name, models):
     """``name``, one of ``models``. Raises WeightsError with the near match for another."""
     if name not in models:
-        raise WeightsError(f"no model {name!r} is known.{_did_you_mean(name, models)}")
+        raise WeightsError(
+            f"no model {name!r} is known{did_you_mean(name, models)}\n  known: {', '.join(models)}"
+        )
     return name
 
 
@@ -29,8 +31,7 @@ def load_recipe(recipe):
 def rows_of(name, array, state):
     """The length of an array of ``state`` that no weights of the model ``name`` are without."""
     if array not in state:
-        near = difflib.get_close_matches(array, state, 1)
-        hint = f" (the nearest is {near[0]!r})" if near else ""
+        hint = the_nearest(array, state)
         raise WeightsError(f"these are no weights of {name}: there is no {array!r}{hint}")
     return len(state[array])
 
@@ -47,8 +48,3 @@ def make_detector(config, class_names, state, names_of, device, first_label=0):
     load_weights(model, state, names_of(model), allow_unused=False)
     freeze_norms(model)  # nothing is trained here, and frozen ones cost no time
     return detector_for(config, model, class_names, ctx, first_label)
-
-
-def _did_you_mean(name, models):
-    near = difflib.get_close_matches(str(name), models, 1)
-    return (f" Did you mean {near[0]}?" if near else "") + f" Known: {', '.join(models)}"

@@ -8,10 +8,10 @@ from mxnet import init
 from mxnet.gluon import HybridBlock, SymbolBlock
 from mxnet.gluon.model_zoo import vision
 
-from detkit.config import did_you_mean
 from detkit.errors import ConfigError
 from detkit.models.norms import freeze_norms
 from detkit.registry import BACKBONES
+from detkit.wording import did_you_mean
 
 PROBES = (512, 1024)  # sides of the images by which strides are found
 

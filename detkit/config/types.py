@@ -49,7 +49,7 @@ def describe(hint, several=False):
     return getattr(hint, "__name__", str(hint))
 
 
-def found(value):
+def shown(value):
     """``value`` and its type, as messages show what was found."""
     if value is None:
         return "null"

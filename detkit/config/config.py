@@ -10,11 +10,10 @@ unread.
 """
 
 import copy
-import difflib
 import os
 
-from detkit.annotations import describe, found, matches
-from detkit.config_yaml import (
+from detkit.config.types import describe, matches, shown
+from detkit.config.yaml import (
     Node,
     NodeList,
     display_path,
@@ -24,6 +23,7 @@ from detkit.config_yaml import (
     read_yaml,
 )
 from detkit.errors import ConfigError
+from detkit.wording import did_you_mean
 
 
 class Config(Node):
@@ -113,13 +113,13 @@ def check_keys(node, accepted):
             raise ConfigError(unknown_key(node, key, accepted))
 
 
-def unknown_key(node, key, accepted, shown=None):
+def unknown_key(node, key, accepted, listed=None):
     """The message for a key nobody reads: near match, accepted keys, and how to drop it.
 
-    ``shown`` are the accepted keys as the message lists them (with defaults, say).
+    ``listed`` are the accepted keys as the message lists them (with defaults, say).
     """
     lines = [f"{place(node, key)}: unknown key {key!r}{did_you_mean(key, accepted)}"]
-    lines.append(f"  accepted: {', '.join(shown or accepted) or '(none)'}")
+    lines.append(f"  accepted: {', '.join(listed or accepted) or '(none)'}")
     if key in getattr(node, "inherited", ()):
         type_place = node.where("type")
         if type_place.startswith("--set"):
@@ -128,13 +128,6 @@ def unknown_key(node, key, accepted, shown=None):
             remedy = f"`_delete_: true` beside `type` ({type_place}) drops inherited keys"
         lines.append(f"  {key!r} was inherited: {remedy}")
     return "\n".join(lines)
-
-
-def did_you_mean(name, names):
-    """'; did you mean 'a' or 'b'?' for the names nearest to ``name``, or ''."""
-    by_lower = {str(known).lower(): known for known in names}
-    near = difflib.get_close_matches(str(name).lower(), by_lower, n=3)
-    return f"; did you mean {' or '.join(repr(by_lower[match]) for match in near)}?" if near else ""
 
 
 def require(node, key, kind=None):
@@ -146,7 +139,7 @@ def require(node, key, kind=None):
         raise ConfigError(f"{place(node)}: the key {key!r} is missing{did_you_mean(key, node)}")
     if kind is not None and not matches(node[key], kind):
         raise ConfigError(
-            f"{place(node, key)}: expected {describe(kind)}, found {found(node[key])}"
+            f"{place(node, key)}: expected {describe(kind)}, found {shown(node[key])}"
         )
     return node[key]
 
@@ -169,9 +162,10 @@ def _load(file, children):
     """Reads ``file`` over its bases; ``children`` are the real paths of the files that led here."""
     root = read_yaml(file)
     if not isinstance(root, Node):
-        shown = display_path(file)
-        what = "is empty" if root is None else f"holds {found(root)} at the top level"
-        raise ConfigError(f"{shown}: the config {what}; expected a mapping of keys to values")
+        what = "is empty" if root is None else f"holds {shown(root)} at the top level"
+        raise ConfigError(
+            f"{display_path(file)}: the config {what}; expected a mapping of keys to values"
+        )
     origin = root.where("_base_")
     children = (*children, os.path.realpath(file))
     bases = root.pop("_base_", [])
@@ -266,7 +260,7 @@ def _index(node, key, origin):
     if isinstance(node, Node):
         return key
     if not isinstance(node, NodeList):
-        raise ConfigError(f"{origin}: {key!r} is looked up in {found(node)}, which has no keys")
+        raise ConfigError(f"{origin}: {key!r} is looked up in {shown(node)}, which has no keys")
     if not (key.isdecimal() and int(key) < len(node)):
         raise ConfigError(
             f"{origin}: {key!r} is not an index into {node.path}, a list of {len(node)} "
