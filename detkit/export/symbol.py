@@ -16,7 +16,7 @@ from detkit.export.precision import Float32
 from detkit.export.simplify import simplify
 from detkit.files.folders import make_folder
 from detkit.files.whole_file import sha256_of
-from detkit.models.network import Network
+from detkit.models.detectors.network import Network
 from detkit.ops import backend
 from detkit.ops.compile import LIBRARY, library
 

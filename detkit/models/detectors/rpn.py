@@ -1,6 +1,6 @@
 """The region proposal network alone (Ren et al. 2015, section 3.1): boxes of whatever is there."""
 
-from detkit.models.network import Network
+from detkit.models.detectors.network import Network
 from detkit.models.proposals import Proposals
 from detkit.registry import ANCHORS, DETECTORS, HEADS
 

@@ -2,8 +2,8 @@
 
 from mxnet.gluon import HybridBlock
 
-from detkit.models.faster_rcnn import FasterRCNN
-from detkit.models.network import Network
+from detkit.models.detectors.faster_rcnn import FasterRCNN
+from detkit.models.detectors.network import Network
 from detkit.models.postprocess import Postprocess
 from detkit.models.refine import Refine
 from detkit.registry import DETECTORS, HEADS

@@ -1,7 +1,12 @@
 """Cascade R-CNN with masks: those of the last boxes, by one head."""
 
-from detkit.models.cascade_rcnn import CascadeRCNN, MeanLogits, cascaded, weights_of_stages
-from detkit.models.network import Network
+from detkit.models.detectors.cascade_rcnn import (
+    CascadeRCNN,
+    MeanLogits,
+    cascaded,
+    weights_of_stages,
+)
+from detkit.models.detectors.network import Network
 from detkit.registry import DETECTORS, HEADS, ROI_EXTRACTORS
 
 

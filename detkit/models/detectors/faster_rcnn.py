@@ -1,6 +1,6 @@
 """Faster R-CNN (Ren et al. 2015): the whole flow, in the order the data passes."""
 
-from detkit.models.network import Network
+from detkit.models.detectors.network import Network
 from detkit.models.postprocess import Postprocess
 from detkit.models.proposals import Proposals
 from detkit.registry import ANCHORS, DETECTORS, HEADS, ROI_EXTRACTORS

@@ -1,6 +1,6 @@
 """Fast R-CNN (Girshick 2015): classes and boxes of proposals that come with the image."""
 
-from detkit.models.network import Network
+from detkit.models.detectors.network import Network
 from detkit.models.postprocess import Postprocess
 from detkit.registry import DETECTORS, HEADS, ROI_EXTRACTORS
 

@@ -1,7 +1,7 @@
 """RetinaNet (Lin et al. 2017b): detections straight from the anchors, in one stage."""
 
 from detkit.models.dense_postprocess import DensePostprocess
-from detkit.models.network import Network
+from detkit.models.detectors.network import Network
 from detkit.registry import ANCHORS, DETECTORS, HEADS
 
 

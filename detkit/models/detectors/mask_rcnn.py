@@ -1,7 +1,7 @@
 """Mask R-CNN (He et al. 2017): Faster R-CNN, and then a mask for each detection."""
 
-from detkit.models.faster_rcnn import FasterRCNN
-from detkit.models.network import Network
+from detkit.models.detectors.faster_rcnn import FasterRCNN
+from detkit.models.detectors.network import Network
 from detkit.registry import DETECTORS, HEADS, ROI_EXTRACTORS
 
 
