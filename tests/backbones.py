@@ -7,8 +7,8 @@ import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 
+from detkit.naming import torch_name
 from detkit.weights import load_weights
-from detkit.weights.load import torch_name
 
 
 def torch_shapes(block):

@@ -13,15 +13,15 @@ from conftest import SHARED
 from test_from_torchvision import DENSE, IMAGE, SMALL, shapes_of
 
 import detkit
-from detkit import weights
+from detkit import converters, weights
 from detkit.build import build_dataset, check_parts, check_sections
 from detkit.config import load_config
+from detkit.converters import from_torchvision, run_folder
+from detkit.converters.coco_labels import COCO_CLASSES, COCO_LABELS
+from detkit.converters.recipes import RECIPES, load_recipe
 from detkit.data.voc import VOC_CLASSES
 from detkit.errors import WeightsError
 from detkit.files.checkpoint import load_checkpoint
-from detkit.weights import convert, from_torchvision
-from detkit.weights.coco_labels import COCO_CLASSES, COCO_LABELS
-from detkit.weights.recipes import RECIPES, load_recipe
 
 PREDICTOR = "roi_heads.box_predictor."
 NAMES = ("__background__", "cat", "N/A", "dog")
@@ -52,7 +52,7 @@ def converted(state, monkeypatch):
         asked.append(file)
         return from_torchvision(name, state, class_names or NAMES, device=device)
 
-    monkeypatch.setattr(weights, "from_torchvision", convert, raising=False)
+    monkeypatch.setattr(converters, "from_torchvision", convert)
     return asked
 
 
@@ -66,7 +66,7 @@ def same(found, expected):
 
 
 def test_what_is_written_detects_the_same(detector, tmp_path):
-    config, checkpoint = convert.save_run(detector, str(tmp_path / "run"))
+    config, checkpoint = run_folder.save_run(detector, str(tmp_path / "run"))
     loaded = detkit.load(config, checkpoint)
     assert loaded.class_names == ("cat", "dog")
     expected, found = (each.detect_batch(each.batch([IMAGE]))[0] for each in (detector, loaded))
@@ -78,7 +78,7 @@ def test_what_is_written_detects_the_same(detector, tmp_path):
 def test_without_gaps_the_model_is_the_converters(state):
     labels = ["nothing", "cat", "bird", "dog"]
     whole = from_torchvision(SMALL, state, labels)
-    assert convert.without_gaps(whole) == (("cat", "bird", "dog"), whole.model)
+    assert run_folder.without_gaps(whole) == (("cat", "bird", "dog"), whole.model)
 
 
 def test_a_retina_net_keeps_neither_its_background_nor_its_gaps():
@@ -87,7 +87,7 @@ def test_a_retina_net_keeps_neither_its_background_nor_its_gaps():
     state["head.classification_head.cls_logits.weight"] *= 0.1
     state["head.classification_head.cls_logits.bias"] = np.tile([-40.0, 0.0, -40.0, 0.0], 9)
     whole = from_torchvision(DENSE, state, NAMES)
-    class_names, model = convert.without_gaps(whole)
+    class_names, model = run_folder.without_gaps(whole)
     assert class_names == ("cat", "dog")
     inputs = mx.nd.random.uniform(0, 255, (1, 3, 64, 96)), mx.nd.array([[64, 96]])
     expected, found = ([a.asnumpy() for a in each(*inputs)] for each in (whole.model, model))
@@ -98,13 +98,13 @@ def test_a_retina_net_keeps_neither_its_background_nor_its_gaps():
 
 
 def test_what_is_left_of_91_labels_are_the_classes_of_coco():
-    assert tuple(name for name in COCO_LABELS if name not in convert.NO_CLASSES) == COCO_CLASSES
+    assert tuple(name for name in COCO_LABELS if name not in run_folder.NO_CLASSES) == COCO_CLASSES
 
 
 @pytest.mark.skipif(not COCO_SMALL.is_dir(), reason=f"{COCO_SMALL} is not there")
 def test_the_classes_are_those_of_the_dataset_in_its_order(monkeypatch, tmp_path):
     monkeypatch.setenv("COCO_ROOT", str(COCO_SMALL))
-    (tmp_path / "config.yaml").write_text(convert.config_text(load_recipe(SMALL), COCO_CLASSES))
+    (tmp_path / "config.yaml").write_text(run_folder.config_text(load_recipe(SMALL), COCO_CLASSES))
     dataset = build_dataset(load_config(tmp_path / "config.yaml"), "val")
     assert tuple(dataset.class_names) == COCO_CLASSES
 
@@ -114,7 +114,7 @@ def test_the_classes_are_those_of_the_dataset_in_its_order(monkeypatch, tmp_path
 )
 def test_every_recipe_becomes_a_whole_config(recipe, monkeypatch, tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text(convert.config_text(load_recipe(recipe), COCO_CLASSES))
+    path.write_text(run_folder.config_text(load_recipe(recipe), COCO_CLASSES))
     monkeypatch.delenv("COCO_ROOT", raising=False)
     config = load_config(path)
     check_sections(config)
@@ -132,7 +132,7 @@ def test_every_recipe_becomes_a_whole_config(recipe, monkeypatch, tmp_path):
 def test_a_detector_of_voc_is_trained_on_voc(monkeypatch, tmp_path):
     monkeypatch.setenv("VOC_ROOT", "/voc")
     path = tmp_path / "config.yaml"
-    path.write_text(convert.config_text(load_recipe(SMALL), VOC_CLASSES))
+    path.write_text(run_folder.config_text(load_recipe(SMALL), VOC_CLASSES))
     config = load_config(path)
     check_sections(config)
     assert config["data"]["val"] == {"type": "VOC", "root": "/voc", "splits": ["VOC2007/test"]}
@@ -236,11 +236,16 @@ def test_wrong_arguments(arguments, said, capsys):
 
 
 def test_rows_of_the_classes_that_stay():
-    assert convert._rows("roi_head.classes.bias", 4, [0, 2], 3) == [0, 1, 3]
-    assert convert._rows("roi_head.boxes.bias", 12, [0, 2], 3) == [0, 1, 2, 3, 8, 9, 10, 11]
-    assert convert._rows("mask_head.masks.weight", 3, [0, 2], 3) == [0, 2]
+    assert run_folder._rows("roi_head.classes.bias", 4, [0, 2], 3) == [0, 1, 3]
+    assert run_folder._rows("roi_head.boxes.bias", 12, [0, 2], 3) == [0, 1, 2, 3, 8, 9, 10, 11]
+    assert run_folder._rows("mask_head.masks.weight", 3, [0, 2], 3) == [0, 2]
 
 
 def test_rows_that_nobody_knows_are_refused():
     with pytest.raises(WeightsError, match="head.unknown: it is not known which of its 9 rows"):
-        convert._rows("head.unknown", 9, [0], 3)
+        run_folder._rows("head.unknown", 9, [0], 3)
+
+
+@pytest.mark.parametrize("name", converters.__all__)
+def test_converters_are_found_where_they_were(name):
+    assert getattr(weights, name) is getattr(converters, name)

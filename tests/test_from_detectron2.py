@@ -8,13 +8,13 @@ import pytest
 from detectron2_names import SHAPES, fpn_shapes
 
 from detkit.build import build_model
+from detkit.converters import detectron2 as converter
+from detkit.converters import from_detectron2
+from detkit.converters.coco_labels import COCO_CLASSES
+from detkit.converters.recipes import load_recipe
 from detkit.errors import WeightsError
 from detkit.models import AnchorGrid, RPNHead
-from detkit.weights import detectron2 as converter
-from detkit.weights import from_detectron2
-from detkit.weights.coco_labels import COCO_CLASSES
 from detkit.weights.load import load_weights
-from detkit.weights.recipes import load_recipe
 
 FPN = "faster_rcnn_R_50_FPN_1x"
 SIZES, RATIOS = [32, 64, 128, 256, 512], [0.5, 1, 2]

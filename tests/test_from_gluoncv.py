@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from oracles import iou_matrix
 
-import detkit.weights.gluoncv as converter
+import detkit.converters.gluoncv as converter
 from detkit.build import build_model, build_transforms, pad_multiple_of
+from detkit.converters import from_gluoncv
+from detkit.converters.recipes import load_recipe
 from detkit.data import Sample, apply
 from detkit.errors import WeightsError
-from detkit.weights import from_gluoncv, load_weights
-from detkit.weights.recipes import load_recipe
+from detkit.weights import load_weights
 
 VOC, COCO, FPN, MASK = converter.MODELS
 ROIS = {VOC: 30, COCO: 20, FPN: 100, MASK: 40}  # instead of 300 and 1000, which would take minutes

@@ -7,12 +7,12 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-import detkit.weights.torchvision as converter
+import detkit.converters.torchvision as converter
 from detkit.build import build_model
+from detkit.converters import from_torchvision
+from detkit.converters.coco_labels import COCO_LABELS
+from detkit.converters.recipes import load_recipe
 from detkit.errors import WeightsError
-from detkit.weights import from_torchvision
-from detkit.weights.coco_labels import COCO_LABELS
-from detkit.weights.recipes import load_recipe
 
 # torchvision 0.29: backbones.digest of the state_dict, num_batches_tracked left out
 DIGESTS = {

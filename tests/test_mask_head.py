@@ -10,8 +10,8 @@ from detkit.losses import MaskLoss
 from detkit.models.layers import SplitDeconv, joined
 from detkit.models.roi_heads import FCMaskHead, MaskHead
 from detkit.models.roi_heads.mask import of_class
+from detkit.naming import torch_name
 from detkit.targets import MaskTargets
-from detkit.weights.load import torch_name
 
 MASKS = np.zeros((2, 3, 40, 50), "uint8")
 MASKS[0, 0, 4:20, 6:30] = MASKS[0, 1, 10:38, 20:49] = MASKS[1, 0, 5:12, 5:40] = 1

@@ -11,7 +11,7 @@ import pytest
 from conftest import SHARED
 from oracles import iou_matrix
 
-from detkit.weights import from_torchvision
+from detkit.converters import from_torchvision
 
 PARITY = SHARED / "parity"
 GOLDEN = [

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from detkit import weights
+from detkit import converters
 from detkit.cli import debug_argument, run
-from detkit.weights.convert import check_folder, save_run
+from detkit.converters.run_folder import check_folder, save_run
 
 FRAMEWORKS = ("torchvision", "gluoncv", "detectron2")
 
@@ -33,7 +33,7 @@ def main(argv=None):
     classes = args.classes
     if classes and args.framework == "torchvision":
         classes = ["__background__", *classes]  # its label 0
-    converter = getattr(weights, f"from_{args.framework}")
+    converter = getattr(converters, f"from_{args.framework}")
     detector = converter(args.model, args.weights, class_names=classes, device="cpu")
     config, checkpoint = save_run(detector, args.out)
     print(f"written: {config}, {checkpoint}")

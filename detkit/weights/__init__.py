@@ -1,4 +1,4 @@
-"""Other frameworks' weights -> ours: find the file, read it, put its arrays into a block."""
+"""Files of arrays: find one, read it without its framework, put its arrays into a block."""
 
 import importlib
 
@@ -31,15 +31,11 @@ __all__ = [
     "read_weights",
 ]
 
-# What builds whole detectors needs the parts of detkit that need this package.
-_CONVERTERS = {
-    "from_detectron2": "detkit.weights.detectron2",
-    "from_gluoncv": "detkit.weights.gluoncv",
-    "from_torchvision": "detkit.weights.torchvision",
-}
+_CONVERTERS = ("from_detectron2", "from_gluoncv", "from_torchvision")
 
 
 def __getattr__(name):
+    # They moved to detkit.converters, which needs this package: hence an alias that comes late.
     if name in _CONVERTERS:
-        return getattr(importlib.import_module(_CONVERTERS[name]), name)
+        return getattr(importlib.import_module("detkit.converters"), name)
     raise AttributeError(f"module 'detkit.weights' has no attribute {name!r}")

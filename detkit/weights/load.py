@@ -7,16 +7,10 @@ import numpy as np
 from mxnet import gluon
 
 from detkit.errors import WeightsError
+from detkit.naming import torch_name
 from detkit.wording import the_nearest
 
 SHOWN = 10  # names listed in one message; the rest are counted
-_TORCH_NAMES = {"gamma": "weight", "beta": "bias"}
-
-
-def torch_name(name: str) -> str:
-    """Torch's name of a parameter: batch norm's gamma and beta are its weight and bias."""
-    parent, dot, last = name.rpartition(".")
-    return parent + dot + _TORCH_NAMES.get(last, last)
 
 
 def load_weights(

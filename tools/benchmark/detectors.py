@@ -7,11 +7,11 @@ import drawn
 
 from detkit.build import build_model
 from detkit.config import load_config
+from detkit.converters.coco_labels import COCO_LABELS
+from detkit.converters.recipes import make_detector
+from detkit.converters.torchvision import MODELS
 from detkit.device import find_device
-from detkit.weights.coco_labels import COCO_LABELS
-from detkit.weights.load import torch_name
-from detkit.weights.recipes import make_detector
-from detkit.weights.torchvision import MODELS
+from detkit.naming import torch_name
 
 FOLDER = Path(__file__).parent
 BACKGROUND = 1  # the first label of a class; of torchvision's rows, those before it are not ours

@@ -22,12 +22,12 @@ from stopwatch import time_parts, with_rest
 from detkit import cli, load_exported
 from detkit.build.train_step import build_train_step
 from detkit.config import section
+from detkit.converters.recipes import load_recipe
 from detkit.export import onnx
 from detkit.export.graph import Graph
 from detkit.export.precision import BFloat16, Float32, Int8
 from detkit.export.symbol import export
 from detkit.runner.optimizer import Optimizer
-from detkit.weights.recipes import load_recipe
 
 STATIC = {"static_alloc": True}
 BLOCKS = {  # how the network's blocks are run

@@ -2,8 +2,8 @@
 
 from detkit.models.backbones.residual import check_network, residual_stage, stage_channels
 from detkit.models.roi_heads.fc import FCHead
+from detkit.naming import torch_name
 from detkit.registry import HEADS
-from detkit.weights.load import torch_name
 
 
 @HEADS.register()

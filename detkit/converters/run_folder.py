@@ -8,11 +8,11 @@ import mxnet as mx
 from detkit.build import SECTIONS, build_model
 from detkit.config import dump_config, load_config, to_plain
 from detkit.config.yaml import dump_yaml
+from detkit.converters.recipes import load_recipe
 from detkit.data.voc import VOC_CLASSES
 from detkit.errors import CheckpointError, WeightsError
 from detkit.files.checkpoint import FOLDER, Progress, save_checkpoint
 from detkit.files.folders import make_folder
-from detkit.weights.recipes import load_recipe
 
 # What torchvision calls labels that COCO has left out, and that of a RetinaNet's background.
 NO_CLASSES = ("N/A", "__background__")

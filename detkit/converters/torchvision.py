@@ -8,13 +8,13 @@ from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
+from detkit.converters.coco_labels import COCO_LABELS
+from detkit.converters.recipes import known, load_recipe, make_detector, rows_of
 from detkit.detector import Detector
 from detkit.errors import WeightsError
-from detkit.weights.coco_labels import COCO_LABELS
-from detkit.weights.load import torch_name
+from detkit.naming import torch_name
 from detkit.weights.pth import read_pth
 from detkit.weights.published import find_weights
-from detkit.weights.recipes import known, load_recipe, make_detector, rows_of
 
 # Names of files written before torchvision 0.13, and what takes their place.
 _OLD_NAMES = (

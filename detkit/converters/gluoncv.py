@@ -8,13 +8,13 @@ from typing import Mapping, Optional, Sequence, Union
 
 import numpy as np
 
+from detkit.converters.coco_labels import COCO_CLASSES
+from detkit.converters.recipes import known, load_recipe, make_detector, rows_of
 from detkit.data.voc import VOC_CLASSES
 from detkit.detector import Detector
 from detkit.errors import WeightsError
-from detkit.weights.coco_labels import COCO_CLASSES
 from detkit.weights.params import read_params
 from detkit.weights.published import find_weights
-from detkit.weights.recipes import known, load_recipe, make_detector, rows_of
 
 C4, FPN, MASK = "C4", "FPN", "FPN with masks"
 MODELS = {

@@ -8,13 +8,13 @@ from typing import Mapping, Optional, Sequence, Union
 import numpy as np
 from mxnet import gluon
 
+from detkit.converters.coco_labels import COCO_CLASSES
+from detkit.converters.recipes import known, load_recipe, make_detector, rows_of
 from detkit.detector import Detector
 from detkit.errors import WeightsError
-from detkit.weights.coco_labels import COCO_CLASSES
-from detkit.weights.load import torch_name
+from detkit.naming import torch_name
 from detkit.weights.published import find_weights
 from detkit.weights.read import read_weights
-from detkit.weights.recipes import known, load_recipe, make_detector, rows_of
 
 # Names in Detectron2's model zoo -> the recipe. A schedule (1x, 3x) does not show in a network.
 MODELS = {
