@@ -186,10 +186,15 @@ def project(folder):
 
 def tool(name, *arguments):
     """The exit status of a tool, run in this process."""
+    return cli.run(module_of(name).main, list(map(str, arguments)))
+
+
+def module_of(name):
+    """The module of a file in tools/."""
     spec = importlib.util.spec_from_file_location(f"tool_{name}", ROOT / f"tools/{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return cli.run(module.main, list(map(str, arguments)))
+    return module
 
 
 def spawn(name, *arguments, **options):

@@ -8,7 +8,7 @@ from mxnet import autograd
 from detkit.errors import TrainingError
 from detkit.files.checkpoint import Progress
 from detkit.runner.interrupt import Interrupt
-from detkit.runner.losses import LossWindow
+from detkit.runner.loss_window import LossWindow
 from detkit.runner.seed import seed_step
 
 
