@@ -1,10 +1,12 @@
-"""What build/data.py makes of the section ``data``."""
+"""How a config is opened, and what build/data.py makes of its section ``data``."""
 
+import pytest
 import tiny
 from test_batch_loader import Pictures
 
-from detkit.build import build_loader
+from detkit.build import build_loader, open_config
 from detkit.config import load_config
+from detkit.errors import ConfigError
 from detkit.train_steps import FastRCNNTrainStep, MaskRCNNTrainStep, TrainStep
 
 
@@ -30,3 +32,16 @@ def test_images_to_be_evaluated_are_neither_shuffled_nor_changed(tmp_path):
     assert not evaluated.shuffle
     assert evaluated.transforms == ()
     assert loader(tmp_path).shuffle
+
+
+def test_a_config_is_opened_with_its_overrides_and_plugins(tmp_path):
+    config = open_config(tiny.project(tmp_path), ["train.epochs=5"])
+    assert config["train"]["epochs"] == 5
+    assert config.plugin_report.files == [str(tmp_path / "plugins/tiny.py")]
+
+
+def test_a_section_that_nothing_reads_is_refused_before_plugins_run(tmp_path):
+    path = tiny.project(tmp_path)
+    (tmp_path / "plugins/bad.py").write_text("raise SystemExit(3)")
+    with pytest.raises(ConfigError, match="unknown key 'modl'; did you mean 'model'"):
+        open_config(path, ["modl.type=RPN", "plugins=[plugins/bad.py]"])

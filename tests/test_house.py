@@ -3,8 +3,13 @@
 import ast
 import importlib
 import inspect
+import json
 import pkgutil
+import subprocess
+import sys
 import textwrap
+
+import tiny
 
 import detkit
 from detkit.registry import TRAIN_STEPS
@@ -40,3 +45,24 @@ def test_every_training_step_is_a_page():
         statements = [node for node in ast.walk(function) if isinstance(node, ast.stmt)]
         assert len(statements) <= LONGEST_STEP, step.__name__
         assert "__call__" in vars(step), step.__name__
+
+
+REGISTERED = """
+import importlib, json, pkgutil
+import detkit.parts
+from detkit.registry import REGISTRIES
+
+parts = {kind: registry.names() for kind, registry in REGISTRIES.items()}
+for module in pkgutil.walk_packages(detkit.__path__, "detkit."):
+    if not module.name.startswith("detkit.export.onnx"):
+        importlib.import_module(module.name)
+print(json.dumps([parts, {kind: registry.names() for kind, registry in REGISTRIES.items()}]))
+"""
+
+
+def test_parts_registers_every_part_that_detkit_ships():
+    command = [sys.executable, "-c", REGISTERED]
+    done = subprocess.run(command, cwd=tiny.ROOT, capture_output=True, text=True, check=True)
+    parts, all_that_there_are = json.loads(done.stdout)
+    assert parts == all_that_there_are
+    assert [kind for kind in parts if not parts[kind]] == ["hook"]  # detkit's own are always there
