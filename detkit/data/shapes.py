@@ -7,7 +7,7 @@ can be seen.
 """
 
 import colorsys
-from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -159,8 +159,8 @@ class Shapes:
             for _ in range(TRIES):
                 label, coverage, whole = self._object(rng)
                 mask = coverage >= 128
-                masks = [hidden & ~mask for hidden in drawing.masks] + [mask]
-                if all(m.sum() >= LEAST_VISIBLE * w for m, w in zip(masks, [*wholes, whole])):
+                masks = _visible([*drawing.masks, mask], [*wholes, whole])
+                if masks is not None:
                     drawing.labels.append(label)
                     drawing.coverages.append(coverage)
                     drawing.masks[:] = masks
@@ -181,13 +181,32 @@ class Shapes:
         return label, _coverage(contours, self.size), areas[0] - sum(areas[1:])
 
 
+def _visible(masks: List[np.ndarray], wholes: List[float]) -> Optional[List[np.ndarray]]:
+    """What is left of masks (H, W) bool once the last object is put before the others; None if one
+    of them would be seen too little. wholes: the objects' areas when they are seen whole."""
+    *behind, last = masks
+    if np.count_nonzero(last) < LEAST_VISIBLE * wholes[-1]:
+        return None
+    visible = [mask & ~last for mask in behind]
+    enough = (mask.sum() >= LEAST_VISIBLE * whole for mask, whole in zip(visible, wholes))
+    return [*visible, last] if all(enough) else None
+
+
 def _coverage(contours: Sequence[np.ndarray], size: Tuple[int, int]) -> np.ndarray:
     """(H, W) uint8: the covered part of each pixel, found by drawing on a finer grid."""
-    fine = np.zeros([SUPERSAMPLING * side for side in size], np.uint8)
-    # OpenCV counts from the centre of the first pixel, we from its corner.
-    points = [(c * SUPERSAMPLING - 0.5) * 2**SUBPIXEL_BITS for c in contours]
-    cv2.fillPoly(fine, [p.round().astype(np.int32) for p in points], 255, shift=SUBPIXEL_BITS)
-    return cv2.resize(fine, size[::-1], interpolation=cv2.INTER_AREA)
+    covered = np.zeros(size, np.uint8)
+    ends = np.floor(contours[0].min(axis=0)) - 1, np.ceil(contours[0].max(axis=0)) + 1
+    (left, top), (right, bottom) = np.clip(ends, 0, size[::-1]).astype(int).tolist()
+    if right > left and bottom > top:
+        fine = np.zeros((SUPERSAMPLING * (bottom - top), SUPERSAMPLING * (right - left)), np.uint8)
+        # OpenCV counts from the centre of the first pixel, we from its corner.
+        points = [(c * SUPERSAMPLING - 0.5) * 2**SUBPIXEL_BITS for c in contours]
+        corner = np.int32([left, top]) * SUPERSAMPLING * 2**SUBPIXEL_BITS
+        points = [p.round().astype(np.int32) - corner for p in points]
+        cv2.fillPoly(fine, points, 255, shift=SUBPIXEL_BITS)
+        drawn = cv2.resize(fine, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+        covered[top:bottom, left:right] = drawn
+    return covered
 
 
 def _tight_box(mask: np.ndarray) -> Tuple[int, int, int, int]:
