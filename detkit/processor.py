@@ -119,7 +119,7 @@ def is_x86():
 
 
 def flags():
-    """What Linux says this processor has, a set of words; empty where it says nothing."""
+    """The instructions that Linux lists for this processor, a set of words."""
     return frozenset(_field("flags").split())
 
 

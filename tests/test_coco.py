@@ -77,8 +77,10 @@ def test_boxes_classes_and_masks(tree):
 
 
 def test_areas_are_the_annotations_or_else_the_boxes(tree):
-    dataset = tree.read(thing(area=12.5), thing((0, 0, 20, 10)), thing(area="large"))
-    assert dataset.annotation(0).areas.tolist() == [12.5, 200, 400]
+    dataset = tree.read(
+        thing(area=12.5), thing((0, 0, 20, 10)), thing(area="large"), thing(area=-1)
+    )
+    assert dataset.annotation(0).areas.tolist() == [12.5, 200, 400, 400]
 
 
 def test_crowds_are_difficult(tree):

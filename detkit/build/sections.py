@@ -19,7 +19,7 @@ def open_config(path, overrides=()):
 
 
 def opened(config):
-    """What load_config returned, opened as by ``open_config``; a second time changes nothing."""
+    """A Config that was loaded, opened as by ``open_config``; a second time changes nothing."""
     check_sections(config)
     config.plugin_report = import_plugins(config)
     return config

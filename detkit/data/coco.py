@@ -157,7 +157,8 @@ class COCO:
         x, y, width, height = box
         corners = np.clip((x, y, x + width, y + height), 0, (place.width, place.height) * 2)
         area = entry.get("area")
-        area = float(area) if masks.is_number(area) else width * height
+        usable = masks.is_number(area) and 0 <= area < math.inf
+        area = float(area) if usable else width * height
         return Object(tuple(corners), label, bool(entry.get("iscrowd", 0)), segmentation, area)
 
 

@@ -167,8 +167,8 @@ class Dataset:
         raise NotImplementedError
 
     def field(self, name: str, index: int) -> Field:
-        """What else it says of the objects of an image, for a training step that has ``name``
-        among its INPUTS; a dataset without fields has no such method."""
+        """The Field ``name`` of the objects of an image, for a training step that has the name
+        among its INPUTS. A dataset without fields has no such method."""
         raise NotImplementedError
 
 

@@ -182,8 +182,8 @@ class Shapes:
 
 
 def _visible(masks: List[np.ndarray], wholes: List[float]) -> Optional[List[np.ndarray]]:
-    """What is left of masks (H, W) bool once the last object is put before the others; None if one
-    of them would be seen too little. wholes: the objects' areas when they are seen whole."""
+    """The masks (H, W) bool once the last object hides parts of the others; None if one would be
+    seen too little. wholes: the objects' areas when they are seen whole."""
     *behind, last = masks
     if np.count_nonzero(last) < LEAST_VISIBLE * wholes[-1]:
         return None

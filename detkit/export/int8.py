@@ -47,7 +47,7 @@ def tensors(graph, parameters):
 
 
 def sums_in_place(graph, found, ranges):
-    """Where a layer adds to a tensor that has a sign and its result has none, or the reverse.
+    """The sums of layers whose two summands differ in having a sign.
 
     oneDNN adds in place: the result is as wide as the other summand, with a sign or without. A
     rectified result beside a sign has 7 of the 8 bits. A result with a sign cannot be kept where

@@ -1,7 +1,7 @@
 """A checkpoint: one folder with everything a run needs to go on as if it had never stopped.
 
     weights.params    the network, by structural names
-    optimizer.params  momenta, and the gradients of an unfinished accumulation
+    optimizer.params  what the optimizer remembers, and the gradients of an unfinished accumulation
     state.json        where the run is, its metrics, class names, random number generators
     config.yaml       the resolved config
     SHA256SUMS        of the four, written last: what makes the folder a checkpoint

@@ -59,11 +59,12 @@ class LogHook(Hook):
     def __init__(self, log, every):
         self._log, self._every = log, every
         self._faults = self._since = None
+        self._first = True
         self._timed, self._seconds = 0, 0.0  # steps after the first, and what they took
 
     def start(self, run):
-        """Nothing has been skipped yet, and no step reported."""
-        self._faults, self._first = FaultLog(self._log, run.loader), True
+        """Nothing has been skipped yet."""
+        self._faults = FaultLog(self._log, run.loader)
 
     def before_step(self, run):
         """The clock starts with each epoch's first batch: an evaluation is no part of training."""

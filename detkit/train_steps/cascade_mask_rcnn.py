@@ -12,7 +12,8 @@ from detkit.train_steps.step import TrainStep
 
 @TRAIN_STEPS.register("CascadeMaskRCNN")
 class CascadeMaskRCNNTrainStep(TrainStep):
-    """As CascadeRCNNTrainStep, and the masks of the first stage's positive RoIs (Detectron2)."""
+    """The step of CascadeRCNNTrainStep, with a loss of masks: those of the first stage's positive
+    RoIs, as in Detectron2."""
 
     PARTS = {**CascadeRCNNTrainStep.PARTS, "mask_targets": MaskTargets, "mask_loss": MaskLoss}
     INPUTS = (*TrainStep.INPUTS, "masks")
@@ -24,7 +25,7 @@ class CascadeMaskRCNNTrainStep(TrainStep):
 
     @classmethod
     def derived(cls, name, model, parts, num_classes):
-        """As TrainStep.derived."""
+        """The arguments that follow from the detector, see TrainStep."""
         if name == "mask_targets":
             return {"size": model.mask_head.size, "rois": parts["roi_targets"][0].max_positive}
         return CascadeRCNNTrainStep.derived(name, model, parts, num_classes)

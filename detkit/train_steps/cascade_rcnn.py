@@ -12,7 +12,7 @@ from detkit.train_steps.step import TrainStep
 
 @TRAIN_STEPS.register("CascadeRCNN")
 class CascadeRCNNTrainStep(TrainStep):
-    """As FasterRCNNTrainStep, with targets and two losses for each stage.
+    """The step of FasterRCNNTrainStep, with targets and two losses for each stage.
 
     The losses of the first stage are called roi_class_1 and roi_box_1.
     """
@@ -26,7 +26,7 @@ class CascadeRCNNTrainStep(TrainStep):
 
     @classmethod
     def derived(cls, name, model, parts, num_classes):
-        """As TrainStep.derived."""
+        """The arguments that follow from the detector, see TrainStep."""
         return Cascade.derived(name, model, num_classes) or FasterRCNNTrainStep.derived(
             name, model, parts, num_classes
         )

@@ -22,7 +22,7 @@ class FastRCNNTrainStep(TrainStep):
 
     @classmethod
     def derived(cls, name, model, parts, num_classes):
-        """As TrainStep.derived."""
+        """The arguments that follow from the detector, see TrainStep."""
         return RoIStage.derived(name, model.postprocess.box_weights, num_classes)
 
     def __call__(self, images, sizes, gt_boxes, gt_labels, proposals, proposal_scores):

@@ -35,7 +35,7 @@ class FasterRCNNTrainStep(TrainStep):
 
     @classmethod
     def derived(cls, name, model, parts, num_classes):
-        """As TrainStep.derived."""
+        """The arguments that follow from the detector, see TrainStep."""
         if name == "proposals":
             return {"box_weights": model.proposals.box_weights}
         box_weights = model.postprocess.box_weights

@@ -12,7 +12,7 @@ from detkit.train_steps.step import TrainStep
 
 @TRAIN_STEPS.register("MaskRCNN")
 class MaskRCNNTrainStep(TrainStep):
-    """As FasterRCNNTrainStep, with a fifth loss (He et al. 2017, section 3)."""
+    """The step of FasterRCNNTrainStep, with a fifth loss (He et al. 2017, section 3)."""
 
     PARTS = {**FasterRCNNTrainStep.PARTS, "mask_targets": MaskTargets, "mask_loss": MaskLoss}
     INPUTS = (*TrainStep.INPUTS, "masks")
@@ -26,7 +26,7 @@ class MaskRCNNTrainStep(TrainStep):
 
     @classmethod
     def derived(cls, name, model, parts, num_classes):
-        """As TrainStep.derived."""
+        """The arguments that follow from the detector, see TrainStep."""
         if name == "mask_targets":
             return {"size": model.mask_head.size, "rois": parts["roi_targets"].max_positive}
         return FasterRCNNTrainStep.derived(name, model, parts, num_classes)

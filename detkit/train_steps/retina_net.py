@@ -16,7 +16,7 @@ class RetinaNetTrainStep(TrainStep):
 
     @classmethod
     def derived(cls, name, model, parts, num_classes):
-        """As TrainStep.derived."""
+        """The arguments that follow from the detector, see TrainStep."""
         return {"box_weights": model.postprocess.box_weights}
 
     def __call__(self, images, sizes, gt_boxes, gt_labels):

@@ -19,7 +19,7 @@ class RPNTrainStep(TrainStep):
 
     @classmethod
     def derived(cls, name, model, parts, num_classes):
-        """As TrainStep.derived."""
+        """The arguments that follow from the detector, see TrainStep."""
         return RPNStage.derived(name, model)
 
     def __call__(self, images, sizes, gt_boxes, gt_labels):

@@ -52,4 +52,4 @@ def why_left_out(framework, precision):
 def described():
     """One line about the processor."""
     text = processor.describe()
-    return text if processor.has_vnni() else f"{text}; used without VNNI: int8 adds in 16 bits"
+    return text if processor.has_vnni() else f"{text}; there is no VNNI, and INT8 gains less"

@@ -28,7 +28,7 @@ class CascadeMaskRCNN(Network):
             self.mean = MeanLogits()
 
     def hybrid_forward(self, F, images, sizes):
-        """As MaskRCNN."""
+        """Detections with masks; arguments and results are those of MaskRCNN."""
         features = self.features(images, sizes)
         anchors = self.anchors_of(images, features)
         objectness, anchor_deltas = self.rpn_head(self.anchored(features))

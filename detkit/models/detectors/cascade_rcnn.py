@@ -13,7 +13,7 @@ REPLACED = ("roi_head", "postprocess")
 
 @DETECTORS.register()
 class CascadeRCNN(Network):
-    """As FasterRCNN, with a head for each stage of the cascade.
+    """Faster R-CNN with a head for each stage of the cascade.
 
     The first looks at the proposals, every other at the boxes of the one before it. The detections
     are the boxes of the last, scored by the mean of all heads' probabilities, each of its own RoIs,
@@ -36,7 +36,7 @@ class CascadeRCNN(Network):
             self.mean = MeanLogits()
 
     def hybrid_forward(self, F, images, sizes):
-        """As FasterRCNN."""
+        """Detections of padded images; arguments and results are those of FasterRCNN."""
         features = self.features(images, sizes)
         anchors = self.anchors_of(images, features)
         objectness, anchor_deltas = self.rpn_head(self.anchored(features))

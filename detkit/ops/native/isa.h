@@ -1,4 +1,4 @@
-// One source, three builds: build.py compiles every kernel for the baseline of the architecture
+// One source, three builds: compile.py compiles every kernel for the baseline of the architecture
 // and, on x86-64, for AVX2 and for AVX-512. The processor chooses when a kernel is called.
 //
 // A kernel lives in namespace detkit::DETKIT_ISA, so that no function of one build can take the
