@@ -81,19 +81,19 @@ def test_forms_that_would_be_emulated_are_left_out(machine, tool, tmp_path):
     out = tmp_path / "out.json"
     lines, _, made = tool(*PEERS, "--forms", "eager", "bf16", "int8", "--json", out)
     assert lines[0].startswith(
-        "Made Up, AVX2; used without VNNI: int8 adds in 16 bits; 1 threads; detkit "
+        "Made Up, AVX2; there is no VNNI, and INT8 gains less; 1 threads; detkit "
     )
     assert lines[1:4] == [
         f"detkit bf16 is left out: {EMULATED}",
         f"torchvision bf16 is left out: {EMULATED}",
         "",
     ]
-    assert lines[5] == "Made Up, AVX2; used without VNNI: int8 adds in 16 bits"
+    assert lines[5] == "Made Up, AVX2; there is no VNNI, and INT8 gains less"
     assert lines[6] == "fake 1.0"
     assert measured(lines) == ["detkit eager", "torchvision fp32", "onnxruntime fp32"]
     assert made == ["state", "int8", "onnx"]
     (figures,) = json.loads(out.read_text())
-    assert figures["processor"] == "Made Up, AVX2; used without VNNI: int8 adds in 16 bits"
+    assert figures["processor"] == "Made Up, AVX2; there is no VNNI, and INT8 gains less"
     assert figures["left_out"] == {"detkit bf16": EMULATED, "torchvision bf16": EMULATED}
 
 
