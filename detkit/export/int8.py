@@ -47,7 +47,7 @@ def tensors(graph, parameters):
 
 
 def sums_in_place(graph, found, ranges):
-    """The sums of layers whose two summands differ in having a sign.
+    """The layers that add to a tensor in place, where that and the result differ in having a sign.
 
     oneDNN adds in place: the result is as wide as the other summand, with a sign or without. A
     rectified result beside a sign has 7 of the 8 bits. A result with a sign cannot be kept where
@@ -85,7 +85,7 @@ def saturating(graph, parameters, found, kept):
     found: what ``tensors`` gives. kept: the names of layers that stay float32.
     """
     names = {output[:2]: name for name, output in found.items()}
-    saturating = set()
+    read = set()
     for node in graph.nodes():
         if node.op not in FUSED or node.name in kept or _is_depthwise(node, parameters):
             continue
@@ -93,8 +93,8 @@ def saturating(graph, parameters, found, kept):
         while chain[-1].node.op in BETWEEN:  # they pass on the range that they read
             chain.append(chain[-1].node.inputs[0])
         if not _is_bounded(chain[-1].node):
-            saturating.update(names[output[:2]] for output in chain)
-    return saturating
+            read.update(names[output[:2]] for output in chain)
+    return read
 
 
 def halved(ranges, names):

@@ -22,8 +22,8 @@ def quantize(graph, parameters, inputs, examples, mode=NAIVE, keep=KEEP, cpus=AN
         calibration; they are gone through once.
     mode: "naive" or "entropy", as ``calibrate`` says.
     keep: patterns of the layers that stay float32, as ``select`` says.
-    cpus: ANY, for every CPU the same result; VNNI, a bit more precise on those that have it and
-        wrong sums on others, as ``saturating`` says.
+    cpus: ANY, right on every CPU; VNNI, a bit more precise on those that have it, with wrong sums
+        on others, as ``saturating`` says.
 
     What is no layer stays float32 too: the decoding of boxes, NMS, the operators of RoIs. So do
     the weights in the file: oneDNN rounds them, each output channel on a scale of its own, when it
