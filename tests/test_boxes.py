@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from oracles import area, clip, decode, encode, iou_matrix
 
 from detkit import boxes
+from support.oracles import area, clip, decode, encode, iou_matrix
 
 WEIGHTS = [(1, 1, 1, 1), (10, 10, 5, 5)]
 

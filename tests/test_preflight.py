@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-import tiny
-from test_fast_rcnn import PROJECT as FAST_RCNN
 
 from detkit.build.training import Training
 from detkit.config import load_config
@@ -14,6 +12,8 @@ from detkit.errors import ConfigError, DataError
 from detkit.plugins import import_plugins
 from detkit.preflight import preflight
 from detkit.registry import DATASETS
+from support import tiny
+from support.projects import FAST_RCNN
 
 
 class Listed:

@@ -92,10 +92,10 @@ def find_torch():
 
 
 def from_tests(name):
-    """A module of tests/, where the interface to the kernels and the cases are."""
+    """A module of tests/support/, where the interface to the kernels and the cases are."""
     if str(ROOT / "tests") not in sys.path:
         sys.path.insert(0, str(ROOT / "tests"))
-    return importlib.import_module(name)
+    return importlib.import_module(f"support.{name}")
 
 
 # -------------------------------------------------------------------------------- compiling

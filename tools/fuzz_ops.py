@@ -1,7 +1,7 @@
 """Fuzzes detkit's C++ operators: random and hostile arrays under the address and UB sanitizers.
 
-The kernels and tests/fuzz_*.cc are compiled into one program, which runs the same cases on every
-instruction set this processor has; the box operators have to give the same bits on all of them.
+The kernels and tests/ops/native/fuzz_*.cc are compiled into one program, which runs the same cases
+on every instruction set of this processor; the box operators have to give the same bits on all.
 With --isa they run on those named alone, of which aarch64 may be one: a cross compiler's program
 under qemu.
 """
@@ -32,7 +32,7 @@ from detkit.ops.compile import (
     instruction_sets,
 )
 
-DRIVER = Path(__file__).resolve().parents[1] / "tests"
+DRIVER = Path(__file__).resolve().parents[1] / "tests/ops/native"
 # Without OpenMP: its run-time library is not built for the sanitizers, which report its threads'
 # memory as leaks. The loops are the same, on one thread.
 FLAGS = (

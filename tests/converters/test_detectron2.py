@@ -1,0 +1,192 @@
+"""from_detectron2: names and shapes, the order of classes and anchors, what it says of others."""
+
+import pickle
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from detkit.build import build_model
+from detkit.converters import detectron2 as converter
+from detkit.converters import from_detectron2
+from detkit.converters.coco_labels import COCO_CLASSES
+from detkit.converters.recipes import load_recipe
+from detkit.errors import WeightsError
+from detkit.models import AnchorGrid, RPNHead
+from detkit.weights.load import load_weights
+from support.detectron2_names import SHAPES, fpn_shapes
+
+FPN = "faster_rcnn_R_50_FPN_1x"
+SIZES, RATIOS = [32, 64, 128, 256, 512], [0.5, 1, 2]
+
+
+def zeros(shapes):
+    """Weights that take no memory."""
+    return {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def state():
+    """Weights of the detector with FPN, two classes."""
+    return zeros(fpn_shapes(50, classes=2))
+
+
+def refused(*args, **kwargs):
+    with pytest.raises(WeightsError) as caught:
+        from_detectron2(*args, **kwargs)
+    return str(caught.value)
+
+
+# --- The names ----------------------------------------------------------------------------------
+
+
+def test_every_model_has_its_names_tested():
+    assert set(converter.MODELS) == set(SHAPES)
+
+
+@pytest.mark.parametrize("recipe", sorted(set(converter.MODELS.values())))
+def test_names_and_shapes_are_detectron2s(recipe):
+    model = build_model(load_recipe(recipe), COCO_CLASSES, mx.cpu(), pretrained=False)
+    parameters = model._collect_params_with_prefix()
+    names = converter.detectron2_names(model)
+    found = {theirs: tuple(parameters[ours].shape) for ours, theirs in names.items()}
+    for name in (name for name, of in converter.MODELS.items() if of == recipe):
+        assert found == SHAPES[name]
+    assert len(found) == len(names)
+
+
+def test_a_published_file_is_taken_whole(state, tmp_path):
+    buffers = {
+        "pixel_mean": np.float32([103.53, 116.28, 123.675]).reshape(3, 1, 1),
+        "pixel_std": np.ones((3, 1, 1), "f4"),
+    }
+    for level, size in enumerate(SIZES):
+        w, h = size / np.sqrt(RATIOS) / 2, size * np.sqrt(RATIOS) / 2
+        name = f"proposal_generator.anchor_generator.cell_anchors.{level}"
+        buffers[name] = np.stack([-w, -h, w, h], axis=1).astype("f4")
+    state = {name: np.zeros(array.shape, "f4") for name, array in state.items()}
+    content = {"model": {**state, **buffers}, "__author__": "Detectron2 Model Zoo"}
+    # One weight is not zero, so that it is seen to arrive.
+    mean = np.arange(64, dtype="f4")
+    content["model"]["backbone.bottom_up.stem.conv1.norm.running_mean"] = mean
+    path = tmp_path / "model_final_b275ba.pkl"
+    path.write_bytes(pickle.dumps(content, 4))
+    detector = from_detectron2(FPN, path, ["cat", "dog"])
+    assert detector.class_names == detector.foreground_names == ("cat", "dog")
+    np.testing.assert_array_equal(detector.model.backbone.bn1.running_mean.data().asnumpy(), mean)
+    assert detector.model.normalize.mean_std_order == (
+        (103.53, 116.28, 123.675),
+        (1, 1, 1),
+        "BGR",
+    )
+
+
+def test_80_classes_are_cocos():
+    assert len(COCO_CLASSES) == 80
+    assert [COCO_CLASSES[label] for label in (0, 11, 79)] == ["person", "stop sign", "toothbrush"]
+
+
+# --- The order ----------------------------------------------------------------------------------
+
+
+def test_each_anchor_keeps_what_is_said_of_it():
+    """Detectron2's anchors at a cell: for each size each ratio."""
+    shapes = [(size / ratio**0.5, size * ratio**0.5) for size in SIZES for ratio in RATIOS]
+    hidden, rng = 6, np.random.RandomState(0)
+    theirs = {
+        f"{converter.RPN}objectness_logits.weight": rng.randn(15, hidden, 1, 1),
+        f"{converter.RPN}objectness_logits.bias": rng.randn(15),
+        f"{converter.RPN}anchor_deltas.weight": rng.randn(60, hidden, 1, 1),
+        f"{converter.RPN}anchor_deltas.bias": rng.randn(60),
+    }
+    ours = converter._ours(theirs, {"sizes": SIZES, "ratios": RATIOS})
+    head = RPNHead(hidden, 15, channels=hidden, objectness="sigmoid")
+    load_weights(head.objectness, {k.split(".")[-1]: v for k, v in list(ours.items())[:2]})
+    load_weights(head.deltas, {k.split(".")[-1]: v for k, v in list(ours.items())[2:]})
+    head.conv.initialize(mx.init.Zero())
+    head.conv[0].bias.set_data(mx.nd.arange(1, 1 + hidden))  # what the 1x1 convolutions see
+    maps = [mx.nd.zeros((1, hidden, 1, 1))]
+    (logits,), (deltas,) = head(maps)
+
+    grid = AnchorGrid([16], sizes=SIZES, ratios=RATIOS, offset=0)
+    grid.initialize()
+    seen = np.arange(1, 1 + hidden)
+    values = [array.reshape(len(array), -1) for array in theirs.values()]
+    expected_logits = values[0] @ seen + values[1][:, 0]
+    expected_deltas = (values[2] @ seen + values[3][:, 0]).reshape(15, 4)
+    anchors = grid(maps)[0].asnumpy()[0]
+    for row, box in enumerate(anchors):
+        size = box[2] - box[0], box[3] - box[1]
+        (same,) = (n for n, shape in enumerate(shapes) if np.allclose(shape, size, rtol=1e-5))
+        np.testing.assert_allclose(logits.asnumpy()[0, row], expected_logits[same], rtol=1e-4)
+        np.testing.assert_allclose(deltas.asnumpy()[0, row], expected_deltas[same], rtol=1e-4)
+
+
+def test_the_background_comes_first():
+    names = [f"{converter.CLASS_LOGITS}{kind}" for kind in ("weight", "bias")]
+    theirs = {names[0]: np.array([[1.0], [2.0], [3.0]]), names[1]: np.array([1.0, 2.0, 3.0])}
+    ours = converter._ours(theirs, {"sizes": SIZES, "ratios": RATIOS})
+    assert ours[names[0]].ravel().tolist() == ours[names[1]].tolist() == [3, 1, 2]
+
+
+def test_what_one_class_is_given_is_found_as_that_class(state):
+    """A network of zeros but for one bias: every proposal is the second class, as it stands."""
+    bias = np.float32([0, 9, 0])  # cat, dog, background
+    state[f"{converter.CLASS_LOGITS}bias"] = bias
+    detector = from_detectron2(FPN, state, ["cat", "dog"])
+    found = detector.detect_batch(detector.batch([np.zeros((64, 64, 3), "uint8")]))[0]
+    assert len(found.boxes) > 0
+    assert set(found.labels) == {1}
+    np.testing.assert_allclose(found.scores, np.exp(9) / (np.exp(9) + 2), rtol=1e-5)
+
+
+# --- What it refuses ----------------------------------------------------------------------------
+
+
+def test_missing_superfluous_and_misshapen_names_are_named(state):
+    name = "backbone.bottom_up.res3.0.shortcut.norm.running_var"
+    array = state.pop(name)
+    message = refused(FPN, state)
+    assert "weights missing in the file (1):" in message
+    assert repr(name) in message
+    state[name] = array
+    state["roi_heads.mask_head.predictor.bias"] = np.zeros(2)
+    message = refused(FPN, state)
+    assert "weights in the file that the network does not have (1):" in message
+    assert "'roi_heads.mask_head.predictor.bias'" in message
+    del state["roi_heads.mask_head.predictor.bias"]
+    state["proposal_generator.rpn_head.anchor_deltas.bias"] = np.zeros(15)
+    message = refused(FPN, state)
+    assert "anchor_deltas.bias': (15,) in the file, (12,) in the network" in message
+
+
+def test_weights_of_another_network(state):
+    del state["roi_heads.box_predictor.cls_score.weight"]
+    message = refused(FPN, state)
+    assert f"these are no weights of {FPN}: there is no" in message
+    assert "(the nearest is 'roi_heads.box_predictor" in message
+
+
+def test_class_names_of_another_number(state):
+    message = refused(FPN, state, ["cat", "dog", "background"])
+    assert "3 class_names for 2 classes: the file has 3 class logits" in message
+
+
+def test_a_model_that_was_configured_otherwise(state):
+    state["pixel_std"] = np.float32([57.375, 57.12, 58.395])
+    assert "pixel_std is [57.375" in refused(FPN, state)
+    del state["pixel_std"]
+    state["proposal_generator.anchor_generator.cell_anchors.0"] = np.ones((3, 4))
+    assert "cell_anchors.0 is [1.0, " in refused(FPN, state)
+
+
+def test_an_unknown_model_has_a_near_match(state):
+    message = refused("faster_rcnn_R50_FPN_1x", state)
+    assert "no model 'faster_rcnn_R50_FPN_1x' is known; did you mean 'faster_rcnn_R_50_FPN_1x'" in (
+        message
+    )
+    assert "mask_rcnn_R_50_FPN_3x" in message
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    assert "no such file" in refused(FPN, tmp_path / "none.pkl")

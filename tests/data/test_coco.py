@@ -1,0 +1,235 @@
+"""The COCO reader: what it reads, what it drops and records, and what it says when it cannot."""
+
+import contextlib
+import io
+import json
+
+import cv2
+import numpy as np
+import pycocotools.coco
+import pytest
+
+from detkit.data import COCO, Loader
+from detkit.errors import DataError
+from support.environment import SHARED
+
+SMALL, PEOPLE = SHARED / "data" / "coco_small", SHARED / "data" / "pennfudan"
+needs_small = pytest.mark.skipif(not SMALL.is_dir(), reason=f"{SMALL} is not there")
+needs_people = pytest.mark.skipif(not PEOPLE.is_dir(), reason=f"{PEOPLE} is not there")
+
+SQUARE = [[10, 5, 30, 5, 30, 25, 10, 25]]
+
+
+def thing(box=(10, 5, 20, 20), category=7, image=1, **fields):
+    entry = {"image_id": image, "category_id": category, "bbox": list(box), "segmentation": SQUARE}
+    return {**entry, **fields}
+
+
+class Tree:
+    """Two images of 60 x 40 pixels, and the file that is written of them."""
+
+    def __init__(self, root):
+        self.file, self.folder = root / "instances.json", root / "images"
+        self.folder.mkdir()
+        self.content = {
+            "images": [
+                {"id": image, "file_name": f"{image}.jpg", "width": 60, "height": 40}
+                for image in (1, 2)
+            ],
+            "categories": [{"id": 90, "name": "owl"}, {"id": 7, "name": "cat"}],
+        }
+        for image in (1, 2):
+            pixels = np.full((40, 60, 3), 90, np.uint8)
+            cv2.imwrite(str(self.folder / f"{image}.jpg"), pixels)
+
+    def read(self, *things, **changes):
+        content = {**self.content, "annotations": list(things or [thing()]), **changes}
+        self.file.write_text(json.dumps(content))
+        return COCO(str(self.file), str(self.folder))
+
+    def refused(self, *things, **changes):
+        with pytest.raises(DataError) as caught:
+            self.read(*things, **changes)
+        assert str(self.file) in str(caught.value)
+        return str(caught.value)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return Tree(tmp_path)
+
+
+def test_boxes_classes_and_masks(tree):
+    dataset = tree.read(thing(), thing((50, 30, 30, 30), 90), thing((0.5, 0, 2, 3), image=2))
+    assert (dataset.class_names, dataset.category_ids) == (("cat", "owl"), (7, 90))
+    first, second = dataset.annotation(0), dataset.annotation(1)
+    assert first.boxes.tolist() == [[10, 5, 30, 25], [50, 30, 60, 40]]
+    assert second.boxes.tolist() == [[0.5, 0, 2.5, 3]]
+    assert first.labels.tolist() == [0, 1]
+    assert (first.boxes.dtype, first.labels.dtype) == (np.float32, np.int32)
+    assert (first.image_id, first.width, first.height) == (1, 60, 40)
+    assert dataset.image(0).shape == (40, 60, 3)
+    masks = dataset.masks(0)
+    assert (masks.dtype, masks.shape) == (np.uint8, (2, 40, 60))
+    assert masks[0, 5:25, 10:30].all()
+    assert masks[0].sum() == 400
+    assert dataset.dropped == dataset.bad_images == []
+
+
+def test_areas_are_the_annotations_or_else_the_boxes(tree):
+    dataset = tree.read(
+        thing(area=12.5), thing((0, 0, 20, 10)), thing(area="large"), thing(area=-1)
+    )
+    assert dataset.annotation(0).areas.tolist() == [12.5, 200, 400, 400]
+
+
+def test_crowds_are_difficult(tree):
+    crowd = {"size": [40, 60], "counts": [0, 800, 1600]}
+    dataset = tree.read(thing(), thing((0, 0, 20, 40), iscrowd=1, segmentation=crowd))
+    assert dataset.annotation(0).difficult.tolist() == [False, True]
+    assert dataset.masks(0)[1].sum() == 800
+    batch = next(Loader(dataset, [], 1, masks=True).batches(0))
+    assert batch.labels[0].tolist() == [0, -2] + [-1] * 6
+    assert batch.masks[0].sum(axis=(1, 2)).tolist() == [400, 800] + [0] * 6
+    assert "no object can be used" in tree.refused(thing(iscrowd=1))
+
+
+def test_a_file_without_segmentations_has_no_masks(tree):
+    dataset = tree.read(thing(segmentation=[]), thing(segmentation=None))
+    assert len(dataset.annotation(0).boxes) == 2
+    assert dataset.masks(0) is None
+    some = tree.read(thing(), thing(image=2, segmentation=[]))
+    assert some.masks(0).shape == (1, 40, 60)
+    with pytest.raises(DataError, match="the image 2 has no segmentation, others have"):
+        some.masks(1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"bbox": [10, 10, 0, 10]}, '"cat": box 10 10 0 10 has no area'),
+        ({"bbox": [10, 10, 5, -1]}, '"cat": box 10 10 5 -1 has no area'),
+        ({"bbox": [60, 1, 9, 9]}, "lies outside the image of 60 x 40 pixels"),
+        ({"bbox": [1, -9, 9, 9]}, "lies outside"),
+        ({"bbox": [float("nan"), 1, 9, 9]}, "box nan 1 9 9 is not finite"),
+        ({"segmentation": [[1, 1, 9, 9]]}, "its polygons have less than three corners"),
+    ],
+)
+def test_unusable_objects_are_dropped_and_recorded(tree, changes, reason):
+    dataset = tree.read(thing(image=2, **changes), thing())
+    (dropped,) = dataset.dropped
+    assert dropped[0] == 2
+    assert reason in dropped[1]
+    assert len(dataset.annotation(1).boxes) == len(dataset.masks(1)) == 0
+
+
+def test_images_that_are_no_whole_image_are_left_out(tree):
+    whole = (tree.folder / "2.jpg").read_bytes()
+    (tree.folder / "2.jpg").write_bytes(whole[:-9])
+    dataset = tree.read(thing(), thing(image=2))
+    assert len(dataset) == 1
+    ((image_id, reason),) = dataset.bad_images
+    assert image_id == 2
+    assert "truncated" in reason
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (3, "annotations[1]: expected an object, found int"),
+        (thing(image=5), "annotations[1]: image_id 5 is not one of the file's images"),
+        (thing(image="1"), "image_id '1' is not one of the file's images"),
+        (thing(image=[1]), "image_id is [1], expected int or str"),
+        (thing(category=8), "category_id 8 is not one of the file's categories"),
+        (thing(category="cat"), "category_id is 'cat', expected int"),
+        ({"image_id": 1, "category_id": 7}, "bbox is nothing, expected list"),
+        (thing((1, 2, 3)), "bbox is [1, 2, 3], expected four numbers x, y, width, height"),
+        (thing((1, 2, 3, "4")), "expected four numbers"),
+        (thing((1, 2, 3, 10**400)), "expected four numbers"),
+        (thing(segmentation=3), "annotations[1] of the image 1: segmentation is int"),
+        (thing(segmentation={"size": [40, 60], "counts": [9]}), "add up to 40 x 60 pixels"),
+    ],
+)
+def test_a_malformed_annotation_is_named(tree, entry, message):
+    assert message in tree.refused(thing(), entry)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"categories": []}, "has no categories"),
+        ({"categories": [{"id": 7}]}, "categories[0]: name is nothing, expected str"),
+        (
+            {"categories": [{"id": 7, "name": "cat"}, {"id": 7, "name": "owl"}]},
+            "categories[1]: the id 7 or the name 'owl' is there twice",
+        ),
+        ({"images": None}, "expected an object with lists images, annotations, categories, found"),
+        (
+            {"images": [{"id": 1, "file_name": "1.jpg", "width": 0, "height": 40}]},
+            "images[0]: 0 x 40 pixels is no image's size",
+        ),
+        (
+            {"images": [{"id": 1, "file_name": "1.jpg", "width": 60, "height": 40}] * 2},
+            "images[1]: the id 1 is there twice",
+        ),
+        (
+            {"images": [{"id": 1, "file_name": "7.jpg", "width": 60, "height": 40}]},
+            "1 of 1 images are missing",
+        ),
+    ],
+)
+def test_malformed_images_and_categories_are_named(tree, changes, message):
+    assert message in tree.refused(**changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{\n"images": [,]}', ":2: malformed JSON"),
+        ("[]", "found no object at all"),
+        ("[" * 100000, "not a JSON file"),
+    ],
+)
+def test_what_is_no_such_file_is_said(tree, text, message):
+    tree.file.write_text(text)
+    with pytest.raises(DataError) as caught:
+        COCO(str(tree.file), str(tree.folder))
+    assert message in str(caught.value)
+
+
+def test_a_missing_file_is_said(tmp_path):
+    with pytest.raises(DataError, match="annotations cannot be read: No such file"):
+        COCO(str(tmp_path / "none.json"), str(tmp_path))
+
+
+@needs_small
+def test_coco_itself():
+    file = SMALL / "annotations/instances_train2017.json"
+    dataset = COCO(str(file), str(SMALL / "train2017"))
+    assert (len(dataset), len(dataset.class_names)) == (178, 80)
+    assert (dataset.class_names[0], dataset.class_names[-1]) == ("person", "toothbrush")
+    assert dataset.category_ids[-1] == 90
+    assert dataset.dropped == dataset.bad_images == []
+    annotations = [dataset.annotation(index) for index in range(178)]
+    assert sum(len(annotation.boxes) for annotation in annotations) == 1409
+    assert sum(annotation.difficult.sum() for annotation in annotations) == 15
+    assert_masks_are_pycocotools(dataset, file, range(0, 178, 6))
+
+
+@needs_people
+def test_people():
+    file = PEOPLE / "annotations/instances_test.json"
+    dataset = COCO(str(file), str(PEOPLE / "images"))
+    assert len(dataset) == 40
+    assert dataset.class_names == ("person",)
+    assert_masks_are_pycocotools(dataset, file, range(40))
+
+
+def assert_masks_are_pycocotools(dataset, file, indices):
+    with contextlib.redirect_stdout(io.StringIO()):
+        reference = pycocotools.coco.COCO(str(file))
+    for index in indices:
+        image_id = dataset.annotation(index).image_id
+        expected = [reference.annToMask(entry) for entry in reference.imgToAnns[image_id]]
+        np.testing.assert_array_equal(dataset.masks(index), np.array(expected))
+        assert dataset.image(index).shape[:2] == dataset.masks(index).shape[1:]

@@ -1,0 +1,220 @@
+"""load_exported: the same detections, from files alone, and clear errors for files that are not."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import mxnet as mx
+import numpy as np
+import pytest
+
+import detkit
+from detkit.data import Resize
+from detkit.errors import ExportError, ImageError
+from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL
+from detkit.files.whole_file import sha256_of
+from detkit.ops import backend
+from detkit.ops.compile import LIBRARY
+from support.environment import BACKENDS
+from support.exports import KINDS, NAMES, SIZES, assert_same, exported, photos
+
+
+@pytest.fixture
+def folder(small_model, tmp_path):
+    """A folder of an export."""
+    exported(small_model(), tmp_path / "exported")
+    return tmp_path / "exported"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ops", BACKENDS)
+def test_it_finds_what_the_detector_finds(small_model, tmp_path, kind, ops):
+    detector = exported(KINDS[kind](small_model), tmp_path, ops)
+    loaded = detkit.load_exported(tmp_path)
+    assert loaded.class_names == detector.class_names
+    images = photos(*SIZES)
+    for image in images:
+        assert_same([loaded.detect(image)], [detector.detect(image)])
+    assert_same(loaded.detect(images), detector.detect(images))
+
+
+@pytest.mark.parametrize("like", [None, "torchvision", "detectron2", "gluoncv"])
+def test_images_are_resized_as_the_config_says(small_model, tmp_path, like):
+    detector = exported(small_model(), tmp_path, transforms=[Resize(37, 90, like=like)])
+    loaded = detkit.load_exported(tmp_path)
+    images = photos((61, 87), (51, 200))
+    expected, found = detector.batch(images), loaded.batch(images)
+    for name in ("images", "sizes", "scales"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_images_as_they_are(small_model, tmp_path):
+    detector = exported(small_model(), tmp_path, transforms=[])
+    images = photos(*SIZES)
+    assert_same(detkit.load_exported(tmp_path).detect(images), detector.detect(images))
+
+
+def test_a_background_among_the_names(small_model, tmp_path):
+    names = ("__background__", *NAMES)
+    detector = exported(small_model(), tmp_path, names=names, first_label=1)
+    (image,) = photos((64, 80))
+    found = detkit.load_exported(tmp_path).detect(image)
+    assert_same([found], [detector.detect(image)])
+    assert found.labels.min() >= 1
+
+
+def test_fused_it_finds_the_same(small_model, tmp_path):
+    detector = exported(KINDS["MaskRCNN"](small_model), tmp_path)
+    loaded = detkit.load_exported(tmp_path, device="cpu", fuse=True)
+    for images in (photos((64, 80)), photos(*SIZES), photos((64, 80))):
+        assert_same(loaded.detect(images), detector.detect(images))
+
+
+def test_names_of_files_and_no_image_at_all(folder, tmp_path):
+    loaded = detkit.load_exported(str(folder))
+    (image,) = photos((64, 80))
+    path = tmp_path / "photo.png"
+    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    assert_same([loaded.detect(path)], [loaded.detect(image)])
+    assert loaded.detect([]) == []
+    (tmp_path / "text.jpg").write_text("no image")
+    with pytest.raises(ImageError, match="text.jpg: 8 bytes that are no image"):
+        loaded.detect(tmp_path / "text.jpg")
+
+
+# --- A process of its own -------------------------------------------------------------------------
+
+ALONE = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("yaml", "pycocotools", "defusedxml", "tqdm", "gluoncv"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Absent())
+import numpy as np
+import detkit
+
+image = np.arange(64 * 80 * 3, dtype=np.uint64).reshape(64, 80, 3).astype("uint8")
+found = detkit.load_exported(sys.argv[1]).detect(image)
+assert found.masks.shape == (len(found.boxes), 64, 80)
+wrong = ("models", "registry", "config", "build", "detector", "weights", "runner", "targets")
+assert not [name for name in wrong if "detkit." + name in sys.modules]
+print(found.boxes.tolist())
+"""
+
+
+@pytest.mark.parametrize("ops", BACKENDS)
+def test_mxnet_numpy_and_opencv_are_enough(small_model, tmp_path, ops):
+    detector = exported(KINDS["MaskRCNN"](small_model), tmp_path, ops)
+    done = subprocess.run(
+        [sys.executable, "-W", "error::ImportWarning", "-c", ALONE, tmp_path],
+        capture_output=True,
+        text=True,
+        # nothing is compiled either
+        env={"DETKIT_CACHE": str(tmp_path / "none"), "PATH": "", "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    image = np.arange(64 * 80 * 3, dtype=np.uint64).reshape(64, 80, 3).astype("uint8")
+    boxes = np.array(json.loads(done.stdout), "float32")
+    np.testing.assert_allclose(boxes, detector.detect(image).boxes, rtol=0, atol=0.01)
+
+
+# --- Files that are not what was written ----------------------------------------------------------
+
+
+def refused(folder, *fragments, **options):
+    with pytest.raises(ExportError) as caught:
+        detkit.load_exported(folder, **options)
+    for fragment in fragments:
+        assert fragment in str(caught.value)
+
+
+def rewrite(folder, without=(), **changes):
+    """Change model.json."""
+    path = folder / MANIFEST
+    content = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: content[key] for key in content if key not in without}))
+
+
+def replace(folder, name, content, **changes):
+    """Put another file into an export as if it had been exported."""
+    (folder / name).write_bytes(content)
+    files = json.loads((folder / MANIFEST).read_text())["files"]
+    rewrite(folder, files={**files, name: sha256_of(folder / name)}, **changes)
+
+
+@pytest.mark.parametrize("name", [SYMBOL, PARAMETERS])
+def test_a_missing_file(folder, name):
+    (folder / name).unlink()
+    refused(folder, f"{folder}/{name}: cannot be read: No such file", "copy the whole folder")
+
+
+@pytest.mark.parametrize("name", [SYMBOL, PARAMETERS])
+def test_a_truncated_file(folder, name):
+    (folder / name).write_bytes((folder / name).read_bytes()[:-100])
+    refused(folder, f"{folder}/{name}: its ", "bytes are not what was exported: sha256 ")
+
+
+def test_a_folder_that_is_none(folder, tmp_path):
+    refused(tmp_path / "absent", "absent/model.json: there is no such file", "tools/export.py")
+    (folder / MANIFEST).write_text((folder / MANIFEST).read_text()[:50])
+    refused(folder, f"{folder}/model.json: cannot be read: ", "export it again")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"format": 2}, "its format is 2, and this detkit reads 1"),
+        ({"without": ["format"]}, "its format is None"),
+        ({"classes": "cat"}, "classes: expected a list, found 'cat'"),
+        ({"without": ["pad_multiple"]}, "pad_multiple: expected a whole number, found nothing"),
+        ({"resize": {"short": 40}}, "resize: expected short and long in pixels, and like"),
+        ({"resize": {"short": 40, "long": 96, "like": "x"}}, "one of None, torchvision, "),
+        ({"library": 3}, "library: expected a text or null, found 3"),
+        ({"library": "ops.so"}, "files: ops.so is missing"),
+        ({"files": {SYMBOL: "0"}}, f"files: {PARAMETERS} is missing"),
+        ({"files": {SYMBOL: "0", PARAMETERS: "0", "../x": "0"}}, "found '../x': '0'"),
+    ],
+)
+def test_a_manifest_that_is_wrong(folder, changes, said):
+    rewrite(folder, **changes)
+    refused(folder, f"{folder}/model.json: ", said)
+
+
+@pytest.mark.parametrize("name", [SYMBOL, PARAMETERS])
+def test_files_that_mxnet_cannot_read(folder, name):
+    replace(folder, name, b"{}", mxnet="2.0")
+    refused(folder, f"MXNet {mx.__version__} cannot read it, MXNet 2.0 wrote it: ")
+
+
+def test_parameters_of_another_network(folder, tmp_path):
+    mx.nd.save(str(tmp_path / "other"), {"arg:other": mx.nd.ones(1)})
+    replace(folder, PARAMETERS, (tmp_path / "other").read_bytes())
+    refused(folder, "cannot read it", "is missing in file")
+
+
+def test_a_library_that_mxnet_cannot_load(small_model, tmp_path, monkeypatch, built_library):
+    exported(small_model(), tmp_path, "native")
+    replace(tmp_path, LIBRARY, b"nothing")
+    monkeypatch.setattr(backend, "_loaded", None)
+    refused(tmp_path, f"MXNet cannot load {tmp_path}/{LIBRARY}: ", "export with --ops mxnet")
+
+
+def test_a_process_has_one_library(small_model, tmp_path, caplog, built_library):
+    exported(small_model(), tmp_path, "native")
+    detkit.load_exported(tmp_path)
+    assert not caplog.messages
+    replace(tmp_path, LIBRARY, b"of another compiler")
+    detkit.load_exported(tmp_path)
+    (message,) = caplog.messages
+    assert message == f"{tmp_path}/{LIBRARY}: this process goes on with the operators of " + (
+        built_library
+    )
+
+
+def test_fusion_is_for_cpus_with_onednn(folder, monkeypatch):
+    monkeypatch.setattr(mx.runtime.Features, "is_enabled", lambda self, name: False)
+    refused(folder, f"{folder}: fuse=True is for a CPU", "leave it out", fuse=True)

@@ -1,0 +1,147 @@
+"""Checkpoints: back bit for bit, and refused when damaged."""
+
+import json
+import os
+import random
+
+import numpy as np
+import pytest
+from mxnet.gluon import nn
+
+from detkit.build.load import load_model_weights
+from detkit.errors import CheckpointError
+from detkit.files.checkpoint import Progress, find_checkpoints, load_checkpoint
+from detkit.files.whole_file import sha256_of
+from detkit.runner.optimizer import Optimizer
+from support.checkpoints import NAMES, arrays_of, assert_holds, network, options, save, trained
+
+FILES = ["SHA256SUMS", "config.yaml", "optimizer.params", "state.json", "weights.params"]
+
+
+def test_everything_comes_back_bit_for_bit(tmp_path):
+    pair = trained()
+    save(tmp_path / "step-7", pair)
+    assert sorted(os.listdir(tmp_path / "step-7")) == FILES
+    assert os.listdir(tmp_path) == ["step-7"]
+    loaded = assert_holds(tmp_path / "step-7", pair)
+    assert loaded.progress == Progress(7, 2, 1)
+    assert loaded.class_names == NAMES
+    assert loaded.best == 0.75
+    np.testing.assert_equal(loaded.metrics["per_class"], {"cat": float("nan"), "dog": 0.5})
+    assert (tmp_path / "step-7/config.yaml").read_text() == "seed: 1\n"
+
+    other = network()
+    load_model_weights(other, loaded)
+    named = other._collect_params_with_prefix()
+    for name, array in arrays_of(pair)[0].items():
+        np.testing.assert_array_equal(named[name].data().asnumpy(), array)
+
+
+def test_the_sums_are_those_of_sha256sum(tmp_path):
+    save(tmp_path / "a", trained())
+    listed = (tmp_path / "a" / "SHA256SUMS").read_text().splitlines()
+    assert {line.split("  ")[1] for line in listed} == set(FILES) - {"SHA256SUMS"}
+    assert {len(line.split("  ")[0]) for line in listed} == {64}
+
+
+def test_random_generators_come_back(tmp_path):
+    random.seed(3)
+    np.random.seed(4)
+    np.random.normal()  # leaves a second draw in store
+    save(tmp_path / "a", trained())
+    expected = random.random(), np.random.normal(), np.random.random()
+    random.seed(0)
+    np.random.seed(0)
+    load_checkpoint(str(tmp_path / "a"))
+    assert random.random() != expected[0]
+    load_checkpoint(str(tmp_path / "a"), restore_random=True)
+    assert (random.random(), np.random.normal(), np.random.random()) == expected
+
+
+def test_saving_again_replaces(tmp_path):
+    save(tmp_path / "a", trained())
+    second = trained()
+    save(tmp_path / "a", second, progress=Progress(9, 3, 0))
+    assert assert_holds(tmp_path / "a", second).progress.step == 9
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_before_the_first_update_there_are_no_momenta(tmp_path):
+    block = network()
+    save(tmp_path / "a", (block, Optimizer(block, options())), metrics=None, best=None)
+    loaded = load_checkpoint(str(tmp_path / "a"))
+    assert loaded.optimizer == {}
+    assert loaded.metrics is None
+    assert loaded.best is None
+
+
+# --- damage --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [file for file in FILES if file != "SHA256SUMS"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+def test_a_damaged_file_is_named(tmp_path, name, damage):
+    save(tmp_path / "a", trained())
+    file = tmp_path / "a" / name
+    data = bytearray(file.read_bytes())
+    if damage == "flip":
+        data[len(data) // 2] ^= 1
+    file.write_bytes(data[:-1] if damage == "cut" else data)
+    if damage == "remove":
+        file.unlink()
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(str(tmp_path / "a"))
+    assert str(caught.value) == (
+        f"{file}: the file is missing, or is not what was saved (its sha256 differs from "
+        "SHA256SUMS); use another checkpoint"
+    )
+
+
+@pytest.mark.parametrize("sums", [None, "", "not a line of sums and names\n", "\xff"])
+def test_a_half_written_folder_is_no_checkpoint(tmp_path, sums):
+    save(tmp_path / "step-1", trained())
+    file = tmp_path / "step-1/SHA256SUMS"
+    file.unlink()
+    if sums is not None:
+        file.write_bytes(sums.encode("latin-1"))
+    else:
+        assert find_checkpoints(str(tmp_path)) == []
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(str(tmp_path / "step-1"))
+    assert str(tmp_path / "step-1") in str(caught.value)
+    assert "use another" in str(caught.value)
+
+
+def test_files_that_fit_their_sums_and_make_no_sense_are_refused(tmp_path):
+    save(tmp_path / "a", trained())
+    state = tmp_path / "a/state.json"
+    sums = tmp_path / "a/SHA256SUMS"
+    before = sha256_of(state)
+    state.write_text(json.dumps({"progress": {"step": 1}}))
+    sums.write_text(sums.read_text().replace(before, sha256_of(state)))
+    with pytest.raises(CheckpointError, match="a: the checkpoint cannot be read: 'class_names'"):
+        load_checkpoint(str(tmp_path / "a"))
+
+
+def test_a_missing_folder_says_where_checkpoints_lie(tmp_path):
+    with pytest.raises(CheckpointError, match="no such checkpoint folder; a run keeps its own in"):
+        load_checkpoint(str(tmp_path / "absent"))
+
+
+def test_another_architecture_is_described(tmp_path):
+    save(tmp_path / "a", trained())
+    other = network(units=6)
+    extra = nn.Dense(1, in_units=6)
+    extra.initialize()
+    other.add(extra)
+    before = other[0].weight.data().asnumpy()
+    with pytest.raises(CheckpointError) as caught:
+        load_model_weights(other, load_checkpoint(str(tmp_path / "a")))
+    message = str(caught.value)
+    assert message.startswith(
+        f"{tmp_path}/a: the checkpoint is of another network than the config describes (8 diff"
+    )
+    assert "2.weight: not in the checkpoint" in message
+    assert "0.weight: (5, 4) in the checkpoint, (6, 4) in the network" in message
+    assert message.endswith(f"Use the config it was trained with: {tmp_path}/a/config.yaml")
+    np.testing.assert_array_equal(other[0].weight.data().asnumpy(), before)

@@ -1,0 +1,110 @@
+"""Checkpoints that cannot be saved: whole or not there, and the earlier ones as they were."""
+
+import os
+import resource
+import shutil
+from pathlib import Path
+
+import pytest
+
+from detkit.errors import CheckpointError, TrainingError
+from detkit.files import checkpoint as module
+from detkit.files.checkpoint import check_finite, find_checkpoints, mend_checkpoints
+from support.checkpoints import assert_holds, network, save, trained
+
+
+@pytest.fixture
+def file_size_limit():
+    """Files cannot grow beyond 64 KiB, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def assert_cannot_be_saved(path, pair, reason):
+    with pytest.raises(CheckpointError) as caught:
+        save(path, pair)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: the checkpoint could not be saved: {reason}")
+    assert "earlier checkpoints are as they were" in message
+    assert "--resume auto" in message
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, file_size_limit):
+    small, large = trained(), trained(units=20000)
+    save(tmp_path / "step-1", small)
+    for path in (tmp_path / "step-2", tmp_path / "step-1"):
+        assert_cannot_be_saved(path, large, "the disk is full")
+        assert os.listdir(tmp_path) == ["step-1"]
+        assert_holds(tmp_path / "step-1", small)
+
+
+@pytest.mark.parametrize("function", ["_save_arrays", "_write", "_replace"])
+def test_whatever_step_fails_nothing_is_half_there(tmp_path, monkeypatch, function):
+    pair = trained()
+    save(tmp_path / "step-1", pair)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, function, full)
+    for path in (tmp_path / "step-2", tmp_path / "step-1"):
+        assert_cannot_be_saved(path, trained(), "the disk is full")
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == ["step-1"]
+    assert_holds(tmp_path / "step-1", pair)
+
+
+def test_a_rename_that_fails_brings_the_old_one_back(tmp_path, monkeypatch):
+    pair = trained()
+    save(tmp_path / "step-1", pair)
+    genuine = os.rename
+
+    def rename(source, target):
+        if source.endswith(".partial-step-1"):
+            raise OSError(28, "No space left on device")
+        genuine(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    assert_cannot_be_saved(tmp_path / "step-1", trained(), "the disk is full")
+    assert os.listdir(tmp_path) == ["step-1"]
+    assert_holds(tmp_path / "step-1", pair)
+
+
+def test_no_place_to_write(tmp_path):
+    (tmp_path / "file").touch()
+    assert_cannot_be_saved(tmp_path / "file/step-1", trained(), "Not a directory")
+
+
+@pytest.mark.parametrize(
+    ("left", "remain"),
+    [
+        (["step-1", ".partial-step-2"], ["step-1"]),
+        (["step-1", ".partial-step-1"], ["step-1"]),
+        (["step-1", ".partial-step-1.old"], ["step-1"]),
+        ([".partial-step-1", ".partial-step-1.old"], ["step-1"]),
+        ([], []),
+    ],
+)
+def test_what_a_killed_process_left_is_tidied(tmp_path, left, remain):
+    save(tmp_path / "saved", trained())
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in left:
+        shutil.copytree(tmp_path / "saved", folder / name)
+    mend_checkpoints(str(folder))
+    assert sorted(os.listdir(folder)) == remain
+    assert [Path(path).name for path in find_checkpoints(str(folder))] == remain
+    mend_checkpoints(str(tmp_path / "absent"))
+
+
+def test_weights_that_are_not_finite_are_not_saved():
+    block = network()
+    check_finite(block, 3)
+    block[1].running_var.data()[2] = float("nan")
+    with pytest.raises(TrainingError) as caught:
+        check_finite(block, 3)
+    assert str(caught.value).startswith(
+        "1 of 6 weights are not finite after step 3, the first 1.running_var; they are not saved"
+    )

@@ -1,0 +1,67 @@
+"""The plan of the house: what holds for every class and every training step of the package."""
+
+import ast
+import importlib
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+import textwrap
+
+import detkit
+from detkit.registry import TRAIN_STEPS
+from support import tiny
+
+LONGEST_STEP = 25  # statements
+
+
+def classes():
+    """Every class that is defined in the package."""
+    for module in pkgutil.walk_packages(detkit.__path__, "detkit."):
+        if not module.name.startswith("detkit.export.onnx"):  # an extra, which may be missing
+            for value in vars(importlib.import_module(module.name)).values():
+                if inspect.isclass(value) and value.__module__ == module.name:
+                    yield value
+
+
+def test_no_class_has_more_than_one_of_detkits_above_it():
+    tower = {
+        f"{each.__module__}.{each.__name__}": [base.__name__ for base in above]
+        for each in classes()
+        for above in [[b for b in each.__mro__[1:] if b.__module__.startswith("detkit.")]]
+        if len(above) > 1
+    }
+    assert tower == {}
+
+
+def test_every_training_step_is_a_page():
+    detkit_steps = [TRAIN_STEPS.get(name) for name in TRAIN_STEPS.names()]
+    detkit_steps = [step for step in detkit_steps if step.__module__.startswith("detkit.")]
+    assert len(detkit_steps) >= 7
+    for step in detkit_steps:
+        (function,) = ast.parse(textwrap.dedent(inspect.getsource(step.__call__))).body
+        statements = [node for node in ast.walk(function) if isinstance(node, ast.stmt)]
+        assert len(statements) <= LONGEST_STEP, step.__name__
+        assert "__call__" in vars(step), step.__name__
+
+
+REGISTERED = """
+import importlib, json, pkgutil
+import detkit.parts
+from detkit.registry import REGISTRIES
+
+parts = {kind: registry.names() for kind, registry in REGISTRIES.items()}
+for module in pkgutil.walk_packages(detkit.__path__, "detkit."):
+    if not module.name.startswith("detkit.export.onnx"):
+        importlib.import_module(module.name)
+print(json.dumps([parts, {kind: registry.names() for kind, registry in REGISTRIES.items()}]))
+"""
+
+
+def test_parts_registers_every_part_that_detkit_ships():
+    command = [sys.executable, "-c", REGISTERED]
+    done = subprocess.run(command, cwd=tiny.ROOT, capture_output=True, text=True, check=True)
+    parts, all_that_there_are = json.loads(done.stdout)
+    assert parts == all_that_there_are
+    assert [kind for kind in parts if not parts[kind]] == ["hook"]  # detkit's own are always there

@@ -1,0 +1,265 @@
+"""VGG, and MobileNetV2 from plugins/: torchvision's names, strides, and what frozen means."""
+
+import re
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, gluon
+from mxnet.gluon import nn
+from mxnet.gluon.contrib.nn import Identity
+
+from detkit.models.backbones import VGG
+from detkit.plugins import import_folder
+from detkit.registry import BACKBONES
+from detkit.weights import load_weights, read_pth
+from support import backbones
+from support.backbones import torch_shapes
+from support.environment import REPOSITORY, SHARED
+
+WEIGHTS = SHARED / "data" / "weights"
+VGG_FILE = WEIGHTS / "vgg16_features_fp16.pth"
+MOBILENET_FILE = WEIGHTS / "mobilenet_v2-b0353104.pth"
+
+# torchvision.models.vgg: convolutions' widths, M for a pooling
+VGG_CONFIGS = {
+    11: "64 M 128 M 256 256 M 512 512 M 512 512 M",
+    13: "64 64 M 128 128 M 256 256 M 512 512 M 512 512 M",
+    16: "64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M",
+    19: "64 64 M 128 128 M 256 256 256 256 M 512 512 512 512 M 512 512 512 512 M",
+}
+
+
+@pytest.fixture(scope="module")
+def mobilenet():
+    """The plugin's class, found as the tools find it."""
+    report = import_folder(REPOSITORY / "plugins")
+    assert not report.failures
+    return BACKBONES.get("MobileNetV2")
+
+
+def torchvision_vgg(depth, norm):
+    """{name: shape} of torchvision's features, counted as its make_layers does."""
+    shapes, layer, before = {}, 0, 3
+    for entry in VGG_CONFIGS[depth].split():
+        if entry == "M":
+            layer += 1
+            continue
+        width = int(entry)
+        shapes[f"features.{layer}.weight"] = (width, before, 3, 3)
+        shapes[f"features.{layer}.bias"] = (width,)
+        if norm:
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                shapes[f"features.{layer + 1}.{name}"] = (width,)
+        layer += 3 if norm else 2
+        before = width
+    return shapes
+
+
+@pytest.mark.parametrize("norm", [None, "BN"])
+@pytest.mark.parametrize("depth", [11, 13, 16, 19])
+def test_vgg_has_torchvisions_names(depth, norm):
+    assert torch_shapes(VGG(depth, norm)) == torchvision_vgg(depth, norm)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 48), (16, 16), (47, 33)])
+def test_vgg_stride_and_channels(height, width):
+    backbone = VGG(11)
+    backbone.initialize()
+    features = backbone(mx.nd.zeros((2, 3, height, width)))
+    assert (backbone.stride, backbone.channels) == (16, 512)
+    assert features.shape == (2, 512, height // 16, width // 16)
+
+
+@pytest.mark.parametrize("norm", [None, "BN"])
+@pytest.mark.parametrize("frozen_stages", [0, 2, 4])
+def test_frozen_stages_keep_weights_and_statistics(norm, frozen_stages):
+    backbone = VGG(11, norm, frozen_stages)
+    backbone.initialize()
+    backbone.hybridize()
+    parameters = backbone._collect_params_with_prefix()
+    poolings = [n for n, layer in enumerate(backbone.features) if "Pool" in type(layer).__name__]
+    limits = [0, *poolings, len(backbone.features)]
+
+    def is_frozen(name):
+        return int(name.split(".")[1]) < limits[frozen_stages]
+
+    trained = {n: p for n, p in parameters.items() if p.grad_req != "null"}
+    assert not any(is_frozen(name) for name in trained)
+    assert all(is_frozen(n) or "running" in n for n in set(parameters) - set(trained))
+
+    before = {name: p.data().asnumpy() for name, p in parameters.items()}
+    trainer = gluon.Trainer(trained, "sgd", {"learning_rate": 0.1}, kvstore=None)
+    images = mx.nd.random.uniform(-2, 2, (2, 3, 32, 32))
+    images.attach_grad()
+    with autograd.record():
+        total = (backbone(images) ** 2).mean()
+    total.backward()
+    trainer.step(1)
+    changed = {n for n, p in parameters.items() if (p.data().asnumpy() != before[n]).any()}
+    moving = {n for n in parameters if "running" in n and not is_frozen(n)}
+    expected = set(trained) | moving
+    if norm:  # the mean takes up a convolution's bias: its gradient is next to nothing
+        changed, expected = ({n for n in s if not n.endswith("bias")} for s in (changed, expected))
+    assert changed == expected
+
+
+def test_five_frozen_stages_are_all_of_it():
+    parameters = VGG(16, norm="BN", frozen_stages=5).collect_params()
+    assert {p.grad_req for p in parameters.values()} == {"null"}
+
+
+@pytest.mark.parametrize("hybridized", [False, True])
+@pytest.mark.parametrize("norm", [None, "BN"])
+@pytest.mark.parametrize("stride", [16, 8, 4])
+def test_vgg_maps_of_several_stages(stride, norm, hybridized):
+    """Each is what torchvision's layers, without the last poolings, make of the one before."""
+    backbone = backbones.fill(VGG(11, norm, out_stages=(2, 3, 5), stride=stride))
+    assert torch_shapes(backbone) == torchvision_vgg(11, norm)
+    assert backbone.channels == (128, 256, 512)
+    assert backbone.strides == (2, 4, stride)
+    if hybridized:
+        backbone.hybridize()
+    images = mx.nd.array(backbones.probe(48, 64))
+    x, expected, pooled = images, [], 1
+    for layer in backbone.features:
+        if isinstance(layer, (nn.MaxPool2D, Identity)):
+            expected.append(x)
+            if pooled < stride:
+                x, pooled = (
+                    mx.nd.Pooling(x, kernel=(2, 2), stride=(2, 2), pool_type="max"),
+                    pooled * 2,
+                )
+        else:
+            x = layer(x)
+    expected = [*expected, x]
+    maps = backbone(images)
+    assert len(maps) == 3
+    for features, stage, step in zip(maps, (2, 3, 5), backbone.strides):
+        assert features.shape[2:] == (48 // step, 64 // step)
+        np.testing.assert_allclose(
+            features.asnumpy(), expected[stage - 1].asnumpy(), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_vgg_map_of_one_stage_is_no_list():
+    backbone = VGG(16, out_stages=[3], stride=8)
+    backbone.initialize()
+    assert (backbone.channels, backbone.stride) == (256, 4)
+    assert backbone(mx.nd.zeros((1, 3, 32, 16))).shape == (1, 256, 8, 4)
+    assert max(int(name.split(".")[1]) for name in torch_shapes(backbone)) == 14  # conv3_3
+
+
+@pytest.mark.parametrize("stride", [8, 4])
+def test_vgg_trains_at_a_smaller_stride(stride):
+    backbone = backbones.fill(VGG(11, frozen_stages=2, out_stages=(4, 5), stride=stride))
+    backbone.hybridize()
+    changed, _ = backbones.changed_by_a_step(backbone, backbones.probe(32, 32))
+    frozen = {f"features.{n}.{kind}" for n in (0, 3) for kind in ("weight", "bias")}
+    assert changed == set(torch_shapes(backbone)) - frozen
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"depth": 12},
+        {"frozen_stages": 6},
+        {"frozen_stages": -1},
+        {"out_stages": []},
+        {"out_stages": [3, 2]},
+        {"out_stages": [0, 5]},
+        {"stride": 32},
+    ],
+)
+def test_arguments_of_vgg_are_checked(wrong):
+    name = next(iter(wrong))
+    with pytest.raises(ValueError, match=f"^{name} is .*, not {re.escape(str(wrong[name]))}$"):
+        VGG(**wrong)
+
+
+@pytest.mark.skipif(not VGG_FILE.is_file(), reason=f"{VGG_FILE} is not there")
+def test_vgg16_takes_torchvisions_file():
+    backbone = VGG(16)
+    backbone.initialize()
+    state = read_pth(VGG_FILE)
+    assert load_weights(backbone, state, allow_unused=False) == []
+    loaded = backbone.features[28].weight.data().asnumpy()
+    np.testing.assert_array_equal(loaded, state["features.28.weight"].astype("float32"))
+    features = backbone(mx.nd.random.uniform(-2, 2, (1, 3, 32, 32))).asnumpy()
+    assert 0.05 < features.max() < 1000  # neither dead nor exploded
+
+
+def test_mobilenet_stride_and_channels(mobilenet):
+    backbone = mobilenet()
+    backbone.initialize()
+    backbone.hybridize()
+    assert (backbone.stride, backbone.channels) == (16, 96)
+    for height, width in ((16, 16), (32, 64), (64, 96)):
+        features = backbone(mx.nd.zeros((2, 3, height, width)))
+        assert features.shape == (2, 96, height // 16, width // 16)
+
+
+def test_mobilenet_maps_of_several_strides(mobilenet):
+    """Each is what the layers up to torchvision's last one of that stride make of the images."""
+    backbone = backbones.fill(mobilenet(out_strides=[2, 4, 8, 16, 32]))
+    assert backbone.channels == (16, 24, 32, 96, 320)
+    assert backbone.strides == (2, 4, 8, 16, 32)
+    images = mx.nd.array(backbones.probe(64, 96))
+    x, expected = images, {}
+    for number, layer in enumerate(backbone.features):
+        x = layer(x)
+        expected[number] = x.asnumpy()
+    assert number == 17
+    backbone.hybridize()
+    maps = backbone(images)
+    for features, stride, last in zip(maps, backbone.strides, (1, 3, 6, 13, 17)):
+        assert features.shape[2:] == (64 // stride, 96 // stride)
+        np.testing.assert_allclose(features.asnumpy(), expected[last], rtol=1e-4, atol=1e-5)
+
+
+def test_mobilenet_ends_with_the_last_map_that_is_asked_for(mobilenet):
+    backbone = mobilenet(out_strides=(4, 8))
+    assert (backbone.channels, backbone.strides) == ((24, 32), (4, 8))
+    assert len(backbone.features) == 7
+
+
+@pytest.mark.parametrize("wrong", [[], [16, 8], [8, 8], [3, 16], [64]])
+def test_mobilenet_has_maps_of_five_strides(mobilenet, wrong):
+    with pytest.raises(ValueError, match=f"^out_strides is .*, not {re.escape(str(wrong))}$"):
+        mobilenet(out_strides=wrong)
+
+
+@pytest.mark.parametrize("frozen_norm", [True, False])
+def test_mobilenet_statistics_are_frozen_or_not(mobilenet, frozen_norm):
+    backbone = mobilenet(frozen_norm=frozen_norm)
+    backbone.initialize()
+    parameters = backbone._collect_params_with_prefix()
+    statistics = {n: p.data().asnumpy() for n, p in parameters.items() if "running" in n}
+    with autograd.record():
+        total = (backbone(mx.nd.random.uniform(-2, 2, (2, 3, 32, 32))) ** 2).mean()
+    total.backward()
+    changed = [n for n in statistics if (parameters[n].data().asnumpy() != statistics[n]).any()]
+    assert len(changed) == (0 if frozen_norm else len(statistics))
+    scale = parameters["features.1.conv.0.1.gamma"]
+    assert np.abs(scale.grad().asnumpy()).max() > 0
+
+
+@pytest.mark.skipif(not MOBILENET_FILE.is_file(), reason=f"{MOBILENET_FILE} is not there")
+@pytest.mark.parametrize("out_strides", [(16,), (4, 8, 16, 32)])
+def test_mobilenet_has_torchvisions_names_and_takes_its_file(mobilenet, out_strides):
+    backbone = mobilenet(out_strides)
+    backbone.initialize()
+    state = read_pth(MOBILENET_FILE)
+    last = max(int(name.split(".")[1]) for name in backbone._collect_params_with_prefix())
+    expected = {
+        name: array.shape
+        for name, array in state.items()
+        if name.startswith("features.")
+        and int(name.split(".")[1]) <= last
+        and not name.endswith("num_batches_tracked")
+    }
+    assert torch_shapes(backbone) == expected
+    load_weights(backbone, state)
+    maps = backbone(mx.nd.random.uniform(-2, 2, (1, 3, 64, 64)))
+    for features in maps if len(out_strides) > 1 else [maps]:
+        assert 0.05 < np.abs(features.asnumpy()).max() < 100

@@ -1,0 +1,219 @@
+"""Mask R-CNN: one graph with a fourth output, a fifth loss, and the tools around it."""
+
+import json
+
+import cv2
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd
+
+import detkit
+from detkit.build.training import Training
+from detkit.config import load_config
+from detkit.data import Shapes
+from detkit.losses import MaskLoss
+from detkit.models import MaskRCNN, RoIAlign
+from detkit.models.roi_heads import FCMaskHead, MaskHead
+from detkit.plugins import import_plugins
+from detkit.targets import MaskTargets
+from detkit.train_steps import MaskRCNNTrainStep
+from support import tiny
+from support.detecting import NAMES, detect
+from support.steps import BOXES, EVERYTHING, LABELS, MASKS, SIZES, losses_of, make_step, step_parts
+
+OVERRIDES = (
+    "model.type=MaskRCNN",
+    "model.mask_extractor={type: RoIAlign, size: 4}",
+    "model.mask_head={type: MaskHead, convs: 1, channels: 8}",
+    "evaluate={type: COCOEvaluator}",
+)
+
+
+@pytest.fixture
+def mask_model(small_model):
+    def build(head=None, **options):
+        head = head or MaskHead(8, 4, num_classes=3, convs=1, channels=6, **options)
+        return small_model(kind=MaskRCNN, mask_extractor=RoIAlign([8], 8, size=4), mask_head=head)
+
+    return build
+
+
+def mask_step(model):
+    targets = MaskTargets(model.mask_head.size, 12)
+    return MaskRCNNTrainStep(model, mask_targets=targets, mask_loss=MaskLoss(), **step_parts())
+
+
+def step_losses(step, pixels, sizes, labels=LABELS):
+    arrays = list(map(mx.nd.array, (pixels, sizes, BOXES, labels)))
+    with autograd.record():
+        losses = step(*arrays, mx.nd.array(MASKS, dtype="uint8"))
+    assert list(losses)[-1] == "mask"
+    return losses
+
+
+def assert_same(found, expected):
+    for name, a, b in zip((*NAMES, "mask_probs"), found, expected):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"class_agnostic": True},
+        {"norm": "BN"},
+        {"head": FCMaskHead(8, 4, num_classes=3, hidden=[9], size=8)},
+    ],
+    ids=["MaskHead", "class_agnostic", "norm", "FCMaskHead"],
+)
+def test_imperative_hybridized_and_each_row_alone_agree(mask_model, images, options):
+    model = mask_model(**options)
+    pixels, sizes = images((64, 48), (40, 80), (64, 80))
+    imperative = detect(model, pixels, sizes)
+    assert imperative[3].shape == (3, 12, 8, 8)
+    assert 0 <= imperative[3].min() < imperative[3].max() <= 1
+    model.hybridize()
+    assert_same(detect(model, pixels, sizes), imperative)
+    for row in range(3):
+        alone = detect(model, pixels[row : row + 1], sizes[row : row + 1])
+        assert_same(alone, [array[row : row + 1] for array in imperative])
+
+
+def test_boxes_are_faster_rcnns_and_masks_those_of_their_class(mask_model, small_model, images):
+    model = mask_model()
+    pixels, sizes = images((64, 48), (40, 80))
+    boxes, scores, labels, probabilities = detect(model, pixels, sizes)
+    rois = mx.nd.array(boxes)
+    features = model.features(mx.nd.array(pixels), mx.nd.array(sizes))
+    under_boxes = model.mask_extractor(features, rois)
+    logits = [model.mask_head(under_boxes, mx.nd.full((2, 12), k)).asnumpy() for k in range(3)]
+    assert (scores >= 0).sum() > 3
+    for image, row in zip(*np.nonzero(scores >= 0)):
+        own = logits[int(labels[image, row])][image, row]
+        np.testing.assert_allclose(probabilities[image, row], 1 / (1 + np.exp(-own)), rtol=1e-4)
+    plain = small_model()
+    theirs = {n: p for n, p in plain._collect_params_with_prefix().items() if p.grad_req != "null"}
+    ours = model._collect_params_with_prefix()
+    for name, parameter in theirs.items():
+        parameter.set_data(ours[name].data())
+    assert_same((boxes, scores, labels), detect(plain, pixels, sizes))
+
+
+def test_the_exported_graph_gives_masks_at_every_size(mask_model, images, tmp_path):
+    model = mask_model()
+    model.hybridize()
+    detect(model, *images((32, 32)))
+    model.export(str(tmp_path / "detector"))
+    files = (str(tmp_path / f"detector-{end}") for end in ("symbol.json", "0000.params"))
+    symbol, params = files
+    again = mx.gluon.SymbolBlock.imports(symbol, ["data0", "data1"], params)
+    for sizes in ([(64, 48), (40, 80)], [(24, 100)]):
+        pixels, sizes = images(*sizes)
+        assert_same(detect(again, pixels, sizes), detect(model, pixels, sizes))
+
+
+@pytest.mark.parametrize("hybridized", [False, True])
+def test_a_fifth_loss_beside_the_four(mask_model, images, hybridized):
+    model = mask_model()
+    step = mask_step(model)
+    if hybridized:
+        model.hybridize()
+        step.hybridize()
+    pixels, sizes = images(*SIZES, canvas=(64, 80))
+    losses = step_losses(step, pixels, sizes)
+    four = losses_of(make_step(model, EVERYTHING), pixels, sizes)
+    for name, theirs in four.items():
+        assert losses[name].asscalar() == pytest.approx(theirs.asscalar(), rel=1e-4)
+    assert 0.3 < losses["mask"].asscalar() < 3
+    autograd.backward(list(losses.values()))
+    for name, parameter in model._collect_params_with_prefix().items():
+        if parameter.grad_req != "null":
+            gradient = parameter.grad().asnumpy()
+            assert np.isfinite(gradient).all()
+            assert np.abs(gradient).max() > 0, name
+
+
+def test_images_without_objects_train(mask_model, images):
+    model = mask_model()
+    pixels, sizes = images(*SIZES, canvas=(64, 80))
+    losses = step_losses(mask_step(model), pixels, sizes, np.full_like(LABELS, -1))
+    autograd.backward(list(losses.values()))
+    assert losses["mask"].asscalar() == 0
+    assert all(np.isfinite(loss.asscalar()) for loss in losses.values())
+
+
+def test_masks_are_learnt(tmp_path):
+    """Two images by heart; a ring is not its box."""
+    split = "{type: Shapes, length: 2, size: [64, 64], seed: 1, max_objects: 2, min_object: 0.3}"
+    config = load_config(
+        tiny.project(tmp_path),
+        (
+            *OVERRIDES,
+            f"data.train={split}",
+            f"data.val={split}",
+            "data.train_transforms=[]",
+            "model.roi_head.hidden=[64]",
+            "model.roi_head.dropout=0",
+            "model.anchors.sizes=[16, 32]",
+            "model.mask_extractor.size=7",
+            "model.mask_head.channels=32",
+            "train_step.mask_loss.weight=4",
+            "train.epochs=300",
+            "train.batch_size=2",
+            "train.lr=0.02",
+            "train.schedule={type: CosineSchedule, warmup_steps: 10}",
+            "train.evaluate_every=300",
+            "train.log_every=300",
+            "train.pictures=0",
+            "train.keep=1",
+        ),
+    )
+    import_plugins(config)
+    runner = Training(config).runner(str(tmp_path / "run"))
+    runner.run()
+    assert runner.metrics["AP50"] == 1.0
+    assert runner.metrics["mask_AP50"] == 1.0
+    assert runner.metrics["mask_AP"] > 0.5
+
+
+def test_the_tools_train_evaluate_and_draw_masks(tmp_path, capsys):
+    config, work = tiny.project(tmp_path), tmp_path / "work"
+    assert tiny.train(config, work, *OVERRIDES, "model.postprocess.score_floor=0") == 0
+    (record, _) = tiny.records(work, "train")[:2]
+    assert record["mask"] > 0
+    config, best = work / "config.yaml", work / "checkpoints/step-00000006"
+    assert tiny.tool("test", config, best, "--out", tmp_path / "found.json") == 0
+    table = capsys.readouterr().out
+    assert "mask_AP50" in table
+    entries = json.loads((tmp_path / "found.json").read_text())
+    assert all(entry["segmentation"]["size"] == [64, 64] for entry in entries)
+    assert tiny.tool("evaluate", config, tmp_path / "found.json") == 0
+    again = capsys.readouterr().out
+    assert again.strip() in table
+    image = Shapes(1, size=(50, 90)).image(0)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    arguments = (config, best, tmp_path / "a.png", "--out", tmp_path / "drawn", "--score", 0)
+    assert tiny.tool("demo", *arguments) == 0
+    assert cv2.imread(str(tmp_path / "drawn/a.png")).shape == (50, 90, 3)
+    (found,) = detkit.load(config, best).detect([image])
+    assert len(found.boxes) > 0
+    assert found.masks.shape == (len(found.boxes), 50, 90)
+    assert found.mask_probs.shape == (len(found.boxes), 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (OVERRIDES[:1], "mask_extractor"),
+        (OVERRIDES[:2], "mask_head"),
+        (OVERRIDES[1:2], "mask_extractor"),
+        ((*OVERRIDES[:3], "train_step.mask_targets.thresold=0.5"), "thresold"),
+        ((*OVERRIDES[:3], "model.mask_head.num_classes=3"), "num_classes"),
+        (("train_step.mask_loss.weight=2",), "mask_loss"),
+    ],
+)
+def test_parts_of_masks_that_are_missing_or_too_many_are_said(tmp_path, capsys, overrides, message):
+    config = tiny.project(tmp_path)
+    said = tiny.refused(capsys, "train", config, "--work-dir", tmp_path / "w", "--set", *overrides)
+    assert message in said

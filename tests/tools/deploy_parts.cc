@@ -1,0 +1,78 @@
+// The parts of tools/deploy that know no MXNet, one at a time, for test_deploy_parts.py:
+//
+//   deploy_parts json FILE                         the value, written again; exit 1 if it is none
+//   deploy_parts sha256 FILE
+//   deploy_parts resize LIKE H W HEIGHT WIDTH FILE raw RGB in, (3, HEIGHT, WIDTH) float32 out
+//   deploy_parts size LIKE SHORT LONG H W          what the image is resized to
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
+#include "json.hpp"
+#include "resize.hpp"
+#include "sha256.hpp"
+
+using detkit::Json;
+
+namespace {
+
+std::string contents(const char* path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+std::string write(const Json& value) {
+  std::string out;
+  switch (value.kind) {
+    case Json::Kind::null:
+      return "null";
+    case Json::Kind::boolean:
+      return value.boolean ? "true" : "false";
+    case Json::Kind::number:
+      char text[40];
+      std::snprintf(text, sizeof text, "%.17g", value.number);
+      return text;
+    case Json::Kind::string:
+      return detkit::quoted(value.string);
+    case Json::Kind::array:
+      for (const Json& item : value.items) out += (out.empty() ? "" : ",") + write(item);
+      return "[" + out + "]";
+    case Json::Kind::object:
+      for (const auto& [key, member] : value.members) {
+        out += (out.empty() ? "" : ",") + detkit::quoted(key) + ":" + write(member);
+      }
+      return "{" + out + "}";
+  }
+  return out;
+}
+
+}  // namespace
+
+int main(int, char** words) {
+  const std::string what = words[1];
+  const auto like = [&] { return detkit::Like(std::atoi(words[2])); };
+  const auto number = [&](int i) { return std::atoi(words[i]); };
+  try {
+    if (what == "json") {
+      std::puts(write(Json::parse(contents(words[2]))).c_str());
+    } else if (what == "sha256") {
+      std::puts(detkit::sha256(contents(words[2])).c_str());
+    } else if (what == "size") {
+      const detkit::Resize rule{number(3), number(4), like()};
+      const detkit::Size size = detkit::resized(rule, {number(5), number(6)});
+      std::printf("%d %d\n", size.height, size.width);
+    } else {
+      const std::string pixels = contents(words[7]);
+      const detkit::Image image{reinterpret_cast<const uint8_t*>(pixels.data()), number(3),
+                                number(4)};
+      const detkit::Size size{number(5), number(6)};
+      std::vector<float> planes(size_t(3) * size_t(size.height) * size_t(size.width));
+      detkit::resample(image, like(), size, planes.data(), size);
+      std::fwrite(planes.data(), sizeof(float), planes.size(), stdout);
+    }
+  } catch (const detkit::Error& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,280 @@
+"""tools/deploy: the C++ program finds what Python finds, and says what is wrong."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import cv2
+import mxnet as mx
+import numpy as np
+import pytest
+from pycocotools import mask as coco_masks
+
+from detkit import processor
+from detkit.data import Resize
+from detkit.detector import Detector
+from detkit.export.symbol import export
+from detkit.models import MaskRCNN, RoIAlign
+from detkit.models.roi_heads import MaskHead
+from detkit.ops import backend
+from detkit.processor import ONEDNN_VARIABLE, VARIABLE
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ROOT / "tools" / "deploy"
+CLASSES = ["cell", 'größe "x"', "plättchen"]
+SHAPES = [(64, 80), (50, 90), (120, 77), (200, 300)]
+MXNET = Path(mx.__file__).parent
+LIMITS = (VARIABLE, ONEDNN_VARIABLE)  # of another level, the last bits would be others
+
+pytestmark = [
+    pytest.mark.skipif(not shutil.which("cmake"), reason="there is no cmake"),
+    pytest.mark.skipif(not shutil.which("c++"), reason="there is no C++ compiler"),
+]
+
+
+def run(*words, **options):
+    words = list(map(str, words))
+    return subprocess.run(words, capture_output=True, timeout=120, **options)
+
+
+def built(*words):
+    done = run(*words)
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
+    assert b"warning" not in done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """The folder that CMake built, without OpenCV: the program reads PPM alone."""
+    folder = tmp_path_factory.mktemp("build")
+    options = [f"-DMXNET_DIR={MXNET}", "-DCMAKE_DISABLE_FIND_PACKAGE_OpenCV=ON"]
+    built("cmake", "-S", SOURCES, "-B", folder, *options)
+    built("cmake", "--build", folder, "--parallel", "2")
+    return folder
+
+
+@pytest.fixture(params=["FasterRCNN", "MaskRCNN"])
+def detector(request, small_model):
+    if request.param == "MaskRCNN":
+        head = MaskHead(8, 4, num_classes=3, convs=1, channels=6)
+        options = {"mask_extractor": RoIAlign([8], 8, size=4), "mask_head": head}
+        model = small_model(kind=MaskRCNN, **options)
+    else:
+        model = small_model()
+    return Detector(model, CLASSES, [Resize(96, 160)], mx.cpu(), pad_multiple=32)
+
+
+@pytest.fixture
+def folder(detector, tmp_path):
+    """An exported detector."""
+    export(detector, str(tmp_path / "exported"), ops=backend.choose().name)
+    return tmp_path / "exported"
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Some images, and the names of their files."""
+    rng = np.random.default_rng(3)
+    arrays = [rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in SHAPES]
+    paths = [tmp_path / f"{number}.ppm" for number in range(len(arrays))]
+    for array, path in zip(arrays, paths):
+        write_ppm(path, array)
+    return arrays, paths
+
+
+def write_ppm(path, array):
+    height, width = array.shape[:2]
+    path.write_bytes(b"P6\n%d %d\n255\n" % (width, height) + array.tobytes())
+
+
+@pytest.fixture
+def detect(build):
+    """Runs the program; what it printed."""
+
+    def detect(*words, program=build / "detect", **options):
+        done = run(program, *words, **options)
+        assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return detect
+
+
+@pytest.fixture
+def refused(build):
+    """Runs the program, which must fail; its message."""
+
+    def refused(*words):
+        done = run(build / "detect", *words)
+        assert (done.returncode, done.stdout) == (1, b"")
+        message = done.stderr.decode()
+        assert message.startswith("detect: ") and message.count("\n") == 1
+        return message
+
+    return refused
+
+
+def assert_same(printed, expected):
+    """What the program says of an image is what Python's Detections say."""
+    found = printed["detections"]
+    assert len(found) == len(expected.boxes) > 0
+    np.testing.assert_allclose([one["box"] for one in found], expected.boxes, rtol=0, atol=1e-3)
+    np.testing.assert_allclose([one["score"] for one in found], expected.scores, rtol=0, atol=1e-5)
+    assert [one["label"] for one in found] == expected.labels.tolist()
+    assert [one["name"] for one in found] == [CLASSES[label] for label in expected.labels]
+    assert [one.get("mask") is not None for one in found] == [expected.has_masks] * len(found)
+    for index, one in enumerate(found if expected.has_masks else []):
+        rle = {**one["mask"], "counts": one["mask"]["counts"].encode()}
+        differ = coco_masks.decode(rle) != coco_masks.decode(expected.rle(index))
+        assert differ.sum() <= 2  # a probability of 0.5, to the last digit
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_detects_as_python(detector, folder, images, detect, batch):
+    arrays, paths = images
+    printed = detect(folder, *paths, "--score", 0, "--batch", batch)
+    assert [one["path"] for one in printed] == list(map(str, paths))
+    assert [(one["height"], one["width"]) for one in printed] == SHAPES
+    expected = [detector.detect(arrays[i : i + batch]) for i in range(0, len(arrays), batch)]
+    for one, other in zip(printed, sum(expected, [])):
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
+@pytest.mark.parametrize(("key", "value"), [("int8_for", "vnni"), ("int8_for", None), ("old", 1)])
+def test_int8_for_vnni_says_so_where_there_is_none(build, folder, images, key, value):
+    """Once, and with the detections all the same; a folder of before there was a choice is that."""
+    manifest = json.loads((folder / "model.json").read_text())
+    manifest.update({"precision": "int8", key: value})
+    if key == "old":
+        del manifest["int8_for"]
+    (folder / "model.json").write_text(json.dumps(manifest))
+    done = run(build / "detect", folder, *images[1], "--threads", 2)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, len(images[1]))
+    needs_it, has_it = value is not None, bool({"avx512_vnni", "avx_vnni"} & processor.flags())
+    warned = needs_it and not has_it and processor.is_x86()
+    assert done.stderr.decode().count("--int8-for any") == warned
+
+
+def test_four_threads(folder, images, detect):
+    """Each with a detector of its own; what they print stays in order."""
+    paths = images[1] * 5
+    alone = detect(folder, *paths, "--score", 0)
+    together = detect(folder, *paths, "--score", 0, "--threads", 4)
+    assert together == alone
+
+
+def test_a_folder_of_its_own(build, folder, images, detect, tmp_path):
+    """The installed program uses the libraries beside it, and needs no other folder."""
+    built("cmake", "--install", build, "--prefix", tmp_path / "ship")
+    program, words = tmp_path / "ship" / "detect", [folder, images[1][0], "--score", 0]
+    log = run(program, *words, cwd=tmp_path, env={"LD_DEBUG": "libs"}).stderr.decode()
+    loaded = re.findall("calling init: (.*)", log)
+    assert str(tmp_path / "ship" / "libmxnet.so") in loaded
+    assert not any(path.startswith(str(MXNET)) for path in loaded)
+    limits = {name: os.environ[name] for name in LIMITS if name in os.environ}
+    assert detect(*words, program=program, cwd=tmp_path, env=limits) == detect(*words)
+
+
+def test_score_repeat_and_draw(folder, images, detect, tmp_path):
+    arrays, paths = images
+    everything = detect(folder, paths[0], "--score", 0, "--repeat", 3)[0]
+    assert everything.pop("median_ms") > 0
+    scores = sorted(one["score"] for one in everything["detections"])
+    some = detect(folder, paths[0], "--score", scores[4], "--draw", tmp_path / "out", "--json")[0]
+    assert len(some["detections"]) == len(scores) - 4
+    drawn = cv2.imread(str(tmp_path / "out" / "0.ppm"))
+    assert drawn.shape == arrays[0].shape and (drawn[..., ::-1] != arrays[0]).any()
+    assert detect(folder, *paths[1:], "--draw", tmp_path / "out") == []
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"{number}.ppm" for number in range(4)
+    ]
+
+
+@pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
+def test_bad_images(folder, images, refused, tmp_path):
+    first = images[1][0]
+    whole = first.read_bytes()
+    contents = {
+        "text": (b"no image", "no PPM"),
+        "nothing": (b"", "empty"),
+        "truncated": (whole[:-1], "promises 15360 bytes of pixels, found 15359"),
+        "longer": (whole + b"x", "promises 15360 bytes of pixels, found 15361"),
+        "header": (b"P6\n80 64", "largest value"),
+        "wide": (b"P6 99999999999999999999 2 255\n", "its width is no number"),
+        "deep": (b"P6 1 1 65535\n12", "its values are not bytes"),
+        "none": (b"P6 0 1 255\n", "its width is no number"),
+    }
+    for name, (content, message) in contents.items():
+        (tmp_path / name).write_bytes(content)
+        found = refused(folder, tmp_path / name)
+        assert f"{tmp_path / name}: " in found and message in found
+    assert "gone.ppm: No such file" in refused(folder, tmp_path / "gone.ppm")
+    assert f"{tmp_path}: " in refused(folder, tmp_path)
+
+
+@pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
+def test_bad_folders(folder, images, refused):
+    def change(**changes):
+        manifest.write_text(json.dumps({**content, **changes}), encoding="utf-8")
+
+    def refusal():
+        message = refused(folder, images[1][0])
+        assert message.startswith(f"detect: {folder}")
+        return message
+
+    manifest = folder / "model.json"
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    for name in content["files"]:
+        path, whole = folder / name, (folder / name).read_bytes()
+        path.write_bytes(whole[:-1])
+        assert f"{path}: its {len(whole) - 1} bytes are not those" in refusal()
+        path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+        assert f"{path}: its {len(whole)} bytes are not those" in refusal()
+        path.unlink()
+        assert f"{path}: no such file" in refusal()
+        path.write_bytes(whole)
+    for changes, message in [
+        ({"format": 2}, "format is not 1"),
+        ({"classes": "cells"}, "classes is a string, expected an array"),
+        ({"classes": CLASSES[:1]}, "classes has no name for the label"),
+        ({"pad_multiple": 0.5}, "pad_multiple is not a whole number of at least 1"),
+        ({"resize": {"short": 1, "long": 2, "like": "x"}}, "resize: like is 'x', expected null"),
+        ({"inputs": ["images"]}, "inputs are not two"),
+        ({"inputs": ["pictures", "sizes"]}, "model-symbol.json: MXNet 1.9.1"),
+        ({"library": "../x.so"}, "library is '../x.so', expected a file of the folder"),
+        ({"files": {}}, "files has no"),
+        ({"outputs": content["outputs"][:2]}, "outputs are not boxes"),
+    ]:
+        change(**changes)
+        assert message in refusal()
+    del content["classes"]
+    change()
+    assert "classes is missing" in refusal()
+    manifest.write_text('{"format": 1,\n}', encoding="utf-8")
+    assert "model.json: line 2: expected a key, found '}'" in refusal()
+    manifest.unlink()
+    assert "model.json: no such file" in refusal()
+
+
+@pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
+def test_a_header_with_comments(folder, images, detect, tmp_path):
+    plain = images[1][0].read_bytes()
+    (tmp_path / "comment").write_bytes(plain.replace(b"P6\n", b"P6 # a comment 9\n#\n"))
+    one, other = detect(folder, images[1][0], tmp_path / "comment", "--score", 0)
+    assert one["detections"] == other["detections"] != []
+
+
+def test_bad_words(refused, build, tmp_path):
+    assert "expected the folder of a detector and images" in refused()
+    assert "--colour: no such option" in refused("a", "b", "--colour")
+    assert "--score 2: expected a number from 0 to 1" in refused("a", "b", "--score", 2)
+    assert "--batch 0: expected a number" in refused("a", "b", "--batch", 0)
+    assert "--repeat: expected a value" in refused("a", "b", "--repeat")
+    assert "a/x.ppm: would be drawn into x.ppm, as b/x.ppm" in refused(
+        "m", "b/x.ppm", "a/x.ppm", "--draw", tmp_path
+    )
+    assert b"--threads N" in run(build / "detect", "--help").stdout

@@ -1,0 +1,116 @@
+"""The parts of tools/deploy that need no MXNet: resizing, JSON and SHA-256."""
+
+import hashlib
+import json
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from detkit.data.resample import like_pillow, like_torch
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ROOT / "tools" / "deploy"
+
+pytestmark = pytest.mark.skipif(not shutil.which("c++"), reason="there is no C++ compiler")
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """Runs deploy_parts.cc."""
+    program = tmp_path_factory.mktemp("parts") / "deploy_parts"
+    sources = [SOURCES / name for name in ("json.cpp", "resize.cpp", "sha256.cpp")]
+    flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
+    main = Path(__file__).with_name("deploy_parts.cc")
+    subprocess.run(["c++", *flags, "-I", SOURCES, main, *sources, "-o", program], check=True)
+    return lambda *words: subprocess.run([program, *map(str, words)], capture_output=True)
+
+
+RESAMPLERS = [
+    lambda image, size: cv2.resize(image, size, interpolation=cv2.INTER_LINEAR),
+    like_torch,
+    like_pillow,
+]
+
+
+@pytest.mark.parametrize("like", range(len(RESAMPLERS)))
+def test_resizes_pixel_for_pixel(parts, tmp_path, like):
+    rng = np.random.default_rng(like)
+    sizes = [(*rng.integers(1, 90, 2), *rng.integers(1, 120, 2)) for _ in range(25)]
+    sizes += [(40, 60, 20, 30), (20, 30, 40, 60), (30, 30, 30, 30), (40, 60, 40, 30), (9, 1, 1, 9)]
+    for h, w, height, width in sizes:
+        image = rng.integers(0, 256, (h, w, 3), dtype=np.uint8)
+        image.tofile(str(tmp_path / "raw"))
+        done = parts("resize", like, h, w, height, width, tmp_path / "raw")
+        found = np.frombuffer(done.stdout, np.float32).reshape(3, height, width)
+        expected = RESAMPLERS[like](image, (int(width), int(height)))
+        np.testing.assert_array_equal(found, expected.transpose(2, 0, 1))
+
+
+def test_bicubic_is_opencvs_to_one_step(parts, tmp_path):
+    """Intel's code within some of OpenCV's builds rounds otherwise."""
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    image.tofile(str(tmp_path / "raw"))
+    for height, width in ((80, 120), (30, 20)):
+        done = parts("resize", 3, 50, 70, height, width, tmp_path / "raw")
+        found = np.frombuffer(done.stdout, np.float32).reshape(3, height, width)
+        expected = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+        assert np.abs(found - expected.transpose(2, 0, 1)).max() <= 1
+
+
+def test_sha256(parts, tmp_path):
+    for size in (0, 1, 55, 56, 63, 64, 65, 119, 120, 100003):
+        content = random.Random(size).getrandbits(8 * size + 1).to_bytes(size + 1, "big")[1:]
+        (tmp_path / "file").write_bytes(content)
+        found = parts("sha256", tmp_path / "file").stdout.decode().strip()
+        assert found == hashlib.sha256(content).hexdigest()
+
+
+def read_json(parts, path, text):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
+    done = parts("json", path)
+    if done.returncode:
+        assert done.returncode == 1 and done.stderr.startswith(b"line "), done.stderr
+        return None
+    return json.loads(done.stdout.decode("utf-8"))
+
+
+def test_json_reads_as_python(parts, tmp_path):
+    values = [
+        {"a": [1, -2.5e-3, True, False, None, {}, []], 'ü\n"\\': "\U0001f600 \u0000 é"},
+        [1e300, 0.1, -0.0, "\u2028", 123456789012],
+        "",
+        None,
+    ]
+    for value in values:
+        for ascii_only in (False, True):
+            for indent in (None, 2):
+                text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+                assert read_json(parts, tmp_path / "file", text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[1,]", "{'a': 1}", '{"a": 1, "a": 2}', "01", "1.", ".5", "+1", "1e", "nul", "NaN"]
+    + ['"\\x"', '"\\ud800"', '"\\ud800\\u0041"', '"\\udc00"', '"a', '"\n"', "1 2", "[1 2]", "1e999"]
+    + ['{"a" 1}', '{"a": }', "[" * 70 + "]" * 70, b'"\xff"', b'"\xc0\x80"', b'"\xed\xa0\x80"'],
+)
+def test_json_refuses(parts, tmp_path, text):
+    assert read_json(parts, tmp_path / "file", text) is None
+
+
+def test_json_of_changed_files(parts, tmp_path):
+    """What a changed byte leaves is read as Python reads it, or refused; nothing crashes."""
+    rng = random.Random(0)
+    whole = json.dumps({"a": [1.5, "é\\n", {"b": None}], "c": True}, ensure_ascii=False).encode()
+    for _ in range(80):
+        text = bytearray(whole)
+        for _ in range(rng.randrange(1, 4)):
+            text[rng.randrange(len(text))] = rng.choice(b'{}[]",:\\0e.\xc3\xff a')
+        found = read_json(parts, tmp_path / "file", bytes(text))
+        if found is not None:
+            assert found == json.loads(text.decode("utf-8"))

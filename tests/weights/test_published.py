@@ -1,0 +1,194 @@
+"""Published weights: finding, downloading (from a local server) and checking them."""
+
+import hashlib
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detkit.errors import WeightsError
+from detkit.weights import PUBLISHED, find_weights, normalisation_of, published
+from support.torch_files import WEIGHTS, needs_weights
+
+CONTENT = b"weights" * 1000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class _Server(HTTPServer):
+    """Serves CONTENT under every path but /missing, and notes what it was asked for."""
+
+    asked: list
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.server.asked.append(self.path)
+            missing = self.path.startswith("/missing")
+            self.send_response(404 if missing else 200)
+            self.send_header("Content-Length", str(len(CONTENT)))
+            self.end_headers()
+            # /short breaks off, as a lost connection does.
+            self.wfile.write(CONTENT[:99] if self.path.startswith("/short") else CONTENT)
+
+        def log_message(self, *_):
+            """Keeps the tests' output quiet."""
+
+
+@pytest.fixture
+def server():
+    server = _Server(("127.0.0.1", 0), _Server.Handler)
+    server.asked = []
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def known(server, monkeypatch):
+    """The server stands in for torchvision's and `net` for one of its rows."""
+    monkeypatch.setattr(published, "URL_BASE", f"{server.url}/")
+    row = published.Published(f"net-{SHA256[:8]}.pth")
+    monkeypatch.setitem(PUBLISHED, "net", row)
+    return row
+
+
+def refused(spec, cache, **options):
+    with pytest.raises(WeightsError) as caught:
+        find_weights(spec, cache, **options)
+    return str(caught.value)
+
+
+def test_every_published_file_ends_in_the_beginning_of_its_sha256():
+    assert len(PUBLISHED) == 35
+    for row in PUBLISHED.values():
+        assert re.fullmatch(r"[0-9a-f]{8}", row.sha256)
+        assert row.url == f"https://download.pytorch.org/models/{row.file}"
+    assert len({row.file for row in PUBLISHED.values()}) == len(PUBLISHED)
+
+
+def test_a_name_is_downloaded_once(known, server, tmp_path):
+    cache = tmp_path / "not" / "there"
+    path = find_weights("net", cache)
+    assert path == cache / known.file
+    assert path.read_bytes() == CONTENT
+    assert find_weights("net", cache) == path
+    assert server.asked == [f"/{known.file}"]
+    assert list(cache.iterdir()) == [path]
+
+
+def test_the_cache_is_where_the_environment_says(known, tmp_path, monkeypatch):
+    monkeypatch.setenv("DETKIT_CACHE", str(tmp_path))
+    assert find_weights("net").parent == tmp_path / "weights"
+    monkeypatch.delenv("DETKIT_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_weights("net").parent == tmp_path / ".cache" / "detkit" / "weights"
+
+
+def test_a_file_put_into_the_cache_by_hand_is_used(known, server, tmp_path):
+    (tmp_path / known.file).write_bytes(CONTENT)
+    assert find_weights("net", tmp_path) == tmp_path / known.file
+    assert server.asked == []
+
+
+def test_a_damaged_file_in_the_cache_is_refused_and_removed(known, tmp_path):
+    path = tmp_path / known.file
+    path.write_bytes(CONTENT[:-1])
+    message = refused("net", tmp_path)
+    assert str(path) in message
+    assert f"{len(CONTENT) - 1} bytes, expected a sha256 beginning with {SHA256[:8]}" in message
+    assert not path.exists()
+    assert find_weights("net", tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("digits", [SHA256, SHA256[:8], SHA256[:12].upper()])
+def test_a_url_is_downloaded_and_checked(server, tmp_path, digits):
+    path = find_weights(f"{server.url}/a/b/mine.pth#sha256={digits}", tmp_path)
+    assert path == tmp_path / f"{SHA256[:8]}-mine.pth"
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("page", ["mine.pth", "short.pth"])
+def test_a_download_with_another_hash_leaves_nothing(server, tmp_path, page):
+    digits = SHA256 if page == "short.pth" else "0" * 8
+    message = refused(f"{server.url}/{page}#sha256={digits}", tmp_path)
+    assert f"{server.url}/{page}" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_download_says_what_to_put_where(server, tmp_path, known):
+    url = f"{server.url}/missing.pth"
+    message = refused(f"{url}#sha256={SHA256}", tmp_path, where="configs/a.yaml:12")
+    assert message.startswith(f"configs/a.yaml:12: cannot download {url} (")
+    assert "404" in message
+    assert f"put it at {tmp_path / (SHA256[:8] + '-missing.pth')}" in message
+
+
+def test_without_a_connection_the_message_says_what_to_put_where(tmp_path, monkeypatch):
+    monkeypatch.setattr(published, "URL_BASE", "http://127.0.0.1:9/")
+    message = refused("resnet50", tmp_path)
+    assert "http://127.0.0.1:9/resnet50-0676ba61.pth" in message
+    assert f"put it at {tmp_path / 'resnet50-0676ba61.pth'}" in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://host/..#sha256=", "http://host/a/..%2F..%2Fb.pth#sha256=", "http://host#sha256="],
+)
+def test_a_url_cannot_name_a_file_outside_the_cache(url):
+    name = published._file_name(*published._split_url(url + SHA256))
+    assert name.startswith(SHA256[:8] + "-")
+    assert "/" not in name
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("http://host/a.pth", "a download must be checked; write http://host/a.pth#sha256="),
+        ("http://host/a.pth#sha256=1234567", "at least the first 8 digits"),
+        ("http://host/a.pth#sha256=xyzxyzxyz", "at least the first 8 digits"),
+        ("http://host/a.pth#md5=0123456789", "a download must be checked"),
+        ("file:///etc/passwd#sha256=01234567", "only http:// and https:// are downloaded"),
+        ("s3://bucket/a.pth#sha256=01234567", "only http:// and https:// are downloaded"),
+        ("resnet5O", "did you mean 'resnet50'"),
+        ("nothing_like_it", "\n  known: vgg11, vgg11_bn"),
+        ("weights/a.pth", "there is no such file (working directory:"),
+        ("/tmp/", "it is a folder"),
+        ("down/resnet18-f37072fd.pth", "`resnet18` would download it from https://download"),
+    ],
+)
+def test_what_cannot_be_found_is_explained(tmp_path, spec, expected):
+    assert expected in refused(spec, tmp_path)
+
+
+def test_a_path_is_itself(tmp_path):
+    path = tmp_path / "mine.pth"
+    path.write_bytes(b"")
+    assert find_weights(path) == path
+    assert find_weights(str(path)) == path
+
+
+def test_normalisation_is_known_by_name_path_and_url():
+    imagenet = normalisation_of("vgg16")
+    assert imagenet.order == "RGB"
+    np.testing.assert_allclose(imagenet.mean, np.array([0.485, 0.456, 0.406]) * 255)
+    np.testing.assert_allclose(imagenet.std, np.array([0.229, 0.224, 0.225]) * 255)
+    assert normalisation_of(Path("/somewhere/vgg16-397923af.pth")) == imagenet
+    caffe = normalisation_of("vgg16_caffe")
+    assert (caffe.order, caffe.mean, caffe.std) == ("RGB", (123, 117, 104), (1, 1, 1))
+    file = PUBLISHED["vgg16_caffe"].file
+    assert normalisation_of(f"http://host/{file}#sha256=88682ab5") == caffe
+    assert normalisation_of(f"/cache/88682ab5-{file}") == caffe
+    assert normalisation_of("/somewhere/mine.pth") is None
+
+
+@needs_weights
+def test_the_published_mobilenet_has_its_hash(tmp_path):
+    file = PUBLISHED["mobilenet_v2"].file
+    (tmp_path / file).write_bytes((WEIGHTS / file).read_bytes())
+    assert find_weights("mobilenet_v2", tmp_path) == tmp_path / file
