@@ -13,12 +13,12 @@ from detkit.cli import common_arguments, positive, run
 from detkit.data import Dataset
 from detkit.data.images import decode_image, list_images
 from detkit.errors import ExportError
-from detkit.export.calibrate import ENTROPY, NAIVE
-from detkit.export.compare import TOLERANCE, build_program, compare, run_onnx, run_program
+from detkit.export.check import TOLERANCE, build_program, compare, run_onnx, run_program
 from detkit.export.manifest import ANY, VNNI
 from detkit.export.onnx import save, save_int8
-from detkit.export.precision import BFloat16, Float32, Int8, examples_of
-from detkit.export.quantize import KEEP
+from detkit.export.precision.calibrate import ENTROPY, NAIVE
+from detkit.export.precision.precisions import BFloat16, Float32, Int8, examples_of
+from detkit.export.precision.quantize import KEEP
 from detkit.export.symbol import check_folder, export
 from detkit.files.checkpoint import WEIGHTS
 from detkit.files.whole_file import sha256_of

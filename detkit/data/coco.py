@@ -11,7 +11,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from detkit import masks
+from detkit import segmentations
 from detkit.data.images import check_image_file, decode_image
 from detkit.data.sample import Annotation
 from detkit.errors import DataError, ImageError
@@ -30,7 +30,7 @@ class Object(NamedTuple):
     box: Tuple[float, float, float, float]
     label: int
     crowd: bool
-    segmentation: Optional[masks.Segmentation]
+    segmentation: Optional[segmentations.Segmentation]
     area: float
 
 
@@ -108,7 +108,7 @@ class COCO:
                     f"{self._file}: an object of the image {self._annotations[index].image_id!r} "
                     "has no segmentation, others have: masks of all are needed, or of none"
                 )
-            mask[:] = masks.decode(thing.segmentation, place.height, place.width)
+            mask[:] = segmentations.decode(thing.segmentation, place.height, place.width)
         return decoded
 
     def _read(self, places: Dict[ImageId, Place], entries: List[Any]) -> None:
@@ -142,12 +142,12 @@ class COCO:
             )
         label = self._labels[category]
         box = _field(where, entry, "bbox", (list,))
-        if len(box) != 4 or not all(map(masks.is_number, box)):
+        if len(box) != 4 or not all(map(segmentations.is_number, box)):
             raise DataError(f"{where}: bbox is {box!r}, expected four numbers x, y, width, height")
         segmentation = entry.get("segmentation") or None
         if segmentation is not None:
             try:
-                segmentation = masks.parse_segmentation(segmentation, place.height, place.width)
+                segmentation = segmentations.parse_segmentation(segmentation, place.height, place.width)
             except ValueError as error:
                 raise DataError(f"{where} of the image {image_id!r}: {error}") from error
         fault = _fault(box, segmentation, place)
@@ -157,7 +157,7 @@ class COCO:
         x, y, width, height = box
         corners = np.clip((x, y, x + width, y + height), 0, (place.width, place.height) * 2)
         area = entry.get("area")
-        usable = masks.is_number(area) and 0 <= area < math.inf
+        usable = segmentations.is_number(area) and 0 <= area < math.inf
         area = float(area) if usable else width * height
         return Object(tuple(corners), label, bool(entry.get("iscrowd", 0)), segmentation, area)
 
@@ -229,7 +229,7 @@ def _field(where: str, entry: Any, key: str, kinds: Tuple[type, ...]) -> Any:
     return entry[key]
 
 
-def _fault(box: List[float], segmentation: Optional[masks.Segmentation], place: Place):
+def _fault(box: List[float], segmentation: Optional[segmentations.Segmentation], place: Place):
     """Why an object cannot be used, or None."""
     x, y, width, height = box
     numbers = f"box {x:g} {y:g} {width:g} {height:g}"

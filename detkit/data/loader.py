@@ -13,7 +13,7 @@ from typing import Any, Deque, Dict, Iterator, List, Mapping, NamedTuple, Option
 import numpy as np
 
 from detkit.data.batch import group_by_aspect, make_batch
-from detkit.data.proposals import with_proposals
+from detkit.data.precomputed import with_proposals
 from detkit.data.sample import (
     NO_FIELDS,
     Annotation,
@@ -25,7 +25,7 @@ from detkit.data.sample import (
 )
 from detkit.data.transforms import apply
 from detkit.errors import DataError, ImageError
-from detkit.masks import fit
+from detkit.segmentations import fit
 
 TOLERATED_BAD_IMAGES = 0.01
 LISTED_BAD_IMAGES = 10

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from detkit.masks import RLE
+    from detkit.segmentations import RLE
 
 # What only reads or draws boxes should wait neither for MXNet nor for pycocotools, nor need them:
 # hence the imports within functions.
@@ -50,7 +50,7 @@ class Detections(NamedTuple):
     def mask(self, index: int) -> np.ndarray:
         """(H, W) float32: one of ``masks``, without the memory of the others."""
         if self.rles is not None:
-            from detkit.masks import decode
+            from detkit.segmentations import decode
 
             return decode(self.rles[index], *self.image_size).astype(np.float32)
         import mxnet as mx
@@ -64,7 +64,7 @@ class Detections(NamedTuple):
         """The pixels of a mask whose probability reaches masks.THRESHOLD, as COCO writes them."""
         if self.rles is not None:
             return self.rles[index]
-        from detkit.masks import THRESHOLD, encode
+        from detkit.segmentations import THRESHOLD, encode
 
         return encode(self.mask(index) >= THRESHOLD)
 

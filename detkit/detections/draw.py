@@ -8,7 +8,7 @@ import numpy as np
 
 from detkit.detections import Detections
 from detkit.errors import DataError
-from detkit.masks import THRESHOLD
+from detkit.segmentations import THRESHOLD
 
 Colour = Tuple[int, int, int]
 FONT = cv2.FONT_HERSHEY_SIMPLEX

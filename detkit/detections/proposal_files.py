@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterable, Mapping, Tuple, Union
 import numpy as np
 
 from detkit.detections import Detections
-from detkit.detections.paired import paired
+from detkit.detections.of_dataset import paired
 from detkit.errors import DataError
 from detkit.files.whole_file import whole_file
 

@@ -7,11 +7,11 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 import numpy as np
 
 from detkit.detections import Detections
-from detkit.detections.paired import no_detections, paired
+from detkit.detections.of_dataset import no_detections, paired
 from detkit.detections.proposal_files import is_proposal_file, read_proposals, save_proposals
 from detkit.errors import DataError
 from detkit.files.whole_file import whole_file
-from detkit.masks import parse_segmentation
+from detkit.segmentations import parse_segmentation
 
 LIMIT = 1e37  # what is larger may not fit a float32 once it is added up
 KEYS = ("image_id", "category_id", "bbox", "score")

@@ -2,7 +2,7 @@
 
 from detkit.evaluate.coco import COCOEvaluator
 from detkit.evaluate.metrics import format_table, metrics_to_json
-from detkit.evaluate.proposals import ProposalEvaluator
+from detkit.evaluate.recall import ProposalEvaluator
 from detkit.evaluate.voc import VOCEvaluator
 
 __all__ = [

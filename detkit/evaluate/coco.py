@@ -10,10 +10,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from detkit.detections import Detections
-from detkit.detections.paired import paired
+from detkit.detections.of_dataset import paired
 from detkit.evaluate.metrics import mean
-from detkit.masks import RLE, encode, fit
 from detkit.registry import EVALUATORS
+from detkit.segmentations import RLE, encode, fit
 
 
 @EVALUATORS.register()

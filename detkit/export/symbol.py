@@ -10,10 +10,10 @@ import detkit
 from detkit.config import place
 from detkit.data.transforms import Resize
 from detkit.errors import ExportError
-from detkit.export.graph import Graph
+from detkit.export.graph.graph import Graph
+from detkit.export.graph.simplify import simplify
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, Manifest, parse_manifest
-from detkit.export.precision import Float32
-from detkit.export.simplify import simplify
+from detkit.export.precision.precisions import Float32
 from detkit.files.folders import make_folder
 from detkit.files.whole_file import sha256_of
 from detkit.models.detectors.network import Network

@@ -5,12 +5,12 @@ Each is detkit's own (native/, C++ and CUDA) or, where that cannot be had, made 
 """
 
 from detkit.ops.anchors import grid_shifts, plane
+from detkit.ops.arrays import extent, finite, gather_rows, valid_area
 from detkit.ops.masks import mask_paste, mask_target
 from detkit.ops.match import CROWD, PADDING, Match, match
 from detkit.ops.nms import nms, soft_nms
 from detkit.ops.proposals import proposals
-from detkit.ops.roi import Levels, crop_pool, prroi_pool, roi_align, roi_pool
-from detkit.ops.rows import extent, finite, gather_rows, valid_area
+from detkit.ops.roi_pooling import Levels, crop_pool, prroi_pool, roi_align, roi_pool
 
 __all__ = [
     "CROWD",

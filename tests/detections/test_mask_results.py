@@ -9,7 +9,7 @@ import pycocotools.coco
 import pytest
 from pycocotools.cocoeval import COCOeval
 
-from detkit import masks
+from detkit import segmentations
 from detkit.data import COCO
 from detkit.detections import Detections
 from detkit.detections.draw import colour_of, draw_detections
@@ -45,7 +45,7 @@ def left_part(box, share):
 
 def segmented(*rows):
     """Detections of (box, score, label, share), as read from a file."""
-    rles = [masks.encode(left_part(box, share)) for box, _, _, share in rows]
+    rles = [segmentations.encode(left_part(box, share)) for box, _, _, share in rows]
     return found(*(row[:3] for row in rows))._replace(image_size=SIZE, rles=rles)
 
 
@@ -62,9 +62,9 @@ def test_masks_are_pasted_into_their_boxes():
     assert detections.masks.dtype == np.float32
     np.testing.assert_allclose(detections.masks, expected, atol=1e-4)
     np.testing.assert_array_equal(detections.mask(1), detections.masks[1])
-    sure = np.abs(expected[0] - masks.THRESHOLD) > 1e-3
-    decoded = masks.decode(detections.rle(0), *SIZE)
-    np.testing.assert_array_equal(decoded[sure], (expected[0] >= masks.THRESHOLD)[sure])
+    sure = np.abs(expected[0] - segmentations.THRESHOLD) > 1e-3
+    decoded = segmentations.decode(detections.rle(0), *SIZE)
+    np.testing.assert_array_equal(decoded[sure], (expected[0] >= segmentations.THRESHOLD)[sure])
 
 
 def test_detections_without_masks_have_none():
@@ -83,7 +83,7 @@ def test_masks_survive_the_file(tmp_path):
     loaded = load_results(tmp_path / "found.json", dataset)
     assert loaded[7].image_size == SIZE
     assert not loaded[8].has_masks
-    expected = detections.masks >= masks.THRESHOLD
+    expected = detections.masks >= segmentations.THRESHOLD
     np.testing.assert_array_equal(loaded[7].masks, expected)
     save_results(tmp_path / "again.json", loaded, dataset)
     entries = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("found", "again"))
@@ -151,7 +151,7 @@ def test_an_image_larger_than_annotated_is_judged():
     dataset = MaskedDataset({1: [(square(0), 0, 1.0)]})
     detections = segmented((square(0), 0.9, 0, 1.0))
     larger = np.pad(left_part(square(0), 1.0), ((0, 20), (0, 0)))
-    detections = detections._replace(image_size=(120, 100), rles=[masks.encode(larger)])
+    detections = detections._replace(image_size=(120, 100), rles=[segmentations.encode(larger)])
     assert COCOEvaluator()(dataset, {1: detections})["mask_AP"] == pytest.approx(1)
 
 
@@ -176,7 +176,7 @@ def test_mask_ap_of_coco_is_that_of_its_own_tools(tmp_path):
             np.where(rng.random(count) < 0.9, annotation.labels, wrong),
             dataset.class_names,
             image_size=planes.shape[1:],
-            rles=[masks.encode(mask) for mask in moved],
+            rles=[segmentations.encode(mask) for mask in moved],
         )
     found = COCOEvaluator()(dataset, detections)
     save_results(tmp_path / "found.json", detections, dataset)

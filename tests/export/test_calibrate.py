@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from detkit.errors import ExportError
-from detkit.export.calibrate import calibrate, threshold
+from detkit.export.precision.calibrate import calibrate, threshold
 
 
 def ranges(*arrays, mode="naive"):

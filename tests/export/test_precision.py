@@ -14,11 +14,11 @@ import detkit
 from detkit import processor
 from detkit.errors import ExportError
 from detkit.export import exported
-from detkit.export.bf16 import to_bfloat16
-from detkit.export.graph import Graph
-from detkit.export.layers import name_layers
+from detkit.export.graph.graph import Graph
+from detkit.export.graph.layer_names import name_layers
 from detkit.export.manifest import MANIFEST
-from detkit.export.precision import examples_of
+from detkit.export.precision.bf16 import to_bfloat16
+from detkit.export.precision.precisions import examples_of
 from detkit.processor import has_bfloat16
 from support import tiny
 from support.exports import KINDS, export_tiny, photos

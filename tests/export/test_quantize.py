@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from detkit.errors import ExportError
-from detkit.export.calibrate import runner
-from detkit.export.fusion import FUSED, fuse, layer_of
-from detkit.export.graph import Graph
-from detkit.export.layers import LAYERS, name_layers, select
+from detkit.export.graph.fusion import FUSED, fuse, layer_of
+from detkit.export.graph.graph import Graph
+from detkit.export.graph.layer_names import LAYERS, name_layers, select
+from detkit.export.graph.simplify import simplify
 from detkit.export.manifest import ANY, VNNI
-from detkit.export.quantize import quantize
-from detkit.export.simplify import simplify
+from detkit.export.precision.calibrate import runner
+from detkit.export.precision.quantize import quantize
 from detkit.models.layers import relu6
 from detkit.models.necks import FPN
 from detkit.processor import has_vnni

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from mxnet.gluon import nn
 
-from detkit.export.graph import Graph
-from detkit.export.simplify import simplify
+from detkit.export.graph.graph import Graph
+from detkit.export.graph.simplify import simplify
 from detkit.models.layers import FoldingSequential, freeze_norms
 from support.graphs import ops_of
 

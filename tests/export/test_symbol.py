@@ -15,9 +15,9 @@ from detkit.config import load_config
 from detkit.data import HorizontalFlip, Resize
 from detkit.detections import Detections
 from detkit.errors import ExportError
-from detkit.export.compare import Difference, compare
+from detkit.export.check import Difference, compare
+from detkit.export.graph.simplify import simplify
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL
-from detkit.export.simplify import simplify
 from detkit.export.symbol import export
 from detkit.files.whole_file import sha256_of
 from detkit.models import FastRCNN

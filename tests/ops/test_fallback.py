@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detkit.ops import fallback
-from detkit.ops.fallback.rows import descending, label_ids
+from detkit.ops.fallback.arrays import descending, label_ids
 from support import kernel_cases as cases
 from support import kernel_roi_oracles as oracles
 

@@ -6,7 +6,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from detkit.export.layers import name_layers
+from detkit.export.graph.layer_names import name_layers
 from detkit.export.symbol import trace
 
 needs_onednn = pytest.mark.skipif(

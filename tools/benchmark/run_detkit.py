@@ -24,8 +24,8 @@ from detkit.build.train_step import build_train_step
 from detkit.config import section
 from detkit.converters.recipes import load_recipe
 from detkit.export import onnx
-from detkit.export.graph import Graph
-from detkit.export.precision import BFloat16, Float32, Int8
+from detkit.export.graph.graph import Graph
+from detkit.export.precision.precisions import BFloat16, Float32, Int8
 from detkit.export.symbol import export
 from detkit.runner.optimizer import Optimizer
 

@@ -20,10 +20,10 @@ from onnxruntime.quantization import (
 )
 
 from detkit.errors import ExportError
-from detkit.export.calibrate import ENTROPY, NAIVE
-from detkit.export.layers import LAYERS, name_layers, select
+from detkit.export.graph.layer_names import LAYERS, name_layers, select
 from detkit.export.manifest import VNNI
-from detkit.export.precision import examples_of
+from detkit.export.precision.calibrate import ENTROPY, NAIVE
+from detkit.export.precision.precisions import examples_of
 from detkit.export.symbol import trace
 from detkit.ops import backend
 

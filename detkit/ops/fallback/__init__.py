@@ -9,7 +9,7 @@ from detkit.ops.fallback.masks import mask_paste, mask_target
 from detkit.ops.fallback.match import match
 from detkit.ops.fallback.nms import nms, soft_nms
 from detkit.ops.fallback.proposals import proposals
-from detkit.ops.fallback.roi import crop_pool, prroi_pool, roi_align, roi_pool
+from detkit.ops.fallback.roi_pooling import crop_pool, prroi_pool, roi_align, roi_pool
 from detkit.ops.fallback.rois import pool_levels, roi_levels
 
 __all__ = [

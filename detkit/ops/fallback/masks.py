@@ -1,8 +1,8 @@
 """Masks of objects under RoIs, and masks of RoIs in the image."""
 
+from detkit.ops.arrays import extent
+from detkit.ops.fallback.arrays import steps
 from detkit.ops.fallback.rois import clean_rois
-from detkit.ops.fallback.rows import steps
-from detkit.ops.rows import extent
 
 
 def mask_target(F, masks, rois, index, size):

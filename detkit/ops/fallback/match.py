@@ -1,7 +1,7 @@
 """Which object each box overlaps most."""
 
 from detkit import boxes as box_functions
-from detkit.ops.fallback.rows import finite_boxes, is_finite, keep
+from detkit.ops.fallback.arrays import finite_boxes, is_finite, keep
 
 
 def match(F, boxes, candidates, objects, labels):

@@ -1,8 +1,8 @@
 """Non-maximum suppression: greedy on contrib.box_nms, soft as a loop of the graph."""
 
 from detkit import boxes as box_functions
-from detkit.ops.fallback.rows import descending, finite_boxes, is_finite, keep, label_ids, take
-from detkit.ops.rows import gather_rows
+from detkit.ops.arrays import gather_rows
+from detkit.ops.fallback.arrays import descending, finite_boxes, is_finite, keep, label_ids, take
 
 INVALID = -1.0
 

@@ -1,9 +1,9 @@
 """Region proposals of one or several levels."""
 
 from detkit import boxes as box_functions
+from detkit.ops.arrays import gather_rows
+from detkit.ops.fallback.arrays import descending, is_finite, keep, take
 from detkit.ops.fallback.nms import nms
-from detkit.ops.fallback.rows import descending, is_finite, keep, take
-from detkit.ops.rows import gather_rows
 
 SHORTEST_SIDE = 1e-3
 

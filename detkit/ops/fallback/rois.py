@@ -1,6 +1,6 @@
 """What all kinds of RoI pooling share: cleaned RoIs, their levels, several maps."""
 
-from detkit.ops.fallback.rows import is_finite, keep
+from detkit.ops.fallback.arrays import is_finite, keep
 
 SMALLEST_SIDE = 1e-2
 FARTHEST = 1e4

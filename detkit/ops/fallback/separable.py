@@ -1,6 +1,6 @@
 """Pooling in two steps: weights along y times features times weights along x."""
 
-from detkit.ops.fallback.rows import steps
+from detkit.ops.fallback.arrays import steps
 
 
 def cells(F, features, axis):

@@ -3,12 +3,12 @@
 import itertools
 
 from detkit.errors import ExportError
-from detkit.export.calibrate import NAIVE, calibrate, runner
-from detkit.export.fusion import fuse
-from detkit.export.int8 import halved, saturating, sums_in_place, tensors, to_int8
-from detkit.export.layer_errors import QuantizationReport, layer_errors
-from detkit.export.layers import FINAL, FIRST, select
+from detkit.export.graph.fusion import fuse
+from detkit.export.graph.layer_names import FINAL, FIRST, select
 from detkit.export.manifest import ANY, VNNI
+from detkit.export.precision.calibrate import NAIVE, calibrate, runner
+from detkit.export.precision.int8 import halved, saturating, sums_in_place, tensors, to_int8
+from detkit.export.precision.layer_errors import QuantizationReport, layer_errors
 
 KEEP = (FIRST, FINAL)
 

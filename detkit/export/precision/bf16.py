@@ -3,9 +3,9 @@
 import mxnet as mx
 
 from detkit.errors import ExportError
-from detkit.export.fusion import FUSED, fuse
-from detkit.export.graph import Node, Output
-from detkit.export.layers import select
+from detkit.export.graph.fusion import FUSED, fuse
+from detkit.export.graph.graph import Node, Output
+from detkit.export.graph.layer_names import select
 from detkit.export.manifest import BFLOAT16, FLOAT32
 from detkit.processor import describe, has_bfloat16
 

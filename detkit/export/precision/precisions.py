@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from detkit.export.bf16 import to_bfloat16
-from detkit.export.calibrate import NAIVE
-from detkit.export.layers import name_layers
+from detkit.export.graph.layer_names import name_layers
 from detkit.export.manifest import ANY, BFLOAT16, FLOAT32, INT8
-from detkit.export.quantize import KEEP, quantize
+from detkit.export.precision.bf16 import to_bfloat16
+from detkit.export.precision.calibrate import NAIVE
+from detkit.export.precision.quantize import KEEP, quantize
 
 
 class Float32:

@@ -7,10 +7,10 @@ from typing import List, NamedTuple
 import mxnet as mx
 import numpy as np
 
-from detkit.export.calibrate import runner
-from detkit.export.fusion import FUSED, layer_of
-from detkit.export.graph import Graph, Node, Output
-from detkit.export.int8 import to_int8
+from detkit.export.graph.fusion import FUSED, layer_of
+from detkit.export.graph.graph import Graph, Node, Output
+from detkit.export.precision.calibrate import runner
+from detkit.export.precision.int8 import to_int8
 
 TWIN = "'"  # after the name of a layer that is in a graph a second time
 

@@ -2,8 +2,8 @@
 
 from mxnet.contrib import quantization
 
-from detkit.export.fusion import FUSED, QUANTIZATION
-from detkit.export.graph import Output
+from detkit.export.graph.fusion import FUSED, QUANTIZATION
+from detkit.export.graph.graph import Output
 
 BETWEEN = ("Pooling",)  # may stay 8 bits wide between two layers
 HALF = 127 / 255  # how far numbers with a sign reach, of those without

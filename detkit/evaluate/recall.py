@@ -5,8 +5,8 @@ from typing import Any, Dict, Sequence
 import numpy as np
 
 from detkit.detections import Detections
+from detkit.detections.of_dataset import paired
 from detkit.detections.overlap import pairwise_iou
-from detkit.detections.paired import paired
 from detkit.evaluate.voc import COCO_IOUS
 from detkit.registry import EVALUATORS
 

@@ -3,8 +3,8 @@
 import mxnet as mx
 
 from detkit.errors import ExportError
-from detkit.export.graph import Graph, Node, Output
-from detkit.export.layers import LAYERS
+from detkit.export.graph.graph import Graph, Node, Output
+from detkit.export.graph.layer_names import LAYERS
 
 FUSED = ("_sg_mkldnn_conv", "_sg_mkldnn_fully_connected")
 QUANTIZATION = "MKLDNN_QUANTIZE"  # the fusion that 8-bit numbers can follow

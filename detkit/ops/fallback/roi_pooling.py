@@ -3,10 +3,10 @@
 All give (B * R, C, P, P), P = size. RoIs are cleaned as kernels.h says above DetkitRoIs.
 """
 
+from detkit.ops.arrays import extent
+from detkit.ops.fallback.arrays import keep, steps
 from detkit.ops.fallback.rois import batch_rois, clean_rois
-from detkit.ops.fallback.rows import keep, steps
 from detkit.ops.fallback.separable import cells, contract, edges, mean_hat
-from detkit.ops.rows import extent
 
 OUTSIDE = -9.0  # more than a cell outside of any map
 

@@ -13,7 +13,7 @@ import numpy as np
 from detkit.detections import Detections, detections_of
 from detkit.detections.overlap import pairwise_iou
 from detkit.errors import ExportError
-from detkit.masks import decode
+from detkit.segmentations import decode
 
 SAME, NEAR = 0.5, 1.0  # what boxes of one object have: an IoU, or corners so many pixels apart
 LEAST_AREA = 100.0  # pixels: in a smaller box, one pixel of the mask is no hundredth of it

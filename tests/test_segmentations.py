@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from detkit import masks
+from detkit import segmentations
 
 pictures = arrays(
     np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.integers(0, 1)
@@ -21,14 +21,14 @@ def run_lengths(mask):
 
 
 def compressed(mask):
-    return {"size": list(mask.shape), "counts": masks.encode(mask)["counts"].decode()}
+    return {"size": list(mask.shape), "counts": segmentations.encode(mask)["counts"].decode()}
 
 
 @given(pictures)
 def test_every_way_of_writing_a_mask_gives_the_mask(mask):
     uncompressed = {"size": list(mask.shape), "counts": run_lengths(mask)}
     for written in (compressed(mask), uncompressed):
-        found = masks.decode(masks.parse_segmentation(written, *mask.shape), *mask.shape)
+        found = segmentations.decode(segmentations.parse_segmentation(written, *mask.shape), *mask.shape)
         assert found.dtype == np.uint8
         assert found.flags.c_contiguous
         np.testing.assert_array_equal(found, mask)
@@ -36,15 +36,15 @@ def test_every_way_of_writing_a_mask_gives_the_mask(mask):
 
 def test_polygons_cover_their_union():
     written = [[2, 1, 6, 1, 6, 5, 2, 5], [7.0, 4.0, 9.0, 4.0, 9.0, 6.0, 7.0, 6.0], [1, 1, 3, 3]]
-    found = masks.decode(masks.parse_segmentation(written, 8, 12), 8, 12)
+    found = segmentations.decode(segmentations.parse_segmentation(written, 8, 12), 8, 12)
     expected = np.zeros((8, 12), np.uint8)
     expected[1:5, 2:6] = expected[4:6, 7:9] = 1
     np.testing.assert_array_equal(found, expected)
 
 
 def test_polygons_without_area_cover_nothing():
-    assert masks.parse_segmentation([[1, 1, 5, 5], []], 8, 12) == []
-    assert masks.decode([], 8, 12).tolist() == np.zeros((8, 12)).tolist()
+    assert segmentations.parse_segmentation([[1, 1, 5, 5], []], 8, 12) == []
+    assert segmentations.decode([], 8, 12).tolist() == np.zeros((8, 12)).tolist()
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_polygons_without_area_cover_nothing():
 )
 def test_what_is_no_segmentation_is_said(segmentation, message):
     with pytest.raises(ValueError, match=message):
-        masks.parse_segmentation(segmentation, 4, 5)
+        segmentations.parse_segmentation(segmentation, 4, 5)
 
 
 @given(pictures, st.data())
@@ -87,15 +87,15 @@ def test_a_damaged_rle_is_refused_or_another_mask(mask, data):
     counts = written["counts"]
     written["counts"] = counts[:place] + character + counts[place + 1 :]
     try:
-        rle = masks.parse_segmentation(written, *mask.shape)
+        rle = segmentations.parse_segmentation(written, *mask.shape)
     except ValueError as error:
         assert "RLE" in str(error)
     else:
-        assert set(np.unique(masks.decode(rle, *mask.shape))) <= {0, 1}
+        assert set(np.unique(segmentations.decode(rle, *mask.shape))) <= {0, 1}
 
 
 def test_masks_are_fitted_to_the_image():
     small = np.arange(1, 7, dtype=np.uint8).reshape(1, 2, 3)
-    assert masks.fit(small, (2, 3)) is small
-    assert masks.fit(small, (3, 2)).tolist() == [[[1, 2], [4, 5], [0, 0]]]
-    assert masks.fit(small[:0], (9, 9)).shape == (0, 9, 9)
+    assert segmentations.fit(small, (2, 3)) is small
+    assert segmentations.fit(small, (3, 2)).tolist() == [[[1, 2], [4, 5], [0, 0]]]
+    assert segmentations.fit(small[:0], (9, 9)).shape == (0, 9, 9)

@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy as np
 from mxnet.ndarray.ndarray import _DTYPE_NP_TO_MX
 
-from detkit.export.graph import Node, Output
+from detkit.export.graph.graph import Node, Output
 
 # What these do is for gradients or for training.
 IDENTITIES = ("_copy", "BlockGrad", "Dropout")

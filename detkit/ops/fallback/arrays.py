@@ -1,6 +1,6 @@
 """Rows by order and value: what a sort, a comparison or a count needs beyond MXNet's operators."""
 
-from detkit.ops.rows import gather_rows
+from detkit.ops.arrays import gather_rows
 
 LARGEST = 3.4028234663852886e38  # the largest float32
 

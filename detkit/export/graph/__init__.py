@@ -1,0 +1,1 @@
+"""An exported network as a graph of nodes: reading, simplifying, naming and fusing it."""
