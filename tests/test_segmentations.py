@@ -28,7 +28,8 @@ def compressed(mask):
 def test_every_way_of_writing_a_mask_gives_the_mask(mask):
     uncompressed = {"size": list(mask.shape), "counts": run_lengths(mask)}
     for written in (compressed(mask), uncompressed):
-        found = segmentations.decode(segmentations.parse_segmentation(written, *mask.shape), *mask.shape)
+        parsed = segmentations.parse_segmentation(written, *mask.shape)
+        found = segmentations.decode(parsed, *mask.shape)
         assert found.dtype == np.uint8
         assert found.flags.c_contiguous
         np.testing.assert_array_equal(found, mask)

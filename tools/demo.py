@@ -10,7 +10,7 @@ from detkit.cli import common_arguments, run
 from detkit.data.images import decode_image, list_images
 from detkit.detections.draw import draw_detections, save_image
 from detkit.errors import DataError, ImageError
-from detkit.files.folders import make_folder
+from detkit.files.disk import make_folder
 
 
 def main(argv=None):

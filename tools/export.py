@@ -21,7 +21,7 @@ from detkit.export.precision.precisions import BFloat16, Float32, Int8, examples
 from detkit.export.precision.quantize import KEEP
 from detkit.export.symbol import check_folder, export
 from detkit.files.checkpoint import WEIGHTS
-from detkit.files.whole_file import sha256_of
+from detkit.files.disk import sha256_of
 
 ROOT = Path(__file__).resolve().parents[1]
 ONNX, ONNX_INT8, REPORT = "model.onnx", "model-int8.onnx", "quantization.json"

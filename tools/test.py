@@ -8,14 +8,14 @@ from detkit import load, load_exported
 from detkit.build import build_dataset, build_evaluator, build_loader, open_config
 from detkit.build.model import detector_of
 from detkit.cli import common_arguments, positive, run, split_argument
+from detkit.detections.of_dataset import detect_dataset
 from detkit.detections.proposal_files import is_proposal_file
 from detkit.detections.results import save_results
 from detkit.errors import CheckpointError, ConfigError
 from detkit.evaluate import format_table
-from detkit.evaluate.detect import detect_dataset
 from detkit.evaluate.metrics import save_metrics
 from detkit.export.manifest import MANIFEST
-from detkit.files.folders import make_folder
+from detkit.files.disk import make_folder
 
 
 def main(argv=None):

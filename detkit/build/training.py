@@ -14,7 +14,7 @@ from detkit.config.types import shown
 from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
 from detkit.files.checkpoint import FOLDER, find_checkpoints, load_checkpoint, mend_checkpoints
-from detkit.files.folders import make_folder
+from detkit.files.disk import make_folder
 from detkit.registry import HOOKS, SCHEDULES, construct
 from detkit.runner import hooks
 from detkit.runner.log import RunLog

@@ -13,8 +13,8 @@ from detkit.converters.recipes import known, load_recipe, make_detector, rows_of
 from detkit.detector import Detector
 from detkit.errors import WeightsError
 from detkit.naming import torch_name
+from detkit.weights.load import read_weights
 from detkit.weights.published import find_weights
-from detkit.weights.read import read_weights
 
 # Names in Detectron2's model zoo -> the recipe. A schedule (1x, 3x) does not show in a network.
 MODELS = {

@@ -12,7 +12,7 @@ from detkit.converters.recipes import load_recipe
 from detkit.data.voc import VOC_CLASSES
 from detkit.errors import CheckpointError, WeightsError
 from detkit.files.checkpoint import FOLDER, Progress, save_checkpoint
-from detkit.files.folders import make_folder
+from detkit.files.disk import make_folder
 
 # What torchvision calls labels that COCO has left out, and that of a RetinaNet's background.
 NO_CLASSES = ("N/A", "__background__")

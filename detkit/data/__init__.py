@@ -8,7 +8,7 @@ _MODULES = {
     "images": ("check_image_file", "decode_image", "to_rgb_uint8"),
     "loader": ("Loader",),
     "one_class": ("OneClass",),
-    "proposals": ("check_proposals", "load_proposals", "with_proposals"),
+    "precomputed": ("check_proposals", "load_proposals", "with_proposals"),
     "sample": ("Annotation", "Batch", "Dataset", "Sample", "Transform"),
     "shapes": ("Shapes",),
     "transforms": ("HorizontalFlip", "Photometric", "Resize", "VerticalFlip", "apply"),

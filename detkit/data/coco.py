@@ -16,6 +16,7 @@ from detkit.data.images import check_image_file, decode_image
 from detkit.data.sample import Annotation
 from detkit.errors import DataError, ImageError
 from detkit.registry import DATASETS
+from detkit.segmentations import Segmentation, is_number, parse_segmentation
 
 PARTS = ("images", "annotations", "categories")
 LISTED = 5
@@ -30,7 +31,7 @@ class Object(NamedTuple):
     box: Tuple[float, float, float, float]
     label: int
     crowd: bool
-    segmentation: Optional[segmentations.Segmentation]
+    segmentation: Optional[Segmentation]
     area: float
 
 
@@ -142,12 +143,12 @@ class COCO:
             )
         label = self._labels[category]
         box = _field(where, entry, "bbox", (list,))
-        if len(box) != 4 or not all(map(segmentations.is_number, box)):
+        if len(box) != 4 or not all(map(is_number, box)):
             raise DataError(f"{where}: bbox is {box!r}, expected four numbers x, y, width, height")
         segmentation = entry.get("segmentation") or None
         if segmentation is not None:
             try:
-                segmentation = segmentations.parse_segmentation(segmentation, place.height, place.width)
+                segmentation = parse_segmentation(segmentation, place.height, place.width)
             except ValueError as error:
                 raise DataError(f"{where} of the image {image_id!r}: {error}") from error
         fault = _fault(box, segmentation, place)
@@ -157,7 +158,7 @@ class COCO:
         x, y, width, height = box
         corners = np.clip((x, y, x + width, y + height), 0, (place.width, place.height) * 2)
         area = entry.get("area")
-        usable = segmentations.is_number(area) and 0 <= area < math.inf
+        usable = is_number(area) and 0 <= area < math.inf
         area = float(area) if usable else width * height
         return Object(tuple(corners), label, bool(entry.get("iscrowd", 0)), segmentation, area)
 
@@ -229,7 +230,7 @@ def _field(where: str, entry: Any, key: str, kinds: Tuple[type, ...]) -> Any:
     return entry[key]
 
 
-def _fault(box: List[float], segmentation: Optional[segmentations.Segmentation], place: Place):
+def _fault(box: List[float], segmentation: Optional[Segmentation], place: Place):
     """Why an object cannot be used, or None."""
     x, y, width, height = box
     numbers = f"box {x:g} {y:g} {width:g} {height:g}"

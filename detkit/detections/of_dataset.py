@@ -1,4 +1,4 @@
-"""Each image's objects beside what was detected in it."""
+"""The detections of a dataset: found by a detector, and paired with the annotations."""
 
 from typing import Any, Dict, List, Tuple
 
@@ -6,6 +6,20 @@ import numpy as np
 
 from detkit.detections import Detections
 from detkit.errors import DataError
+
+
+def detect_dataset(detector, loader, interrupt=None):
+    """{image_id: Detections} of all the loader's images, whole batches at a time.
+
+    None if ``interrupt`` (see detkit/runner/interrupt.py) was signalled on the way. Images that
+    cannot be decoded are missing; ``loader.skipped`` lists them.
+    """
+    found = {}
+    for batch in loader.batches(epoch=0):
+        if interrupt is not None and interrupt.signal is not None:
+            return None
+        found.update(zip(batch.image_ids, detector.detect_batch(batch)))
+    return found
 
 
 def no_detections(class_names) -> Detections:

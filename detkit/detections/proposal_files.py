@@ -20,7 +20,7 @@ import numpy as np
 from detkit.detections import Detections
 from detkit.detections.of_dataset import paired
 from detkit.errors import DataError
-from detkit.files.whole_file import whole_file
+from detkit.files.disk import whole_file
 
 SUFFIX = ".npz"
 ARRAYS = {

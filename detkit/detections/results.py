@@ -10,7 +10,7 @@ from detkit.detections import Detections
 from detkit.detections.of_dataset import no_detections, paired
 from detkit.detections.proposal_files import is_proposal_file, read_proposals, save_proposals
 from detkit.errors import DataError
-from detkit.files.whole_file import whole_file
+from detkit.files.disk import whole_file
 from detkit.segmentations import parse_segmentation
 
 LIMIT = 1e37  # what is larger may not fit a float32 once it is added up

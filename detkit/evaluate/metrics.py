@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, Mapping, Union
 
 import numpy as np
 
-from detkit.files.whole_file import whole_file
+from detkit.files.disk import whole_file
 
 
 def mean(values: Iterable[float]) -> float:

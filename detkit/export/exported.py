@@ -13,7 +13,7 @@ from detkit.detections import detections_of
 from detkit.device import find_device
 from detkit.errors import ExportError
 from detkit.export.manifest import BFLOAT16, FLOAT32, PARAMETERS, SYMBOL, VNNI, read_manifest
-from detkit.files.whole_file import sha256_of
+from detkit.files.disk import sha256_of
 from detkit.ops import backend
 from detkit.ops.compile import BuildError
 from detkit.processor import describe, has_bfloat16, has_vnni

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from detkit.data.resize import FRAMEWORKS
 from detkit.errors import ExportError
-from detkit.files.whole_file import sha256_of
+from detkit.files.disk import sha256_of
 
 FORMAT = 1
 MANIFEST = "model.json"

@@ -14,8 +14,7 @@ from detkit.export.graph.graph import Graph
 from detkit.export.graph.simplify import simplify
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, Manifest, parse_manifest
 from detkit.export.precision.precisions import Float32
-from detkit.files.folders import make_folder
-from detkit.files.whole_file import sha256_of
+from detkit.files.disk import make_folder, sha256_of
 from detkit.models.detectors.network import Network
 from detkit.ops import backend
 from detkit.ops.compile import LIBRARY, library

@@ -20,7 +20,7 @@ import mxnet as mx
 import numpy as np
 
 from detkit.errors import CheckpointError, TrainingError
-from detkit.files.whole_file import sha256_of
+from detkit.files.disk import sha256_of
 
 WEIGHTS, OPTIMIZER, STATE, CONFIG = (
     "weights.params",

@@ -4,8 +4,7 @@ Each is detkit's own (native/, C++ and CUDA) or, where that cannot be had, made 
 (fallback/); detkit.ops.backend says which, and the results are the same.
 """
 
-from detkit.ops.anchors import grid_shifts, plane
-from detkit.ops.arrays import extent, finite, gather_rows, valid_area
+from detkit.ops.arrays import extent, finite, gather_rows, grid_shifts, plane, valid_area
 from detkit.ops.masks import mask_paste, mask_target
 from detkit.ops.match import CROWD, PADDING, Match, match
 from detkit.ops.nms import nms, soft_nms

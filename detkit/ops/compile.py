@@ -21,7 +21,7 @@ from pathlib import Path
 import mxnet as mx
 
 from detkit.errors import DetkitError
-from detkit.files.folders import cache_folder, make_folder
+from detkit.files.disk import cache_folder, make_folder
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ import shutil
 import time
 
 from detkit.detections.draw import contact_sheet, draw_detections, save_image
-from detkit.evaluate.detect import detect_dataset
+from detkit.detections.of_dataset import detect_dataset
 from detkit.files.checkpoint import check_finite, find_checkpoints, save_checkpoint
-from detkit.files.folders import make_folder
+from detkit.files.disk import make_folder
 from detkit.runner.log import FaultLog
 
 READABLE_SIDE = 320  # pixels; smaller images are enlarged before names are written into them

@@ -2,7 +2,7 @@
 
 import importlib
 
-from detkit.weights.load import load_weights
+from detkit.weights.load import load_weights, read_weights
 from detkit.weights.params import read_params
 from detkit.weights.pkl import read_pkl
 from detkit.weights.pth import read_pth
@@ -13,7 +13,6 @@ from detkit.weights.published import (
     find_weights,
     normalisation_of,
 )
-from detkit.weights.read import read_weights
 
 __all__ = [
     "PUBLISHED",

@@ -1,6 +1,7 @@
-"""Arrays by name -> the parameters of a Gluon block."""
+"""A file of weights -> arrays by name -> the parameters of a Gluon block."""
 
-from typing import Dict, List, Mapping, Optional, Sequence
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Sequence, Union
 
 import mxnet as mx
 import numpy as np
@@ -8,9 +9,22 @@ from mxnet import gluon
 
 from detkit.errors import WeightsError
 from detkit.naming import torch_name
+from detkit.weights.params import is_params, read_params
+from detkit.weights.pkl import read_pkl
+from detkit.weights.pth import read_pth
 from detkit.wording import the_nearest
 
 SHOWN = 10  # names listed in one message; the rest are counted
+
+
+def read_weights(path: Union[str, Path]) -> Dict[str, np.ndarray]:
+    """The arrays of a file, by name: MXNet's, which is known by how it begins, a .pkl or a .pth.
+
+    Raises WeightsError, with the path and what was found, where it is not such a file.
+    """
+    if is_params(path) or Path(path).suffix == ".params":
+        return read_params(path)
+    return read_pkl(path) if Path(path).suffix == ".pkl" else read_pth(path)
 
 
 def load_weights(

@@ -13,8 +13,7 @@ from typing import NamedTuple, Optional, Tuple, Union
 from tqdm import tqdm
 
 from detkit.errors import WeightsError
-from detkit.files.folders import cache_folder
-from detkit.files.whole_file import CHUNK, sha256_of
+from detkit.files.disk import CHUNK, cache_folder, sha256_of
 from detkit.wording import did_you_mean
 
 URL_BASE = "https://download.pytorch.org/models/"

@@ -13,7 +13,7 @@ import detkit
 from detkit.data import Resize
 from detkit.errors import ExportError, ImageError
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL
-from detkit.files.whole_file import sha256_of
+from detkit.files.disk import sha256_of
 from detkit.ops import backend
 from detkit.ops.compile import LIBRARY
 from support.environment import BACKENDS

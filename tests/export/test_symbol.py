@@ -19,7 +19,7 @@ from detkit.export.check import Difference, compare
 from detkit.export.graph.simplify import simplify
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL
 from detkit.export.symbol import export
-from detkit.files.whole_file import sha256_of
+from detkit.files.disk import sha256_of
 from detkit.models import FastRCNN
 from detkit.ops.compile import LIBRARY
 from support import tiny

@@ -11,7 +11,7 @@ from mxnet.gluon import nn
 from detkit.build.load import load_model_weights
 from detkit.errors import CheckpointError
 from detkit.files.checkpoint import Progress, find_checkpoints, load_checkpoint
-from detkit.files.whole_file import sha256_of
+from detkit.files.disk import sha256_of
 from detkit.runner.optimizer import Optimizer
 from support.checkpoints import NAMES, arrays_of, assert_holds, network, options, save, trained
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detkit.data.resample import like_pillow, like_torch
+from detkit.data.resize import like_pillow, like_torch
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "tools" / "deploy"

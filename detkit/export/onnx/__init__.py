@@ -50,7 +50,7 @@ def save_int8(detector, path, dataset, count, mode=NAIVE, keep=KEEP, cpus=ANY):
 
     dataset: a Dataset; up to ``count`` images from all over it tell the ranges.
     mode: "naive", of all values, or "entropy", by the divergence: ONNX Runtime's MinMax, Entropy.
-    keep: patterns of the layers that stay float32, as for ``detkit.export.precision.quantize.quantize``.
+    keep: patterns of the layers that stay float32, as for ``precision.quantize``.
 
     cpus: ANY, weights of 7 bits; VNNI, of 8, with which CPUs without VNNI give wrong sums.
 
