@@ -21,7 +21,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["detkit", "detkit.*"]),
     # The operators are compiled on the user's machine.
-    package_data={"detkit": ["ops/native/*", "converters/models/*"]},
+    package_data={"detkit": ["py.typed", "ops/native/*", "converters/models/*"]},
     python_requires=">=3.8, <3.12",
     install_requires=[
         "defusedxml",
@@ -36,7 +36,10 @@ setup(
         "cu112": ["mxnet-cu112==1.9.1"],
         "onnx": ONNX,
         "plot": ["matplotlib"],  # of tools/benchmark.py
-        "test": ["gluoncv", "hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff", *ONNX],
+        "test": [
+            *("gluoncv", "hypothesis", "pytest", "pytest-xdist", *ONNX),
+            *("import-linter", "mypy", "ruff", "types-PyYAML", "types-defusedxml", "types-tqdm"),
+        ],
         "zoo": ["gluoncv"],  # GluonCV's classifiers as backbones
     },
 )
