@@ -1,0 +1,62 @@
+"""The commands in the guides: their tools, options, configs and overrides exist."""
+
+import argparse
+import re
+import shlex
+
+import pytest
+
+from detkit.build import open_config
+from support import tiny
+
+GUIDES = (
+    *("README.md", "CONTRIBUTING.md", "configs/README.md", "plugins/README.md", "tools/README.md"),
+    *("tools/deploy/README.md", "detkit/README.md", "detkit/ops/native/README.md"),
+    *("tests/README.md",),
+)
+TOOL = re.compile(r"python (tools/(\w+)\.py[^`\n]*)")
+
+
+class Parsed(Exception):
+    """Carries the arguments of a tool out of it before it does anything."""
+
+
+def commands():
+    """(guide, tool, arguments) of every use of a tool in a guide."""
+    for guide in GUIDES:
+        text = (tiny.ROOT / guide).read_text(encoding="utf-8")
+        for command, tool in TOOL.findall(re.sub(r"\\\n\s*", " ", text)):
+            command = re.split(r"\s&&|\s{3,}|\s#", command)[0]
+            yield guide, tool, shlex.split(command)[1:]
+
+
+COMMANDS = list(commands())
+
+
+def test_the_guides_use_most_tools():
+    tools = {path.stem for path in (tiny.ROOT / "tools").glob("*.py")}
+    used = {tool for _, tool, _ in COMMANDS}
+    assert tools <= used, tools - used
+
+
+@pytest.mark.parametrize(("guide", "tool", "arguments"), COMMANDS)
+def test_a_command_is_understood(guide, tool, arguments, monkeypatch, capsys):
+    genuine = argparse.ArgumentParser.parse_args
+
+    def parse(parser, *given):
+        raise Parsed(genuine(parser, *given))
+
+    if not arguments:  # a tool that is named in a sentence, without what it is called with
+        assert (tiny.ROOT / f"tools/{tool}.py").exists()
+        return
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse)
+    main = tiny.module_of(tool).main
+    try:
+        with pytest.raises(Parsed) as caught:
+            main(arguments)
+    except SystemExit:
+        pytest.fail(f"{guide}: {capsys.readouterr().err}")
+    (args,) = caught.value.args
+    config = getattr(args, "config", None)
+    if config is not None and config != "CONFIG":
+        open_config(tiny.ROOT / config, args.set if "set" in args else [])
