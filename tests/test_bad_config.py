@@ -50,7 +50,11 @@ def test_config_files(refused, file):
 # --set: fragments of the message
 VALUES = {
     "modle.type=x": ["unknown key 'modle'; did you mean 'model'?", "accepted: seed, model"],
-    "train.epoch=3": ["unknown key 'epoch'; did you mean 'epochs'?", "epochs (required)"],
+    "train.epoch=3": [
+        "unknown key 'epoch'; did you mean 'epochs'?",
+        "epochs=None",
+        "lr (required)",
+    ],
     "data.test=3": ["data.test: unknown key 'test'", "accepted: train, val"],
     "model.neck=3": ["model.neck: expected a mapping, found 3 (int)"],
     "model.nek=3": ["model.nek: unknown key 'nek'", "neck"],
@@ -85,7 +89,7 @@ VALUES = {
     "train.keep=0": ["keep is at least 1, not 0"],
     "train.pictures=-1": ["pictures is at least 0, not -1"],
     "train.device=tpu": ["train.device: expected 'auto' or 'cpu' or 'gpu', found 'tpu' (str)"],
-    "train.schedule.drops=[a]": ["drops: expected a list of float, found ['a'] (list)"],
+    "train.schedule.drops=[a]": ["drops: expected a list of float", "found ['a'] (list)"],
     "train.multipliers=[{match: nope}]": ["no trained weight's name matches 'nope'; names look"],
     "seed=-1": ["seed: expected a whole number from 0 on, found -1 (int)"],
     "seed=true": ["seed: expected a whole number from 0 on, found True (bool)"],

@@ -17,6 +17,7 @@ from detkit.files.checkpoint import FOLDER, find_checkpoints, load_checkpoint, m
 from detkit.files.folders import make_folder
 from detkit.registry import HOOKS, SCHEDULES, construct
 from detkit.runner import hooks
+from detkit.runner.intervals import read_interval
 from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner
 from detkit.runner.optimizer import Optimizer
@@ -38,6 +39,8 @@ class Training:
         self.seed = _seed(config)
         seed_run(self.seed)
         self.options = construct(TrainOptions, require(config, "train", dict))
+        self.evaluate_every = read_interval(self.options.evaluate_every)
+        self.checkpoint_every = read_interval(self.options.checkpoint_every)
         self.hooks = [HOOKS.build(node) for node in self.options.hooks]
         self.schedule = SCHEDULES.build(self.options.schedule)
         self.evaluator = build_evaluator(config)
@@ -74,7 +77,7 @@ class Training:
         with open(os.path.join(work_dir, "config.yaml"), "w", encoding="utf-8") as file:
             file.write(self.config_text)
         done = checkpoint.progress.step if checkpoint else 0
-        log = RunLog(work_dir, total=self.options.epochs * len(self.loader), done=done)
+        log = RunLog(work_dir, self.options.length.total_steps(len(self.loader)), done)
         for image_id, reason in self.train_set.dropped + self.val_set.dropped:
             log.write("dropped_box", image_id=image_id, reason=reason)
         for image_id, reason in self.train_set.bad_images + self.val_set.bad_images:
@@ -118,10 +121,11 @@ class Training:
             self.loader,
             self.optimizer,
             hooks,
-            epochs=self.options.epochs,
+            length=self.options.length,
             ctx=self.ctx,
             work_dir=work_dir,
             seed=self.seed,
+            evaluate_every=self.evaluate_every,
         )
 
     def _hooks(self, work_dir, log):
@@ -129,15 +133,14 @@ class Training:
         return [
             hooks.ScheduleHook(options.lr, self.schedule, options.accumulate),
             hooks.LogHook(log, options.log_every),
-            hooks.EvaluateHook(
-                log, self.detector, self.val_loader, self.evaluator, options.evaluate_every
-            ),
+            hooks.EvaluateHook(log, self.detector, self.val_loader, self.evaluator),
             hooks.CheckpointHook(
                 os.path.join(work_dir, FOLDER),
                 self.model,
                 self.optimizer,
                 self.class_names,
                 self.config_text,
+                self.checkpoint_every,
                 options.keep,
                 getattr(self.evaluator, "main", "AP50"),
             ),
