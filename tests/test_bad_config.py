@@ -95,6 +95,13 @@ VALUES = {
     "seed=true": ["seed: expected a whole number from 0 on, found True (bool)"],
     "data.train.length=0": ["data.train", "length is 0, expected an integer of at least 1"],
     "data.val.size=[8, 8]": ["data.val", "size is [8, 8], expected (height, width), two integers"],
+    "model.backbone={_delete_: true, type: VGG, depth: 11, norm: SyncBN}": [
+        "model.backbone.norm",
+        "SyncBN",
+        "one device",
+        "norm: BN",
+        "GN",
+    ],
     "model.anchors.sizes=[]": ["model.anchors", "sizes and ratios need at least one number each"],
     "model.anchors.sizes=[999]": ["model.anchors: no anchor fits into the images", "64 x 64"],
     "model.anchors.strides=[4]": [

@@ -7,7 +7,7 @@ import tempfile
 from detkit.build.data import build_dataset, build_evaluator, build_loader
 from detkit.build.load import detector_for, load_model_weights, start_from
 from detkit.build.model import build_model
-from detkit.build.sections import check_parts, check_sections
+from detkit.build.sections import check_norms, check_parts, check_sections
 from detkit.build.train_step import build_train_step
 from detkit.config import dump_config, place, require
 from detkit.config.types import shown
@@ -34,6 +34,7 @@ class Training:
     def __init__(self, config, plugin_files=()):
         check_sections(config)
         check_parts(config)
+        check_norms(config["model"])
         self.config = config
         self.config_text = dump_config(config, plugin_files)
         self.seed = _seed(config)
