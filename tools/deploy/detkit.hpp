@@ -36,7 +36,7 @@ struct Detection {
 // box grown by a cell. Empty for a detection without a mask.
 std::vector<float> paste_mask(const Detection& detection, int height, int width);
 
-// A network and what an image passes before it. Several may be used at once, each by one thread;
+// A network on the CPU and what an image passes before it. Several may be used at once, each by one thread;
 // they may be made and destroyed in any thread.
 class Detector {
  public:
