@@ -2,6 +2,7 @@
 package (new_head.py)."""
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,13 @@ TOPS = (
 
 
 @pytest.fixture
-def config(tmp_path, monkeypatch):
-    for registry in REGISTRIES.values():
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+def config(tmp_path):
     config = tiny.project(tmp_path)
     shutil.copy(Path(__file__).with_name("new_head.py"), tmp_path / "plugins/new_head.py")
-    return config
+    with ExitStack() as stack:
+        for registry in REGISTRIES.values():
+            stack.enter_context(registry.temporarily())
+        yield config
 
 
 def test_it_trains_and_learns(config, tmp_path):
