@@ -168,8 +168,9 @@ def list_main(monkeypatch):
 def test_list_shows_signatures_docstrings_and_plugins(project, list_main, capsys):
     project(one=PLUGIN.format(name="one"), bad="1 / 0\n")
     assert cli.run(list_main, ["backbone"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "backbone",
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "backbone"
+    assert lines[-5:] == [
         "  one(depth: int = 18)",
         "      Made of one.",
         "plugins",
