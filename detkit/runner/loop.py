@@ -76,7 +76,7 @@ class Runner:
 
     @property
     def finished(self):
-        """Whether the run has made its last step, and has ended the epoch where it was the last."""
+        """Whether the last step was made and, if an epoch ends with it, the epoch has ended."""
         return self.length.reached(self.progress) and self.progress.batch < len(self.loader)
 
     def run(self):
