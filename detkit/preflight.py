@@ -32,12 +32,16 @@ def preflight(training):
         *((_proposal_line(training),) if "proposals" in training.model.INPUTS else ()),
         _network_line(training),
     ]
-    steps = len(training.loader) * training.options.epochs
-    lines.append(
-        f"schedule {training.options.epochs} epochs of {len(training.loader)} steps, {steps} in "
-        f"all, on {training.ctx}"
-    )
-    return lines
+    return [*lines, f"schedule {_length(training)}, on {training.ctx}"]
+
+
+def _length(training):
+    length, per_epoch = training.options.length, len(training.loader)
+    if length.epochs is None:
+        epochs = length.steps / per_epoch
+        return f"{length.steps} steps, {epochs:.2f} epochs of {per_epoch} steps"
+    steps = length.total_steps(per_epoch)
+    return f"{length.epochs} epochs of {per_epoch} steps, {steps} in all"
 
 
 def _check_dataset(where, dataset):

@@ -10,6 +10,7 @@ signature and its annotations before it is called, so that every mistake is repo
 file and line it was made on.
 """
 
+import contextlib
 import functools
 import inspect
 import re
@@ -69,6 +70,15 @@ class Registry:
                 f"{known.where}; choose another name, or register with force=True to replace it"
             )
         self._entries[entry.name] = entry
+
+    @contextlib.contextmanager
+    def temporarily(self):
+        """A ``with`` block at the end of which everything is registered as it was before."""
+        before = dict(self._entries)
+        try:
+            yield
+        finally:
+            self._entries = before
 
     def names(self):
         """Every registered name, sorted."""

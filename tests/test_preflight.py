@@ -50,10 +50,9 @@ FITS = {"boxes": [[BOX], [BOX, (1, 1, 13, 25)]], "labels": [[0], [1, 1]]}
 
 
 @pytest.fixture
-def training(tmp_path, monkeypatch):
+def training(tmp_path):
     """Builds a Training on two Listed datasets, of which ``val`` is sound by default."""
     path = tiny.project(tmp_path)
-    monkeypatch.setattr(DATASETS, "_entries", dict(DATASETS._entries))
 
     def build(train, val=None, *overrides):
         val = Listed(**FITS) if val is None else val
@@ -64,7 +63,8 @@ def training(tmp_path, monkeypatch):
         import_plugins(config)
         return Training(config)
 
-    return build
+    with DATASETS.temporarily():
+        yield build
 
 
 def test_ten_lines_at_most_say_what_there_is(training):

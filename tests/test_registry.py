@@ -292,3 +292,18 @@ def test_annotations(hint, good, bad, text):
     assert all(matches(value, hint) for value in good)
     assert not any(matches(value, hint) for value in bad)
     assert describe(hint) == text
+
+
+def test_what_is_registered_temporarily_is_forgotten():
+    parts = Registry("part")
+    parts.register("kept")(dict)
+    with parts.temporarily():
+        parts.register("kept", force=True)(list)
+        parts.register("thrown_away")(list)
+        assert parts.names() == ["kept", "thrown_away"]
+    assert parts.names() == ["kept"]
+    assert parts.get("kept") is dict
+    with pytest.raises(RuntimeError), parts.temporarily():
+        parts.register("thrown_away")(list)
+        raise RuntimeError
+    assert parts.names() == ["kept"]

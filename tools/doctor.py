@@ -83,7 +83,7 @@ def describe_operators():
     lines = [f"{choice.name}: {choice.reason}"]
     if choice.name == backend.NATIVE:
         used = KERNELS[ctypes.CDLL(choice.reason).detkit_isa()]
-        cuda = "with" if backend.has_cuda() else "without"
+        cuda = "with" if backend.has_cuda(choice.reason) else "without"
         lines.append(f"kernels for {used}, {cuda} CUDA")
     for tool in (os.environ.get("CXX") or "g++", "nvcc"):
         path = shutil.which(tool)

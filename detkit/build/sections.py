@@ -33,6 +33,23 @@ def check_sections(config):
     check_keys(config["data"], DATA_KEYS)
 
 
+def check_norms(node):
+    """Refuse SyncBN in a section of a training, or in a section within it.
+
+    A training runs on one device, and SyncBN is then BN: whoever asks for it expects the statistics
+    of a larger batch than there is.
+    """
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(value, (dict, list)):
+            check_norms(value)
+        elif key == "norm" and value == "SyncBN":
+            raise ConfigError(
+                f"{place(node, key)}: SyncBN takes its statistics from the batches of several "
+                "devices, and detkit trains on one device; expected norm: BN, which does the same "
+                "there, or GN or FrozenBN, which need no large batch"
+            )
+
+
 def check_parts(config):
     """Refuse a part that the detector or its training step does not have; plugins are imported.
 

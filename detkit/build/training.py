@@ -7,7 +7,7 @@ import tempfile
 from detkit.build.data import build_dataset, build_evaluator, build_loader
 from detkit.build.load import detector_for, load_model_weights, start_from
 from detkit.build.model import build_model
-from detkit.build.sections import check_parts, check_sections
+from detkit.build.sections import check_norms, check_parts, check_sections
 from detkit.build.train_step import build_train_step
 from detkit.config import dump_config, place, require
 from detkit.config.types import shown
@@ -17,6 +17,7 @@ from detkit.files.checkpoint import FOLDER, find_checkpoints, load_checkpoint, m
 from detkit.files.disk import make_folder
 from detkit.registry import HOOKS, SCHEDULES, construct
 from detkit.runner import hooks
+from detkit.runner.intervals import read_interval
 from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner
 from detkit.runner.optimizer import Optimizer
@@ -33,11 +34,14 @@ class Training:
     def __init__(self, config, plugin_files=()):
         check_sections(config)
         check_parts(config)
+        check_norms(config["model"])
         self.config = config
         self.config_text = dump_config(config, plugin_files)
         self.seed = _seed(config)
         seed_run(self.seed)
         self.options = construct(TrainOptions, require(config, "train", dict))
+        self.evaluate_every = read_interval(self.options.evaluate_every)
+        self.checkpoint_every = read_interval(self.options.checkpoint_every)
         self.hooks = [HOOKS.build(node) for node in self.options.hooks]
         self.schedule = SCHEDULES.build(self.options.schedule)
         self.evaluator = build_evaluator(config)
@@ -74,7 +78,7 @@ class Training:
         with open(os.path.join(work_dir, "config.yaml"), "w", encoding="utf-8") as file:
             file.write(self.config_text)
         done = checkpoint.progress.step if checkpoint else 0
-        log = RunLog(work_dir, total=self.options.epochs * len(self.loader), done=done)
+        log = RunLog(work_dir, self.options.length.total_steps(len(self.loader)), done)
         for image_id, reason in self.train_set.dropped + self.val_set.dropped:
             log.write("dropped_box", image_id=image_id, reason=reason)
         for image_id, reason in self.train_set.bad_images + self.val_set.bad_images:
@@ -118,10 +122,11 @@ class Training:
             self.loader,
             self.optimizer,
             hooks,
-            epochs=self.options.epochs,
+            length=self.options.length,
             ctx=self.ctx,
             work_dir=work_dir,
             seed=self.seed,
+            evaluate_every=self.evaluate_every,
         )
 
     def _hooks(self, work_dir, log):
@@ -129,15 +134,14 @@ class Training:
         return [
             hooks.ScheduleHook(options.lr, self.schedule, options.accumulate),
             hooks.LogHook(log, options.log_every),
-            hooks.EvaluateHook(
-                log, self.detector, self.val_loader, self.evaluator, options.evaluate_every
-            ),
+            hooks.EvaluateHook(log, self.detector, self.val_loader, self.evaluator),
             hooks.CheckpointHook(
                 os.path.join(work_dir, FOLDER),
                 self.model,
                 self.optimizer,
                 self.class_names,
                 self.config_text,
+                self.checkpoint_every,
                 options.keep,
                 getattr(self.evaluator, "main", "AP50"),
             ),

@@ -26,7 +26,8 @@ FUSION = "MKLDNN"  # MXNet's name for oneDNN
 def load_exported(folder, device="auto", fuse=False):
     """The ExportedDetector of a folder that tools/export.py wrote.
 
-    device: "auto" (a GPU where MXNet has one), "cpu" or "gpu".
+    device: "auto", "cpu" or "gpu". "auto" is a GPU if MXNet has one and the files can run there;
+        if only the files are the reason against it, one line of warning says so.
     fuse: on a CPU, join layers as oneDNN can. It saves a few hundredths of the time for images of
         one size after the other, costs a tenth where sizes change, since every change prepares the
         weights anew, and keeps the weights in memory twice. The files know nothing of it: what is
@@ -36,7 +37,8 @@ def load_exported(folder, device="auto", fuse=False):
     """
     folder = os.fspath(folder)
     manifest = read_manifest(folder)
-    ctx = find_device(device)
+    library = _load_operators(folder, manifest)
+    ctx = _find_device(folder, device, manifest, library)
     if fuse and not (ctx.device_type == "cpu" and mx.runtime.Features().is_enabled(FUSION)):
         raise ExportError(
             f"{folder}: fuse=True is for a CPU and an MXNet built with oneDNN ({FUSION}), and this "
@@ -54,7 +56,6 @@ def load_exported(folder, device="auto", fuse=False):
             folder,
             describe(),
         )
-    _load_operators(folder, manifest)
     return ExportedDetector(load_network(folder, manifest, ctx, fuse), manifest, ctx)
 
 
@@ -128,11 +129,38 @@ def load_network(folder, manifest, ctx, fuse=False):
     return network
 
 
+def _find_device(folder, name, manifest, library):
+    """The context of ``name``, a CPU if "auto" finds a GPU for which the files were not made.
+
+    library: the path of the library whose operators the graph uses, or None.
+    """
+    ctx = find_device(name)
+    if ctx.device_type == "cpu":
+        return ctx
+    if manifest.precision != FLOAT32:
+        reason = f"its layers are {manifest.precision} of oneDNN, which runs on CPUs alone"
+        remedy = "export it without --int8 and --bf16"
+    elif library is not None and not backend.has_cuda(library):
+        reason = f"its operators, {library}, have no CUDA kernels"
+        remedy = "export it with --ops mxnet, or where nvcc is on PATH and MXNet is built for CUDA"
+    else:
+        return ctx
+    if name == "gpu":
+        raise ExportError(
+            f"{folder}: the device is 'gpu', and {reason}; use 'cpu' or 'auto', or {remedy}"
+        )
+    log.warning("%s: it runs on the CPU and not on the GPU: %s; %s", folder, reason, remedy)
+    return mx.cpu()
+
+
 def _load_operators(folder, manifest):
-    """detkit's operators, of the folder's library unless this process has them already."""
+    """The path of the library whose operators the graph uses, or None if they are MXNet's own.
+
+    The library is the folder's, unless this process has one already.
+    """
     if manifest.library is None:
         backend.adopt(None)
-        return
+        return None
     path = os.path.join(folder, manifest.library)
     try:
         used = backend.adopt(path)
@@ -143,3 +171,4 @@ def _load_operators(folder, manifest):
         ) from error
     if sha256_of(used) != manifest.files[manifest.library]:
         log.warning("%s: this process goes on with the operators of %s", path, used)
+    return used

@@ -11,7 +11,8 @@ def norm_layer(kind, channels, eps=1e-5, momentum=0.9):
 
     BN: batch norm (Ioffe and Szegedy 2015).
     FrozenBN: batch norm that keeps its statistics, scale and shift: those of a file.
-    SyncBN: batch norm whose statistics are those of all devices' batches, see SyncBatchNorm.
+    SyncBN: batch norm whose statistics are those of all devices' batches, see SyncBatchNorm. A
+        training of detkit runs on one device and refuses it.
     GN: group norm in 32 groups (Wu and He 2018), the same whatever the batch.
     """
     if kind not in NORMS:
@@ -51,7 +52,8 @@ class GroupNorm(HybridBlock):
 class SyncBatchNorm(contrib.nn.SyncBatchNorm):
     """Batch norm over what all the devices of a process see together (Peng et al. 2018).
 
-    On one device, which is the rule until ``synchronise_norms``, it is batch norm.
+    It is plain batch norm until ``synchronise_norms`` has told it of more devices than one, which
+    a loop of one's own that runs a block on several must do.
     """
 
     def __init__(self, **options):
@@ -68,7 +70,7 @@ class SyncBatchNorm(contrib.nn.SyncBatchNorm):
 
 
 def synchronise_norms(block, devices):
-    """Before the first call: ``block`` will run on so many devices at once."""
+    """Tells each SyncBatchNorm in ``block``, before its first call, how many devices run it."""
 
     def visit(child):
         if isinstance(child, SyncBatchNorm):

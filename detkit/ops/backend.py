@@ -8,17 +8,19 @@ hybridized and run keeps the operators it was made of.
 import logging
 import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple, Optional
 
 import mxnet as mx
 
 from detkit.errors import ConfigError
-from detkit.ops.compile import BuildError, find_nvcc, library
+from detkit.ops.compile import BuildError, library
 
 log = logging.getLogger(__name__)
 
 NATIVE, MXNET, AUTO = "native", "mxnet", "auto"
 VARIABLE = "DETKIT_OPS"
+CUDA_SECTION = b".nv_fatbin"  # the ELF section in which nvcc keeps what it compiled for cards
 
 
 class Choice(NamedTuple):
@@ -50,8 +52,11 @@ def choose(name=AUTO, where="ops", on_gpu=False):
         return _chosen
     try:
         path = _load()
-        if on_gpu and not has_cuda():
-            raise BuildError("the library has no CUDA kernels: install nvcc and rebuild it")
+        if on_gpu and not has_cuda(path):
+            raise BuildError(
+                f"{path} has no CUDA kernels; a library has them if nvcc is on PATH and MXNet is "
+                "built for CUDA when it is compiled"
+            )
         _chosen = Choice(NATIVE, str(path))
     except BuildError as error:
         if name == NATIVE:
@@ -87,9 +92,12 @@ def native():
     return (_chosen or choose()).name == NATIVE
 
 
-def has_cuda():
-    """Whether the library was built with CUDA kernels."""
-    return find_nvcc() is not None
+def has_cuda(path):
+    """Whether the compiled library ``path`` holds CUDA kernels, for an MXNet that runs on a GPU.
+
+    Neither this machine's nvcc nor its GPU says so: a library may come from another machine.
+    """
+    return CUDA_SECTION in Path(path).read_bytes()
 
 
 @contextmanager

@@ -1,5 +1,8 @@
-"""What happens around the steps of a run. Their order is fixed: schedule, log, evaluate,
-checkpoint, visualise, those of plugins, stop."""
+"""What happens around the steps of a run.
+
+The order of the hooks is fixed: schedule, log, evaluate, checkpoint, visualise, the hooks of
+plugins, stop.
+"""
 
 import datetime
 import math
@@ -13,18 +16,26 @@ from detkit.detections.of_dataset import detect_dataset
 from detkit.files.checkpoint import check_finite, find_checkpoints, save_checkpoint
 from detkit.files.disk import make_folder
 from detkit.runner.log import FaultLog
+from detkit.runner.schedules import Position
 
 READABLE_SIDE = 320  # pixels; smaller images are enlarged before names are written into them
 
 
 class Hook:
-    """The moments of a run; a hook overrides those it needs. ``run`` is the Runner."""
+    """The moments of a run; a hook overrides those it needs. ``run`` is the Runner.
+
+    An evaluation that is due comes before ``after_step`` and ``after_epoch``, which therefore see
+    what it found.
+    """
 
     def start(self, run):
         """Before the first step."""
 
     def before_step(self, run):
         """Before each step."""
+
+    def evaluate(self, run):
+        """When an evaluation is due: in a plugin's turn, ``metrics`` and ``detections`` are set."""
 
     def after_step(self, run):
         """After each step. Nothing here may wait for the device, but at a log interval."""
@@ -44,9 +55,9 @@ class ScheduleHook(Hook):
 
     def before_step(self, run):
         """lr = train.lr times the schedule's factor."""
-        step, epoch, batch = run.progress
-        position = epoch + batch / len(run.loader)
-        run.lr = self._lr * self._schedule(step // self._accumulate, position, run.epochs)
+        step = run.progress.step
+        position = Position(step, step // self._accumulate, run.epoch, run.share)
+        run.lr = self._lr * self._schedule(position)
 
 
 class LogHook(Hook):
@@ -77,10 +88,14 @@ class LogHook(Hook):
         if self._first or run.progress.step % self._every == 0:
             self._report(run)
 
-    def after_epoch(self, run):
+    def evaluate(self, run):
         """Reports what is left, and stops the clock."""
         self._report(run)
         self._since = None
+
+    def after_epoch(self, run):
+        """Does the same as before an evaluation."""
+        self.evaluate(run)
 
     def finish(self, run):
         """Reports what is left: after this, every loss has been seen to be finite."""
@@ -99,16 +114,15 @@ class LogHook(Hook):
         if not self._first:
             self._timed, self._seconds = self._timed + steps, self._seconds + seconds
         self._first = False
-        total = run.epochs * len(run.loader)
         record = {
-            "epoch": run.progress.epoch + run.progress.batch / len(run.loader),
+            "epoch": run.epoch,
             "step": run.progress.step,
             "lr": run.lr,
             **means,
             "seconds_per_step": seconds / steps,
             "data_wait": waited / seconds,
             "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-            "eta_seconds": self._left(total - run.progress.step),
+            "eta_seconds": self._left(run.total_steps - run.progress.step),
         }
         self._log.write("train", **record)
         parts = " ".join(f"{name} {value:.3f}" for name, value in means.items())
@@ -118,7 +132,8 @@ class LogHook(Hook):
             eta = datetime.timedelta(seconds=round(record["eta_seconds"]))
         self._log.show(
             short,
-            f"epoch {record['epoch']:.2f}/{run.epochs} step {run.progress.step}/{total} {short} "
+            f"epoch {run.epoch:.2f}{_of_epochs(run)} step {run.progress.step}/{run.total_steps} "
+            f"{short} "
             f"{record['seconds_per_step']:.2f} s/step ETA {eta}",
         )
 
@@ -128,51 +143,58 @@ class LogHook(Hook):
 
 
 class EvaluateHook(Hook):
-    """Evaluates after every ``every`` epochs and after the last; keeps the detections."""
+    """Evaluates the detector; keeps the metrics and the detections."""
 
-    def __init__(self, log, detector, loader, evaluator, every):
+    def __init__(self, log, detector, loader, evaluator):
         self._log, self._detector, self._loader = log, detector, loader
-        self._evaluator, self._every = evaluator, every
+        self._evaluator = evaluator
         self._faults = FaultLog(log, loader)
 
-    def after_epoch(self, run):
-        """Sets ``metrics`` and ``detections``; both None where there was no evaluation."""
-        run.metrics = run.detections = None
-        epoch = run.progress.epoch
-        if epoch % self._every and epoch != run.epochs:
-            return
-        self._log.say(f"epoch {epoch}/{run.epochs}: evaluating {len(self._loader.dataset)} images")
+    def evaluate(self, run):
+        """Sets ``metrics`` and ``detections``, or neither if a signal comes meanwhile."""
+        self._log.say(f"{_place(run)}: evaluating {len(self._loader.dataset)} images")
         detections = detect_dataset(self._detector, self._loader, run.interrupt)
         self._faults.update()
-        if detections is None:  # interrupted: a resumed run ends the epoch once more
-            run.progress = run.progress._replace(epoch=epoch - 1, batch=len(run.loader))
+        if detections is None:
             return
         run.detections = detections
         run.metrics = self._evaluator(self._loader.dataset, detections)
-        self._log.write("evaluate", epoch=epoch, step=run.progress.step, **run.metrics)
+        self._log.write("evaluate", epoch=run.epoch, step=run.progress.step, **run.metrics)
         numbers = " ".join(
             f"{name} {value:.4f}" for name, value in run.metrics.items() if name != "per_class"
         )
-        self._log.say(f"epoch {epoch}/{run.epochs}: {numbers}")
+        self._log.say(f"{_place(run)}: {numbers}")
+
+
+def _place(run):
+    """'epoch 3/12' at the end of an epoch, 'step 500/80000' within one."""
+    if run.progress.batch == 0:
+        return f"epoch {run.progress.epoch}{_of_epochs(run)}"
+    return f"step {run.progress.step}/{run.total_steps}"
+
+
+def _of_epochs(run):
+    return "" if run.length.epochs is None else f"/{run.length.epochs}"
 
 
 class CheckpointHook(Hook):
-    """Saves after every epoch and when the run stops; keeps the last ``keep`` and the best.
+    """Saves at an interval, at each evaluation, and when the run stops.
 
+    every: the Interval. keep: how many of the latest checkpoints are kept, beside the best.
     main: the name of the metric that says which is the best.
     """
 
-    def __init__(self, folder, model, optimizer, class_names, config_text, keep, main):
-        self._folder, self._keep, self._main = folder, keep, main
+    def __init__(self, folder, model, optimizer, class_names, config_text, every, keep, main):
+        self._folder, self._every, self._keep, self._main = folder, every, keep, main
         self._contents = (model, optimizer)
         self._rest = (class_names, config_text)
-        self._saved_step = None
+        self._saved = None  # the Progress of the last checkpoint
 
     def start(self, run):
         """What a run begins with needs no saving."""
-        self._saved_step = run.progress.step
+        self._saved = run.progress
 
-    def after_epoch(self, run):
+    def evaluate(self, run):
         """Saves; the new one becomes the best if its ``main`` metric is."""
         score = (run.metrics or {}).get(self._main, math.nan)
         is_best = score > (-1 if run.best is None else run.best)
@@ -183,9 +205,21 @@ class CheckpointHook(Hook):
             self._point_best_to(path)
         self._prune()
 
+    def after_step(self, run):
+        """Saves at the interval, unless an evaluation just did."""
+        if self._every.is_due(run.progress):
+            self._save_what_is_new(run)
+
+    def after_epoch(self, run):
+        """Does the same as after a step."""
+        self.after_step(run)
+
     def finish(self, run):
-        """Saves, where the run stopped within an epoch."""
-        if run.progress.step != self._saved_step:
+        """Saves where the run stopped."""
+        self._save_what_is_new(run)
+
+    def _save_what_is_new(self, run):
+        if run.progress != self._saved:
             self._save(run)
             self._prune()
 
@@ -202,7 +236,7 @@ class CheckpointHook(Hook):
             metrics=run.metrics,
             best=run.best,
         )
-        self._saved_step = run.progress.step
+        self._saved = run.progress
         return path
 
     def _point_best_to(self, path):
@@ -228,8 +262,8 @@ class VisualizeHook(Hook):
     def __init__(self, folder, dataset, count):
         self._folder, self._dataset, self._count = folder, dataset, count
 
-    def after_epoch(self, run):
-        """Writes ``epoch-003.png``."""
+    def evaluate(self, run):
+        """Writes ``epoch-003.png``, or ``step-00000500.png`` within an epoch."""
         if not run.detections or not self._count:
             return
         pictures = []
@@ -241,17 +275,18 @@ class VisualizeHook(Hook):
                 pictures.append(draw_detections(image, found, scale=scale))
         if pictures:
             make_folder(self._folder)
-            path = os.path.join(self._folder, f"epoch-{run.progress.epoch:03d}.png")
-            save_image(path, contact_sheet(pictures, columns=3))
+            step, epoch, batch = run.progress
+            name = f"step-{step:08d}.png" if batch else f"epoch-{epoch:03d}.png"
+            save_image(os.path.join(self._folder, name), contact_sheet(pictures, columns=3))
 
 
 class StopHook(Hook):
     """Ends the run after the step, or the evaluation, in which SIGINT or SIGTERM came."""
 
-    def after_step(self, run):
+    def evaluate(self, run):
         """Sets ``stopping``; a plugin's hook may have set it before."""
         run.stopping = run.stopping or run.interrupt.signal is not None
 
-    def after_epoch(self, run):
-        """As after a step."""
-        self.after_step(run)
+    def after_step(self, run):
+        """Does the same as after an evaluation."""
+        self.evaluate(run)

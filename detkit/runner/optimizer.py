@@ -1,5 +1,6 @@
 """What updates the weights, and the means to save what it remembers."""
 
+import math
 import re
 
 import mxnet as mx
@@ -38,6 +39,42 @@ def adam(learning_rate, wd, beta1: float = 0.9, beta2: float = 0.999, epsilon: f
     return mx.optimizer.Adam(
         learning_rate=learning_rate, wd=wd, beta1=beta1, beta2=beta2, epsilon=epsilon
     )
+
+
+@OPTIMIZERS.register()
+class AdamW(mx.optimizer.Adam):
+    """Adam whose weight decay is no part of the gradient (Loshchilov and Hutter 2019, algorithm 2).
+
+    A weight shrinks by ``lr * weight_decay`` of itself at each update, both with the weight's own
+    multipliers, as PyTorch's AdamW does it. The update is MXNet's operator ``adamw_update``.
+    """
+
+    def __init__(
+        self, learning_rate, wd, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+    ):
+        super().__init__(
+            learning_rate=learning_rate, wd=wd, beta1=beta1, beta2=beta2, epsilon=epsilon
+        )
+
+    def update(self, index, weight, grad, state):
+        """Updates one weight; MXNet's Trainer calls it."""
+        self._update_count(index)
+        lr, count = self._get_lr(index), self._index_update_count[index]
+        # The operator divides the mean by sqrt(square) + epsilon; the paper corrects both before.
+        mean, square = 1 - self.beta1**count, math.sqrt(1 - self.beta2**count)
+        mx.nd.contrib.adamw_update(
+            weight,
+            grad,
+            *state,
+            rescale_grad=self.rescale_grad,
+            lr=lr * square / mean,
+            eta=1,  # the operator multiplies both terms by eta, and the decay by nothing else
+            beta1=self.beta1,
+            beta2=self.beta2,
+            epsilon=self.epsilon * square,
+            wd=lr * self._get_wd(index),
+            out=weight,
+        )
 
 
 def build_optimizer(options):

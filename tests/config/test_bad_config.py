@@ -50,7 +50,11 @@ def test_config_files(refused, file):
 # --set: fragments of the message
 VALUES = {
     "modle.type=x": ["unknown key 'modle'; did you mean 'model'?", "accepted: seed, model"],
-    "train.epoch=3": ["unknown key 'epoch'; did you mean 'epochs'?", "epochs (required)"],
+    "train.epoch=3": [
+        "unknown key 'epoch'; did you mean 'epochs'?",
+        "epochs=None",
+        "lr (required)",
+    ],
     "data.test=3": ["data.test: unknown key 'test'", "accepted: train, val"],
     "model.neck=3": ["model.neck: expected a mapping, found 3 (int)"],
     "model.nek=3": ["model.nek: unknown key 'nek'", "neck"],
@@ -85,12 +89,19 @@ VALUES = {
     "train.keep=0": ["keep is at least 1, not 0"],
     "train.pictures=-1": ["pictures is at least 0, not -1"],
     "train.device=tpu": ["train.device: expected 'auto' or 'cpu' or 'gpu', found 'tpu' (str)"],
-    "train.schedule.drops=[a]": ["drops: expected a list of float, found ['a'] (list)"],
+    "train.schedule.drops=[a]": ["drops: expected a list of float", "found ['a'] (list)"],
     "train.multipliers=[{match: nope}]": ["no trained weight's name matches 'nope'; names look"],
     "seed=-1": ["seed: expected a whole number from 0 on, found -1 (int)"],
     "seed=true": ["seed: expected a whole number from 0 on, found True (bool)"],
     "data.train.length=0": ["data.train", "length is 0, expected an integer of at least 1"],
     "data.val.size=[8, 8]": ["data.val", "size is [8, 8], expected (height, width), two integers"],
+    "model.backbone={_delete_: true, type: VGG, depth: 11, norm: SyncBN}": [
+        "model.backbone.norm",
+        "SyncBN",
+        "one device",
+        "norm: BN",
+        "GN",
+    ],
     "model.anchors.sizes=[]": ["model.anchors", "sizes and ratios need at least one number each"],
     "model.anchors.sizes=[999]": ["model.anchors: no anchor fits into the images", "64 x 64"],
     "model.anchors.strides=[4]": [

@@ -2,6 +2,7 @@
 package (new_head.py)."""
 
 import shutil
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -27,12 +28,13 @@ TOPS = (
 
 
 @pytest.fixture
-def config(tmp_path, monkeypatch):
-    for registry in REGISTRIES.values():
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+def config(tmp_path):
     config = tiny.project(tmp_path)
     shutil.copy(tiny.ROOT / "tests/support/new_head.py", tmp_path / "plugins/new_head.py")
-    return config
+    with ExitStack() as stack:
+        for registry in REGISTRIES.values():
+            stack.enter_context(registry.temporarily())
+        yield config
 
 
 def test_it_trains_and_learns(config, tmp_path):

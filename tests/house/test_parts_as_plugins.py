@@ -5,6 +5,7 @@ every_kind.py is that file; what is asked of its parts is what plugins/README.md
 
 import json
 import shutil
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -50,15 +51,16 @@ evaluate: {type: MyEvaluator}
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(tmp_path):
     """A folder with the plugin and the config, and its own registrations."""
-    for registry in REGISTRIES.values():
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     (tmp_path / "plugins").mkdir()
     shutil.copy(tiny.ROOT / "tests/support/every_kind.py", tmp_path / "plugins/mine.py")
     config = tmp_path / "mine.yaml"
     config.write_text(CONFIG.replace("HOOK", str(tmp_path / "steps")))
-    return config
+    with ExitStack() as stack:
+        for registry in REGISTRIES.values():
+            stack.enter_context(registry.temporarily())
+        yield config
 
 
 def test_there_is_one_of_every_kind(project):

@@ -16,6 +16,7 @@ from detkit.config import load_config
 from detkit.errors import TrainingError
 from detkit.files.checkpoint import check_finite, load_checkpoint
 from detkit.plugins import import_plugins
+from detkit.runner import Interval
 from detkit.runner.hooks import Hook
 from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner
@@ -65,7 +66,7 @@ def runner_with(config, tmp_path, *recorders, epochs=2):
         training.loader,
         training.optimizer,
         recorders,
-        epochs,
+        Interval(epochs=epochs),
         training.ctx,
         str(tmp_path),
     )
@@ -96,7 +97,7 @@ def test_after_spoilt_weights_no_hook_has_its_turn(config, tmp_path):
 
 def test_hooks_stand_in_the_documented_order(config, tmp_path):
     runner = built(config, tiny.hook("Draw")).runner(str(tmp_path))
-    assert [type(each).__name__ for each in runner._hooks] == [
+    assert [type(each).__name__ for each in runner.hooks] == [
         "ScheduleHook",
         "LogHook",
         "EvaluateHook",
@@ -111,7 +112,7 @@ def test_hooks_stand_in_the_documented_order(config, tmp_path):
 def test_between_log_intervals_nothing_waits(config, tmp_path, monkeypatch, overrides):
     runner = built(config, "train.log_every=100", *overrides).runner(str(tmp_path))
     batches = list(runner.loader.batches(epoch=0))
-    runner._call("start")
+    runner.call("start")
     runner.step(batches[0])  # compiles, and is reported
 
     def waits(*_, **__):

@@ -1,4 +1,4 @@
-"""Optimizers: SGD and Adam against numpy, with clipping, multipliers and accumulation."""
+"""Optimizers: SGD, Adam and AdamW against numpy, with clipping, multipliers and accumulation."""
 
 import mxnet as mx
 import numpy as np
@@ -172,6 +172,41 @@ def test_steps_are_adams():
         assert_equal(values(block), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("epsilon", [1e-8, 0.1])
+def test_steps_are_adamws(epsilon):
+    """Loshchilov and Hutter 2019, algorithm 2: the decay is no part of the gradient's means."""
+    nodes = [{"match": r"\.bias$", "lr": 2.0, "decay": 0.0}]
+    block = network()
+    adamw = {"type": "AdamW", "epsilon": epsilon}
+    chosen = options(optimizer=adamw, momentum=None, multipliers=nodes)
+    optimizer = Optimizer(block, chosen)
+    expected = {name: value.astype("float64") for name, value in values(block).items()}
+    means = {name: np.zeros((2, *value.shape)) for name, value in expected.items()}
+    for number, lr in enumerate((0.1, 0.3, 0.03), start=1):
+        backward(block, slice(None))
+        for name, gradient in gradients(block).items():
+            rate, decay = (2 * lr, 0) if name.endswith("bias") else (lr, 0.01)
+            mean, square = means[name]
+            mean += 0.1 * (gradient - mean)
+            square += 0.001 * (gradient**2 - square)
+            step = mean / (1 - 0.9**number) / (np.sqrt(square / (1 - 0.999**number)) + epsilon)
+            expected[name] = expected[name] - rate * (step + decay * expected[name])
+        optimizer.step(number, lr)
+        assert_equal(values(block), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_adamw_decays_where_there_is_no_gradient():
+    block = network()
+    before = values(block)
+    optimizer = Optimizer(block, options(optimizer={"type": "AdamW"}, momentum=None))
+    with autograd.record():
+        loss = (block(mx.nd.array(X)) * 0).sum()
+    loss.backward()
+    optimizer.step(1, 0.1)
+    for name, value in values(block).items():
+        np.testing.assert_allclose(value, before[name] * (1 - 0.1 * 0.01), rtol=1e-6)
+
+
 def test_momentum_is_refused_where_there_is_none():
     node = Node("train.optimizer", "a.yaml:9")
     node.update(type="Adam")
@@ -183,7 +218,7 @@ def test_momentum_is_refused_where_there_is_none():
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
-@pytest.mark.parametrize("name", ["SGD", "NAG", "Adam"])
+@pytest.mark.parametrize("name", ["SGD", "NAG", "Adam", "AdamW"])
 def test_a_restored_state_goes_on_bit_for_bit(name, accumulate):
     """Five steps; after the fourth, weights and state move to another network."""
     chosen = options(optimizer={"type": name}, momentum=None, accumulate=accumulate, clip_norm=1.0)

@@ -250,8 +250,8 @@ class MyOptimizer(mx.optimizer.Optimizer):
 
 @registry.SCHEDULES.register(force=True)
 class MySchedule:
-    def __call__(self, step, epoch, epochs):
-        return 1 / (1 + step)
+    def __call__(self, position):
+        return 1 / (1 + position.step)
 
 
 @registry.HOOKS.register(force=True)

@@ -95,7 +95,7 @@ class Spoil(Hook):
             self.spoil(run)
 
     def spoil(self, run):
-        run._optimizer._trained["rpn_head.objectness.weight"].data()[:] = float("inf")
+        run.train_step.model.rpn_head.objectness.weight.data()[:] = float("inf")
 
 
 @HOOKS.register(force=True)

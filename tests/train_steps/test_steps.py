@@ -221,7 +221,7 @@ def test_the_host_waits_at_log_intervals_only(tmp_path, monkeypatch):
     spy = Spy(monkeypatch)
     overrides = ("train.epochs=1", "train.batch_size=2", "train.log_every=3", "train.clip_norm=1")
     runner = training(tmp_path, *overrides).runner(str(tmp_path / "run"))
-    runner._hooks.insert(0, spy)
+    runner.hooks.insert(0, spy)
     runner.run()
     assert runner.progress.step == 6
     assert set(spy.waits) == {1, 3, 6}  # the first step is reported as well

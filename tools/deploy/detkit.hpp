@@ -36,8 +36,8 @@ struct Detection {
 // box grown by a cell. Empty for a detection without a mask.
 std::vector<float> paste_mask(const Detection& detection, int height, int width);
 
-// A network and what an image passes before it. Several may be used at once, each by one thread;
-// they may be made and destroyed in any thread.
+// A network on the CPU and what an image passes before it. Several may be used at once, each by one
+// thread; they may be made and destroyed in any thread.
 class Detector {
  public:
   // Throws Error for a folder that is incomplete, damaged or of another version, and for whatever
