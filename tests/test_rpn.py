@@ -25,7 +25,7 @@ PROJECT = (
     "model={type: RPN, backbone: {type: TinyBackbone}, rpn_head: {type: RPNHead, channels: 16}, "
     "anchors: {type: AnchorGrid, sizes: [12, 24], ratios: [1]}, "
     "proposals: {pre_nms: 100, post_nms: 16, min_size: 4}}",
-    "train_step={rpn_targets: {straddle: -1, assigner: {type: MaxIoUAssigner}, "
+    "train_step={rpn_targets: {straddle: null, assigner: {type: MaxIoUAssigner}, "
     "sampler: {type: RandomSampler, size: 16}}, rpn_loss: {box: {type: SmoothL1}}}",
     "evaluate={type: ProposalEvaluator, limits: [4, 16]}",
 )
@@ -43,7 +43,7 @@ def rpn(small_model):
 
 
 def rpn_step(model):
-    targets = RPNTargets(MaxIoUAssigner(), RandomSampler(EVERYTHING, 1), RPN_WEIGHTS, straddle=-1)
+    targets = RPNTargets(MaxIoUAssigner(), RandomSampler(EVERYTHING, 1), RPN_WEIGHTS, straddle=None)
     return RPNTrainStep(model, rpn_targets=targets, rpn_loss=RPNLoss(SmoothL1(1 / 9)))
 
 

@@ -32,7 +32,7 @@ def step_parts(size=EVERYTHING, positive_share=1):
     rois = MaxIoUAssigner(0.5, 0.5, best_for_object=False)
     anchors, drawn = (RandomSampler(size, positive_share) for _ in range(2))
     return {
-        "rpn_targets": RPNTargets(MaxIoUAssigner(), anchors, RPN_WEIGHTS, straddle=-1),
+        "rpn_targets": RPNTargets(MaxIoUAssigner(), anchors, RPN_WEIGHTS, straddle=None),
         "rpn_loss": RPNLoss(SmoothL1(1 / 9)),
         "proposals": Proposals(pre_nms=200, post_nms=30, min_size=2),
         "roi_targets": RoITargets(rois, drawn, ROI_WEIGHTS),
@@ -54,7 +54,7 @@ def losses_of(step, pixels, sizes, boxes=BOXES, labels=LABELS):
 def expected_losses(model, pixels, sizes):
     """Everything between the network's layers by the oracles, image by image."""
     inputs = model.normalize(mx.nd.array(pixels), mx.nd.array(sizes))
-    features = model.backbone(inputs)
+    (features,) = model.backbone(inputs)
     objectness, deltas = (level.asnumpy() for (level,) in model.rpn_head([features]))
     anchors = oracles.anchor_grid(*features.shape[2:], 8, (12, 24), (0.25, 1, 4))
     anchor_labels, anchor_targets, rois, roi_labels, roi_targets = [], [], [], [], []
