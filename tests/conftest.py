@@ -120,7 +120,7 @@ def small_model():
 
 def _build(seed=0, class_agnostic=False, kind=FasterRCNN, **parts):
     backbone = parts.pop("backbone", None) or SmallBackbone()
-    (channels,), strides = backbone.channels, backbone.strides
+    channels, strides = backbone.channels[0], backbone.strides[:1]  # of the first map
     anchors = AnchorGrid(strides, sizes=(12, 24), ratios=(0.25, 1, 4))
     roi_extractor = RoIAlign(strides, channels, size=3)
     defaults = {

@@ -92,7 +92,7 @@ def test_class_agnostic_cascade(small_model, images):
 class Pyramid(HybridBlock):
     """Maps of strides 4, 8 and 16, with batch norms."""
 
-    channels, stride = 8, 4
+    channels, strides = (8, 8, 8), (4, 8, 16)
 
     def __init__(self):
         super().__init__()
