@@ -4,7 +4,8 @@ The config in a run's folder is as old as the run. Its weights are still good, s
 which lines to rewrite.
 """
 
-from typing import Iterator, Sequence, Tuple
+import json
+from typing import Iterator, Tuple
 
 from detkit.config import Config, place
 from detkit.errors import ConfigError
@@ -29,7 +30,7 @@ def check_outdated(config: Config) -> None:
     A backbone of a plugin that itself has an argument of an outdated name is left alone.
     """
     lines = [
-        f"  {place(node, key)}: expected {instead}, found {key}: {node[key]}"
+        f"  {place(node, key)}: expected {instead}, found {key}: {json.dumps(node[key])}"
         for node, key, instead in _outdated(config)
     ]
     if lines:
@@ -48,7 +49,7 @@ def _outdated(config) -> Iterator[Tuple[dict, str, str]]:
         frozen, trained = FROZEN_NORM[kind]
         yield backbone, "frozen_norm", f"norm: {frozen if backbone['frozen_norm'] else trained}"
     if "out_stages" in backbone and kind in STAGES and not _takes(kind, "out_stages"):
-        yield backbone, "out_stages", _strides_of(backbone["out_stages"], *STAGES[kind](backbone))
+        yield backbone, "out_stages", _strides_of(backbone)
     targets = _mapping(config, "train_step", "rpn_targets")
     straddle = targets.get("straddle")
     if isinstance(straddle, (int, float)) and straddle < 0:
@@ -77,13 +78,15 @@ def _takes(kind, key):
     return key in accepted
 
 
-def _strides_of(stages, first: int, strides: Sequence[int]) -> str:
-    """``out_strides`` in place of ``out_stages``."""
+def _strides_of(backbone: dict) -> str:
+    """Returns the ``out_strides`` that choose the maps of ``out_stages``, or all if none do."""
     try:
-        numbers = [stage - first for stage in stages]
+        first, strides = STAGES[backbone["type"]](backbone)
+        numbers = [stage - first for stage in backbone["out_stages"]]
         wanted = [strides[number] for number in numbers if number >= 0]
-        same = maps_of_strides(wanted, strides) == numbers
-    except (TypeError, ValueError, IndexError):  # what is wrong was so before
-        return f"out_strides, some of {list(strides)}"
-    # Of several maps of a stride, out_strides cannot name one before the last.
-    return f"out_strides: {wanted}" if same else f"out_strides, some of {list(strides)}"
+        # Of several maps of a stride, out_strides cannot name one without those after it.
+        if maps_of_strides(wanted, strides) == numbers:
+            return f"out_strides: {wanted}"
+        return f"out_strides, some of {strides}"
+    except (TypeError, ValueError, IndexError):  # the setting was wrong before, too
+        return "out_strides, a list of strides"
