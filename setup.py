@@ -21,7 +21,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["detkit", "detkit.*"]),
     # The operators are compiled on the user's machine.
-    package_data={"detkit": ["ops/native/*", "converters/models/*"]},
+    package_data={"detkit": ["ops/native/*", "ops/native/*/*", "converters/models/*"]},
     python_requires=">=3.8, <3.12",
     install_requires=[
         "defusedxml",

@@ -1,6 +1,6 @@
 // Runs CUDA kernels on a CPU, so that the .cu files can be tested where there is no GPU:
 //
-//   g++ -std=c++17 -x c++ -include tests/cuda_on_cpu.h -c detkit/ops/native/nms.cu
+//   g++ -std=c++17 -x c++ -include tests/cuda_on_cpu.h -c detkit/ops/native/cuda/nms.cu
 //
 // Blocks run one after another; the threads of a block are fibers (ucontext) that take turns at
 // barriers only. A warp runs as far as it can without the others; warps follow each other in

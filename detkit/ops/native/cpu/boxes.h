@@ -4,7 +4,7 @@
 #pragma once
 
 #include "arena.h"
-#include "box_lanes.h"
+#include "simd.h"
 
 namespace detkit {
 namespace DETKIT_ISA {

@@ -8,7 +8,7 @@
 // number of threads.
 #pragma once
 
-#include "pool_work.h"
+#include "pool_tasks.h"
 
 namespace detkit {
 namespace DETKIT_ISA {

@@ -17,12 +17,12 @@
 #include <unordered_map>
 #include <vector>
 
-#include "kernels.h"
+#include "../kernels.h"
 #pragma GCC visibility push(default)  // MXNet looks up the functions declared here by name
 #include "mxnet/lib_api.h"
 #pragma GCC visibility pop
 #ifdef DETKIT_CUDA
-#include "kernels_cuda.h"
+#include "../cuda/kernels_cuda.h"
 #endif
 
 namespace detkit {

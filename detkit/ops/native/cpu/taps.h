@@ -6,7 +6,7 @@
 // per RoI and for all of its channels: a large RoI with many samples costs the pixels it covers.
 #pragma once
 
-#include "pool_work.h"
+#include "pool_tasks.h"
 #include "rois.h"
 
 namespace detkit {

@@ -12,7 +12,7 @@
 
 #include <new>
 
-#include "kernels.h"
+#include "../kernels.h"
 
 #ifndef DETKIT_ISA
 #define DETKIT_ISA baseline
