@@ -36,7 +36,11 @@ setup(
         "cu112": ["mxnet-cu112==1.9.1"],
         "onnx": ONNX,
         "plot": ["matplotlib"],  # of tools/benchmark.py
-        "test": ["gluoncv", "hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff", *ONNX],
+        "test": [
+            "clang-format==18.1.8",  # every version formats a little differently
+            *("gluoncv", "hypothesis", "import-linter", "pytest", "pytest-xdist", "ruff"),
+            *ONNX,
+        ],
         "zoo": ["gluoncv"],  # GluonCV's classifiers as backbones
     },
 )

@@ -129,7 +129,8 @@ typedef struct {
   float level_margin;              // m, pixels that sides are longer for this (the paper: 0)
 } DetkitRoIs;
 // Of several levels an RoI is pooled from floor(k0 + log2(sqrt(area) / canonical_size) + 1e-6),
-// clamped to those there are (torchvision's formula), area (w + m) (h + m) after the clamping above.
+// clamped to those there are (torchvision's formula), area (w + m) (h + m) after the clamping
+// above.
 
 enum { DETKIT_AVERAGE = 0, DETKIT_MAX = 1 };
 

@@ -44,13 +44,12 @@ int crop_pool(const DetkitRoIs* geometry, const float* const* features, const fl
   if (!accepted(*geometry)) return DETKIT_BAD_ARGUMENT;
   const SortedRoIs rois(*geometry, boxes);
   const Samples samples(rois, [&](int roi, int axis) { return crop_axis(rois, roi, axis); });
-  return pool_forward(rois, samples, features, out, [&](const Place& place) {
-    max_cells(place, samples, geometry->size);
-  });
+  return pool_forward(rois, samples, features, out,
+                      [&](const Place& place) { max_cells(place, samples, geometry->size); });
 }
 
-int crop_pool_backward(const DetkitRoIs* geometry, const float* const* features,
-                       const float* boxes, const float* grad_out, float* const* grad_features) {
+int crop_pool_backward(const DetkitRoIs* geometry, const float* const* features, const float* boxes,
+                       const float* grad_out, float* const* grad_features) {
   if (!accepted(*geometry)) return DETKIT_BAD_ARGUMENT;
   const SortedRoIs rois(*geometry, boxes);
   const Samples samples(rois, [&](int roi, int axis) { return crop_axis(rois, roi, axis); });

@@ -277,8 +277,7 @@ int match(const DetkitMatch* match, const float* boxes, const float* candidates,
 #pragma omp parallel for schedule(dynamic) num_threads(plan.threads)
   for (int64_t piece = 0; piece < pieces; ++piece) {
     const int64_t b = piece / plan.segments, s = piece % plan.segments;
-    mark_equals(image(b), plan.begin(s), plan.begin(s + 1), g,
-                bests.get() + g * plan.segments * b);
+    mark_equals(image(b), plan.begin(s), plan.begin(s + 1), g, bests.get() + g * plan.segments * b);
   }
   return DETKIT_OK;
 }

@@ -58,8 +58,8 @@ size_t propose(const DetkitProposals& proposals, const DetkitLevel& level, const
     work->ranked[ranked] = {best_first_key(objectness[row]), row};
     ranked += finite(objectness[row]);
   }
-  const Ranked* best = best_first(work->ranked, work->spare, &ranked,
-                                  static_cast<size_t>(proposals.pre_nms));
+  const Ranked* best =
+      best_first(work->ranked, work->spare, &ranked, static_cast<size_t>(proposals.pre_nms));
   const float shortest = proposals.min_size > 1e-3f ? proposals.min_size : 1e-3f;
   size_t n = 0;
   for (size_t i = 0; i < ranked; ++i) {
@@ -165,8 +165,8 @@ int proposals(const DetkitProposals* proposals, const DetkitLevel* levels, const
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
   for (int b = 0; b < images; ++b) {
     Work work = workspaces.of(thread());
-    best_of_image(boxes.get() + 4 * s * b, scores.get() + s * b, s, r, &work,
-                  out_boxes + 4 * r * b, out_scores + r * b);
+    best_of_image(boxes.get() + 4 * s * b, scores.get() + s * b, s, r, &work, out_boxes + 4 * r * b,
+                  out_scores + r * b);
   }
   return DETKIT_OK;
 }

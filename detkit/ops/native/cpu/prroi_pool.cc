@@ -104,9 +104,8 @@ BoxGradient box_gradient(const Place& place, const Axis& y, const Axis& x, size_
                                 place.column + set * column_floats);
       });
     }
-    with_taps(y.taps, [&](auto taps) {
-      add_column<taps.value>(place, y, set_stride, q, size, sums);
-    });
+    with_taps(y.taps,
+              [&](auto taps) { add_column<taps.value>(place, y, set_stride, q, size, sums); });
   }
   BoxGradient gradient;
   for (int i = 0; i < 4; ++i) {

@@ -71,9 +71,8 @@ int roi_align(const DetkitRoIs* geometry, const DetkitAlign* align, const float*
   const auto rule = [&](int roi, int axis) { return align_axis(rois, *align, roi, axis); };
   if (align->mode == DETKIT_MAX) {
     const Samples samples(rois, rule);
-    return pool_forward(rois, samples, features, out, [&](const Place& place) {
-      max_cells(place, samples, geometry->size);
-    });
+    return pool_forward(rois, samples, features, out,
+                        [&](const Place& place) { max_cells(place, samples, geometry->size); });
   }
   const Axes<> axes(rois, rule);
   return pool_forward(rois, axes, features, out, [&](const Place& place) {
@@ -89,10 +88,9 @@ int roi_align_backward(const DetkitRoIs* geometry, const DetkitAlign* align,
   const auto rule = [&](int roi, int axis) { return align_axis(rois, *align, roi, axis); };
   if (align->mode == DETKIT_MAX) {
     const Samples samples(rois, rule);
-    return pool_backward(rois, samples, features, grad_out, grad_features,
-                         [&](const Place& place) {
-                           spread_max_cells(place, samples, geometry->size);
-                         });
+    return pool_backward(rois, samples, features, grad_out, grad_features, [&](const Place& place) {
+      spread_max_cells(place, samples, geometry->size);
+    });
   }
   const Axes<> axes(rois, rule);
   return pool_backward(rois, axes, nullptr, grad_out, grad_features, [&](const Place& place) {

@@ -151,15 +151,14 @@ bool is_mode(int mode) { return mode == DETKIT_AVERAGE || mode == DETKIT_MAX; }
 
 }  // namespace
 
-int roi_pool(const DetkitRoIs* geometry, int mode, const float* const* features,
-             const float* boxes, float* out) {
+int roi_pool(const DetkitRoIs* geometry, int mode, const float* const* features, const float* boxes,
+             float* out) {
   if (!accepted(*geometry) || !is_mode(mode)) return DETKIT_BAD_ARGUMENT;
   const SortedRoIs rois(*geometry, boxes);
   if (mode == DETKIT_MAX) {
     const Ranges ranges(rois);
-    return pool_forward(rois, ranges, features, out, [&](const Place& place) {
-      max_pixels(place, ranges, geometry->size);
-    });
+    return pool_forward(rois, ranges, features, out,
+                        [&](const Place& place) { max_pixels(place, ranges, geometry->size); });
   }
   const Axes<> axes(rois, [&](int roi, int axis) { return pool_axis(rois, roi, axis); });
   return pool_forward(rois, axes, features, out, [&](const Place& place) {
@@ -173,10 +172,9 @@ int roi_pool_backward(const DetkitRoIs* geometry, int mode, const float* const* 
   const SortedRoIs rois(*geometry, boxes);
   if (mode == DETKIT_MAX) {
     const Ranges ranges(rois);
-    return pool_backward(rois, ranges, features, grad_out, grad_features,
-                         [&](const Place& place) {
-                           spread_to_largest(place, ranges, geometry->size);
-                         });
+    return pool_backward(rois, ranges, features, grad_out, grad_features, [&](const Place& place) {
+      spread_to_largest(place, ranges, geometry->size);
+    });
   }
   const Axes<> axes(rois, [&](int roi, int axis) { return pool_axis(rois, roi, axis); });
   return pool_backward(rois, axes, nullptr, grad_out, grad_features, [&](const Place& place) {

@@ -32,8 +32,8 @@ inline Box clean_box(const float* box) {
 inline int level_of(const DetkitRoIs& geometry, const Box& box) {
   const float margin = geometry.level_margin;
   const float size = sqrtf((box.x2 - box.x1 + margin) * (box.y2 - box.y1 + margin));
-  const float level = static_cast<float>(geometry.canonical_level) +
-                      log2f(size / geometry.canonical_size) + 1e-6f;
+  const float level =
+      static_cast<float>(geometry.canonical_level) + log2f(size / geometry.canonical_size) + 1e-6f;
   const float index = floorf(level) - static_cast<float>(geometry.first_level);
   return static_cast<int>(fminf(fmaxf(index, 0.f), static_cast<float>(geometry.levels - 1)));
 }

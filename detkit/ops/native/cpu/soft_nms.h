@@ -70,8 +70,8 @@ class SoftNms {
     size_t position() const {
       int lane = 0;
       for (int k = 1; k < kLanes; ++k) {
-        const bool better = scores[k] > scores[lane] ||
-                            (scores[k] == scores[lane] && rows[k] < rows[lane]);
+        const bool better =
+            scores[k] > scores[lane] || (scores[k] == scores[lane] && rows[k] < rows[lane]);
         if (better) lane = k;
       }
       return static_cast<size_t>(at[lane] + lane);

@@ -78,13 +78,16 @@ __device__ inline Axis make_axis(const DetkitAlign& align, float low, float high
   if (!align.aligned) side = fmaxf(side, 1.0f);
   const float own = side / cells;
   const float most = kMostSamples;
-  const float samples =
-      align.sampling > 0 ? align.sampling : fminf(fmaxf(ceilf(own), 1.0f), most);
+  const float samples = align.sampling > 0 ? align.sampling : fminf(fmaxf(ceilf(own), 1.0f), most);
   const float step = own / samples, start = corner + cell * own + 0.5f * step;
   const float first = fmaxf((-1.0f - start) / step - 2.0f, 0.0f);
   const float last = fmaxf((size - start) / step + 3.0f, 0.0f);
-  return {start, step, static_cast<int>(samples), static_cast<int>(fminf(first, samples)),
-          static_cast<int>(fminf(last, samples)), size};
+  return {start,
+          step,
+          static_cast<int>(samples),
+          static_cast<int>(fminf(first, samples)),
+          static_cast<int>(fminf(last, samples)),
+          size};
 }
 
 }  // namespace cuda

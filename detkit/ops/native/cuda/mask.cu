@@ -90,8 +90,7 @@ __global__ void paste(int blocks, int size, const float* probabilities, const fl
   if (pixel >= pixels) return;
   const RoI box = clean_roi(boxes + 4 * mask);
   const int y = static_cast<int>(pixel / width), x = static_cast<int>(pixel % width);
-  out[mask * pixels + pixel] =
-      paste_pixel(probabilities + mask * size * size, size, box, y, x);
+  out[mask * pixels + pixel] = paste_pixel(probabilities + mask * size * size, size, box, y, x);
 }
 
 }  // namespace

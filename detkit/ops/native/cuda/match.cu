@@ -157,8 +157,8 @@ int detkit_cuda_match(const DetkitMatch* match, const float* boxes, const float*
   const int64_t blocks = divide_up(match->boxes, kThreads);
   const Input in = {*match, boxes, candidates, objects, labels, static_cast<int>(blocks)};
   DETKIT_TRY(clear(best, count * sizeof(Best), stream));
-  DETKIT_TRY(launch(find_best, blocks * match->images, kThreads, stream, in, index, iou, ignored,
-                    best));
+  DETKIT_TRY(
+      launch(find_best, blocks * match->images, kThreads, stream, in, index, iou, ignored, best));
   DETKIT_TRY(launch(mark_best, blocks * match->images, kThreads, stream, in,
                     static_cast<const float*>(iou), static_cast<const Best*>(best), is_best));
   return launch(write_objects, divide_up(static_cast<int64_t>(count), kThreads), kThreads, stream,

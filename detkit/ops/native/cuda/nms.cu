@@ -35,7 +35,8 @@ struct Plan {
       : segments(nms.images, 1, &nms.boxes),
         entering(at_most(nms.boxes, nms.top_k_in)),
         hard(nms.images, entering, at_most(entering, nms.top_k_out), nms.iou),
-        scores(nullptr), decayed(nullptr) {
+        scores(nullptr),
+        decayed(nullptr) {
     Workspace workspace(memory);
     keys = workspace.take<uint64_t>(segments.keys());
     other_keys = workspace.take<uint64_t>(segments.keys());

@@ -57,10 +57,10 @@ struct Bilinear {
   template <class T>
   __device__ float read(const T* map) const {
     if (outside) return 0.0f;
-    const float above = (1.0f - across) * to_float(map[top + left]) +
-                        across * to_float(map[top + right]);
-    const float below = (1.0f - across) * to_float(map[bottom + left]) +
-                        across * to_float(map[bottom + right]);
+    const float above =
+        (1.0f - across) * to_float(map[top + left]) + across * to_float(map[top + right]);
+    const float below =
+        (1.0f - across) * to_float(map[bottom + left]) + across * to_float(map[bottom + right]);
     return (1.0f - down) * above + down * below;
   }
   __device__ void add(float* map, float gradient) const {

@@ -36,8 +36,8 @@ struct Cell {
   __device__ float count() const { return static_cast<float>(y.length()) * x.length(); }
 };
 
-// visit(first, pixel, where) for each pixel of the cell, in row-major order; `where` counts from the
-// map's corner.
+// visit(first, pixel, where) for each pixel of the cell, in row-major order; `where` counts from
+// the map's corner.
 template <class T, class Visit>
 __device__ void for_each_pixel(const Cell& cell, const Place<T>& place, const Work& work,
                                Visit visit) {
@@ -50,8 +50,8 @@ __device__ void for_each_pixel(const Cell& cell, const Place<T>& place, const Wo
   }
 }
 
-// The maximum of each channel and, if asked for, where it is; NaN is never that of a cell that holds
-// a number.
+// The maximum of each channel and, if asked for, where it is; NaN is never that of a cell that
+// holds a number.
 template <class T>
 __device__ void largest(const Cell& cell, const Place<const T>& place, const Work& work,
                         float* values, int* which) {

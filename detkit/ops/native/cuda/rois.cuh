@@ -75,8 +75,8 @@ __device__ Place<T> find_place(const DetkitRoIs& geometry, const Maps<T>& maps, 
   place.height = pick(geometry.height, level);
   place.width = pick(geometry.width, level);
   place.plane = static_cast<size_t>(place.height) * place.width;
-  const bool exists = image >= 0.0f && image < static_cast<float>(geometry.images) &&
-                      image == floorf(image);
+  const bool exists =
+      image >= 0.0f && image < static_cast<float>(geometry.images) && image == floorf(image);
   if (exists) {
     const size_t maps_before = static_cast<size_t>(image) * geometry.channels;
     place.map = pick(maps.level, level) + maps_before * place.plane;

@@ -25,9 +25,9 @@ inline int tiles_of(int boxes) { return static_cast<int>(divide_up(boxes, kWord)
 
 struct Suppression {
   int64_t lists;
-  int capacity;   // boxes of a list at most
-  int most;       // that are kept of a list, at most
-  float iou;      // dropped above it; not negative
+  int capacity;  // boxes of a list at most
+  int most;      // that are kept of a list, at most
+  float iou;     // dropped above it; not negative
   int tiles, band_tiles;
 
   const Box* boxes;        // (lists, tiles * 64), best first
@@ -39,9 +39,19 @@ struct Suppression {
   int* kept_count;         // (lists)
 
   Suppression(int64_t lists_, int capacity_, int most_, float iou_)
-      : lists(lists_), capacity(capacity_), most(most_), iou(iou_), tiles(tiles_of(capacity_)),
-        band_tiles(tiles < kBandTiles ? tiles : kBandTiles), boxes(nullptr), labels(nullptr),
-        count(nullptr), alive(nullptr), before(nullptr), kept(nullptr), kept_count(nullptr) {}
+      : lists(lists_),
+        capacity(capacity_),
+        most(most_),
+        iou(iou_),
+        tiles(tiles_of(capacity_)),
+        band_tiles(tiles < kBandTiles ? tiles : kBandTiles),
+        boxes(nullptr),
+        labels(nullptr),
+        count(nullptr),
+        alive(nullptr),
+        before(nullptr),
+        kept(nullptr),
+        kept_count(nullptr) {}
   __host__ __device__ size_t slots() const { return static_cast<size_t>(lists) * tiles * kWord; }
   void take(Workspace* workspace) {
     const size_t all = static_cast<size_t>(lists);
@@ -180,8 +190,7 @@ static __global__ void sweep(Suppression s, int band) {
     __syncthreads();
     if (threadIdx.x < 32) {
       const uint64_t* words = before + own * row + static_cast<size_t>(own) * kWord;
-      const uint64_t chosen =
-          decide(alive[own] & ~struck[own], words[lane], words[lane + 32]);
+      const uint64_t chosen = decide(alive[own] & ~struck[own], words[lane], words[lane + 32]);
       for (int i = lane; i < kWord; i += 32) {
         const int place = total + __popcll(chosen & ((uint64_t{1} << i) - 1));
         if ((chosen >> i & 1) && place < s.most) out[place] = (band + own) * kWord + i;
