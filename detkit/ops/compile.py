@@ -31,7 +31,7 @@ COMPILERS = ("g++", "c++", "clang++")
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp", "-fvisibility=hidden")
 # Boxes are compared with thresholds and with each other: no instruction set may round differently.
 BOX_KERNELS = ("nms", "proposals", "match")
-ROI_KERNELS = ("roi_align", "roi_pool", "prroi_pool", "crop_pool", "mask")
+ROI_KERNELS = ("roi_align", "roi_pool", "prroi_pool", "crop_pool", "mask_target", "mask_paste")
 INSTRUCTION_SETS = {
     "baseline": ("-DDETKIT_ISA=baseline", "-DDETKIT_DISPATCH"),
     "avx2": ("-DDETKIT_ISA=avx2", "-mavx2", "-mfma", "-mbmi2"),

@@ -26,6 +26,24 @@ enum { DETKIT_OK = 0, DETKIT_OUT_OF_MEMORY = 1, DETKIT_BAD_ARGUMENT = 2 };
 // The environment variable DETKIT_ISA (baseline, avx2, avx512) may ask for less.
 int detkit_isa(void);
 
+// -------------------------------------------------------------------------- constants
+
+// detkit/constants.py has these numbers under the same names, without the prefix.
+#define DETKIT_PADDING (-1)                      // the label of a row without an object
+#define DETKIT_CROWD (-2)                        // the label of a region to be ignored
+#define DETKIT_MAX_LOG_SCALE 4.135166556742356f  // log(1000 / 16), the clamp of dw and dh
+#define DETKIT_MIN_PROPOSAL_SIDE 1e-3f           // pixels
+#define DETKIT_MAX_ROI_COORDINATE 1e4f           // pixels from the image's corner
+#define DETKIT_MIN_ROI_SIDE 1e-2f                // pixels
+#define DETKIT_LEVEL_SLACK 1e-6f                 // added to the number of an RoI's level
+#define DETKIT_MIN_UNION 1e-30f                  // square pixels; a smaller union may count as this
+
+// The largest values of arguments.
+#define DETKIT_MAX_LEVELS 8
+#define DETKIT_MAX_ROI_SIZE 1024        // P
+#define DETKIT_MAX_SCALE 1e3f           // of a map: pixels per pixel of the image
+#define DETKIT_MAX_MASK_SIDE (1 << 24)  // float32 holds every whole number up to here
+
 // ------------------------------------------------------------------------------ boxes
 
 enum { DETKIT_NMS_HARD = 0, DETKIT_NMS_LINEAR = 1, DETKIT_NMS_GAUSSIAN = 2 };
@@ -109,8 +127,6 @@ int detkit_match(const DetkitMatch* match, const float* boxes, const float* cand
                  float* is_best, float* ignored, int32_t* best_index, float* best_iou);
 
 // ------------------------------------------------------------------------------- RoIs
-
-#define DETKIT_MAX_LEVELS 8
 
 // RoIs (R, 5) are image, x1 y1 x2 y2 in image pixels. Coordinates that are not finite are taken
 // for 0, all are clamped to -1e4..1e4, then x2 to at least x1 + 1e-2, y2 likewise. An image that is

@@ -2,10 +2,6 @@
 // the region, because an exception must not leave it.
 #pragma once
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include "isa.h"
 
 namespace detkit {
@@ -29,46 +25,28 @@ class Arena {
   size_t used_;
 };
 
-// Threads for so many pieces of work of so many nanoseconds each: one where it is little.
-inline int threads_for(int64_t pieces, double nanoseconds) {
-#ifdef _OPENMP
-  const int most = omp_get_max_threads();
-  if (pieces > 1 && static_cast<double>(pieces) * nanoseconds > 1e5) {
-    return pieces < most ? static_cast<int>(pieces) : most;
-  }
-#endif
-  (void)pieces, (void)nanoseconds;
-  return 1;
-}
-inline int thread() {
-#ifdef _OPENMP
-  return omp_get_thread_num();
-#else
-  return 0;
-#endif
-}
-
-// A workspace for each of several threads. Work is made by Work(Arena*, capacity).
-template <class Work>
+// A workspace for each of several threads. Workspace(Arena*, capacity) takes its arrays.
+template <class Workspace, class Capacity = size_t>
 class Workspaces {
  public:
-  Workspaces(int threads, size_t capacity)
+  Workspaces(int threads, const Capacity& capacity)
       : capacity_(capacity), bytes_(measure(capacity)), memory_(bytes_ * threads) {}
 
-  Work of(int thread) const {
+  Workspace of(int thread) const {
     Arena arena(memory_.get() + bytes_ * thread);
-    return Work(&arena, capacity_);
+    return Workspace(&arena, capacity_);
   }
 
  private:
-  static size_t measure(size_t capacity) {
+  static size_t measure(const Capacity& capacity) {
     Arena arena(nullptr);
-    Work work(&arena, capacity);
+    Workspace workspace(&arena, capacity);
     return arena.used();
   }
 
-  size_t capacity_, bytes_;
-  Scratch<char> memory_;
+  const Capacity capacity_;
+  const size_t bytes_;
+  const Scratch<char> memory_;
 };
 
 }  // namespace DETKIT_ISA

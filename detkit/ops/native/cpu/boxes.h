@@ -9,24 +9,22 @@
 namespace detkit {
 namespace DETKIT_ISA {
 
-inline bool finite(float x) { return __builtin_fabsf(x) <= __FLT_MAX__; }
+inline bool is_finite(float x) { return __builtin_fabsf(x) <= __FLT_MAX__; }
 
 // A box and its area, 0 if it is inverted.
-struct Rectangle {
+struct MeasuredBox {
   float x1, y1, x2, y2, area;
 };
 
-inline bool finite(const float* box) {
-  return finite(box[0]) && finite(box[1]) && finite(box[2]) && finite(box[3]);
+inline bool is_finite(const float* box) {
+  return is_finite(box[0]) && is_finite(box[1]) && is_finite(box[2]) && is_finite(box[3]);
 }
 
-inline Rectangle make_rectangle(float x1, float y1, float x2, float y2) {
+inline MeasuredBox measured(float x1, float y1, float x2, float y2) {
   const float width = x2 > x1 ? x2 - x1 : 0, height = y2 > y1 ? y2 - y1 : 0;
   return {x1, y1, x2, y2, width * height};
 }
-inline Rectangle make_rectangle(const float* box) {
-  return make_rectangle(box[0], box[1], box[2], box[3]);
-}
+inline MeasuredBox measured(const float* box) { return measured(box[0], box[1], box[2], box[3]); }
 
 // A structure of arrays: a vector of boxes is five loads.
 struct Columns {
@@ -39,8 +37,8 @@ struct Columns {
         y2(arena->take<float>(capacity)),
         area(arena->take<float>(capacity)) {}
 
-  Rectangle get(size_t i) const { return {x1[i], y1[i], x2[i], y2[i], area[i]}; }
-  void set(size_t i, const Rectangle& box) const {
+  MeasuredBox get(size_t i) const { return {x1[i], y1[i], x2[i], y2[i], area[i]}; }
+  void set(size_t i, const MeasuredBox& box) const {
     x1[i] = box.x1, y1[i] = box.y1, x2[i] = box.x2, y2[i] = box.y2, area[i] = box.area;
   }
 };
@@ -51,7 +49,7 @@ struct BoxLanes {
 
   BoxLanes(Floats x1, Floats y1, Floats x2, Floats y2, Floats area)
       : x1(x1), y1(y1), x2(x2), y2(y2), area(area) {}
-  explicit BoxLanes(const Rectangle& box)
+  explicit BoxLanes(const MeasuredBox& box)
       : x1(spread(box.x1)),
         y1(spread(box.y1)),
         x2(spread(box.x2)),

@@ -7,44 +7,34 @@
 
 #include <string.h>
 
-#include "isa.h"
+#include "simd.h"
 
 namespace detkit {
 namespace DETKIT_ISA {
 
 constexpr int kBlock = 16;  // channels
 
-#if defined(__AVX512F__)
-constexpr int kWidth = 16;  // floats of a vector
-#elif defined(__AVX2__)
-constexpr int kWidth = 8;
-#else
-constexpr int kWidth = 4;
-#endif
-constexpr int kParts = kBlock / kWidth;
-
-typedef float Vector __attribute__((vector_size(kWidth * 4)));
-typedef int32_t Mask __attribute__((vector_size(kWidth * 4)));
+constexpr int kParts = kBlock / kLanes;
 
 // One value of each of 16 channels.
 struct Block {
-  Vector part[kParts];
+  Floats part[kParts];
 };
 
 // Pixels and cells in blocks are aligned to a Block.
 inline Block load(const float* from) {
   Block block;
-  for (int i = 0; i < kParts; ++i) block.part[i] = reinterpret_cast<const Vector*>(from)[i];
+  for (int i = 0; i < kParts; ++i) block.part[i] = reinterpret_cast<const Floats*>(from)[i];
   return block;
 }
 
 inline void store(float* to, const Block& block) {
-  for (int i = 0; i < kParts; ++i) reinterpret_cast<Vector*>(to)[i] = block.part[i];
+  for (int i = 0; i < kParts; ++i) reinterpret_cast<Floats*>(to)[i] = block.part[i];
 }
 
 inline Block zero_block() {
   Block block;
-  for (int i = 0; i < kParts; ++i) block.part[i] = Vector{};
+  for (int i = 0; i < kParts; ++i) block.part[i] = Floats{};
   return block;
 }
 

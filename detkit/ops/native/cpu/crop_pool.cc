@@ -16,45 +16,39 @@ struct CropAxis {
   Sample sample_at(int cell, int i) const {
     const float share = static_cast<float>(2 * cell + i) / static_cast<float>(intervals);
     const float at = start + side * share;
-    if (at <= -1.f || at >= static_cast<float>(length)) return outside_of_map();
+    if (at <= -1.0f || at >= static_cast<float>(length)) return outside_of_map();
     const float whole = floorf(at);
     const int low = static_cast<int>(whole);
     if (low < 0) return single_pixel(0, at - whole);
-    if (low == length - 1) return single_pixel(low, 1.f - (at - whole));
+    if (low == length - 1) return single_pixel(low, 1.0f - (at - whole));
     return between_pixels(low, at - whole);
   }
 };
 
-// Axis 0 is y.
 CropAxis crop_axis(const SortedRoIs& rois, int roi, int axis) {
-  const DetkitRoIs& geometry = rois.geometry();
-  const Box& box = rois.box(roi);
-  const int level = rois.level_of_roi(roi);
-  const float scale = geometry.scale[level];
-  const float start = (axis == 0 ? box.y1 : box.x1) * scale;
-  const float end = (axis == 0 ? box.y2 : box.x2) * scale;
-  return {start, end - start, 2 * geometry.size - 1,
-          axis == 0 ? geometry.height[level] : geometry.width[level]};
+  const RoIAxis on_map = rois.axis(roi, axis);
+  const float start = on_map.low * on_map.scale, end = on_map.high * on_map.scale;
+  return {start, end - start, 2 * rois.geometry().size - 1, on_map.length};
 }
 
 }  // namespace
 
 int crop_pool(const DetkitRoIs* geometry, const float* const* features, const float* boxes,
               float* out) {
-  if (!accepted(*geometry)) return DETKIT_BAD_ARGUMENT;
+  if (!is_valid(*geometry)) return DETKIT_BAD_ARGUMENT;
   const SortedRoIs rois(*geometry, boxes);
-  const Samples samples(rois, [&](int roi, int axis) { return crop_axis(rois, roi, axis); });
+  const RoISamples samples(rois, [&](int roi, int axis) { return crop_axis(rois, roi, axis); });
   return pool_forward(rois, samples, features, out,
-                      [&](const Place& place) { max_cells(place, samples, geometry->size); });
+                      [&](const Patch& patch) { max_cells(patch, samples, geometry->size); });
 }
 
 int crop_pool_backward(const DetkitRoIs* geometry, const float* const* features, const float* boxes,
                        const float* grad_out, float* const* grad_features) {
-  if (!accepted(*geometry)) return DETKIT_BAD_ARGUMENT;
+  if (!is_valid(*geometry)) return DETKIT_BAD_ARGUMENT;
   const SortedRoIs rois(*geometry, boxes);
-  const Samples samples(rois, [&](int roi, int axis) { return crop_axis(rois, roi, axis); });
-  return pool_backward(rois, samples, features, grad_out, grad_features, [&](const Place& place) {
-    spread_max_cells(place, samples, geometry->size);
+  const RoISamples samples(rois, [&](int roi, int axis) { return crop_axis(rois, roi, axis); });
+  return pool_backward(rois, samples, features, grad_out, grad_features, [&](const Patch& patch) {
+    spread_max_cells(patch, samples, geometry->size);
   });
 }
 

@@ -28,7 +28,7 @@ class GreedyNms {
       if (count >= kManyKept && n - i >= kManyLeft && threshold.value() >= Grid::kLowestIou) {
         return run_with_grid(i, n, threshold, most, count);
       }
-      const Rectangle box = boxes.get(i);
+      const MeasuredBox box = boxes.get(i);
       if (is_suppressed(box, threshold, count)) continue;
       if (count % kLanes == 0) store_lanes(bars_ + count, spread(__builtin_inff()));
       bars_[count] = threshold.bar(box.area);
@@ -44,12 +44,12 @@ class GreedyNms {
   static constexpr size_t kManyKept = 256, kManyLeft = 1024;
 
   // `to` is not beyond `position`: the kept take the place of boxes already dealt with.
-  void keep(size_t position, const Rectangle& box, size_t to) const {
+  void keep(size_t position, const MeasuredBox& box, size_t to) const {
     boxes.set(to, box);
     kept[to] = static_cast<int32_t>(position);
   }
 
-  bool is_suppressed(const Rectangle& box, const Threshold& threshold, size_t count) const {
+  bool is_suppressed(const MeasuredBox& box, const Threshold& threshold, size_t count) const {
     const BoxLanes lanes(box);
     const Floats bar = threshold.bar_of_one(box.area);
     for (size_t i = 0; i < count; i += kLanes) {
@@ -66,7 +66,7 @@ class GreedyNms {
     for (size_t i = 0; i < count; ++i) grid_.suppress(boxes.get(i), threshold, dead_);
     for (; next < n && count < most; ++next) {
       if (dead_[next]) continue;
-      const Rectangle box = boxes.get(next);
+      const MeasuredBox box = boxes.get(next);
       grid_.suppress(box, threshold, dead_);
       keep(next, box, count++);
     }

@@ -35,14 +35,14 @@ class Grid {
   void build(const Columns& boxes, size_t first, size_t last, const Threshold& threshold) {
     iou_ = threshold.value();
     reach_ = (1 / iou_ - 1) / 2 + 1e-4f;
-    measure(boxes, first, last);
+    find_extents(boxes, first, last);
     lay_out();
     scatter(boxes, first, last, threshold);
   }
 
   // Sets dead[i] for every boxes[i] that overlaps this one more than the threshold.
-  void suppress(const Rectangle& box, const Threshold& threshold, uint8_t* dead) {
-    if (!(box.area > 0 && finite(box.area))) return;
+  void suppress(const MeasuredBox& box, const Threshold& threshold, uint8_t* dead) {
+    if (!(box.area > 0 && is_finite(box.area))) return;
     const BoxLanes lanes(box);
     const Floats bar = threshold.bar_of_one(box.area);
     // What float32 makes of tiny areas says nothing about sides.
@@ -50,8 +50,8 @@ class Grid {
     const float x = centre(box.x1, box.x2), y = centre(box.y1, box.y2);
     const float reach_x = (box.x2 - box.x1) * reach + 1e-6f * fabsf(x);
     const float reach_y = (box.y2 - box.y1) * reach + 1e-6f * fabsf(y);
-    const int last = level_of(box.area / iou_ * (1 + 1e-5f));
-    for (int l = level_of(box.area * iou_ * (1 - 1e-5f)); l <= last; ++l) {
+    const int last = grid_level(box.area / iou_ * (1 + 1e-5f));
+    for (int l = grid_level(box.area * iou_ * (1 - 1e-5f)); l <= last; ++l) {
       const Level& level = levels_[l];
       if (level.boxes == 0) continue;
       const int left = level.column(x - reach_x), right = level.column(x + reach_x);
@@ -82,17 +82,17 @@ class Grid {
     int row(float y) const { return cell(y - top, per_y, rows); }
   };
 
-  static int level_of(float area) {
+  static int grid_level(float area) {
     uint32_t bits;
     memcpy(&bits, &area, sizeof bits);
     return static_cast<int>(bits >> 24 & 127);  // every other power of two
   }
   static float centre(float low, float high) { return 0.5f * low + 0.5f * high; }
 
-  void measure(const Columns& boxes, size_t first, size_t last) {
+  void find_extents(const Columns& boxes, size_t first, size_t last) {
     memset(levels_, 0, kLevels * sizeof(Level));
     for (size_t i = first; i < last; ++i) {
-      Level& level = levels_[level_of(boxes.area[i])];
+      Level& level = levels_[grid_level(boxes.area[i])];
       const float x = centre(boxes.x1[i], boxes.x2[i]), y = centre(boxes.y1[i], boxes.y2[i]);
       const bool is_first = level.boxes++ == 0;
       if (is_first || x < level.left) level.left = x;
@@ -134,7 +134,7 @@ class Grid {
   void scatter(const Columns& boxes, size_t first, size_t last, const Threshold& threshold) {
     memset(start_, 0, (cells_ + 1) * sizeof *start_);
     for (size_t i = first; i < last; ++i) {
-      const Level& level = levels_[level_of(boxes.area[i])];
+      const Level& level = levels_[grid_level(boxes.area[i])];
       const int column = level.column(centre(boxes.x1[i], boxes.x2[i]));
       const int row = level.row(centre(boxes.y1[i], boxes.y2[i]));
       cell_[i - first] = level.first_cell + static_cast<uint32_t>(row * level.columns + column);

@@ -8,32 +8,32 @@
 // looked at again.
 #include <string.h>
 
+#include "../checks.h"
 #include "boxes.h"
+#include "threads.h"
 
 namespace detkit {
 namespace DETKIT_ISA {
 namespace {
 
-constexpr float kLeastUnion = 1e-30f;  // as in detkit.boxes.iou
-
 // What the intersection is divided by. NaN stays NaN, which is larger than nothing.
 Floats union_of(const BoxLanes& a, const BoxLanes& b, Floats inter) {
-  return max(spread(kLeastUnion), a.area + b.area - inter);
+  return max(spread(DETKIT_MIN_UNION), a.area + b.area - inter);
 }
 
 // The largest IoU of an object, and the boxes that have it.
-struct Best {
+struct BestBoxes {
   float iou;
   int32_t first, last;
 
-  void merge(const Best& other) {
+  void merge(const BestBoxes& other) {
     if (!(other.iou > 0 && other.iou >= iou)) return;
     if (other.iou > iou || other.first < first) first = other.first;
     if (other.iou > iou || other.last > last) last = other.last;
     iou = other.iou;
   }
 };
-constexpr Best kNone = {0, -1, -1};  // where nothing overlaps
+constexpr BestBoxes kNoBoxes = {0, -1, -1};  // where nothing overlaps
 
 // The objects of an image without the padding, or its regions to be ignored.
 struct Regions {
@@ -46,7 +46,7 @@ struct Regions {
 
   void add(size_t g, const float* box) {
     number[count] = static_cast<int32_t>(g);
-    boxes.set(count++, make_rectangle(box));
+    boxes.set(count++, measured(box));
   }
   // Fills up the last vector with what touches nothing.
   void finish() const {
@@ -55,16 +55,17 @@ struct Regions {
   }
 };
 
-struct Work {
+struct MatchWorkspace {
   Regions objects, ignored;
 
-  Work(Arena* arena, size_t capacity) : objects(arena, capacity), ignored(arena, capacity) {}
+  MatchWorkspace(Arena* arena, size_t capacity)
+      : objects(arena, capacity), ignored(arena, capacity) {}
 
   void gather(const float* boxes, const float* labels, size_t n) {
     for (size_t g = 0; g < n; ++g) {
-      if (!finite(boxes + 4 * g)) continue;
+      if (!is_finite(boxes + 4 * g)) continue;
       if (labels[g] >= 0) objects.add(g, boxes + 4 * g);
-      if (labels[g] == -2) ignored.add(g, boxes + 4 * g);
+      if (labels[g] == DETKIT_CROWD) ignored.add(g, boxes + 4 * g);
     }
     objects.finish();
     ignored.finish();
@@ -72,14 +73,15 @@ struct Work {
 };
 
 // A vector of boxes, and the rectangle around them. Boxes that take no part are points at 0.
-struct Block {
+struct BoxVector {
   alignas(64) float x1[kLanes], y1[kLanes], x2[kLanes], y2[kLanes], area[kLanes];
   float left = __FLT_MAX__, top = __FLT_MAX__, right = -__FLT_MAX__, bottom = -__FLT_MAX__;
 
-  Block(const float* boxes, const float* candidates, size_t n) {
+  BoxVector(const float* boxes, const float* candidates, size_t n) {
     for (size_t k = 0; k < kLanes; ++k) {
-      const bool takes_part = k < n && finite(boxes + 4 * k) && !(candidates && candidates[k] == 0);
-      const Rectangle box = takes_part ? make_rectangle(boxes + 4 * k) : Rectangle{0, 0, 0, 0, 0};
+      const bool takes_part =
+          k < n && is_finite(boxes + 4 * k) && !(candidates && candidates[k] == 0);
+      const MeasuredBox box = takes_part ? measured(boxes + 4 * k) : MeasuredBox{0, 0, 0, 0, 0};
       x1[k] = box.x1, y1[k] = box.y1, x2[k] = box.x2, y2[k] = box.y2, area[k] = box.area;
       if (!takes_part) continue;
       left = box.x1 < left ? box.x1 : left;
@@ -101,26 +103,27 @@ struct Block {
   }
 };
 
-struct Image {
+struct MatchImage {
   const float *boxes, *candidates, *objects, *labels;
   int32_t* index;
   float *iou, *is_best, *ignored;
   int32_t* best_index;
   float* best_iou;
 
-  Block block(size_t row, size_t end) const {
+  BoxVector block(size_t row, size_t end) const {
     const size_t n = end - row < kLanes ? end - row : kLanes;
-    return Block(boxes + 4 * row, candidates ? candidates + row : nullptr, n);
+    return BoxVector(boxes + 4 * row, candidates ? candidates + row : nullptr, n);
   }
 };
 
 // The best object of each box of a block, so far.
-struct Match {
+struct BestObjects {
   Floats iou{};
   Ints object{};
 
   // Compares with one more object. `row` is that of the first lane, `best` the object's.
-  void see(const BoxLanes& boxes, const BoxLanes& other, int32_t number, size_t row, Best* best) {
+  void see(const BoxLanes& boxes, const BoxLanes& other, int32_t number, size_t row,
+           BestBoxes* best) {
     const Floats inter = overlap(boxes, other);
     const Floats quotient = inter / union_of(boxes, other, inter);
     const auto better = quotient > iou;
@@ -134,9 +137,10 @@ struct Match {
   }
 };
 
-Match match_block(const Block& block, const Regions& objects, size_t row, Best* bests) {
+BestObjects match_block(const BoxVector& block, const Regions& objects, size_t row,
+                        BestBoxes* bests) {
   const BoxLanes boxes = block.lanes();
-  Match match;
+  BestObjects match;
   for (size_t first = 0; first < objects.count; first += kLanes) {
     uint32_t touching = block.touching(objects.boxes, first);
     for (; touching; touching &= touching - 1) {
@@ -149,7 +153,7 @@ Match match_block(const Block& block, const Regions& objects, size_t row, Best* 
 }
 
 // The largest share of each box's area in one of the regions.
-Floats ignored_share(const Block& block, const Regions& regions) {
+Floats ignored_share(const BoxVector& block, const Regions& regions) {
   const BoxLanes boxes = block.lanes();
   Floats largest{};
   for (size_t first = 0; first < regions.count; first += kLanes) {
@@ -171,14 +175,14 @@ void write(const Lanes& lanes, size_t n, T* to) {
 }
 
 // Boxes begin to end - 1 of an image; bests (G,) become those among these boxes.
-void match_boxes(const Image& image, size_t begin, size_t end, size_t objects, Work work,
-                 Best* bests) {
+void match_boxes(const MatchImage& image, size_t begin, size_t end, size_t objects,
+                 MatchWorkspace work, BestBoxes* bests) {
   work.gather(image.objects, image.labels, objects);
-  for (size_t g = 0; g < objects; ++g) bests[g] = kNone;
+  for (size_t g = 0; g < objects; ++g) bests[g] = kNoBoxes;
   for (size_t row = begin; row < end; row += kLanes) {
     const size_t n = end - row < kLanes ? end - row : kLanes;
-    const Block block = image.block(row, end);
-    const Match match = match_block(block, work.objects, row, bests);
+    const BoxVector block = image.block(row, end);
+    const BestObjects match = match_block(block, work.objects, row, bests);
     write(match.object, n, image.index + row);
     write(match.iou, n, image.iou + row);
     write(ignored_share(block, work.ignored), n, image.ignored + row);
@@ -187,9 +191,9 @@ void match_boxes(const Image& image, size_t begin, size_t end, size_t objects, W
 }
 
 // Gathers what the segments of an image found into the first of them, (S, G), and writes it.
-void write_bests(const Image& image, int64_t segments, size_t objects, Best* bests) {
+void write_bests(const MatchImage& image, int64_t segments, size_t objects, BestBoxes* bests) {
   for (size_t g = 0; g < objects; ++g) {
-    Best& best = bests[g];
+    BestBoxes& best = bests[g];
     for (int64_t s = 1; s < segments; ++s) best.merge(bests[objects * s + g]);
     image.best_index[g] = best.first;
     image.best_iou[g] = best.iou;
@@ -200,10 +204,11 @@ void write_bests(const Image& image, int64_t segments, size_t objects, Best* bes
 }
 
 // Finds the boxes that have an object's largest IoU too, between the first and the last that do.
-void mark_equals(const Image& image, size_t begin, size_t end, size_t objects, const Best* bests) {
+void mark_equals(const MatchImage& image, size_t begin, size_t end, size_t objects,
+                 const BestBoxes* bests) {
   for (size_t g = 0; g < objects; ++g) {
     if (bests[g].first < 0) continue;
-    const BoxLanes object(make_rectangle(image.objects + 4 * g));
+    const BoxLanes object(measured(image.objects + 4 * g));
     const size_t after = static_cast<size_t>(bests[g].first) + 1;
     const size_t last = static_cast<size_t>(bests[g].last);
     const size_t stop = last < end ? last : end;
@@ -218,14 +223,14 @@ void mark_equals(const Image& image, size_t begin, size_t end, size_t objects, c
 }
 
 // How the work is shared: few images are cut into segments of boxes, so that each thread gets one.
-struct Plan {
+struct MatchPlan {
   static constexpr size_t kLeast = 4096;
 
   size_t boxes, objects;  // of an image
   int threads;
   int64_t segments, rows;  // of an image, of a segment
 
-  explicit Plan(const DetkitMatch& match)
+  explicit MatchPlan(const DetkitMatch& match)
       : boxes(static_cast<size_t>(match.boxes)), objects(static_cast<size_t>(match.objects)) {
     const int64_t images = match.images > 0 ? match.images : 1;
     threads = threads_for(images * static_cast<int64_t>(boxes / kLeast + 1), 1e4);
@@ -238,37 +243,33 @@ struct Plan {
   }
 };
 
-bool is_bad(const DetkitMatch& match) {
-  return match.images < 0 || match.boxes < 0 || match.objects < 0;
-}
-
 }  // namespace
 
 int match(const DetkitMatch* match, const float* boxes, const float* candidates,
           const float* objects, const float* labels, int32_t* index, float* iou, float* is_best,
           float* ignored, int32_t* best_index, float* best_iou) {
-  if (is_bad(*match)) return DETKIT_BAD_ARGUMENT;
-  const Plan plan(*match);
+  if (!is_valid(*match)) return DETKIT_BAD_ARGUMENT;
+  const MatchPlan plan(*match);
   const int64_t pieces = plan.segments * match->images;
   const size_t n = plan.boxes, g = plan.objects;
   const auto image = [=](int64_t b) {
-    return Image{boxes + (match->shared_boxes ? 0 : 4 * n * b),
-                 candidates ? candidates + n * b : nullptr,
-                 objects + 4 * g * b,
-                 labels + g * b,
-                 index + n * b,
-                 iou + n * b,
-                 is_best + n * b,
-                 ignored + n * b,
-                 best_index + g * b,
-                 best_iou + g * b};
+    return MatchImage{boxes + (match->shared_boxes ? 0 : 4 * n * b),
+                      candidates ? candidates + n * b : nullptr,
+                      objects + 4 * g * b,
+                      labels + g * b,
+                      index + n * b,
+                      iou + n * b,
+                      is_best + n * b,
+                      ignored + n * b,
+                      best_index + g * b,
+                      best_iou + g * b};
   };
-  const Workspaces<Work> workspaces(plan.threads, g);
-  const Scratch<Best> bests(g * pieces);
+  const Workspaces<MatchWorkspace> workspaces(plan.threads, g);
+  const Scratch<BestBoxes> bests(g * pieces);
 #pragma omp parallel for schedule(dynamic) num_threads(plan.threads)
   for (int64_t piece = 0; piece < pieces; ++piece) {
     const int64_t b = piece / plan.segments, s = piece % plan.segments;
-    match_boxes(image(b), plan.begin(s), plan.begin(s + 1), g, workspaces.of(thread()),
+    match_boxes(image(b), plan.begin(s), plan.begin(s + 1), g, workspaces.of(this_thread()),
                 bests.get() + g * piece);
   }
   for (int b = 0; b < match->images; ++b) {

@@ -12,14 +12,14 @@ namespace DETKIT_ISA {
 // Of no candidate yet: any number is larger.
 inline Block no_maximum() {
   Block block;
-  for (int i = 0; i < kParts; ++i) block.part[i] = Vector{} + __builtin_nanf("");
+  for (int i = 0; i < kParts; ++i) block.part[i] = Floats{} + __builtin_nanf("");
   return block;
 }
 
 inline void take_larger(Block& best, const Block& value) {
   for (int i = 0; i < kParts; ++i) {
-    const Vector v = value.part[i], b = best.part[i];
-    const Vector larger = v > b ? v : b;
+    const Floats v = value.part[i], b = best.part[i];
+    const Floats larger = v > b ? v : b;
     best.part[i] = b == b ? larger : v;
   }
 }
@@ -27,24 +27,24 @@ inline void take_larger(Block& best, const Block& value) {
 // Which candidate is the largest; `key` is its value.
 struct Winner {
   Block key;
-  Mask number[kParts];
+  Ints number[kParts];
 };
 
 // Of no candidate yet; number 0 will win where all candidates are NaN.
 inline Winner no_winner() {
   Winner winner;
   for (int i = 0; i < kParts; ++i) {
-    winner.key.part[i] = Vector{} - __builtin_inff();
-    winner.number[i] = Mask{};
+    winner.key.part[i] = Floats{} - __builtin_inff();
+    winner.number[i] = Ints{};
   }
   return winner;
 }
 
 inline void take_larger(Winner& winner, const Block& value, int number) {
   for (int i = 0; i < kParts; ++i) {
-    const Vector best = winner.key.part[i];
-    const Vector key = value.part[i] == value.part[i] ? value.part[i] : best;
-    winner.number[i] = key > best ? Mask{} + number : winner.number[i];
+    const Floats best = winner.key.part[i];
+    const Floats key = value.part[i] == value.part[i] ? value.part[i] : best;
+    winner.number[i] = key > best ? Ints{} + number : winner.number[i];
     winner.key.part[i] = key > best ? key : best;
   }
 }
@@ -53,7 +53,7 @@ inline void take_larger(Winner& winner, const Block& value, int number) {
 inline Block where_winner(const Winner& winner, int number, const Block& block) {
   Block lanes;
   for (int i = 0; i < kParts; ++i) {
-    lanes.part[i] = winner.number[i] == number ? block.part[i] : Vector{};
+    lanes.part[i] = winner.number[i] == number ? block.part[i] : Floats{};
   }
   return lanes;
 }

@@ -1,18 +1,20 @@
 // Non-maximum suppression, greedy and soft (Bodla et al. 2017), within labels.
 //
-// Image by image: the rows that take part are ranked (rank.h), the best top_k_in of them sorted
+// NmsImage by image: the rows that take part are ranked (rank.h), the best top_k_in of them sorted
 // into lists by label, each list thinned out (greedy_nms.h, soft_nms.h), and what is left is ranked
 // again. No list has to give more than top_k_out, so each stops there.
+#include "../checks.h"
 #include "greedy_nms.h"
 #include "rank.h"
 #include "soft_nms.h"
+#include "threads.h"
 
 namespace detkit {
 namespace DETKIT_ISA {
 namespace {
 
-struct Work {
-  Work(Arena* arena, size_t capacity)
+struct NmsWorkspace {
+  NmsWorkspace(Arena* arena, size_t capacity)
       : ranked(arena->take<Ranked>(capacity)),
         spare(arena->take<Ranked>(capacity)),
         left(arena->take<float>(capacity)),
@@ -25,7 +27,7 @@ struct Work {
   SoftNms soft;
 };
 
-struct Image {
+struct NmsImage {
   const float *boxes, *scores, *labels;
   float *out_boxes, *out_scores, *out_labels;
   int32_t* out_index;
@@ -38,7 +40,7 @@ size_t taking_part(const float* scores, const float* boxes, size_t n, Ranked* ro
   size_t count = 0;
   for (size_t row = 0; row < n; ++row) {
     rows[count] = {best_first_key(scores[row]), static_cast<int32_t>(row)};
-    count += scores[row] >= 0 && finite(scores[row]) && (!boxes || finite(boxes + 4 * row));
+    count += scores[row] >= 0 && is_finite(scores[row]) && (!boxes || is_finite(boxes + 4 * row));
   }
   return count;
 }
@@ -51,10 +53,10 @@ uint32_t label_key(float label) {
   return label == label ? bits : 0x7fc00000u;
 }
 
-void suppress_hard(const DetkitNms& nms, const Image& image, const Ranked* list, size_t n,
-                   Work* work) {
+void suppress_hard(const DetkitNms& nms, const NmsImage& image, const Ranked* list, size_t n,
+                   NmsWorkspace* work) {
   for (size_t i = 0; i < n; ++i) {
-    work->greedy.boxes.set(i, make_rectangle(image.boxes + 4 * static_cast<size_t>(list[i].row)));
+    work->greedy.boxes.set(i, measured(image.boxes + 4 * static_cast<size_t>(list[i].row)));
   }
   const size_t kept = work->greedy.run(n, Threshold(nms.iou), or_all(nms.top_k_out, n));
   for (size_t k = 0; k < kept; ++k) {
@@ -63,18 +65,18 @@ void suppress_hard(const DetkitNms& nms, const Image& image, const Ranked* list,
   }
 }
 
-void suppress_soft(const DetkitNms& nms, const Image& image, const Ranked* list, size_t n,
-                   Work* work) {
+void suppress_soft(const DetkitNms& nms, const NmsImage& image, const Ranked* list, size_t n,
+                   NmsWorkspace* work) {
   for (size_t i = 0; i < n; ++i) {
     const int32_t row = list[i].row;
-    const Rectangle box = make_rectangle(image.boxes + 4 * static_cast<size_t>(row));
+    const MeasuredBox box = measured(image.boxes + 4 * static_cast<size_t>(row));
     work->soft.set(i, row, box, image.scores[row]);
   }
   work->soft.run(nms, n, or_all(nms.top_k_out, n), work->left);
 }
 
 // The n best rows, and as many without a box as it takes to fill `size`.
-void write(const Image& image, const Ranked* best, size_t n, size_t size, const float* left) {
+void write(const NmsImage& image, const Ranked* best, size_t n, size_t size, const float* left) {
   for (size_t i = 0; i < size; ++i) {
     const int32_t row = i < n ? best[i].row : -1;
     if (row < 0) {
@@ -89,7 +91,7 @@ void write(const Image& image, const Ranked* best, size_t n, size_t size, const 
   }
 }
 
-void suppress(const DetkitNms& nms, const Image& image, Work* work) {
+void suppress(const DetkitNms& nms, const NmsImage& image, NmsWorkspace* work) {
   const size_t boxes = static_cast<size_t>(nms.boxes);
   size_t n = taking_part(image.scores, image.boxes, boxes, work->ranked);
   Ranked* list = best_first(work->ranked, work->spare, &n, or_all(nms.top_k_in, n));
@@ -109,28 +111,22 @@ void suppress(const DetkitNms& nms, const Image& image, Work* work) {
   write(image, list, n, size < boxes ? size : boxes, work->left);
 }
 
-bool is_bad(const DetkitNms& nms) {
-  if (nms.images < 0 || nms.boxes < 0 || nms.top_k_in < -1 || nms.top_k_out < -1) return true;
-  if (nms.mode == DETKIT_NMS_GAUSSIAN) return !(nms.sigma > 0);
-  return (nms.mode != DETKIT_NMS_HARD && nms.mode != DETKIT_NMS_LINEAR) || !(nms.iou >= 0);
-}
-
 }  // namespace
 
 int nms(const DetkitNms* nms, const float* boxes, const float* scores, const float* labels,
         float* out_boxes, float* out_scores, float* out_labels, int32_t* out_index) {
-  if (is_bad(*nms)) return DETKIT_BAD_ARGUMENT;
+  if (!is_valid(*nms)) return DETKIT_BAD_ARGUMENT;
   const size_t n = static_cast<size_t>(nms->boxes), wanted = or_all(nms->top_k_out, n);
   const size_t m = wanted < n ? wanted : n;
   const int threads = threads_for(nms->images, static_cast<double>(n) * 100);
-  const Workspaces<Work> workspaces(threads, n);
+  const Workspaces<NmsWorkspace> workspaces(threads, n);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
   for (int b = 0; b < nms->images; ++b) {
-    Work work = workspaces.of(thread());
+    NmsWorkspace work = workspaces.of(this_thread());
     const size_t in = n * b, out = m * b;
-    const Image image = {boxes + 4 * in,      scores + in,      labels ? labels + in : nullptr,
-                         out_boxes + 4 * out, out_scores + out, out_labels + out,
-                         out_index + out};
+    const NmsImage image = {boxes + 4 * in,      scores + in,      labels ? labels + in : nullptr,
+                            out_boxes + 4 * out, out_scores + out, out_labels + out,
+                            out_index + out};
     suppress(*nms, image, &work);
   }
   return DETKIT_OK;

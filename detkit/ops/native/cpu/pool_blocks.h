@@ -24,7 +24,7 @@ struct BlockedMap {
 inline size_t row_floats(int width) { return static_cast<size_t>(width | 1) * kBlock; }
 
 // One block of channels of one RoI: all that pooling it needs.
-struct Place {
+struct Patch {
   int roi;
   size_t block;          // the channels 16 * block and on ...
   int channels;          // ... of which so many exist
@@ -75,9 +75,9 @@ class Buffers {
 // The 16 channels of one task: where they are in the maps and in the pooled RoIs.
 class Channels {
  public:
-  Channels(const SortedRoIs& rois, const Work& work, size_t task)
-      : chunk_(work.chunk(task)),
-        first_(work.block(task) * kBlock),
+  Channels(const SortedRoIs& rois, const PoolTasks& tasks, size_t task)
+      : chunk_(tasks.chunk(task)),
+        first_(tasks.block(task) * kBlock),
         all_(rois.geometry().channels),
         cells_(rois.geometry().size * rois.geometry().size),
         level_(rois.level(chunk_.map)),
@@ -142,63 +142,63 @@ inline void clear_rois_of_no_image(const SortedRoIs& rois, float* out) {
   }
 }
 
-// pool(place) computes all of place.cells from place.features, of which it reads what
-// windows.window(place.roi) says.
+// pool(patch) computes all of patch.cells from patch.features, of which it reads what
+// windows.window(patch.roi) says.
 template <class Windows, class Pool>
 int pool_forward(const SortedRoIs& rois, const Windows& windows, const float* const* features,
                  float* out, const Pool& pool) {
-  const Work work(rois, false, windows);
-  const Buffers buffers(rois.geometry(), work.threads(), 1);
-#pragma omp parallel for schedule(dynamic) num_threads(work.threads()) if (work.threads() > 1)
-  for (size_t task = 0; task < work.tasks(); ++task) {
-    const Chunk& chunk = work.chunk(task);
-    const Channels channels(rois, work, task);
-    Place place = {};
-    place.block = work.block(task);
-    place.channels = channels.count();
-    place.features = {buffers.map(0), row_floats(chunk.width)};
-    place.column = buffers.column(1);
-    place.cells = buffers.cells(1);
-    channels.map_to_blocks(features, place.features);
+  const PoolTasks tasks(rois, false, windows);
+  const Buffers buffers(rois.geometry(), tasks.threads(), 1);
+#pragma omp parallel for schedule(dynamic) num_threads(tasks.threads()) if (tasks.threads() > 1)
+  for (size_t task = 0; task < tasks.count(); ++task) {
+    const Chunk& chunk = tasks.chunk(task);
+    const Channels channels(rois, tasks, task);
+    Patch patch = {};
+    patch.block = tasks.block(task);
+    patch.channels = channels.count();
+    patch.features = {buffers.map(0), row_floats(chunk.width)};
+    patch.column = buffers.column(1);
+    patch.cells = buffers.cells(1);
+    channels.map_to_blocks(features, patch.features);
     for (int i = chunk.begin; i < chunk.end; ++i) {
-      place.roi = rois.at(i);
-      channels.prefetch<true>(out, place.roi);
-      pool(place);
-      channels.cells_to_planes(place.cells, place.roi, out);
+      patch.roi = rois.at(i);
+      channels.prefetch<true>(out, patch.roi);
+      pool(patch);
+      channels.cells_to_planes(patch.cells, patch.roi, out);
     }
   }
   clear_rois_of_no_image(rois, out);
   return DETKIT_OK;
 }
 
-// spread(place) adds what place.cells, the gradient of an RoI, contributes to place.gradients;
-// place.features are the pixels, unless features is null.
+// spread(patch) adds what patch.cells, the gradient of an RoI, contributes to patch.gradients;
+// patch.features are the pixels, unless features is null.
 template <class Windows, class Spread>
 int pool_backward(const SortedRoIs& rois, const Windows& windows, const float* const* features,
                   const float* grad_out, float* const* grad_features, const Spread& spread) {
-  const Work work(rois, true, windows);
+  const PoolTasks tasks(rois, true, windows);
   const int maps = features ? 2 : 1;
-  const Buffers buffers(rois.geometry(), work.threads(), maps);
-#pragma omp parallel for schedule(dynamic) num_threads(work.threads()) if (work.threads() > 1)
-  for (size_t task = 0; task < work.tasks(); ++task) {
-    const Chunk& chunk = work.chunk(task);
-    const Channels channels(rois, work, task);
-    Place place = {};
-    place.block = work.block(task);
-    place.channels = channels.count();
-    place.gradients = {buffers.map(0), row_floats(chunk.width)};
-    place.features = {buffers.map(maps - 1), row_floats(chunk.width)};
-    place.column = buffers.column(maps);
-    place.cells = buffers.cells(maps);
-    channels.clear(place.gradients);
-    if (features) channels.map_to_blocks(features, place.features);
+  const Buffers buffers(rois.geometry(), tasks.threads(), maps);
+#pragma omp parallel for schedule(dynamic) num_threads(tasks.threads()) if (tasks.threads() > 1)
+  for (size_t task = 0; task < tasks.count(); ++task) {
+    const Chunk& chunk = tasks.chunk(task);
+    const Channels channels(rois, tasks, task);
+    Patch patch = {};
+    patch.block = tasks.block(task);
+    patch.channels = channels.count();
+    patch.gradients = {buffers.map(0), row_floats(chunk.width)};
+    patch.features = {buffers.map(maps - 1), row_floats(chunk.width)};
+    patch.column = buffers.column(maps);
+    patch.cells = buffers.cells(maps);
+    channels.clear(patch.gradients);
+    if (features) channels.map_to_blocks(features, patch.features);
     for (int i = chunk.begin; i < chunk.end; ++i) {
-      place.roi = rois.at(i);
-      channels.planes_to_cells(grad_out, place.roi, place.cells);
+      patch.roi = rois.at(i);
+      channels.planes_to_cells(grad_out, patch.roi, patch.cells);
       if (i + 1 < chunk.end) channels.prefetch<false>(grad_out, rois.at(i + 1));
-      spread(place);
+      spread(patch);
     }
-    channels.blocks_to_map(place.gradients, grad_features);
+    channels.blocks_to_map(patch.gradients, grad_features);
   }
   return DETKIT_OK;
 }

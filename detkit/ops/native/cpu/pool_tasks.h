@@ -4,23 +4,13 @@
 
 #include <limits.h>
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "channel_blocks.h"
 #include "rois.h"
+#include "threads.h"
 
 namespace detkit {
 namespace DETKIT_ISA {
-
-#ifdef _OPENMP
-inline int available_threads() { return omp_get_max_threads(); }
-inline int this_thread() { return omp_get_thread_num(); }
-#else
-inline int available_threads() { return 1; }
-inline int this_thread() { return 0; }
-#endif
 
 // Rows top..bottom-1 and columns left..right-1 of a map.
 struct Window {
@@ -69,37 +59,37 @@ struct Chunk {
   }
 };
 
-class Work {
+class PoolTasks {
  public:
   // Forward, a map without RoIs is no work, and the RoIs of one map may be several chunks if there
   // are more threads than blocks. Backward, each map is one chunk. windows.window(roi) is what an
   // RoI touches.
   template <class Windows>
-  Work(const SortedRoIs& rois, bool backward, const Windows& windows)
+  PoolTasks(const SortedRoIs& rois, bool backward, const Windows& windows)
       : geometry_(rois.geometry()),
         blocks_(blocks_of(geometry_)),
         threads_(is_large(backward) ? available_threads() : 1),
         chunks_(rois.maps() + geometry_.rois),
         tiles_(cut(rois, backward, backward ? INT_MAX : share(rois))) {
     size_t at = 0;
-    for (size_t c = 0; c < count_; ++c) {
+    for (size_t c = 0; c < chunk_count_; ++c) {
       chunks_[c].tiles = tiles_.get() + at;
       at += static_cast<size_t>(chunks_[c].height) * tiles_of(chunks_[c].width);
     }
     memset(tiles_.get(), 0, at);
-    for (size_t c = 0; c < count_; ++c) {
+    for (size_t c = 0; c < chunk_count_; ++c) {
       for (int i = chunks_[c].begin; i < chunks_[c].end; ++i) {
         chunks_[c].mark(windows.window(rois.at(i)));
       }
     }
   }
 
-  size_t tasks() const { return count_ * blocks_; }
+  size_t count() const { return chunk_count_ * blocks_; }
   const Chunk& chunk(size_t task) const { return chunks_[task / blocks_]; }
   size_t block(size_t task) const { return task % blocks_; }
   int threads() const {
-    if (tasks() == 0) return 1;
-    return tasks() < static_cast<size_t>(threads_) ? static_cast<int>(tasks()) : threads_;
+    if (count() == 0) return 1;
+    return count() < static_cast<size_t>(threads_) ? static_cast<int>(count()) : threads_;
   }
 
  private:
@@ -138,7 +128,7 @@ class Work {
       do {
         const int rest = rois.end(m) - begin, end = begin + (rest < share ? rest : share);
         if (begin == end && !backward) break;
-        chunks_[count_++] = {m, begin, end, height, width, nullptr};
+        chunks_[chunk_count_++] = {m, begin, end, height, width, nullptr};
         tiles += static_cast<size_t>(height) * tiles_of(width);
         begin = end;
       } while (begin < rois.end(m));
@@ -149,7 +139,7 @@ class Work {
   const DetkitRoIs& geometry_;
   const size_t blocks_;
   const int threads_;
-  size_t count_ = 0;
+  size_t chunk_count_ = 0;
   Scratch<Chunk> chunks_;
   Scratch<uint8_t> tiles_;
 };

@@ -5,19 +5,19 @@
 // leave. Then the levels of an image are ranked together.
 #include <math.h>
 
+#include "../checks.h"
 #include "greedy_nms.h"
 #include "rank.h"
+#include "threads.h"
 
 namespace detkit {
 namespace DETKIT_ISA {
 namespace {
 
-constexpr float kMostLogScale = 4.135166556742356f;  // log(1000 / 16), as in Detectron
-
 size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-struct Work {
-  Work(Arena* arena, size_t capacity)
+struct ProposalsWorkspace {
+  ProposalsWorkspace(Arena* arena, size_t capacity)
       : ranked(arena->take<Ranked>(capacity)),
         spare(arena->take<Ranked>(capacity)),
         greedy(arena, capacity) {}
@@ -33,7 +33,8 @@ void decode(const float* anchor, const float* delta, const float* weights, float
     const float middle = (low + high) * 0.5f, side = high - low;
     const float centre = delta[axis] / weights[axis] * side + middle;
     const float log_scale = delta[axis + 2] / weights[axis + 2];
-    const float clamped = log_scale > kMostLogScale ? kMostLogScale : log_scale;  // NaN stays
+    const float clamped =
+        log_scale > DETKIT_MAX_LOG_SCALE ? DETKIT_MAX_LOG_SCALE : log_scale;  // NaN stays
     const float half = expf(clamped) * side * 0.5f;
     box[axis] = centre - half;
     box[axis + 2] = centre + half;
@@ -52,22 +53,23 @@ bool clip(const float* size, float shortest, float* box) {
 // The best anchors in order, as proposals, into work->greedy.boxes; work->ranked[i] becomes the
 // anchor of the i-th. Returns how many there are.
 size_t propose(const DetkitProposals& proposals, const DetkitLevel& level, const float* objectness,
-               const float* deltas, const float* size, Work* work) {
+               const float* deltas, const float* size, ProposalsWorkspace* work) {
   size_t ranked = 0;
   for (int row = 0; row < level.anchors; ++row) {
     work->ranked[ranked] = {best_first_key(objectness[row]), row};
-    ranked += finite(objectness[row]);
+    ranked += is_finite(objectness[row]);
   }
   const Ranked* best =
       best_first(work->ranked, work->spare, &ranked, static_cast<size_t>(proposals.pre_nms));
-  const float shortest = proposals.min_size > 1e-3f ? proposals.min_size : 1e-3f;
+  const float shortest =
+      proposals.min_size > DETKIT_MIN_PROPOSAL_SIDE ? proposals.min_size : DETKIT_MIN_PROPOSAL_SIDE;
   size_t n = 0;
   for (size_t i = 0; i < ranked; ++i) {
     const size_t row = static_cast<size_t>(best[i].row);
     float box[4];
     decode(level.boxes + 4 * row, deltas + 4 * row, proposals.weights, box);
-    if (!finite(box) || !clip(size, shortest, box)) continue;
-    work->greedy.boxes.set(n, make_rectangle(box));
+    if (!is_finite(box) || !clip(size, shortest, box)) continue;
+    work->greedy.boxes.set(n, measured(box));
     work->ranked[n++] = best[i];
   }
   return n;
@@ -77,13 +79,14 @@ float sigmoid(float x) { return 1 / (1 + expf(-x)); }
 
 // The best of a level after suppression: `rows` boxes and scores, score -1 where there are fewer.
 void best_of_level(const DetkitProposals& proposals, const DetkitLevel& level, int image,
-                   const float* size, size_t rows, Work* work, float* boxes, float* scores) {
+                   const float* size, size_t rows, ProposalsWorkspace* work, float* boxes,
+                   float* scores) {
   const size_t first = static_cast<size_t>(image) * static_cast<size_t>(level.anchors);
   const float* objectness = level.objectness + first;
   const size_t n = propose(proposals, level, objectness, level.deltas + 4 * first, size, work);
   const size_t kept = work->greedy.run(n, Threshold(proposals.iou), rows);
   for (size_t i = 0; i < kept; ++i) {
-    const Rectangle box = work->greedy.boxes.get(i);
+    const MeasuredBox box = work->greedy.boxes.get(i);
     const float corners[4] = {box.x1, box.y1, box.x2, box.y2};
     memcpy(boxes + 4 * i, corners, sizeof corners);
     scores[i] = sigmoid(objectness[work->ranked[work->greedy.kept[i]].row]);
@@ -92,8 +95,8 @@ void best_of_level(const DetkitProposals& proposals, const DetkitLevel& level, i
 }
 
 // The best `rows` of the n proposals of an image.
-void best_of_image(const float* boxes, const float* scores, size_t n, size_t rows, Work* work,
-                   float* out_boxes, float* out_scores) {
+void best_of_image(const float* boxes, const float* scores, size_t n, size_t rows,
+                   ProposalsWorkspace* work, float* out_boxes, float* out_scores) {
   size_t ranked = 0;
   for (size_t i = 0; i < n; ++i) {
     work->ranked[ranked] = {best_first_key(scores[i]), static_cast<int32_t>(i)};
@@ -131,40 +134,31 @@ struct Layout {
   }
 };
 
-bool is_bad(const DetkitProposals& proposals, const DetkitLevel* levels) {
-  if (proposals.images < 0 || proposals.levels < 0 || !(proposals.iou >= 0)) return true;
-  if (proposals.pre_nms < 0 || proposals.post_nms < 0) return true;
-  for (int l = 0; l < proposals.levels; ++l) {
-    if (levels[l].anchors < 0) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 int proposals(const DetkitProposals* proposals, const DetkitLevel* levels, const float* sizes,
               float* out_boxes, float* out_scores) {
-  if (is_bad(*proposals, levels)) return DETKIT_BAD_ARGUMENT;
+  if (!is_valid(*proposals, levels)) return DETKIT_BAD_ARGUMENT;
   const Layout layout(*proposals, levels);
   const size_t s = layout.first[proposals->levels];
   const size_t r = least(layout.candidates, static_cast<size_t>(proposals->post_nms));
   const int images = proposals->images;
   const int64_t pieces = static_cast<int64_t>(images) * proposals->levels;
   const int threads = threads_for(pieces, 10.0 * static_cast<double>(layout.anchors));
-  const Workspaces<Work> workspaces(threads, layout.anchors > s ? layout.anchors : s);
+  const Workspaces<ProposalsWorkspace> workspaces(threads, layout.anchors > s ? layout.anchors : s);
   const Scratch<float> boxes(4 * s * images), scores(s * images);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
   for (int64_t piece = 0; piece < pieces; ++piece) {
     const int b = static_cast<int>(piece / proposals->levels);
     const int l = static_cast<int>(piece % proposals->levels);
     const size_t first = s * b + layout.first[l];
-    Work work = workspaces.of(thread());
+    ProposalsWorkspace work = workspaces.of(this_thread());
     best_of_level(*proposals, levels[l], b, sizes + 2 * b, layout.first[l + 1] - layout.first[l],
                   &work, boxes.get() + 4 * first, scores.get() + first);
   }
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
   for (int b = 0; b < images; ++b) {
-    Work work = workspaces.of(thread());
+    ProposalsWorkspace work = workspaces.of(this_thread());
     best_of_image(boxes.get() + 4 * s * b, scores.get() + s * b, s, r, &work, out_boxes + 4 * r * b,
                   out_scores + r * b);
   }

@@ -9,13 +9,13 @@ namespace detkit {
 namespace DETKIT_ISA {
 namespace {
 
-double hat(double t) { return fmax(0., 1. - fabs(t)); }
+double hat(double t) { return fmax(0.0, 1.0 - fabs(t)); }
 
 // The integral of the hat from -infinity to t.
 double hat_integral(double t) {
-  if (t <= -1.) return 0.;
-  if (t >= 1.) return 1.;
-  return t < 0. ? 0.5 * (1. + t) * (1. + t) : 1. - 0.5 * (1. - t) * (1. - t);
+  if (t <= -1.0) return 0.0;
+  if (t >= 1.0) return 1.0;
+  return t < 0.0 ? 0.5 * (1.0 + t) * (1.0 + t) : 1.0 - 0.5 * (1.0 - t) * (1.0 - t);
 }
 
 // Weights of a cell's pixels; with kSets = 3 also their derivatives by the RoI's first and second
@@ -31,8 +31,8 @@ struct PreciseAxis {
 
   void add_taps(int cell, TapList<kSets>& list) const {
     const double begin = start + cell * bin, end = start + (cell + 1) * bin;
-    const double first = fmax(floor(begin), 0.), last = fmin(ceil(end), length - 1.);
-    for (double i = first; i <= last; i += 1.) {
+    const double first = fmax(floor(begin), 0.0), last = fmin(ceil(end), length - 1.0);
+    for (double i = first; i <= last; i += 1.0) {
       const double weight = (hat_integral(end - i) - hat_integral(begin - i)) / bin;
       float* weights = list.at(static_cast<int>(i));
       weights[0] = static_cast<float>(weight);
@@ -42,23 +42,18 @@ struct PreciseAxis {
       const double share = static_cast<double>(cell) / size;  // of x2 in x1 + (x2 - x1) * cell / P
       const double next_share = static_cast<double>(cell + 1) / size;
       weights[list.set_stride] =
-          static_cast<float>(by_begin * (1. - share) + by_end * (1. - next_share));
+          static_cast<float>(by_begin * (1.0 - share) + by_end * (1.0 - next_share));
       weights[2 * list.set_stride] = static_cast<float>(by_begin * share + by_end * next_share);
     }
   }
 };
 
-// Axis 0 is y.
 template <int kSets>
 PreciseAxis<kSets> precise_axis(const SortedRoIs& rois, int roi, int axis) {
-  const DetkitRoIs& geometry = rois.geometry();
-  const Box& box = rois.box(roi);
-  const int level = rois.level_of_roi(roi);
-  const double scale = geometry.scale[level];
-  const double start = (axis == 0 ? box.y1 : box.x1) * scale;
-  const double end = (axis == 0 ? box.y2 : box.x2) * scale;
-  return {start, (end - start) / geometry.size, scale, geometry.size,
-          axis == 0 ? geometry.height[level] : geometry.width[level]};
+  const RoIAxis on_map = rois.axis(roi, axis);
+  const int size = rois.geometry().size;
+  const double scale = on_map.scale, start = on_map.low * scale, end = on_map.high * scale;
+  return {start, (end - start) / size, scale, size, on_map.length};
 }
 
 // What 16 channels contribute to the gradient of x1 y1 x2 y2.
@@ -69,20 +64,20 @@ struct BoxGradient {
 double sum_of_channels(const Block& block, int channels) {
   alignas(64) float values[kBlock];
   store(values, block);
-  double sum = 0.;
+  double sum = 0.0;
   for (int i = 0; i < channels; ++i) sum += values[i];
   return sum;
 }
 
 // Each of the four needs the derivative weights along its own axis, the weights along the other.
 template <int kTaps>
-void add_column(const Place& place, const Axis& y, size_t set_stride, int q, int size,
+void add_column(const Patch& patch, const TapAxis& y, size_t set_stride, int q, int size,
                 Block (&sums)[4]) {
   const size_t column_floats = static_cast<size_t>(y.lines) * kBlock;
   for (int p = y.first; p < y.last; ++p) {
-    const Block gradient = load(place.cells + static_cast<size_t>(p * size + q) * kBlock);
+    const Block gradient = load(patch.cells + static_cast<size_t>(p * size + q) * kBlock);
     const auto sum = [&](int x_set, int y_set) {
-      return sum_along_y<kTaps>(place.column + x_set * column_floats, y.rank + p * y.taps,
+      return sum_along_y<kTaps>(patch.column + x_set * column_floats, y.rank + p * y.taps,
                                 y.weight + y_set * set_stride + p * y.taps, y.taps);
     };
     add_product(sums[0], gradient, sum(1, 0));
@@ -92,24 +87,24 @@ void add_column(const Place& place, const Axis& y, size_t set_stride, int q, int
   }
 }
 
-BoxGradient box_gradient(const Place& place, const Axis& y, const Axis& x, size_t set_stride,
+BoxGradient box_gradient(const Patch& patch, const TapAxis& y, const TapAxis& x, size_t set_stride,
                          int size) {
   Block sums[4] = {zero_block(), zero_block(), zero_block(), zero_block()};
   const size_t column_floats = static_cast<size_t>(y.lines) * kBlock;
   for (int q = x.first; q < x.last; ++q) {
     for (int set = 0; set < 3; ++set) {
       with_taps(x.taps, [&](auto taps) {
-        sum_along_x<taps.value>(place.features, y, x.pixel + q * x.taps,
+        sum_along_x<taps.value>(patch.features, y, x.pixel + q * x.taps,
                                 x.weight + set * set_stride + q * x.taps, x.taps,
-                                place.column + set * column_floats);
+                                patch.column + set * column_floats);
       });
     }
     with_taps(y.taps,
-              [&](auto taps) { add_column<taps.value>(place, y, set_stride, q, size, sums); });
+              [&](auto taps) { add_column<taps.value>(patch, y, set_stride, q, size, sums); });
   }
   BoxGradient gradient;
   for (int i = 0; i < 4; ++i) {
-    gradient.coordinate[i] = sum_of_channels(sums[i], place.channels);
+    gradient.coordinate[i] = sum_of_channels(sums[i], patch.channels);
   }
   return gradient;
 }
@@ -123,9 +118,9 @@ void write_box_gradients(const SortedRoIs& rois, const BoxGradient* parts, const
     const Box& box = rois.box(r);
     const float clean[4] = {box.x1, box.y1, box.x2, box.y2};
     float* gradient = grad_rois + static_cast<size_t>(r) * 5;
-    gradient[0] = 0.f;
+    gradient[0] = 0.0f;
     for (int i = 0; i < 4; ++i) {
-      double sum = 0.;
+      double sum = 0.0;
       const bool takes_part = rois.on_a_map(r) && given[i] == clean[i];
       for (size_t block = 0; block < blocks && takes_part; ++block) {
         sum += parts[r * blocks + block].coordinate[i];
@@ -139,33 +134,33 @@ void write_box_gradients(const SortedRoIs& rois, const BoxGradient* parts, const
 
 int prroi_pool(const DetkitRoIs* geometry, const float* const* features, const float* boxes,
                float* out) {
-  if (!accepted(*geometry)) return DETKIT_BAD_ARGUMENT;
+  if (!is_valid(*geometry)) return DETKIT_BAD_ARGUMENT;
   const SortedRoIs rois(*geometry, boxes);
-  const Axes<> axes(rois, [&](int roi, int axis) { return precise_axis<1>(rois, roi, axis); });
-  return pool_forward(rois, axes, features, out, [&](const Place& place) {
-    weighted_cells(place, axes.y(place.roi), axes.x(place.roi), geometry->size);
+  const TapAxes<> axes(rois, [&](int roi, int axis) { return precise_axis<1>(rois, roi, axis); });
+  return pool_forward(rois, axes, features, out, [&](const Patch& patch) {
+    weighted_cells(patch, axes.y(patch.roi), axes.x(patch.roi), geometry->size);
   });
 }
 
 int prroi_pool_backward(const DetkitRoIs* geometry, const float* const* features,
                         const float* boxes, const float* grad_out, float* const* grad_features,
                         float* grad_rois) {
-  if (!accepted(*geometry) || (grad_rois && !features)) return DETKIT_BAD_ARGUMENT;
+  if (!is_valid(*geometry) || (grad_rois && !features)) return DETKIT_BAD_ARGUMENT;
   const SortedRoIs rois(*geometry, boxes);
   if (!grad_rois) {
-    const Axes<> axes(rois, [&](int roi, int axis) { return precise_axis<1>(rois, roi, axis); });
-    return pool_backward(rois, axes, nullptr, grad_out, grad_features, [&](const Place& place) {
-      spread_weighted_cells(place, axes.y(place.roi), axes.x(place.roi), geometry->size);
+    const TapAxes<> axes(rois, [&](int roi, int axis) { return precise_axis<1>(rois, roi, axis); });
+    return pool_backward(rois, axes, nullptr, grad_out, grad_features, [&](const Patch& patch) {
+      spread_weighted_cells(patch, axes.y(patch.roi), axes.x(patch.roi), geometry->size);
     });
   }
   const size_t blocks = blocks_of(*geometry);
   const Scratch<BoxGradient> parts(blocks * geometry->rois);
-  const Axes<3> axes(rois, [&](int roi, int axis) { return precise_axis<3>(rois, roi, axis); });
-  const auto spread = [&](const Place& place) {
-    const Axis &y = axes.y(place.roi), &x = axes.x(place.roi);
-    spread_weighted_cells(place, y, x, geometry->size);
-    parts[place.roi * blocks + place.block] =
-        box_gradient(place, y, x, axes.set_stride(), geometry->size);
+  const TapAxes<3> axes(rois, [&](int roi, int axis) { return precise_axis<3>(rois, roi, axis); });
+  const auto spread = [&](const Patch& patch) {
+    const TapAxis &y = axes.y(patch.roi), &x = axes.x(patch.roi);
+    spread_weighted_cells(patch, y, x, geometry->size);
+    parts[patch.roi * blocks + patch.block] =
+        box_gradient(patch, y, x, axes.set_stride(), geometry->size);
   };
   const int result = pool_backward(rois, axes, features, grad_out, grad_features, spread);
   write_box_gradients(rois, parts.get(), boxes, grad_rois);

@@ -2,53 +2,51 @@
 #pragma once
 
 #include <float.h>
-#include <limits.h>
 #include <math.h>
 
+#include "../checks.h"
 #include "isa.h"
 
 namespace detkit {
 namespace DETKIT_ISA {
-
-constexpr float kFarthest = 1e4f;   // pixels, of a coordinate from the image's corner
-constexpr float kShortest = 1e-2f;  // pixels, of a side
 
 struct Box {
   float x1, y1, x2, y2;
 };
 
 inline float clean_coordinate(float value) {
-  if (!(fabsf(value) <= FLT_MAX)) return 0.f;  // NaN fails every comparison
-  return fminf(fmaxf(value, -kFarthest), kFarthest);
+  if (!(fabsf(value) <= FLT_MAX)) return 0.0f;  // NaN fails every comparison
+  return fminf(fmaxf(value, -DETKIT_MAX_ROI_COORDINATE), DETKIT_MAX_ROI_COORDINATE);
 }
 
 inline Box clean_box(const float* box) {
   const float x1 = clean_coordinate(box[0]), y1 = clean_coordinate(box[1]);
-  return {x1, y1, fmaxf(clean_coordinate(box[2]), x1 + kShortest),
-          fmaxf(clean_coordinate(box[3]), y1 + kShortest)};
+  return {x1, y1, fmaxf(clean_coordinate(box[2]), x1 + DETKIT_MIN_ROI_SIDE),
+          fmaxf(clean_coordinate(box[3]), y1 + DETKIT_MIN_ROI_SIDE)};
 }
 
 // Index of the level that a clean box is pooled from (Lin et al. 2017, equation 1).
-inline int level_of(const DetkitRoIs& geometry, const Box& box) {
+inline int pyramid_level(const DetkitRoIs& geometry, const Box& box) {
   const float margin = geometry.level_margin;
   const float size = sqrtf((box.x2 - box.x1 + margin) * (box.y2 - box.y1 + margin));
-  const float level =
-      static_cast<float>(geometry.canonical_level) + log2f(size / geometry.canonical_size) + 1e-6f;
+  const float level = static_cast<float>(geometry.canonical_level) +
+                      log2f(size / geometry.canonical_size) + DETKIT_LEVEL_SLACK;
   const float index = floorf(level) - static_cast<float>(geometry.first_level);
-  return static_cast<int>(fminf(fmaxf(index, 0.f), static_cast<float>(geometry.levels - 1)));
+  return static_cast<int>(fminf(fmaxf(index, 0.0f), static_cast<float>(geometry.levels - 1)));
 }
 
-inline bool accepted(const DetkitRoIs& geometry) {
-  if (geometry.images < 0 || geometry.channels < 0 || geometry.rois < 0) return false;
-  if (geometry.size < 1 || geometry.size > 1024) return false;
-  if (geometry.levels < 1 || geometry.levels > DETKIT_MAX_LEVELS) return false;
-  for (int level = 0; level < geometry.levels; ++level) {
-    const int64_t height = geometry.height[level], width = geometry.width[level];
-    if (height < 1 || width < 1 || height * (width + 1) > INT_MAX) return false;
-    if (!(geometry.scale[level] > 0.f && geometry.scale[level] <= 1e3f)) return false;
-  }
-  return geometry.levels == 1 || (geometry.canonical_size > 0.f && geometry.level_margin >= 0.f);
-}
+// Pixels begin..end-1 of one axis of a map.
+struct PixelRange {
+  int begin, end;
+  int count() const { return end > begin ? end - begin : 0; }
+};
+
+// One axis of an RoI and of the map that it is pooled from.
+struct RoIAxis {
+  float low, high;  // of the box, pixels of the image
+  float scale;      // pixels of the map per pixel of the image
+  int length;       // of the map, pixels
+};
 
 // Clean boxes, and a stable order of the RoIs in which those of one map (an image's level) follow
 // each other; the map after the last one holds the RoIs of no image.
@@ -81,13 +79,21 @@ class SortedRoIs {
   bool on_a_map(int roi) const { return map_[roi] < maps_; }
   int level(size_t map) const { return static_cast<int>(map % geometry_.levels); }
   int level_of_roi(int roi) const { return level(map_[roi]); }
+  // Axis 0 is y. The RoI has to be on a map.
+  RoIAxis axis(int roi, int axis) const {
+    const Box& box = boxes_[roi];
+    const int level = level_of_roi(roi);
+    const float scale = geometry_.scale[level];
+    if (axis == 0) return {box.y1, box.y2, scale, geometry_.height[level]};
+    return {box.x1, box.x2, scale, geometry_.width[level]};
+  }
   size_t image(size_t map) const { return map / geometry_.levels; }
 
  private:
   size_t map_of(float image, const Box& box) const {
-    if (!(image >= 0.f && image < static_cast<float>(geometry_.images))) return maps_;
+    if (!(image >= 0.0f && image < static_cast<float>(geometry_.images))) return maps_;
     if (image != floorf(image)) return maps_;
-    const int level = geometry_.levels == 1 ? 0 : level_of(geometry_, box);
+    const int level = geometry_.levels == 1 ? 0 : pyramid_level(geometry_, box);
     return static_cast<size_t>(image) * geometry_.levels + level;
   }
 

@@ -17,16 +17,18 @@ struct Sample {
   bool outside() const { return low < 0; }
 };
 
-inline Sample outside_of_map() { return {-1, -1, 0.f, 0.f}; }
+inline Sample outside_of_map() { return {-1, -1, 0.0f, 0.0f}; }
 inline Sample single_pixel(int i, float weight) { return {i, i, 0.5f * weight, 0.5f * weight}; }
-inline Sample between_pixels(int low, float beyond) { return {low, low + 1, 1.f - beyond, beyond}; }
+inline Sample between_pixels(int low, float beyond) {
+  return {low, low + 1, 1.0f - beyond, beyond};
+}
 
 // The samples of all RoIs, along both axes. rule(roi, axis), axis 0 being y, gives an object with
 // .samples of one cell and sample_at(cell, i).
-class Samples {
+class RoISamples {
  public:
   template <class Rule>
-  Samples(const SortedRoIs& rois, const Rule& rule)
+  RoISamples(const SortedRoIs& rois, const Rule& rule)
       : size_(rois.geometry().size),
         axes_(2 * static_cast<size_t>(rois.geometry().rois)),
         start_(axes_ * size_ + 1),
@@ -124,37 +126,37 @@ inline void spread_sample(const BlockedMap& map, const Sample& y, const Sample& 
   accumulate(bottom + right, gradient, y.high_weight * x.high_weight);
 }
 
-inline void max_cells(const Place& place, const Samples& samples, int size) {
-  const int roi = place.roi;
+inline void max_cells(const Patch& patch, const RoISamples& samples, int size) {
+  const int roi = patch.roi;
   for (int p = 0; p < size; ++p) {
     for (int q = 0; q < size; ++q) {
       Block best = no_maximum();
       for (const Sample* y = samples.begin(roi, 0, p); y != samples.end(roi, 0, p); ++y) {
         for (const Sample* x = samples.begin(roi, 1, q); x != samples.end(roi, 1, q); ++x) {
-          take_larger(best, sample_pixels(place.features, *y, *x));
+          take_larger(best, sample_pixels(patch.features, *y, *x));
         }
       }
-      store(place.cells + static_cast<size_t>(p * size + q) * kBlock, best);
+      store(patch.cells + static_cast<size_t>(p * size + q) * kBlock, best);
     }
   }
 }
 
-inline void spread_max_cells(const Place& place, const Samples& samples, int size) {
-  const int roi = place.roi;
+inline void spread_max_cells(const Patch& patch, const RoISamples& samples, int size) {
+  const int roi = patch.roi;
   for (int p = 0; p < size; ++p) {
     for (int q = 0; q < size; ++q) {
       Winner winner = no_winner();
       int number = 0;
       for (const Sample* y = samples.begin(roi, 0, p); y != samples.end(roi, 0, p); ++y) {
         for (const Sample* x = samples.begin(roi, 1, q); x != samples.end(roi, 1, q); ++x) {
-          take_larger(winner, sample_pixels(place.features, *y, *x), number++);
+          take_larger(winner, sample_pixels(patch.features, *y, *x), number++);
         }
       }
-      const Block gradient = load(place.cells + static_cast<size_t>(p * size + q) * kBlock);
+      const Block gradient = load(patch.cells + static_cast<size_t>(p * size + q) * kBlock);
       number = 0;
       for (const Sample* y = samples.begin(roi, 0, p); y != samples.end(roi, 0, p); ++y) {
         for (const Sample* x = samples.begin(roi, 1, q); x != samples.end(roi, 1, q); ++x) {
-          spread_sample(place.gradients, *y, *x, where_winner(winner, number++, gradient));
+          spread_sample(patch.gradients, *y, *x, where_winner(winner, number++, gradient));
         }
       }
     }

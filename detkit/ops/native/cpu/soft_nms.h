@@ -21,7 +21,7 @@ class SoftNms {
         scores_(arena->take<float>(capacity + kLanes)),
         rows_(arena->take<int32_t>(capacity + kLanes)) {}
 
-  void set(size_t i, int32_t row, const Rectangle& box, float score) {
+  void set(size_t i, int32_t row, const MeasuredBox& box, float score) {
     boxes_.set(i, box);
     scores_[i] = score;
     rows_[i] = row;
@@ -36,7 +36,7 @@ class SoftNms {
     size_t best = best_of(n);
     for (; n > 0 && most > 0 && !(scores_[best] < nms.min_score); --most) {
       left[rows_[best]] = scores_[best];
-      const Rectangle box = boxes_.get(best);
+      const MeasuredBox box = boxes_.get(best);
       move(--n, best);
       best = decay(nms, threshold, box, n);
     }
@@ -57,7 +57,7 @@ class SoftNms {
   }
 
   // The best of each lane so far: the largest score, of equal ones the lowest row.
-  struct Best {
+  struct BestLanes {
     Floats scores = spread(-1.0f);
     Ints rows = spread(INT32_MAX), at = spread(0);
 
@@ -78,20 +78,20 @@ class SoftNms {
     }
   };
 
-  void see(size_t first, Best* best) const {
+  void see(size_t first, BestLanes* best) const {
     best->see(load_lanes(scores_ + first), load_lanes(rows_ + first), first);
   }
   size_t best_of(size_t n) const {
-    Best best;
+    BestLanes best;
     for (size_t i = 0; i < n; i += kLanes) see(i, &best);
     return best.position();
   }
 
   // Lets the scores of the n boxes decay by their overlap with this one; returns the best of them.
-  size_t decay(const DetkitNms& nms, const Threshold& threshold, const Rectangle& box, size_t n) {
+  size_t decay(const DetkitNms& nms, const Threshold& threshold, const MeasuredBox& box, size_t n) {
     const BoxLanes lanes(box);
     const Floats bar = threshold.bar_of_one(box.area);
-    Best best;
+    BestLanes best;
     for (size_t i = 0; i < n; i += kLanes) {
       const BoxLanes others(boxes_, i);
       uint32_t above = threshold.above(lanes, bar, others, load_lanes(bars_ + i));

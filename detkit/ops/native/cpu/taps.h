@@ -16,7 +16,7 @@ namespace DETKIT_ISA {
 // branch of the inner loops depends on the cell. The list of a cell that needs fewer ends with
 // fractions of its last tap: that changes no sum, not even of pixels that are infinite or NaN, as
 // a tap of weight 0 would.
-struct Axis {
+struct TapAxis {
   int first, last;  // cells
   int taps;         // per cell
   int lines;        // distinct pixels of all cells
@@ -40,7 +40,7 @@ struct TapList {
       if (pixel[k] == i) return weight + k;
     }
     pixel[count] = i;
-    for (int s = 0; s < kSets; ++s) weight[s * set_stride + count] = 0.f;
+    for (int s = 0; s < kSets; ++s) weight[s * set_stride + count] = 0.0f;
     return weight + count++;
   }
 };
@@ -56,10 +56,10 @@ inline int most_taps(float side, int length) {
 // The axes of all RoIs. rule(roi, axis), axis 0 being y, gives an object with most_taps() of one
 // cell and add_taps(cell, list).
 template <int kSets = 1>
-class Axes {
+class TapAxes {
  public:
   template <class Rule>
-  Axes(const SortedRoIs& rois, const Rule& rule)
+  TapAxes(const SortedRoIs& rois, const Rule& rule)
       : size_(rois.geometry().size),
         count_(2 * static_cast<size_t>(rois.geometry().rois)),
         axes_(count_),
@@ -78,12 +78,12 @@ class Axes {
     }
   }
 
-  const Axis& y(int roi) const { return axes_[2 * static_cast<size_t>(roi)]; }
-  const Axis& x(int roi) const { return axes_[2 * static_cast<size_t>(roi) + 1]; }
+  const TapAxis& y(int roi) const { return axes_[2 * static_cast<size_t>(roi)]; }
+  const TapAxis& x(int roi) const { return axes_[2 * static_cast<size_t>(roi) + 1]; }
   size_t set_stride() const { return total_; }
 
   Window window(int roi) const {
-    const Axis &rows = y(roi), &columns = x(roi);
+    const TapAxis &rows = y(roi), &columns = x(roi);
     if (rows.lines == 0 || columns.lines == 0) return {};
     return {rows.line[0], rows.line[rows.lines - 1] + 1, columns.line[0],
             columns.line[columns.lines - 1] + 1};
@@ -104,7 +104,7 @@ class Axes {
   template <class AxisRule>
   void fill(size_t a, const AxisRule& rule) {
     const size_t at = offset_[a], most = (offset_[a + 1] - at) / size_;
-    Axis& axis = axes_[a];
+    TapAxis& axis = axes_[a];
     axis.line = line_.get() + at;
     axis.pixel = pixel_.get() + at;
     axis.rank = rank_.get() + at;
@@ -124,7 +124,7 @@ class Axes {
   }
 
   // From lists of different lengths, `most` apart, to lists of axis.taps.
-  void even_out(Axis& axis, size_t most) const {
+  void even_out(TapAxis& axis, size_t most) const {
     for (int cell = axis.first; cell < axis.last; ++cell) {
       const int count = axis.rank[cell * most];
       const size_t from = cell * most, to = static_cast<size_t>(cell) * axis.taps;
@@ -140,7 +140,7 @@ class Axes {
     }
   }
 
-  void find_lines(Axis& axis) const {
+  void find_lines(TapAxis& axis) const {
     for (int t = axis.first * axis.taps; t < axis.last * axis.taps; ++t) {
       int k = axis.lines;
       while (k > 0 && axis.line[k - 1] > axis.pixel[t]) --k;
@@ -154,7 +154,7 @@ class Axes {
 
   const int size_;
   const size_t count_;  // of axes
-  Scratch<Axis> axes_;
+  Scratch<TapAxis> axes_;
   Scratch<size_t> offset_;
   const size_t total_;  // taps
   Scratch<int> line_, pixel_, rank_;

@@ -41,7 +41,7 @@ inline void with_taps(int taps, const Use& use) {
 
 // column[i] = sum over taps of row line[i] of the map.
 template <int kTaps>
-inline void sum_along_x(const BlockedMap& map, const Axis& y, const int* __restrict pixel,
+inline void sum_along_x(const BlockedMap& map, const TapAxis& y, const int* __restrict pixel,
                         const float* __restrict weight, int any, float* __restrict column) {
   const int taps = kTaps ? kTaps : any;
   for (int i = 0; i < y.lines; ++i) {
@@ -66,19 +66,19 @@ inline Block sum_along_y(const float* __restrict column, const int* __restrict r
   return sum;
 }
 
-inline void weighted_cells(const Place& place, const Axis& y, const Axis& x, int size) {
+inline void weighted_cells(const Patch& patch, const TapAxis& y, const TapAxis& x, int size) {
   if (y.last - y.first < size || x.last - x.first < size) {
-    memset(place.cells, 0, static_cast<size_t>(size) * size * sizeof(Block));
+    memset(patch.cells, 0, static_cast<size_t>(size) * size * sizeof(Block));
   }
   for (int q = x.first; q < x.last; ++q) {
     with_taps(x.taps, [&](auto taps) {
-      sum_along_x<taps.value>(place.features, y, x.pixel + q * x.taps, x.weight + q * x.taps,
-                              x.taps, place.column);
+      sum_along_x<taps.value>(patch.features, y, x.pixel + q * x.taps, x.weight + q * x.taps,
+                              x.taps, patch.column);
     });
     with_taps(y.taps, [&](auto taps) {
       for (int p = y.first; p < y.last; ++p) {
-        store(place.cells + static_cast<size_t>(p * size + q) * kBlock,
-              sum_along_y<taps.value>(place.column, y.rank + p * y.taps, y.weight + p * y.taps,
+        store(patch.cells + static_cast<size_t>(p * size + q) * kBlock,
+              sum_along_y<taps.value>(patch.column, y.rank + p * y.taps, y.weight + p * y.taps,
                                       y.taps));
       }
     });
@@ -97,7 +97,7 @@ inline void spread_along_y(const Block& gradient, const int* __restrict rank,
 
 // ... and from these to the map.
 template <int kTaps>
-inline void spread_along_x(const float* __restrict column, const Axis& y,
+inline void spread_along_x(const float* __restrict column, const TapAxis& y,
                            const int* __restrict pixel, const float* __restrict weight, int any,
                            const BlockedMap& map) {
   const int taps = kTaps ? kTaps : any;
@@ -110,19 +110,20 @@ inline void spread_along_x(const float* __restrict column, const Axis& y,
   }
 }
 
-inline void spread_weighted_cells(const Place& place, const Axis& y, const Axis& x, int size) {
+inline void spread_weighted_cells(const Patch& patch, const TapAxis& y, const TapAxis& x,
+                                  int size) {
   for (int q = x.first; q < x.last; ++q) {
-    memset(place.column, 0, y.lines * sizeof(Block));
+    memset(patch.column, 0, y.lines * sizeof(Block));
     with_taps(y.taps, [&](auto taps) {
       for (int p = y.first; p < y.last; ++p) {
-        spread_along_y<taps.value>(load(place.cells + static_cast<size_t>(p * size + q) * kBlock),
+        spread_along_y<taps.value>(load(patch.cells + static_cast<size_t>(p * size + q) * kBlock),
                                    y.rank + p * y.taps, y.weight + p * y.taps, y.taps,
-                                   place.column);
+                                   patch.column);
       }
     });
     with_taps(x.taps, [&](auto taps) {
-      spread_along_x<taps.value>(place.column, y, x.pixel + q * x.taps, x.weight + q * x.taps,
-                                 x.taps, place.gradients);
+      spread_along_x<taps.value>(patch.column, y, x.pixel + q * x.taps, x.weight + q * x.taps,
+                                 x.taps, patch.gradients);
     });
   }
 }

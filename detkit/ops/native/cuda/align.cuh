@@ -11,11 +11,9 @@
 namespace detkit {
 namespace cuda {
 
-constexpr int kMostSamples = 1 << 15;  // of a cell and axis
-
 // The samples of a cell along one axis: 0..samples - 1, of which those before `first` and from
 // `last` on lie outside of the map. At least one outside on each side, if there is any, is between.
-struct Axis {
+struct CellSamples {
   float start, step;  // of sample 0; from one to the next
   int samples, first, last;
   int size;  // pixels of the map
@@ -36,7 +34,7 @@ struct Axis {
 // touches the pixel after it with a weight of 0 too: NaN there counts, as on the CPU.
 class Taps {
  public:
-  __device__ explicit Taps(const Axis& axis)
+  __device__ explicit Taps(const CellSamples& axis)
       : axis_(axis), k_(axis.first), at_(0), touched_(0), here_(0.0f), after_(0.0f) {}
 
   __device__ bool next(int* pixel, float* weight) {
@@ -65,19 +63,19 @@ class Taps {
     return true;
   }
 
-  const Axis& axis_;
+  const CellSamples& axis_;
   int k_, at_;
   int touched_;         // 2: at_ and at_ + 1, 1: at_, 0: neither
   float here_, after_;  // weights of pixels at_ and at_ + 1 so far
 };
 
-__device__ inline Axis make_axis(const DetkitAlign& align, float low, float high, int cell,
-                                 int cells, int size) {
+__device__ inline CellSamples make_samples(const DetkitAlign& align, float low, float high,
+                                           int cell, int cells, int size) {
   const float shift = align.aligned ? 0.5f : 0.0f, corner = low - shift;
   float side = high - shift - corner;
   if (!align.aligned) side = fmaxf(side, 1.0f);
   const float own = side / cells;
-  const float most = kMostSamples;
+  const float most = DETKIT_CUDA_MAX_SAMPLES;
   const float samples = align.sampling > 0 ? align.sampling : fminf(fmaxf(ceilf(own), 1.0f), most);
   const float step = own / samples, start = corner + cell * own + 0.5f * step;
   const float first = fmaxf((-1.0f - start) / step - 2.0f, 0.0f);

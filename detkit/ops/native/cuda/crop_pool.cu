@@ -1,6 +1,6 @@
 // Crop pooling: 2P x 2P bilinear samples from corner to corner, the maximum of each 2 x 2. The crop
 // is never written down: the four samples of a cell are made, compared and dropped.
-#include "rois.cuh"
+#include "pooling.cuh"
 
 namespace detkit {
 namespace cuda {
@@ -9,12 +9,12 @@ namespace {
 constexpr int kSamples = 4;
 
 // One axis of a sample: between pixels low and low + 1, those outside of the map with weight 0.
-struct Axis {
+struct Sample {
   int low, high;
   float low_weight, high_weight;
 };
 
-__device__ Axis make_axis(float begin, float end, int sample, int samples, int size) {
+__device__ Sample make_sample(float begin, float end, int sample, int samples, int size) {
   const float at = begin + (end - begin) * sample / (samples - 1);
   if (!(at > -1.0f && at < static_cast<float>(size))) return {0, 0, 0.0f, 0.0f};
   const float floor_at = floorf(at), part = at - floor_at;
@@ -24,25 +24,25 @@ __device__ Axis make_axis(float begin, float end, int sample, int samples, int s
 }
 
 // The four samples of a cell: two rows and two columns.
-struct Cell {
-  Axis y[2], x[2];
+struct CropCell {
+  Sample y[2], x[2];
   int width;
 
   template <class T>
-  __device__ Cell(const DetkitRoIs& geometry, const Place<T>& place, const Work& work)
-      : width(place.width) {
+  __device__ CropCell(const DetkitRoIs& geometry, const Source<T>& source, const Slice& slice)
+      : width(source.width) {
     const int samples = 2 * geometry.size;
 #pragma unroll
     for (int k = 0; k < 2; ++k) {
-      y[k] = make_axis(place.roi.y1, place.roi.y2, 2 * work.row + k, samples, place.height);
-      x[k] = make_axis(place.roi.x1, place.roi.x2, 2 * work.column + k, samples, place.width);
+      y[k] = make_sample(source.box.y1, source.box.y2, 2 * slice.row + k, samples, source.height);
+      x[k] = make_sample(source.box.x1, source.box.x2, 2 * slice.column + k, samples, source.width);
     }
   }
 
   // Adds up visit(pixel, weight) over the pixels of sample s that have a weight.
   template <class Visit>
   __device__ float sum(int s, Visit visit) const {
-    const Axis &row = y[s / 2], &column = x[s % 2];
+    const Sample &row = y[s / 2], &column = x[s % 2];
     float total = 0.0f;
     total += corner(row.low, row.low_weight, column.low, column.low_weight, visit);
     total += corner(row.low, row.low_weight, column.high, column.high_weight, visit);
@@ -62,7 +62,7 @@ struct Cell {
 
 // The largest sample of a channel and which it is; NaN is never the largest beside a number.
 template <class T>
-__device__ float largest(const Cell& cell, const T* map, int* which) {
+__device__ float largest(const CropCell& cell, const T* map, int* which) {
   float best = 0.0f;
 #pragma unroll
   for (int s = 0; s < kSamples; ++s) {
@@ -80,16 +80,16 @@ template <class T>
 __global__ void __launch_bounds__(kThreads, kBlocksAtOnce)
     crop_forward(DetkitRoIs geometry, int blocks, Maps<const T> features, const float* rois,
                  T* out) {
-  const Work work = find_work(geometry, blocks);
-  if (work.count == 0) return;
-  const Place<const T> place = find_place(geometry, features, rois, work.roi);
-  const Cell cell(geometry, place, work);
-  const T* map = place.channel(work.first);
+  const Slice slice = find_slice(geometry, blocks);
+  if (slice.count == 0) return;
+  const Source<const T> source = find_source(geometry, features, rois, slice.roi);
+  const CropCell cell(geometry, source, slice);
+  const T* map = source.channel(slice.first);
 #pragma unroll 1  // 16 reads of a channel are enough in flight
-  for (int c = 0; c < work.count; ++c) {
+  for (int c = 0; c < slice.count; ++c) {
     int which;
-    const float value = map ? largest(cell, map + c * place.plane, &which) : 0.0f;
-    store(out + work.out + c * work.plane, value);
+    const float value = map ? largest(cell, map + c * source.plane, &which) : 0.0f;
+    store(out + slice.out + c * slice.plane, value);
   }
 }
 
@@ -98,19 +98,19 @@ template <class T>
 __global__ void __launch_bounds__(kThreads, 2)
     crop_backward(DetkitRoIs geometry, int blocks, Maps<const T> features, const float* rois,
                   const T* grad_out, Maps<float> sums) {
-  const Work work = find_work(geometry, blocks);
-  if (work.count == 0) return;
-  const Place<const T> place = find_place(geometry, features, rois, work.roi);
-  const T* map = place.channel(work.first);
+  const Slice slice = find_slice(geometry, blocks);
+  if (slice.count == 0) return;
+  const Source<const T> source = find_source(geometry, features, rois, slice.roi);
+  const T* map = source.channel(slice.first);
   if (!map) return;
-  const Cell cell(geometry, place, work);
-  float* sums_map = find_place(geometry, sums, rois, work.roi).channel(work.first);
+  const CropCell cell(geometry, source, slice);
+  float* sums_map = find_source(geometry, sums, rois, slice.roi).channel(slice.first);
 #pragma unroll 1
-  for (int c = 0; c < work.count; ++c) {
-    const float gradient = to_float(grad_out[work.out + c * work.plane]);
-    float* own = sums_map + c * place.plane;
+  for (int c = 0; c < slice.count; ++c) {
+    const float gradient = to_float(grad_out[slice.out + c * slice.plane]);
+    float* own = sums_map + c * source.plane;
     int which = 0;
-    largest(cell, map + c * place.plane, &which);
+    largest(cell, map + c * source.plane, &which);
 #pragma unroll  // so that `cell` is indexed by constants, and stays in registers
     for (int s = 0; s < kSamples; ++s) {
       if (s != which) continue;
@@ -122,23 +122,6 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
 }
 
-template <class T>
-int forward(const DetkitRoIs& geometry, const void* const* features, const float* rois, void* out,
-            void* stream) {
-  return launch_rois(crop_forward<T>, geometry, stream, maps_of<T>(geometry, features), rois,
-                     static_cast<T*>(out));
-}
-
-template <class T>
-int backward(const DetkitRoIs& geometry, const void* const* features, const float* rois,
-             const void* grad_out, void* const* grad_features, void* workspace, void* stream) {
-  const Gradients<T> gradients(geometry, grad_features, workspace);
-  DETKIT_TRY(gradients.begin(stream));
-  DETKIT_TRY(launch_rois(crop_backward<T>, geometry, stream, maps_of<T>(geometry, features), rois,
-                         static_cast<const T*>(grad_out), gradients.sums()));
-  return gradients.finish(stream);
-}
-
 }  // namespace
 }  // namespace cuda
 }  // namespace detkit
@@ -147,16 +130,15 @@ using namespace detkit::cuda;
 
 int detkit_cuda_crop_pool(const DetkitRoIs* geometry, const void* const* features,
                           const float* rois, void* out, int half, void* stream) {
-  if (!valid_rois(*geometry)) return DETKIT_BAD_ARGUMENT;
-  const auto call = half ? forward<__half> : forward<float>;
-  return call(*geometry, features, rois, out, stream);
+  return start_forward(crop_forward<float>, crop_forward<__half>,
+                       {*geometry, features, rois, out, half, stream});
 }
 
 int detkit_cuda_crop_pool_backward(const DetkitRoIs* geometry, const void* const* features,
                                    const float* rois, const void* grad_out,
                                    void* const* grad_features, int half, void* workspace,
                                    void* stream) {
-  if (!valid_rois(*geometry)) return DETKIT_BAD_ARGUMENT;
-  const auto call = half ? backward<__half> : backward<float>;
-  return call(*geometry, features, rois, grad_out, grad_features, workspace, stream);
+  return start_backward(
+      crop_backward<float>, crop_backward<__half>,
+      {*geometry, features, rois, grad_out, grad_features, half, workspace, stream});
 }

@@ -9,7 +9,7 @@
 // use once the stream has come past. Its contents do not matter and nothing is kept in it.
 //
 // Two limits are the GPU's alone: proposals come from at most DETKIT_MAX_LEVELS levels, and
-// RoIAlign takes at most 32768 samples per cell and axis.
+// RoIAlign takes at most DETKIT_CUDA_MAX_SAMPLES samples per cell and axis.
 //
 // Results agree with the CPU's to rounding (exp, log2 and the order of sums differ); IoUs, hard NMS
 // and match agree bit by bit. All is deterministic but for the gradients of features,
@@ -28,6 +28,9 @@
 extern "C" {
 #endif
 #pragma GCC visibility push(default)
+
+// The largest number of samples of RoIAlign in a cell, along one axis.
+#define DETKIT_CUDA_MAX_SAMPLES 32768
 
 // A kernel could not be started: no device, none of its kind built in, or an earlier error.
 enum { DETKIT_CUDA_ERROR = 3 };

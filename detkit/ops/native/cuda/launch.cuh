@@ -12,6 +12,7 @@
 #include <cuda_runtime.h>
 #endif
 
+#include "../checks.h"
 #include "kernels_cuda.h"
 
 namespace detkit {
@@ -55,16 +56,16 @@ inline int clear(void* memory, size_t bytes, void* stream) {
     if (status != DETKIT_OK) return status; \
   } while (0)
 
-// Deals out a workspace, piece by piece. Without one it only counts: the function that tells the
-// size and the one that uses it share one list of pieces.
-class Workspace {
+// Hands out arrays of one workspace; without one it only adds up what they need. So the function
+// that tells the size and the one that uses it share one list of arrays.
+class Arena {
  public:
-  explicit Workspace(void* memory) : memory_(static_cast<char*>(memory)), used_(0) {}
+  explicit Arena(void* memory) : memory_(static_cast<char*>(memory)), used_(0) {}
   template <class T>
   T* take(size_t count) {
-    T* piece = memory_ ? reinterpret_cast<T*>(memory_ + used_) : nullptr;
+    T* array = memory_ ? reinterpret_cast<T*>(memory_ + used_) : nullptr;
     used_ += (count * sizeof(T) + 255) / 256 * 256;
-    return piece;
+    return array;
   }
   size_t used() const { return used_; }
 

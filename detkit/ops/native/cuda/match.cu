@@ -12,11 +12,10 @@ namespace cuda {
 namespace {
 
 constexpr int kObjects = 128;  // in a tile
-constexpr float kIgnored = -2.0f;
 
-typedef unsigned long long Best;  // IoU's bits above, ~index below; 0: nothing overlaps
+typedef unsigned long long BestKey;  // IoU's bits above, ~index below; 0: nothing overlaps
 
-struct Input {
+struct MatchInput {
   DetkitMatch match;
   const float *boxes, *candidates, *objects, *labels;
   int blocks;  // of an image
@@ -34,12 +33,12 @@ struct Tile {
   bool crowd[kObjects];
 };
 
-__device__ void load_tile(const Input& in, int first, int count, Tile* tile) {
+__device__ void load_tile(const MatchInput& in, int first, int count, Tile* tile) {
   for (int i = threadIdx.x; i < count; i += kThreads) {
     const size_t g = in.object(first + i);
     const Box box = load_box(in.objects + 4 * g);
     const float label = in.labels[g];
-    tile->crowd[i] = label == kIgnored;
+    tile->crowd[i] = label == DETKIT_CROWD;
     const bool counts = (label >= 0.0f || tile->crowd[i]) && is_finite(box);
     tile->box[i] = counts ? box : Box{0.0f, 0.0f, 0.0f, 0.0f};
     tile->area[i] = area(tile->box[i]);
@@ -47,7 +46,7 @@ __device__ void load_tile(const Input& in, int first, int count, Tile* tile) {
 }
 
 // The box of this thread; one without area, which overlaps nothing, if it takes no part.
-__device__ Box own_box(const Input& in) {
+__device__ Box own_box(const MatchInput& in) {
   const Box none = {0.0f, 0.0f, 0.0f, 0.0f};
   if (in.box() >= in.match.boxes) return none;
   if (in.candidates && in.candidates[in.row()] == 0.0f) return none;
@@ -58,10 +57,10 @@ __device__ Box own_box(const Input& in) {
 
 __device__ float positive(float value) { return value > 0.0f ? value : 0.0f; }  // NaN: 0
 
-__global__ void find_best(Input in, int32_t* out_index, float* out_iou, float* out_ignored,
-                          Best* best) {
+__global__ void find_best(MatchInput in, int32_t* out_index, float* out_iou, float* out_ignored,
+                          BestKey* best) {
   __shared__ Tile tile;
-  __shared__ Best best_box[kObjects];
+  __shared__ BestKey best_box[kObjects];
   const Box box = own_box(in);
   const float own_area = area(box);
   float largest = 0.0f, ignored = 0.0f;
@@ -81,7 +80,7 @@ __global__ void find_best(Input in, int32_t* out_index, float* out_iou, float* o
       }
       const float value = positive(iou(shared, own_area, tile.area[i]));
       if (value > largest) largest = value, index = first + i;
-      const Best key = Best{__float_as_uint(value)} << 32 | ~static_cast<uint32_t>(in.box());
+      const BestKey key = BestKey{__float_as_uint(value)} << 32 | ~static_cast<uint32_t>(in.box());
       if (value > 0.0f && key > best_box[i]) atomicMax(&best_box[i], key);
     }
     __syncthreads();
@@ -95,9 +94,10 @@ __global__ void find_best(Input in, int32_t* out_index, float* out_iou, float* o
   out_ignored[in.row()] = ignored;
 }
 
-__device__ float iou_of(Best best) { return __uint_as_float(static_cast<uint32_t>(best >> 32)); }
+__device__ float iou_of(BestKey best) { return __uint_as_float(static_cast<uint32_t>(best >> 32)); }
 
-__global__ void mark_best(Input in, const float* own_iou, const Best* best, float* is_best) {
+__global__ void mark_best(MatchInput in, const float* own_iou, const BestKey* best,
+                          float* is_best) {
   __shared__ Tile tile;
   __shared__ float best_iou[kObjects];
   const Box box = own_box(in);
@@ -121,16 +121,12 @@ __global__ void mark_best(Input in, const float* own_iou, const Best* best, floa
   if (in.box() < in.match.boxes) is_best[in.row()] = found ? 1.0f : 0.0f;
 }
 
-__global__ void write_objects(size_t count, const Best* best, int32_t* best_index,
+__global__ void write_objects(size_t count, const BestKey* best, int32_t* best_index,
                               float* best_iou) {
   const size_t i = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= count) return;
   best_index[i] = best[i] ? static_cast<int32_t>(~static_cast<uint32_t>(best[i])) : -1;
   best_iou[i] = iou_of(best[i]);
-}
-
-bool valid(const DetkitMatch& match) {
-  return match.images >= 0 && match.boxes >= 0 && match.objects >= 0;
 }
 
 size_t objects_of(const DetkitMatch& match) {
@@ -144,23 +140,23 @@ size_t objects_of(const DetkitMatch& match) {
 using namespace detkit::cuda;
 
 size_t detkit_cuda_match_workspace(const DetkitMatch* match) {
-  return valid(*match) ? objects_of(*match) * sizeof(Best) : 0;
+  return detkit::is_valid(*match) ? objects_of(*match) * sizeof(BestKey) : 0;
 }
 
 int detkit_cuda_match(const DetkitMatch* match, const float* boxes, const float* candidates,
                       const float* objects, const float* labels, int32_t* index, float* iou,
                       float* is_best, float* ignored, int32_t* best_index, float* best_iou,
                       void* workspace, void* stream) {
-  if (!valid(*match)) return DETKIT_BAD_ARGUMENT;
+  if (!detkit::is_valid(*match)) return DETKIT_BAD_ARGUMENT;
   const size_t count = objects_of(*match);
-  Best* best = static_cast<Best*>(workspace);
+  BestKey* best = static_cast<BestKey*>(workspace);
   const int64_t blocks = divide_up(match->boxes, kThreads);
-  const Input in = {*match, boxes, candidates, objects, labels, static_cast<int>(blocks)};
-  DETKIT_TRY(clear(best, count * sizeof(Best), stream));
+  const MatchInput in = {*match, boxes, candidates, objects, labels, static_cast<int>(blocks)};
+  DETKIT_TRY(clear(best, count * sizeof(BestKey), stream));
   DETKIT_TRY(
       launch(find_best, blocks * match->images, kThreads, stream, in, index, iou, ignored, best));
   DETKIT_TRY(launch(mark_best, blocks * match->images, kThreads, stream, in,
-                    static_cast<const float*>(iou), static_cast<const Best*>(best), is_best));
+                    static_cast<const float*>(iou), static_cast<const BestKey*>(best), is_best));
   return launch(write_objects, divide_up(static_cast<int64_t>(count), kThreads), kThreads, stream,
-                count, static_cast<const Best*>(best), best_index, best_iou);
+                count, static_cast<const BestKey*>(best), best_index, best_iou);
 }

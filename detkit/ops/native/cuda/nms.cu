@@ -14,12 +14,12 @@ constexpr float kDropped = -INFINITY;
 
 int at_most(int count, int limit) { return limit < 0 || limit > count ? count : limit; }
 
-struct Input {
+struct NmsInput {
   const float *boxes, *scores, *labels;
   int count;  // N
 };
 
-struct Plan {
+struct NmsPlan {
   Segments segments;
   int entering;
   Suppression hard;
@@ -31,39 +31,33 @@ struct Plan {
   float* decayed;  // soft: (B, most), of the boxes kept
   size_t bytes;
 
-  Plan(const DetkitNms& nms, void* memory)
+  NmsPlan(const DetkitNms& nms, void* memory)
       : segments(nms.images, 1, &nms.boxes),
         entering(at_most(nms.boxes, nms.top_k_in)),
         hard(nms.images, entering, at_most(entering, nms.top_k_out), nms.iou),
         scores(nullptr),
         decayed(nullptr) {
-    Workspace workspace(memory);
-    keys = workspace.take<uint64_t>(segments.keys());
-    other_keys = workspace.take<uint64_t>(segments.keys());
-    hard.boxes = boxes = workspace.take<Box>(hard.slots());
-    labels = workspace.take<uint32_t>(hard.slots());
-    hard.count = count = workspace.take<int>(static_cast<size_t>(nms.images));
+    Arena arena(memory);
+    keys = arena.take<uint64_t>(segments.keys());
+    other_keys = arena.take<uint64_t>(segments.keys());
+    hard.boxes = boxes = arena.take<Box>(hard.slots());
+    labels = arena.take<uint32_t>(hard.slots());
+    hard.count = count = arena.take<int>(static_cast<size_t>(nms.images));
     if (nms.mode == DETKIT_NMS_HARD) {
-      hard.take(&workspace);
+      hard.take(&arena);
     } else {
       const size_t images = static_cast<size_t>(nms.images);
-      hard.kept = workspace.take<int>(images * hard.most);
-      hard.kept_count = workspace.take<int>(images);
-      scores = workspace.take<float>(hard.slots());
-      decayed = workspace.take<float>(images * hard.most);
+      hard.kept = arena.take<int>(images * hard.most);
+      hard.kept_count = arena.take<int>(images);
+      scores = arena.take<float>(hard.slots());
+      decayed = arena.take<float>(images * hard.most);
     }
-    bytes = workspace.used();
+    bytes = arena.used();
   }
 };
 
-bool valid(const DetkitNms& nms) {
-  if (nms.images < 0 || nms.boxes < 0 || nms.top_k_in < -1 || nms.top_k_out < -1) return false;
-  if (nms.mode == DETKIT_NMS_GAUSSIAN) return nms.sigma > 0.0f;
-  return (nms.mode == DETKIT_NMS_HARD || nms.mode == DETKIT_NMS_LINEAR) && nms.iou >= 0.0f;
-}
-
 struct ScoreKey {
-  Input in;
+  NmsInput in;
 
   __device__ uint64_t operator()(int image, int, int i) const {
     const size_t row = static_cast<size_t>(image) * in.count + i;
@@ -75,13 +69,13 @@ struct ScoreKey {
 };
 
 // Row i of list `image` in the order of its keys.
-__device__ size_t row_of(const Input& in, const uint64_t* keys, int image, int i) {
+__device__ size_t row_of(const NmsInput& in, const uint64_t* keys, int image, int i) {
   const size_t first = static_cast<size_t>(image) * in.count;
   return first + position_of(keys[first + i]);
 }
 
 // Boxes, labels and scores in order, one thread each; a warp writes its half of a word of `alive`.
-__global__ void gather(Input in, Plan plan, const uint64_t* keys) {
+__global__ void gather(NmsInput in, NmsPlan plan, const uint64_t* keys) {
   const size_t slot = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (slot >= plan.hard.slots()) return;  // whole warps
   const size_t per_image = static_cast<size_t>(plan.hard.tiles) * kWord;
@@ -131,7 +125,7 @@ __device__ float decay(const DetkitNms& nms, const Box& box, const Box& picked) 
   return expf(-value * value / nms.sigma);
 }
 
-__global__ void soften(DetkitNms nms, Input in, Plan plan, const uint64_t* keys) {
+__global__ void soften(DetkitNms nms, NmsInput in, NmsPlan plan, const uint64_t* keys) {
   __shared__ int shared_picked;
   const int image = blockIdx.x, count = plan.count[image], most = plan.hard.most;
   const size_t first = static_cast<size_t>(image) * plan.hard.tiles * kWord;
@@ -168,7 +162,7 @@ __global__ void soften(DetkitNms nms, Input in, Plan plan, const uint64_t* keys)
   if (threadIdx.x == 0) plan.hard.kept_count[image] = kept;
 }
 
-__global__ void write(Input in, Plan plan, const uint64_t* keys, int rows, float* out_boxes,
+__global__ void write(NmsInput in, NmsPlan plan, const uint64_t* keys, int rows, float* out_boxes,
                       float* out_scores, float* out_labels, int32_t* out_index) {
   const size_t out = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (out >= static_cast<size_t>(plan.segments.images) * rows) return;
@@ -197,18 +191,18 @@ __global__ void write(Input in, Plan plan, const uint64_t* keys, int rows, float
 using namespace detkit::cuda;
 
 size_t detkit_cuda_nms_workspace(const DetkitNms* nms) {
-  return valid(*nms) ? Plan(*nms, nullptr).bytes : 0;
+  return detkit::is_valid(*nms) ? NmsPlan(*nms, nullptr).bytes : 0;
 }
 
 int detkit_cuda_nms(const DetkitNms* nms, const float* boxes, const float* scores,
                     const float* labels, float* out_boxes, float* out_scores, float* out_labels,
                     int32_t* out_index, void* workspace, void* stream) {
-  if (!valid(*nms)) return DETKIT_BAD_ARGUMENT;
+  if (!detkit::is_valid(*nms)) return DETKIT_BAD_ARGUMENT;
   const int rows = at_most(nms->boxes, nms->top_k_out);
   if (nms->images == 0 || rows == 0) return DETKIT_OK;
-  Plan plan(*nms, workspace);
+  NmsPlan plan(*nms, workspace);
   plan.hard.labels = labels ? plan.labels : nullptr;
-  const Input in = {boxes, scores, labels, nms->boxes};
+  const NmsInput in = {boxes, scores, labels, nms->boxes};
   const int64_t slots = static_cast<int64_t>(plan.hard.slots());
   const uint64_t* keys = nullptr;
   if (plan.entering == 0) {

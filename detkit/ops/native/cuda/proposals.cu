@@ -7,9 +7,6 @@ namespace detkit {
 namespace cuda {
 namespace {
 
-constexpr float kMostGrowth = 4.135166556742356f;  // log(1000 / 16), as in Detectron
-constexpr float kSmallestSide = 1e-3f;
-
 int at_most(int count, int limit) { return limit < count ? limit : count; }
 
 struct Levels {
@@ -22,7 +19,7 @@ Segments anchors_of(const DetkitProposals& p, const DetkitLevel* levels) {
   return Segments(p.images, p.levels, lengths);
 }
 
-struct Plan {
+struct ProposalsPlan {
   Segments anchors;
   int entering;  // of a level, at most
   Suppression lists;
@@ -33,32 +30,28 @@ struct Plan {
   int* count;
   size_t bytes;
 
-  Plan(const DetkitProposals& p, const DetkitLevel* levels, void* memory)
+  ProposalsPlan(const DetkitProposals& p, const DetkitLevel* levels, void* memory)
       : anchors(anchors_of(p, levels)),
         entering(at_most(anchors.longest(), p.pre_nms)),
         // More than post_nms of a level cannot be among the best post_nms of all.
         lists(anchors.count(), entering, at_most(entering, p.post_nms), p.iou),
         merged(p.levels * lists.most),
         ends(p.images, 1, &merged) {
-    Workspace workspace(memory);
-    keys = workspace.take<uint64_t>(anchors.keys());
-    other_keys = workspace.take<uint64_t>(anchors.keys());
-    end_keys = workspace.take<uint64_t>(ends.keys());
-    other_end_keys = workspace.take<uint64_t>(ends.keys());
-    lists.boxes = boxes = workspace.take<Box>(lists.slots());
-    lists.count = count = workspace.take<int>(static_cast<size_t>(lists.lists));
-    lists.take(&workspace);
-    bytes = workspace.used();
+    Arena arena(memory);
+    keys = arena.take<uint64_t>(anchors.keys());
+    other_keys = arena.take<uint64_t>(anchors.keys());
+    end_keys = arena.take<uint64_t>(ends.keys());
+    other_end_keys = arena.take<uint64_t>(ends.keys());
+    lists.boxes = boxes = arena.take<Box>(lists.slots());
+    lists.count = count = arena.take<int>(static_cast<size_t>(lists.lists));
+    lists.take(&arena);
+    bytes = arena.used();
   }
 };
 
-bool valid(const DetkitProposals& p, const DetkitLevel* levels) {
-  if (p.images < 0 || p.levels < 0 || p.levels > DETKIT_MAX_LEVELS) return false;
-  if (p.pre_nms < 0 || p.post_nms < 0 || !(p.iou >= 0.0f)) return false;
-  for (int i = 0; i < p.levels; ++i) {
-    if (levels[i].anchors < 0) return false;
-  }
-  return true;
+// The levels of a call are a kernel's parameter, so that there is a limit to their number.
+bool can_propose(const DetkitProposals& p, const DetkitLevel* levels) {
+  return is_valid(p, levels) && p.levels <= DETKIT_MAX_LEVELS;
 }
 
 struct ObjectnessKey {
@@ -78,11 +71,11 @@ __device__ float clip(float value, float limit) {
 
 // One axis of a box, operation by operation as on the CPU; comparisons that let NaN through, as
 // fminf would not.
-__device__ void decode_side(float low, float high, float shift, float growth, float limit,
+__device__ void decode_side(float low, float high, float shift, float log_scale, float limit,
                             float* out_low, float* out_high, bool* finite) {
   const float middle = (low + high) * 0.5f, side = high - low;
   const float centre = __fadd_rn(__fmul_rn(shift, side), middle);
-  const float clamped = growth > kMostGrowth ? kMostGrowth : growth;
+  const float clamped = log_scale > DETKIT_MAX_LOG_SCALE ? DETKIT_MAX_LOG_SCALE : log_scale;
   const float half = __fmul_rn(__fmul_rn(expf(clamped), side), 0.5f);
   const float first = __fsub_rn(centre, half), last = __fadd_rn(centre, half);
   *finite = *finite && is_finite(first) && is_finite(last);
@@ -100,12 +93,13 @@ __device__ bool decode(const DetkitProposals& p, const DetkitLevel& level, int i
               sizes[2 * image + 1], &box->x1, &box->x2, &good);
   decode_side(anchor.y1, anchor.y2, deltas[1] / p.weights[1], deltas[3] / p.weights[3],
               sizes[2 * image], &box->y1, &box->y2, &good);
-  const float smallest = p.min_size > kSmallestSide ? p.min_size : kSmallestSide;
+  const float smallest =
+      p.min_size > DETKIT_MIN_PROPOSAL_SIDE ? p.min_size : DETKIT_MIN_PROPOSAL_SIDE;
   return good && box->x2 - box->x1 >= smallest && box->y2 - box->y1 >= smallest;
 }
 
 // The best anchors' boxes in order, one thread each; a warp writes its half of a word of `alive`.
-__global__ void gather(DetkitProposals p, Levels levels, Plan plan, const uint64_t* keys,
+__global__ void gather(DetkitProposals p, Levels levels, ProposalsPlan plan, const uint64_t* keys,
                        const float* sizes) {
   const size_t slot = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (slot >= plan.lists.slots()) return;  // whole warps
@@ -187,15 +181,15 @@ int rows_of(const DetkitProposals& p, const DetkitLevel* levels) {
 using namespace detkit::cuda;
 
 size_t detkit_cuda_proposals_workspace(const DetkitProposals* p, const DetkitLevel* levels) {
-  return valid(*p, levels) ? Plan(*p, levels, nullptr).bytes : 0;
+  return can_propose(*p, levels) ? ProposalsPlan(*p, levels, nullptr).bytes : 0;
 }
 
 int detkit_cuda_proposals(const DetkitProposals* p, const DetkitLevel* levels, const float* sizes,
                           float* out_boxes, float* out_scores, void* workspace, void* stream) {
-  if (!valid(*p, levels)) return DETKIT_BAD_ARGUMENT;
+  if (!can_propose(*p, levels)) return DETKIT_BAD_ARGUMENT;
   const int rows = rows_of(*p, levels);
   if (p->images == 0 || rows == 0) return DETKIT_OK;
-  const Plan plan(*p, levels, workspace);
+  const ProposalsPlan plan(*p, levels, workspace);
   Levels own = {};
   for (int i = 0; i < p->levels; ++i) own.level[i] = levels[i];
   const uint64_t *keys, *end_keys;

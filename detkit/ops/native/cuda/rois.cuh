@@ -7,41 +7,37 @@
 // their reads are independent of each other.
 #pragma once
 
-#include "launch.cuh"
+#include "boxes.cuh"
 
 namespace detkit {
 namespace cuda {
 
 constexpr int kChannels = 8;
 constexpr int kBlocksAtOnce = 3;  // of a multiprocessor, at least: up to 80 registers a thread
-constexpr float kFarthest = 1e4f;
-constexpr float kSmallestSide = 1e-2f;
 
 __device__ inline float to_float(float x) { return x; }
 __device__ inline float to_float(__half x) { return __half2float(x); }
 __device__ inline void store(float* out, float x) { *out = x; }
 __device__ inline void store(__half* out, float x) { *out = __float2half_rn(x); }
 
-struct RoI {
-  float x1, y1, x2, y2;
-};
-
-__device__ inline float clean(float coordinate) {
-  return is_finite(coordinate) ? fminf(fmaxf(coordinate, -kFarthest), kFarthest) : 0.0f;
+__device__ inline float clean_coordinate(float value) {
+  if (!is_finite(value)) return 0.0f;
+  return fminf(fmaxf(value, -DETKIT_MAX_ROI_COORDINATE), DETKIT_MAX_ROI_COORDINATE);
 }
 
-__device__ inline RoI clean_roi(const float* corners) {
-  const RoI roi = {clean(corners[0]), clean(corners[1]), clean(corners[2]), clean(corners[3])};
-  return {roi.x1, roi.y1, fmaxf(roi.x2, roi.x1 + kSmallestSide),
-          fmaxf(roi.y2, roi.y1 + kSmallestSide)};
+__device__ inline Box clean_box(const float* box) {
+  const float x1 = clean_coordinate(box[0]), y1 = clean_coordinate(box[1]);
+  return {x1, y1, fmaxf(clean_coordinate(box[2]), x1 + DETKIT_MIN_ROI_SIDE),
+          fmaxf(clean_coordinate(box[3]), y1 + DETKIT_MIN_ROI_SIDE)};
 }
 
-__device__ inline int level_of(const DetkitRoIs& geometry, const RoI& roi) {
+// Index of the level that a clean box is pooled from (Lin et al. 2017, equation 1).
+__device__ inline int pyramid_level(const DetkitRoIs& geometry, const Box& box) {
   if (geometry.levels == 1) return 0;
   const float margin = geometry.level_margin;
-  const float size = sqrtf((roi.x2 - roi.x1 + margin) * (roi.y2 - roi.y1 + margin));
+  const float size = sqrtf((box.x2 - box.x1 + margin) * (box.y2 - box.y1 + margin));
   const float level =
-      floorf(geometry.canonical_level + log2f(size / geometry.canonical_size) + 1e-6f);
+      floorf(geometry.canonical_level + log2f(size / geometry.canonical_size) + DETKIT_LEVEL_SLACK);
   const float last = static_cast<float>(geometry.levels - 1);
   return static_cast<int>(fminf(fmaxf(level - geometry.first_level, 0.0f), last));
 }
@@ -54,8 +50,8 @@ struct Maps {
 
 // Where an RoI is pooled from: corners in cells of its level, the first channel of its image.
 template <class T>
-struct Place {
-  RoI roi;
+struct Source {
+  Box box;
   T* map;  // null: there is no such image
   int height, width;
   size_t plane;
@@ -64,28 +60,28 @@ struct Place {
 };
 
 template <class T>
-__device__ Place<T> find_place(const DetkitRoIs& geometry, const Maps<T>& maps, const float* rois,
-                               int r) {
+__device__ Source<T> find_source(const DetkitRoIs& geometry, const Maps<T>& maps, const float* rois,
+                                 int r) {
   const float* row = rois + 5 * static_cast<size_t>(r);
-  Place<T> place = {clean_roi(row + 1), nullptr, 0, 0, 0};
-  const int level = level_of(geometry, place.roi);
+  Source<T> source = {clean_box(row + 1), nullptr, 0, 0, 0};
+  const int level = pyramid_level(geometry, source.box);
   const float scale = pick(geometry.scale, level), image = row[0];
-  place.roi = {__fmul_rn(place.roi.x1, scale), __fmul_rn(place.roi.y1, scale),
-               __fmul_rn(place.roi.x2, scale), __fmul_rn(place.roi.y2, scale)};
-  place.height = pick(geometry.height, level);
-  place.width = pick(geometry.width, level);
-  place.plane = static_cast<size_t>(place.height) * place.width;
+  source.box = {__fmul_rn(source.box.x1, scale), __fmul_rn(source.box.y1, scale),
+                __fmul_rn(source.box.x2, scale), __fmul_rn(source.box.y2, scale)};
+  source.height = pick(geometry.height, level);
+  source.width = pick(geometry.width, level);
+  source.plane = static_cast<size_t>(source.height) * source.width;
   const bool exists =
       image >= 0.0f && image < static_cast<float>(geometry.images) && image == floorf(image);
   if (exists) {
     const size_t maps_before = static_cast<size_t>(image) * geometry.channels;
-    place.map = pick(maps.level, level) + maps_before * place.plane;
+    source.map = pick(maps.level, level) + maps_before * source.plane;
   }
-  return place;
+  return source;
 }
 
 // The part of the output that a thread makes: one cell of channels first..first + count - 1.
-struct Work {
+struct Slice {
   int roi, row, column, first, count;
   size_t out;    // of the first channel
   size_t plane;  // from one channel to the next
@@ -94,41 +90,42 @@ struct Work {
 // Element c of the arrays below is channel first + c; all loops over channels are unrolled and skip
 // those beyond `count`, so that the arrays stay in registers.
 template <class T>
-__device__ void store_values(const Work& work, const float* values, T* out) {
+__device__ void store_values(const Slice& slice, const float* values, T* out) {
 #pragma unroll
   for (int c = 0; c < kChannels; ++c) {
-    if (c < work.count) store(out + work.out + c * work.plane, values[c]);
+    if (c < slice.count) store(out + slice.out + c * slice.plane, values[c]);
   }
 }
 
 template <class T>
-__device__ void load_gradients(const Work& work, const T* grad_out, float* gradients) {
+__device__ void load_gradients(const Slice& slice, const T* grad_out, float* gradients) {
 #pragma unroll
   for (int c = 0; c < kChannels; ++c) {
-    gradients[c] = c < work.count ? to_float(grad_out[work.out + c * work.plane]) : 0.0f;
+    gradients[c] = c < slice.count ? to_float(grad_out[slice.out + c * slice.plane]) : 0.0f;
   }
 }
 
 // Of thread threadIdx.x in block `block` of the RoI's.
-__device__ inline Work work_at(const DetkitRoIs& geometry, int roi, int block) {
+__device__ inline Slice slice_at(const DetkitRoIs& geometry, int roi, int block) {
   const int cells = geometry.size * geometry.size;
   const int64_t i = static_cast<int64_t>(block) * kThreads + threadIdx.x;
   const int cell = static_cast<int>(i % cells);
   const int64_t first = i / cells * kChannels;
-  Work work;
-  work.roi = roi;
-  work.row = cell / geometry.size;
-  work.column = cell % geometry.size;
-  work.first = static_cast<int>(first < geometry.channels ? first : geometry.channels);
-  work.count = min(kChannels, geometry.channels - work.first);  // 0: none
-  work.plane = cells;
-  work.out = (static_cast<size_t>(work.roi) * geometry.channels + work.first) * work.plane + cell;
-  return work;
+  Slice slice;
+  slice.roi = roi;
+  slice.row = cell / geometry.size;
+  slice.column = cell % geometry.size;
+  slice.first = static_cast<int>(first < geometry.channels ? first : geometry.channels);
+  slice.count = min(kChannels, geometry.channels - slice.first);  // 0: none
+  slice.plane = cells;
+  slice.out =
+      (static_cast<size_t>(slice.roi) * geometry.channels + slice.first) * slice.plane + cell;
+  return slice;
 }
 
-__device__ inline Work find_work(const DetkitRoIs& geometry, int blocks_per_roi) {
+__device__ inline Slice find_slice(const DetkitRoIs& geometry, int blocks_per_roi) {
   const int block = blockIdx.x % blocks_per_roi;
-  return work_at(geometry, blockIdx.x / blocks_per_roi, block);
+  return slice_at(geometry, blockIdx.x / blocks_per_roi, block);
 }
 
 inline int64_t blocks_per_roi(const DetkitRoIs& geometry) {
@@ -136,99 +133,22 @@ inline int64_t blocks_per_roi(const DetkitRoIs& geometry) {
   return divide_up(groups * geometry.size * geometry.size, kThreads);
 }
 
-inline bool valid_rois(const DetkitRoIs& geometry) {
-  if (geometry.images < 0 || geometry.channels < 0 || geometry.rois < 0 || geometry.size < 1 ||
-      geometry.size > 1024 || geometry.levels < 1 || geometry.levels > DETKIT_MAX_LEVELS ||
-      !(geometry.levels == 1 ||
-        (geometry.canonical_size > 0.0f && geometry.level_margin >= 0.0f))) {
-    return false;
-  }
-  for (int i = 0; i < geometry.levels; ++i) {
-    const int64_t height = geometry.height[i], width = geometry.width[i];
-    if (height < 1 || width < 1 || height * (width + 1) > 0x7fffffff) return false;
-    if (!(geometry.scale[i] > 0.0f && geometry.scale[i] <= 1e3f)) return false;
-  }
-  return blocks_per_roi(geometry) <= kMostBlocks;
-}
-
-template <class T>
-Maps<const T> maps_of(const DetkitRoIs& geometry, const void* const* features) {
-  Maps<const T> maps = {};
-  for (int i = 0; features && i < geometry.levels; ++i) {
-    maps.level[i] = static_cast<const T*>(features[i]);
-  }
-  return maps;
-}
-
-// Starts kernel(geometry, blocks per RoI, arguments...) over all RoIs.
-template <class... Parameters, class... Arguments>
-int launch_rois(void (*kernel)(DetkitRoIs, int, Parameters...), const DetkitRoIs& geometry,
-                void* stream, Arguments... arguments) {
-  const int64_t blocks = blocks_per_roi(geometry);
-  return launch(kernel, blocks * geometry.rois, kThreads, stream, geometry,
-                static_cast<int>(blocks), arguments...);
-}
-
-// ------------------------------------------------------------------------- gradients
-
-inline size_t elements(const DetkitRoIs& geometry, int level) {
-  return static_cast<size_t>(geometry.images) * geometry.channels * geometry.height[level] *
-         geometry.width[level];
-}
-
-inline Maps<float> float_maps(const DetkitRoIs& geometry, Workspace* workspace) {
-  Maps<float> maps = {};
-  for (int i = 0; i < geometry.levels; ++i) {
-    maps.level[i] = workspace->take<float>(elements(geometry, i));
-  }
-  return maps;
-}
-
-template <class T>
-__global__ void round_sums(size_t count, const float* from, T* to) {
-  const size_t i = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i < count) store(to + i, from[i]);
-}
-
-// Float16 sums would lose small terms: they are made in the workspace and rounded once.
-template <class T>
-class Gradients {
- public:
-  Gradients(const DetkitRoIs& geometry, void* const* out, void* workspace)
-      : geometry_(geometry), out_(out), sums_{} {
-    if constexpr (kRounded) {
-      Workspace pieces(workspace);
-      sums_ = float_maps(geometry, &pieces);
-    } else {
-      for (int i = 0; i < geometry.levels; ++i) sums_.level[i] = static_cast<float*>(out[i]);
-    }
-  }
-  const Maps<float>& sums() const { return sums_; }
-  int begin(void* stream) const {
-    for (int i = 0; i < geometry_.levels; ++i) {
-      DETKIT_TRY(clear(sums_.level[i], elements(geometry_, i) * sizeof(float), stream));
-    }
-    return DETKIT_OK;
-  }
-  int finish(void* stream) const {
-    if constexpr (kRounded) {
-      for (int i = 0; i < geometry_.levels; ++i) {
-        const size_t count = elements(geometry_, i);
-        DETKIT_TRY(launch(round_sums<T>, divide_up(static_cast<int64_t>(count), kThreads), kThreads,
-                          stream, count, static_cast<const float*>(sums_.level[i]),
-                          static_cast<T*>(out_[i])));
-      }
-    }
-    (void)stream;
-    return DETKIT_OK;
-  }
-
- private:
-  static constexpr bool kRounded = sizeof(T) < sizeof(float);
-  const DetkitRoIs& geometry_;
-  void* const* out_;
-  Maps<float> sums_;
+// A cell of an RoI by what it is along each axis.
+template <class Axis>
+struct Cell {
+  Axis y, x;
 };
+
+// kMake(low, high, cell, cells, size) makes one axis of the cell of that number, of `cells` between
+// low and high on a map of `size` pixels; `how` goes before these.
+template <auto kMake, class T, class... How>
+__device__ auto make_cell(const DetkitRoIs& geometry, const Source<T>& source, const Slice& slice,
+                          const How&... how) {
+  const Box& box = source.box;
+  using Axis = decltype(kMake(how..., 0.0f, 0.0f, 0, 0, 0));
+  return Cell<Axis>{kMake(how..., box.y1, box.y2, slice.row, geometry.size, source.height),
+                    kMake(how..., box.x1, box.x2, slice.column, geometry.size, source.width)};
+}
 
 }  // namespace cuda
 }  // namespace detkit

@@ -53,12 +53,12 @@ struct Suppression {
         kept(nullptr),
         kept_count(nullptr) {}
   __host__ __device__ size_t slots() const { return static_cast<size_t>(lists) * tiles * kWord; }
-  void take(Workspace* workspace) {
+  void take(Arena* arena) {
     const size_t all = static_cast<size_t>(lists);
-    alive = workspace->take<uint64_t>(all * tiles);
-    before = workspace->take<uint64_t>(all * band_tiles * band_tiles * kWord);
-    kept = workspace->take<int>(all * most);
-    kept_count = workspace->take<int>(all);
+    alive = arena->take<uint64_t>(all * tiles);
+    before = arena->take<uint64_t>(all * band_tiles * band_tiles * kWord);
+    kept = arena->take<int>(all * most);
+    kept_count = arena->take<int>(all);
   }
 };
 

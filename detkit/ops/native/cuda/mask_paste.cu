@@ -1,43 +1,9 @@
-// Masks cut out under RoIs and pasted into images: one thread per element of the output, so that
-// all writes are in order. A target is RoIAlign's average of bytes (align.cuh).
-#include "align.cuh"
+// Masks pasted into images, one thread per pixel of the output, so that all writes are in order.
+#include "rois.cuh"
 
 namespace detkit {
 namespace cuda {
 namespace {
-
-constexpr int kLongestSide = 1 << 24;  // float32 holds every whole number up to here
-
-bool is_side(int side) { return side >= 0 && side <= kLongestSide; }
-
-__global__ void cut_out(DetkitMaskTarget target, int64_t count, const uint8_t* masks,
-                        const float* rois, const int32_t* index, float* out) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= count) return;
-  const int column = static_cast<int>(i % target.size);
-  const int row = static_cast<int>(i / target.size % target.size);
-  const int64_t r = i / target.size / target.size, image = r / target.rois;
-  const int object = index[r];
-  out[i] = 0.0f;
-  if (object < 0 || object >= target.objects || target.height == 0 || target.width == 0) return;
-  const size_t plane = static_cast<size_t>(target.height) * target.width;
-  const uint8_t* mask = masks + (image * target.objects + object) * plane;
-  const DetkitAlign align = {0, 1, DETKIT_AVERAGE};
-  const RoI roi = clean_roi(rois + 4 * r);
-  const Axis y = make_axis(align, roi.y1, roi.y2, row, target.size, target.height);
-  const Axis x = make_axis(align, roi.x1, roi.x2, column, target.size, target.width);
-  float sum = 0.0f, row_weight, weight;
-  int pixel_row, pixel;
-  for (Taps rows(y); rows.next(&pixel_row, &row_weight);) {
-    const uint8_t* pixels = mask + static_cast<size_t>(pixel_row) * target.width;
-    float row_sum = 0.0f;
-    for (Taps columns(x); columns.next(&pixel, &weight);) {
-      if (pixels[pixel]) row_sum += weight;
-    }
-    sum += row_weight * row_sum;
-  }
-  out[i] = sum / (static_cast<float>(y.samples) * x.samples);
-}
 
 // One axis of a box in whole pixels: `length` of them from `start`.
 struct Span {
@@ -68,7 +34,7 @@ __device__ float bordered(const float* mask, int size, int row, int column) {
   return inside ? mask[static_cast<size_t>(row - 1) * size + column - 1] : 0.0f;
 }
 
-__device__ float paste_pixel(const float* mask, int size, const RoI& box, int y, int x) {
+__device__ float paste_pixel(const float* mask, int size, const Box& box, int y, int x) {
   const Span rows = expand(box.y1, box.y2, size), columns = expand(box.x1, box.x2, size);
   if (y < rows.start || y >= rows.start + rows.length) return 0.0f;
   if (x < columns.start || x >= columns.start + columns.length) return 0.0f;
@@ -88,7 +54,7 @@ __global__ void paste(int blocks, int size, const float* probabilities, const fl
   const size_t mask = blockIdx.x / blocks, pixels = static_cast<size_t>(height) * width;
   const size_t pixel = static_cast<size_t>(blockIdx.x % blocks) * blockDim.x + threadIdx.x;
   if (pixel >= pixels) return;
-  const RoI box = clean_roi(boxes + 4 * mask);
+  const Box box = clean_box(boxes + 4 * mask);
   const int y = static_cast<int>(pixel / width), x = static_cast<int>(pixel % width);
   out[mask * pixels + pixel] = paste_pixel(probabilities + mask * size * size, size, box, y, x);
 }
@@ -99,23 +65,9 @@ __global__ void paste(int blocks, int size, const float* probabilities, const fl
 
 using namespace detkit::cuda;
 
-int detkit_cuda_mask_target(const DetkitMaskTarget* target, const uint8_t* masks, const float* rois,
-                            const int32_t* index, float* out, void* stream) {
-  const DetkitMaskTarget& t = *target;
-  if (t.images < 0 || t.objects < 0 || t.rois < 0 || t.size < 1 || !is_side(t.size) ||
-      !is_side(t.height) || !is_side(t.width)) {
-    return DETKIT_BAD_ARGUMENT;
-  }
-  const int64_t count = int64_t{t.images} * t.rois * t.size * t.size;
-  return launch(cut_out, divide_up(count, kThreads), kThreads, stream, t, count, masks, rois, index,
-                out);
-}
-
 int detkit_cuda_mask_paste(int masks, int size, const float* probabilities, const float* boxes,
                            int height, int width, float* out, void* stream) {
-  if (masks < 0 || size < 1 || !is_side(size) || !is_side(height) || !is_side(width)) {
-    return DETKIT_BAD_ARGUMENT;
-  }
+  if (!detkit::is_valid_paste(masks, size, height, width)) return DETKIT_BAD_ARGUMENT;
   const int64_t blocks = divide_up(int64_t{height} * width, kThreads);
   if (blocks > kMostBlocks) return DETKIT_BAD_ARGUMENT;
   return launch(paste, blocks * masks, kThreads, stream, static_cast<int>(blocks), size,
