@@ -1,5 +1,5 @@
-// One allocation cut into arrays. What the threads of a parallel region work in is allocated before
-// the region, because an exception must not leave it.
+// One allocation that is cut into arrays. The threads of a parallel region work in memory that is
+// allocated before the region, because an exception must not leave it.
 #pragma once
 
 #include "isa.h"
@@ -7,7 +7,7 @@
 namespace detkit {
 namespace DETKIT_ISA {
 
-// Hands out arrays of one piece of memory; without memory it only adds up what they need.
+// Hands out arrays of one piece of memory. Without memory it only adds up what they need.
 class Arena {
  public:
   explicit Arena(char* memory) : memory_(memory), used_(0) {}

@@ -1,6 +1,6 @@
-// Boxes, one and by columns, and their intersection over union. Every kernel that compares boxes
-// computes areas and overlaps here, in float32 and without fused operations, so that they agree to
-// the bit with each other and with detkit/boxes.py.
+// Boxes, single and in columns, and the areas that they share. Every kernel that compares boxes
+// computes areas and overlaps here, in float32 and without fused operations, so that the kernels
+// agree to the bit with each other and with detkit/boxes.py.
 #pragma once
 
 #include "arena.h"
@@ -11,7 +11,7 @@ namespace DETKIT_ISA {
 
 inline bool is_finite(float x) { return __builtin_fabsf(x) <= __FLT_MAX__; }
 
-// A box and its area, 0 if it is inverted.
+// A box with its area, which is 0 if the box is inverted.
 struct MeasuredBox {
   float x1, y1, x2, y2, area;
 };
@@ -26,7 +26,7 @@ inline MeasuredBox measured(float x1, float y1, float x2, float y2) {
 }
 inline MeasuredBox measured(const float* box) { return measured(box[0], box[1], box[2], box[3]); }
 
-// A structure of arrays: a vector of boxes is five loads.
+// A structure of arrays: five loads read a vector of boxes.
 struct Columns {
   float *x1, *y1, *x2, *y2, *area;
 
@@ -63,8 +63,8 @@ struct BoxLanes {
         area(load_lanes(boxes.area + i)) {}
 };
 
-// The area common to a and b; not positive, or not a number, where they do not overlap. One of the
-// two sides may be negative: what this is compared with is not.
+// The area common to a and b. It is not positive, or not a number, if the boxes do not overlap: one
+// side may be negative. It is compared only with numbers that are not negative.
 inline Floats overlap(const BoxLanes& a, const BoxLanes& b) {
   const Floats width = max(min(a.x2, b.x2) - max(a.x1, b.x1), Floats{});
   return width * (min(a.y2, b.y2) - max(a.y1, b.y1));

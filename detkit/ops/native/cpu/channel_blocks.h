@@ -1,8 +1,8 @@
 // Feature maps in blocks of 16 channels: (C, pixels) as planes <-> (pixels, 16) as blocks.
 //
-// A bilinear weight belongs to a pixel, whatever the channel. With the 16 channels of a pixel side
-// by side, one cache line and one vector (AVX-512; two of AVX2, four of SSE or NEON), each weight
-// is used for 16 values that are read together, where the planes would need a gather.
+// A bilinear weight belongs to a pixel, whatever the channel. The 16 channels of a pixel lie side
+// by side in one cache line and one vector (AVX-512; two of AVX2, four of SSE or NEON), so that
+// each weight is used for 16 values that are read together. Planes would need a gather.
 #pragma once
 
 #include <string.h>
@@ -81,7 +81,8 @@ inline void transpose(Quad (&q)[4]) {
   q[3] = DETKIT_SHUFFLE(ab_high, cd_high, 2, 3, 6, 7);
 }
 
-// Four pixels of 16 channels. kAll: the planes hold all 16, else the last stands for those missing.
+// Four pixels of 16 channels. kAll: the planes hold all 16; otherwise the last plane is read in the
+// place of those that are missing.
 template <bool kAll>
 inline void quads_to_blocks(const float* planes, size_t plane, int channels, float* blocks) {
   for (int c = 0; c < kBlock; c += 4) {
@@ -107,11 +108,12 @@ inline void quads_to_planes(const float* blocks, float* planes, size_t plane, in
   }
 }
 
-// Where the four pixels from i on start: the last four of `count`, rather than fewer.
+// Where a quad of pixels starts that holds pixel i: at i, or at the last four of `count` pixels if
+// fewer than four follow.
 inline int quad_at(int i, int count) { return i + 4 <= count ? i : count - 4; }
 
 // (channels, count), `plane` floats from one channel to the next -> (count, 16). At most 16
-// channels are read; of fewer, the last one fills the block.
+// channels are read; if there are fewer, the last one fills the block.
 inline void planes_to_blocks(const float* planes, size_t plane, int channels, int count,
                              float* blocks) {
   if (count < 4) {
@@ -134,7 +136,7 @@ inline void planes_to_blocks(const float* planes, size_t plane, int channels, in
   }
 }
 
-// The way back; at most 16 channels are written.
+// The opposite of planes_to_blocks. At most 16 channels are written.
 inline void blocks_to_planes(const float* blocks, int count, float* planes, size_t plane,
                              int channels) {
   if (count < 4) {

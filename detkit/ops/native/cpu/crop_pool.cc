@@ -1,5 +1,5 @@
-// Crop pooling: 2P x 2P bilinear samples from corner to corner of the RoI, the map going on with
-// zeros outside of itself, and the maximum of each 2 x 2 of them.
+// Crop pooling: 2P x 2P bilinear samples from corner to corner of the RoI, and the maximum of each
+// 2 x 2 of them. The map continues with zeros outside of itself.
 #include "sampled_max.h"
 
 namespace detkit {

@@ -1,9 +1,9 @@
-// Greedy non-maximum suppression of one list of boxes, best first: a box is kept if no kept one
+// Greedy non-maximum suppression of one list of boxes, best first: a box is kept if no kept box
 // overlaps it more than the threshold.
 //
-// The kept boxes are columns, compared with each candidate a vector at a time until one of them
-// suppresses it; most lists end with a few hundred kept. Where there are more, what is left goes
-// into a grid, from which every kept box removes its neighbours.
+// The kept boxes are columns. Each candidate is compared with them, a vector at a time, until one
+// of them suppresses it; most lists end with a few hundred kept boxes. If there are more, the rest
+// of the list goes into a grid, from which every kept box removes its neighbours.
 #pragma once
 
 #include "grid.h"
@@ -43,7 +43,7 @@ class GreedyNms {
  private:
   static constexpr size_t kManyKept = 256, kManyLeft = 1024;
 
-  // `to` is not beyond `position`: the kept take the place of boxes already dealt with.
+  // `to` is not beyond `position`: kept boxes overwrite only boxes that have been dealt with.
   void keep(size_t position, const MeasuredBox& box, size_t to) const {
     boxes.set(to, box);
     kept[to] = static_cast<int32_t>(position);
@@ -58,7 +58,7 @@ class GreedyNms {
     return false;
   }
 
-  // Goes on from boxes[next], `count` being kept so far.
+  // Goes on from boxes[next]; `count` boxes have been kept so far.
   size_t run_with_grid(size_t next, size_t n, const Threshold& threshold, size_t most,
                        size_t count) {
     memset(dead_, 0, n);

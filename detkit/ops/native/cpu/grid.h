@@ -1,14 +1,15 @@
-// Boxes found by place and size, for non-maximum suppression of many.
+// A search for boxes by their position and size, for non-maximum suppression of many boxes.
 //
 // Two boxes with an IoU above t have areas in a ratio of at least t, and centres at most
-// w (1 - t) / (2 t) apart in x, w being the width of either, and likewise in y. (Sides w and v that
-// share o have o / (w + v - o) > t, v >= t w, and centres at most (w + v) / 2 - o apart.) So boxes
-// are put into levels, a factor of 4 in area each, and in a level into the cells of a grid. A row
-// of cells lies in memory as one stretch: what may overlap a box are a few parts of such stretches,
-// compared a vector at a time. The work is that of N lookups, where all pairs are N^2 / 2.
+// w (1 - t) / (2 t) apart in x, if w is the width of either, and likewise in y. (If sides w and v
+// share o, then o / (w + v - o) > t, v >= t w, and the centres are at most (w + v) / 2 - o apart.)
+// So the boxes are put into levels, each of which covers a factor of 4 in area, and within a level
+// into the cells of a grid. A row of cells is contiguous in memory: the boxes that may overlap a
+// given one lie in a few such ranges, which are compared a vector at a time. The work is that of N
+// lookups, while comparing all pairs is N^2 / 2.
 //
-// A lookup may see more boxes than it has to; Threshold decides about each. Hence the result is to
-// the bit that of comparing all pairs.
+// A lookup may return more boxes than it has to, and Threshold decides about each of them. Hence
+// the result is to the bit that of comparing all pairs.
 #pragma once
 
 #include <math.h>
@@ -21,7 +22,7 @@ namespace DETKIT_ISA {
 
 class Grid {
  public:
-  static constexpr float kLowestIou = 0.1f;  // below it, everything is near to everything
+  static constexpr float kLowestIou = 0.1f;  // below it, a lookup would return nearly all boxes
 
   Grid(Arena* arena, size_t capacity)
       : boxes_(arena, capacity + kLanes),
@@ -31,7 +32,7 @@ class Grid {
         start_(arena->take<uint32_t>(capacity + 1)),
         levels_(arena->take<Level>(kLevels)) {}
 
-  // Takes in boxes[first] to boxes[last - 1].
+  // Stores boxes[first] to boxes[last - 1].
   void build(const Columns& boxes, size_t first, size_t last, const Threshold& threshold) {
     iou_ = threshold.value();
     reach_ = (1 / iou_ - 1) / 2 + 1e-4f;
@@ -45,7 +46,7 @@ class Grid {
     if (!(box.area > 0 && is_finite(box.area))) return;
     const BoxLanes lanes(box);
     const Floats bar = threshold.bar_of_one(box.area);
-    // What float32 makes of tiny areas says nothing about sides.
+    // An area this small has lost its precision in float32 and says nothing about the sides.
     const float reach = box.area > 1e-30f ? reach_ : __builtin_inff();
     const float x = centre(box.x1, box.x2), y = centre(box.y1, box.y2);
     const float reach_x = (box.x2 - box.x1) * reach + 1e-6f * fabsf(x);
@@ -73,7 +74,7 @@ class Grid {
     float left, right, top, bottom;  // of the centres
     float per_x, per_y;              // cells per pixel
 
-    // Never decreasing with the distance, whatever the numbers are, and always a cell there is.
+    // A cell that exists, whatever the numbers are; it never decreases with the distance.
     static int cell(float distance, float per_pixel, int cells) {
       const float at = distance * per_pixel;
       return at > 0 ? (at < static_cast<float>(cells) ? static_cast<int>(at) : cells - 1) : 0;
@@ -102,7 +103,7 @@ class Grid {
     }
   }
 
-  // Cells about as large as the reach of a box, but no more of them than there are boxes.
+  // Cells are about as large as the reach of a box, but there are no more cells than boxes.
   void lay_out() {
     cells_ = 0;
     for (int l = 0; l < kLevels; ++l) {
@@ -130,7 +131,7 @@ class Grid {
     return density < __FLT_MAX__ ? static_cast<float>(density) : __FLT_MAX__;
   }
 
-  // A counting sort by cell.
+  // Sorts the boxes by their cell (a counting sort).
   void scatter(const Columns& boxes, size_t first, size_t last, const Threshold& threshold) {
     memset(start_, 0, (cells_ + 1) * sizeof *start_);
     for (size_t i = first; i < last; ++i) {

@@ -1,4 +1,4 @@
-// Which build of the kernels this processor runs. Compiled once, for the baseline.
+// The choice of the build that this processor runs. This file is compiled once, for the baseline.
 #include "isa.h"
 
 #include <stdlib.h>
@@ -20,7 +20,7 @@ static Isa of_the_processor() {
 
 static Isa choose() {
   const Isa best = of_the_processor();
-  const char* asked = getenv("DETKIT_ISA");  // of detkit/processor.py, whose levels are finer
+  const char* asked = getenv("DETKIT_ISA");  // see detkit/processor.py, whose levels are finer
   if (asked && strcmp(asked, "baseline") == 0) return kBaseline;
   if (asked && strncmp(asked, "avx2", 4) == 0 && best > kAvx2) return kAvx2;
   return best;

@@ -1,9 +1,9 @@
 // One source, three builds: compile.py compiles every kernel for the baseline of the architecture
-// and, on x86-64, for AVX2 and for AVX-512. The processor chooses when a kernel is called.
+// and, on x86-64, also for AVX2 and for AVX-512. The processor chooses when a kernel is called.
 //
-// A kernel lives in namespace detkit::DETKIT_ISA, so that no function of one build can take the
-// place of another's when they are linked. For the same reason, templates of the standard library
-// get only types of that namespace as arguments, and std::vector is not used: Scratch is.
+// A kernel lives in namespace detkit::DETKIT_ISA, so that no function of one build can replace
+// another's when they are linked. For the same reason, templates of the standard library get only
+// types of that namespace as arguments, and Scratch is used instead of std::vector.
 #pragma once
 
 #include <stddef.h>
@@ -21,7 +21,7 @@
 namespace detkit {
 
 enum Isa { kBaseline = 0, kAvx2 = 1, kAvx512 = 2 };
-Isa isa();                      // what this process uses, decided once
+Isa isa();                      // the build that this process uses, decided once
 [[noreturn]] void no_memory();  // throws std::bad_alloc
 
 namespace DETKIT_ISA {

@@ -1,11 +1,11 @@
-// Which object each box overlaps most, and which box each object.
+// The object that each box overlaps most, and the box that each object overlaps most.
 //
-// A vector of boxes is held in registers and meets the objects that touch the rectangle around the
-// boxes; where boxes are anchors, most do not. The best object of a box is found without a branch:
-// dividing costs less than guessing wrong whether to. For the other direction, an object remembers
-// its largest IoU and the first and the last box that have it: that is the same in whatever order
-// boxes come, so they can be shared among threads, and only the boxes between those two have to be
-// looked at again.
+// A vector of boxes is held in registers and compared with the objects that touch the rectangle
+// around these boxes; if the boxes are anchors, most objects do not. The best object of a box is
+// found without a branch, because a division costs less than a mispredicted branch. In the other
+// direction, an object keeps its largest IoU and the first and the last box that have it. The
+// result does not depend on the order of the boxes, so that they can be shared among threads, and
+// only the boxes between those two have to be compared again.
 #include <string.h>
 
 #include "../checks.h"
@@ -16,12 +16,12 @@ namespace detkit {
 namespace DETKIT_ISA {
 namespace {
 
-// What the intersection is divided by. NaN stays NaN, which is larger than nothing.
+// The divisor of the intersection. NaN stays NaN, and no comparison with it holds.
 Floats union_of(const BoxLanes& a, const BoxLanes& b, Floats inter) {
   return max(spread(DETKIT_MIN_UNION), a.area + b.area - inter);
 }
 
-// The largest IoU of an object, and the boxes that have it.
+// The largest IoU of an object, and the first and the last box that have it.
 struct BestBoxes {
   float iou;
   int32_t first, last;
@@ -33,7 +33,7 @@ struct BestBoxes {
     iou = other.iou;
   }
 };
-constexpr BestBoxes kNoBoxes = {0, -1, -1};  // where nothing overlaps
+constexpr BestBoxes kNoBoxes = {0, -1, -1};  // of an object that no box overlaps
 
 // The objects of an image without the padding, or its regions to be ignored.
 struct Regions {
@@ -48,7 +48,7 @@ struct Regions {
     number[count] = static_cast<int32_t>(g);
     boxes.set(count++, measured(box));
   }
-  // Fills up the last vector with what touches nothing.
+  // Fills up the last vector with regions that touch nothing.
   void finish() const {
     const float far = __FLT_MAX__;
     for (size_t k = count; k < count + kLanes; ++k) boxes.set(k, {far, far, -far, -far, 0});
@@ -94,7 +94,7 @@ struct BoxVector {
     return {load_lanes(x1), load_lanes(y1), load_lanes(x2), load_lanes(y2), load_lanes(area)};
   }
 
-  // Which of a vector of regions, beginning with the first-th, touch the rectangle.
+  // The lanes of regions[first] and those after it that touch the rectangle.
   uint32_t touching(const Columns& regions, size_t first) const {
     return greater(load_lanes(regions.x2 + first), spread(left)) &
            greater(spread(right), load_lanes(regions.x1 + first)) &
@@ -116,12 +116,12 @@ struct MatchImage {
   }
 };
 
-// The best object of each box of a block, so far.
+// The best object of each box of a vector, so far.
 struct BestObjects {
   Floats iou{};
   Ints object{};
 
-  // Compares with one more object. `row` is that of the first lane, `best` the object's.
+  // Compares with one more object. `row` is the row of the first lane; `best` is the object's.
   void see(const BoxLanes& boxes, const BoxLanes& other, int32_t number, size_t row,
            BestBoxes* best) {
     const Floats inter = overlap(boxes, other);
@@ -174,7 +174,7 @@ void write(const Lanes& lanes, size_t n, T* to) {
   memcpy(to, all, n * sizeof(T));
 }
 
-// Boxes begin to end - 1 of an image; bests (G,) become those among these boxes.
+// Matches boxes begin..end-1 of an image; bests (G,) become the best of these boxes.
 void match_boxes(const MatchImage& image, size_t begin, size_t end, size_t objects,
                  MatchWorkspace work, BestBoxes* bests) {
   work.gather(image.objects, image.labels, objects);
@@ -190,7 +190,7 @@ void match_boxes(const MatchImage& image, size_t begin, size_t end, size_t objec
   }
 }
 
-// Gathers what the segments of an image found into the first of them, (S, G), and writes it.
+// Merges what the segments of an image found, (S, G), into the first of them, and writes it.
 void write_bests(const MatchImage& image, int64_t segments, size_t objects, BestBoxes* bests) {
   for (size_t g = 0; g < objects; ++g) {
     BestBoxes& best = bests[g];
@@ -203,7 +203,7 @@ void write_bests(const MatchImage& image, int64_t segments, size_t objects, Best
   }
 }
 
-// Finds the boxes that have an object's largest IoU too, between the first and the last that do.
+// Marks the boxes between an object's first and last best box that have the same IoU.
 void mark_equals(const MatchImage& image, size_t begin, size_t end, size_t objects,
                  const BestBoxes* bests) {
   for (size_t g = 0; g < objects; ++g) {
@@ -222,7 +222,8 @@ void mark_equals(const MatchImage& image, size_t begin, size_t end, size_t objec
   }
 }
 
-// How the work is shared: few images are cut into segments of boxes, so that each thread gets one.
+// How the work is shared: if there are few images, the boxes of each are cut into segments, so that
+// each thread gets one.
 struct MatchPlan {
   static constexpr size_t kLeast = 4096;
 

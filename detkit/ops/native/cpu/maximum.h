@@ -1,7 +1,8 @@
-// Maxima of 16 channels at once, and which of the candidates was the largest.
+// Maxima of 16 channels at once, and the number of the candidate that was the largest.
 //
 // Candidates come one after the other. A NaN is never larger than a number: the maximum is NaN only
-// where all candidates are. Of equal ones the first is the winner, as of NaNs alone.
+// if all candidates are NaN. The first of several equal candidates is the winner, and the first of
+// all if all are NaN.
 #pragma once
 
 #include "channel_blocks.h"
@@ -9,7 +10,7 @@
 namespace detkit {
 namespace DETKIT_ISA {
 
-// Of no candidate yet: any number is larger.
+// The maximum of no candidates: any number is larger.
 inline Block no_maximum() {
   Block block;
   for (int i = 0; i < kParts; ++i) block.part[i] = Floats{} + __builtin_nanf("");
@@ -24,13 +25,13 @@ inline void take_larger(Block& best, const Block& value) {
   }
 }
 
-// Which candidate is the largest; `key` is its value.
+// The number of the largest candidate; `key` is its value.
 struct Winner {
   Block key;
   Ints number[kParts];
 };
 
-// Of no candidate yet; number 0 will win where all candidates are NaN.
+// The winner of no candidates. Its number, 0, stays if all candidates are NaN.
 inline Winner no_winner() {
   Winner winner;
   for (int i = 0; i < kParts; ++i) {
@@ -49,7 +50,7 @@ inline void take_larger(Winner& winner, const Block& value, int number) {
   }
 }
 
-// The lanes of `block` whose winner is this candidate, 0 in the others.
+// The lanes of `block` whose winner is this candidate, and 0 in the others.
 inline Block where_winner(const Winner& winner, int number, const Block& block) {
   Block lanes;
   for (int i = 0; i < kParts; ++i) {

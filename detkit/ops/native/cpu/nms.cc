@@ -1,8 +1,8 @@
 // Non-maximum suppression, greedy and soft (Bodla et al. 2017), within labels.
 //
-// NmsImage by image: the rows that take part are ranked (rank.h), the best top_k_in of them sorted
-// into lists by label, each list thinned out (greedy_nms.h, soft_nms.h), and what is left is ranked
-// again. No list has to give more than top_k_out, so each stops there.
+// For each image, the rows that take part are ranked (rank.h), the best top_k_in of them are sorted
+// into lists by label, each list is suppressed (greedy_nms.h, soft_nms.h), and what is left is
+// ranked again. No list has to return more than top_k_out boxes, so each stops there.
 #include "../checks.h"
 #include "greedy_nms.h"
 #include "rank.h"
@@ -35,7 +35,7 @@ struct NmsImage {
 
 size_t or_all(int top, size_t all) { return top < 0 ? all : static_cast<size_t>(top); }
 
-// Rows with a score that is finite and >= 0, in order; with `boxes` only those whose box is finite.
+// The rows whose score is finite and >= 0, in order; with `boxes`, only those whose box is finite.
 size_t taking_part(const float* scores, const float* boxes, size_t n, Ranked* rows) {
   size_t count = 0;
   for (size_t row = 0; row < n; ++row) {
@@ -45,7 +45,7 @@ size_t taking_part(const float* scores, const float* boxes, size_t n, Ranked* ro
   return count;
 }
 
-// Equal labels have equal keys, and so have all NaN.
+// Equal labels have equal keys, and all NaN have one key.
 uint32_t label_key(float label) {
   const float zero_is_positive = label + 0.0f;
   uint32_t bits;
@@ -75,7 +75,7 @@ void suppress_soft(const DetkitNms& nms, const NmsImage& image, const Ranked* li
   work->soft.run(nms, n, or_all(nms.top_k_out, n), work->left);
 }
 
-// The n best rows, and as many without a box as it takes to fill `size`.
+// Writes the n best rows, and rows without a box up to `size`.
 void write(const NmsImage& image, const Ranked* best, size_t n, size_t size, const float* left) {
   for (size_t i = 0; i < size; ++i) {
     const int32_t row = i < n ? best[i].row : -1;

@@ -1,11 +1,11 @@
 // What the RoI operators have in common: blocks of 16 channels of one map are pooled one by one.
 //
-// The pixels of a block that lie under any RoI are brought into a buffer of (pixels, 16), which
-// stays in the caches; then one RoI after the other is pooled from it, and its cells, (P, P, 16),
-// are turned into planes, which lie side by side in the result. Few RoIs on a large map cost what
-// they cover, no more. Backward, gradients are added up in such a buffer, RoI by RoI in their
-// order, and leave it once: every element is written by one thread, and no sum depends on the
-// number of threads.
+// The pixels of a block that lie under any RoI are copied into a buffer of (pixels, 16), which
+// stays in the caches. One RoI after the other is then pooled from it, and its cells, (P, P, 16),
+// are turned into planes, which lie side by side in the result. The cost of a few RoIs on a large
+// map is that of the pixels under them. Backward, gradients are added up in such a buffer, in the
+// order of the RoIs, and are copied out of it once: every element is written by one thread, and no
+// sum depends on the number of threads.
 #pragma once
 
 #include "pool_tasks.h"
@@ -20,18 +20,19 @@ struct BlockedMap {
   float* row(int y) const { return pixels + static_cast<size_t>(y) * stride; }
 };
 
-// Rows of pixels an odd number of cache lines apart: those under one RoI fall into different sets.
+// Rows of pixels are an odd number of cache lines apart, so that the pixels under one RoI fall into
+// different sets of the cache.
 inline size_t row_floats(int width) { return static_cast<size_t>(width | 1) * kBlock; }
 
-// One block of channels of one RoI: all that pooling it needs.
+// One block of channels of one RoI, with all that is needed to pool it.
 struct Patch {
   int roi;
-  size_t block;          // the channels 16 * block and on ...
-  int channels;          // ... of which so many exist
-  BlockedMap features;   // backward: where the caller has them
-  BlockedMap gradients;  // backward
+  size_t block;          // the channels are 16 * block and those after it,
+  int channels;          // as many as this
+  BlockedMap features;   // backward: set if the caller has given the features
+  BlockedMap gradients;  // set backward only
   float* cells;          // (P, P, 16): the result, or its gradient
-  float* column;         // (3, H, 16), to be used as one likes
+  float* column;         // (3, H, 16), memory to work in
 };
 
 inline size_t floats_of_map(const DetkitRoIs& geometry) {
@@ -72,7 +73,7 @@ class Buffers {
   const Scratch<float> floats_;
 };
 
-// The 16 channels of one task: where they are in the maps and in the pooled RoIs.
+// The 16 channels of one task: where they lie in the maps and in the pooled RoIs.
 class Channels {
  public:
   Channels(const SortedRoIs& rois, const PoolTasks& tasks, size_t task)
@@ -118,7 +119,7 @@ class Channels {
     planes_to_blocks(pooled + begin_of(roi), cells_, count(), cells_, cells);
   }
 
-  // An RoI's planes are too few cache lines in a row for the processor to see them coming.
+  // The planes of an RoI are too short for the processor to prefetch them by itself.
   template <bool kToWrite>
   void prefetch(const float* pooled, int roi) const {
     const float* planes = pooled + begin_of(roi);
@@ -142,8 +143,8 @@ inline void clear_rois_of_no_image(const SortedRoIs& rois, float* out) {
   }
 }
 
-// pool(patch) computes all of patch.cells from patch.features, of which it reads what
-// windows.window(patch.roi) says.
+// pool(patch) computes all of patch.cells from patch.features. It reads only the pixels of
+// windows.window(patch.roi).
 template <class Windows, class Pool>
 int pool_forward(const SortedRoIs& rois, const Windows& windows, const float* const* features,
                  float* out, const Pool& pool) {
@@ -171,8 +172,8 @@ int pool_forward(const SortedRoIs& rois, const Windows& windows, const float* co
   return DETKIT_OK;
 }
 
-// spread(patch) adds what patch.cells, the gradient of an RoI, contributes to patch.gradients;
-// patch.features are the pixels, unless features is null.
+// spread(patch) adds what patch.cells, the gradient of an RoI, contribute to patch.gradients. If
+// features is not null, patch.features are the pixels.
 template <class Windows, class Spread>
 int pool_backward(const SortedRoIs& rois, const Windows& windows, const float* const* features,
                   const float* grad_out, float* const* grad_features, const Spread& spread) {

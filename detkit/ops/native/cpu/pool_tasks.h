@@ -1,5 +1,5 @@
-// How the work of an RoI operator is cut: into chunks of RoIs of one map, each of which is done for
-// every block of 16 channels, and into tiles of the maps, of which only those under an RoI count.
+// How an RoI operator is cut into tasks: a task is a chunk of the RoIs of one map, for one block of
+// 16 channels. Maps are cut into tiles, of which only those under an RoI are copied.
 #pragma once
 
 #include <limits.h>
@@ -21,11 +21,11 @@ inline size_t blocks_of(const DetkitRoIs& geometry) {
   return (static_cast<size_t>(geometry.channels) + kBlock - 1) / kBlock;
 }
 
-constexpr int kTile = 16;  // pixels of a row
+constexpr int kTile = 16;  // pixels, along a row
 
 inline int tiles_of(int width) { return (width - 1) / kTile + 1; }
 
-// RoIs begin..end-1 of the sorted ones, all on one map, and which of its tiles they touch.
+// RoIs begin..end-1 of the sorted RoIs, all on one map, and the tiles of that map that they touch.
 struct Chunk {
   size_t map;
   int begin, end;
@@ -42,7 +42,7 @@ struct Chunk {
     }
   }
 
-  // use(y, x, count) for the pixels x..x+count-1 of neighbouring tiles that are touched.
+  // Calls use(y, x, count) for the pixels x..x+count-1 of neighbouring tiles that are touched.
   template <class Use>
   void for_each_run(const Use& use) const {
     const int tiles_of_row = tiles_of(width);
@@ -61,9 +61,9 @@ struct Chunk {
 
 class PoolTasks {
  public:
-  // Forward, a map without RoIs is no work, and the RoIs of one map may be several chunks if there
-  // are more threads than blocks. Backward, each map is one chunk. windows.window(roi) is what an
-  // RoI touches.
+  // Forward, a map without RoIs makes no task, and the RoIs of one map are cut into several chunks
+  // if there are more threads than blocks. Backward, each map is one chunk. windows.window(roi) is
+  // the part of the map that an RoI touches.
   template <class Windows>
   PoolTasks(const SortedRoIs& rois, bool backward, const Windows& windows)
       : geometry_(rois.geometry()),
@@ -102,7 +102,7 @@ class PoolTasks {
     return values > 100000;
   }
 
-  // The most RoIs of a chunk.
+  // The largest number of RoIs of a chunk.
   int share(const SortedRoIs& rois) const {
     size_t maps = 0;
     int most = 1;
@@ -115,10 +115,10 @@ class PoolTasks {
     if (threads_ == 1 || maps * blocks_ == 0 || maps * blocks_ >= wanted) return INT_MAX;
     const int parts = static_cast<int>((wanted - 1) / (maps * blocks_)) + 1;
     const int part = (most - 1) / parts + 1;
-    return part < 64 ? 64 : part;  // each of them brings its own part of the map
+    return part < 64 ? 64 : part;  // each chunk copies its own part of the map
   }
 
-  // Returns how many tiles the chunks have together.
+  // Makes the chunks. Returns how many tiles they have together.
   size_t cut(const SortedRoIs& rois, bool backward, int share) {
     size_t tiles = 0;
     for (size_t m = 0; m < rois.maps(); ++m) {

@@ -1,8 +1,8 @@
 // Region proposals (Ren et al. 2015, section 3.3).
 //
 // A level of an image is one piece of work: its anchors are ranked by objectness (rank.h), and only
-// the best are decoded, clipped and thinned out (greedy_nms.h), until there are as many as can
-// leave. Then the levels of an image are ranked together.
+// the best are decoded, clipped and suppressed (greedy_nms.h), until as many are kept as can leave.
+// Then the levels of an image are ranked together.
 #include <math.h>
 
 #include "../checks.h"
@@ -26,7 +26,7 @@ struct ProposalsWorkspace {
   GreedyNms greedy;
 };
 
-// As detkit.boxes.decode, operation by operation.
+// Decodes as detkit.boxes.decode does, operation by operation.
 void decode(const float* anchor, const float* delta, const float* weights, float* box) {
   for (int axis = 0; axis < 2; ++axis) {
     const float low = anchor[axis], high = anchor[axis + 2];
@@ -41,7 +41,7 @@ void decode(const float* anchor, const float* delta, const float* weights, float
   }
 }
 
-// Cuts at the border of the image (h, w); whether what is left is large enough.
+// Clips to the image (h, w). Returns whether the rest of the box is large enough.
 bool clip(const float* size, float shortest, float* box) {
   for (int k = 0; k < 4; ++k) {
     const float limit = size[1 - k % 2], at_least_0 = box[k] > 0 ? box[k] : 0;
@@ -50,8 +50,8 @@ bool clip(const float* size, float shortest, float* box) {
   return box[2] - box[0] >= shortest && box[3] - box[1] >= shortest;
 }
 
-// The best anchors in order, as proposals, into work->greedy.boxes; work->ranked[i] becomes the
-// anchor of the i-th. Returns how many there are.
+// Writes the boxes of the best anchors, in order, to work->greedy.boxes; work->ranked[i] becomes
+// the anchor of the i-th. Returns how many there are.
 size_t propose(const DetkitProposals& proposals, const DetkitLevel& level, const float* objectness,
                const float* deltas, const float* size, ProposalsWorkspace* work) {
   size_t ranked = 0;
@@ -77,7 +77,8 @@ size_t propose(const DetkitProposals& proposals, const DetkitLevel& level, const
 
 float sigmoid(float x) { return 1 / (1 + expf(-x)); }
 
-// The best of a level after suppression: `rows` boxes and scores, score -1 where there are fewer.
+// Writes the best of a level after suppression: `rows` boxes and scores, with score -1 in rows
+// without a box.
 void best_of_level(const DetkitProposals& proposals, const DetkitLevel& level, int image,
                    const float* size, size_t rows, ProposalsWorkspace* work, float* boxes,
                    float* scores) {
@@ -94,7 +95,7 @@ void best_of_level(const DetkitProposals& proposals, const DetkitLevel& level, i
   for (size_t i = kept; i < rows; ++i) scores[i] = -1;
 }
 
-// The best `rows` of the n proposals of an image.
+// Writes the best `rows` of the n proposals of an image.
 void best_of_image(const float* boxes, const float* scores, size_t n, size_t rows,
                    ProposalsWorkspace* work, float* out_boxes, float* out_scores) {
   size_t ranked = 0;
@@ -114,11 +115,11 @@ void best_of_image(const float* boxes, const float* scores, size_t n, size_t row
   }
 }
 
-// Where each level's proposals stand among those of an image.
+// Where the proposals of each level lie among those of an image.
 struct Layout {
   Scratch<size_t> first;  // (levels + 1,)
-  size_t anchors = 0;     // of the largest level
-  size_t candidates = 0;  // that enter suppression, of all levels
+  size_t anchors = 0;     // the number of the largest level
+  size_t candidates = 0;  // the number of those that enter suppression, of all levels
 
   Layout(const DetkitProposals& proposals, const DetkitLevel* levels)
       : first(static_cast<size_t>(proposals.levels) + 1) {

@@ -1,8 +1,8 @@
 // Precise RoI Pooling (Jiang et al. 2018): the integral of the bilinear surface over each cell.
 //
 // The surface is a sum of pixels times products of hat functions, so its integral over a cell is
-// separable: the weight of pixel i is what the hat at i integrates to along the cell. The weights
-// are computed in float64: under a small RoI they are differences of nearly equal numbers.
+// separable: the weight of pixel i is the integral of the hat at i along the cell. The weights are
+// computed in float64, because under a small RoI they are differences of nearly equal numbers.
 #include "weighted_cells.h"
 
 namespace detkit {
@@ -18,8 +18,8 @@ double hat_integral(double t) {
   return t < 0.0 ? 0.5 * (1.0 + t) * (1.0 + t) : 1.0 - 0.5 * (1.0 - t) * (1.0 - t);
 }
 
-// Weights of a cell's pixels; with kSets = 3 also their derivatives by the RoI's first and second
-// coordinate, in image pixels.
+// The weights of a cell's pixels. With kSets = 3 there are also their derivatives with respect to
+// the RoI's first and second coordinate, in image pixels.
 template <int kSets>
 struct PreciseAxis {
   double start, bin;  // the RoI's corner and the side of a cell, in cells of the map
@@ -56,7 +56,7 @@ PreciseAxis<kSets> precise_axis(const SortedRoIs& rois, int roi, int axis) {
   return {start, (end - start) / size, scale, size, on_map.length};
 }
 
-// What 16 channels contribute to the gradient of x1 y1 x2 y2.
+// The part of the gradient of x1 y1 x2 y2 that 16 channels contribute.
 struct BoxGradient {
   double coordinate[4];
 };
@@ -69,7 +69,7 @@ double sum_of_channels(const Block& block, int channels) {
   return sum;
 }
 
-// Each of the four needs the derivative weights along its own axis, the weights along the other.
+// Each of the four sums takes the derivatives along its own axis and the weights along the other.
 template <int kTaps>
 void add_column(const Patch& patch, const TapAxis& y, size_t set_stride, int q, int size,
                 Block (&sums)[4]) {
@@ -109,7 +109,7 @@ BoxGradient box_gradient(const Patch& patch, const TapAxis& y, const TapAxis& x,
   return gradient;
 }
 
-// Adds the blocks' parts up, in their order.
+// Adds up the parts of the blocks, in their order.
 void write_box_gradients(const SortedRoIs& rois, const BoxGradient* parts, const float* boxes,
                          float* grad_rois) {
   const size_t blocks = blocks_of(rois.geometry());

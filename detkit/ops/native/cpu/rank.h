@@ -1,5 +1,5 @@
-// Sorting rows by a float, best first: a radix sort, linear in the rows and stable, so that of
-// equal scores the row that was given first stays first.
+// Sorting of rows by a float, best first: a radix sort, whose time is linear in the number of rows.
+// It is stable: of equal scores, the row that was given first stays first.
 #pragma once
 
 #include <string.h>
@@ -14,7 +14,7 @@ struct Ranked {
   int32_t row;
 };
 
-// Keys whose order is the reverse of the order of the (finite) scores; -0 is 0.
+// A key whose order is the reverse of the order of the (finite) scores; -0 counts as 0.
 inline uint32_t best_first_key(float score) {
   const float zero_is_positive = score + 0.0f;
   uint32_t bits;
@@ -26,8 +26,8 @@ constexpr int kDigitBits = 11, kDigits = 3, kBins = 1 << kDigitBits;
 
 inline uint32_t digit(uint32_t key, int place) { return key >> (place * kDigitBits) & (kBins - 1); }
 
-// Drops, in place, rows that are surely not among the first `top`: those whose leading digit is
-// beyond that of the top-th. Returns how many are left.
+// Drops, in place, rows that are surely not among the first `top`: rows whose leading digit is
+// larger than that of the top-th row. Returns how many rows are left.
 inline size_t cut(Ranked* rows, size_t n, size_t top) {
   uint32_t count[kBins] = {};
   for (size_t i = 0; i < n; ++i) ++count[digit(rows[i].key, kDigits - 1)];
@@ -41,8 +41,8 @@ inline size_t cut(Ranked* rows, size_t n, size_t top) {
   return left;
 }
 
-// Sorts n rows by key, the first digit last; spare is as long as rows. Returns the one of the two
-// arrays that holds the result.
+// Sorts n rows by key, from the lowest digit to the highest; spare is as long as rows. Returns the
+// one of the two arrays that holds the result.
 inline Ranked* sort(Ranked* rows, Ranked* spare, size_t n) {
   uint32_t count[kDigits][kBins] = {};
   for (size_t i = 0; i < n; ++i) {
@@ -65,7 +65,7 @@ inline Ranked* sort(Ranked* rows, Ranked* spare, size_t n) {
   return rows;
 }
 
-// The best `top` of n rows in order: *n becomes how many there are.
+// The best `top` of n rows in order; *n becomes the number of rows returned.
 inline Ranked* best_first(Ranked* rows, Ranked* spare, size_t* n, size_t top) {
   if (top < *n) *n = top == 0 ? 0 : cut(rows, *n, top);
   Ranked* sorted = sort(rows, spare, *n);

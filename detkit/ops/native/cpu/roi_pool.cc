@@ -1,7 +1,7 @@
 // RoIPool (Girshick 2015, section 2.1): whole pixels of each cell, their maximum or their mean.
 //
-// The maximum is taken along x first, for every row, then along y: cells that overlap, as rounding
-// makes them, share that work. The mean is a weighted sum like any other.
+// The maximum is taken along x first, for every row, and then along y. Rounding makes cells
+// overlap; they share that work. The mean is a weighted sum like any other.
 #include "maximum.h"
 #include "weighted_cells.h"
 
@@ -70,7 +70,7 @@ class PixelRanges {
   const Scratch<PixelRange> ranges_;
 };
 
-// The maximum of columns x of each row in rows, to patch.column.
+// Writes the maximum of the columns x, for each row of rows, to patch.column.
 void max_along_x(const Patch& patch, const PixelRange& rows, const PixelRange& x) {
   for (int row = rows.begin; row < rows.end; ++row) {
     Block best = no_maximum();
@@ -102,8 +102,9 @@ void max_pixels(const Patch& patch, const PixelRanges& ranges, int size) {
   }
 }
 
-// Adds the gradient to the first pixel, row by row, that equals the maximum. They are searched from
-// the last one on: the first overrides the others, and is right where all are NaN.
+// Adds the gradient to the first pixel, in row-major order, that equals the maximum. The search
+// goes from the last pixel to the first, which overrides the others, and which is right if all are
+// NaN.
 void spread_to_first(const Patch& patch, const PixelRange& y, const PixelRange& x,
                      const Block& maximum, const float* gradient) {
   const int row_pixels = static_cast<int>(patch.features.stride / kBlock);

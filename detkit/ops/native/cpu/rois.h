@@ -1,4 +1,4 @@
-// RoIs made safe to compute with, and sorted by the map that each is pooled from.
+// RoIs, made safe to compute with and sorted by the map that each is pooled from.
 #pragma once
 
 #include <float.h>
@@ -25,7 +25,7 @@ inline Box clean_box(const float* box) {
           fmaxf(clean_coordinate(box[3]), y1 + DETKIT_MIN_ROI_SIDE)};
 }
 
-// Index of the level that a clean box is pooled from (Lin et al. 2017, equation 1).
+// The index of the level that a clean box is pooled from (Lin et al. 2017, equation 1).
 inline int pyramid_level(const DetkitRoIs& geometry, const Box& box) {
   const float margin = geometry.level_margin;
   const float size = sqrtf((box.x2 - box.x1 + margin) * (box.y2 - box.y1 + margin));
@@ -48,8 +48,8 @@ struct RoIAxis {
   int length;       // of the map, pixels
 };
 
-// Clean boxes, and a stable order of the RoIs in which those of one map (an image's level) follow
-// each other; the map after the last one holds the RoIs of no image.
+// Clean boxes, and a stable order of the RoIs in which the RoIs of one map (a level of an image)
+// follow each other. The RoIs of no image follow after the last map, as if they were on one more.
 class SortedRoIs {
  public:
   SortedRoIs(const DetkitRoIs& geometry, const float* rois)

@@ -1,5 +1,5 @@
-// Cells that are the maximum of bilinear samples. Which sample won is not stored: the backward pass
-// samples again, from the same features, and finds the same winner.
+// Cells that are the maximum of bilinear samples. The number of the largest sample is not stored:
+// the backward pass takes the samples again, from the same features, and finds the same one.
 #pragma once
 
 #include "maximum.h"
@@ -8,8 +8,8 @@
 namespace detkit {
 namespace DETKIT_ISA {
 
-// A bilinear sample along one axis. One that has a single pixel names it twice, with half of its
-// weight each: a weight of 0 would make NaN of an infinite pixel.
+// A bilinear sample along one axis. A sample of a single pixel names the pixel twice, with half of
+// the weight each, because a weight of 0 times an infinite pixel would be NaN.
 struct Sample {
   int low, high;  // pixels; -1: the sample lies outside of the map, where everything is 0
   float low_weight, high_weight;
@@ -23,8 +23,8 @@ inline Sample between_pixels(int low, float beyond) {
   return {low, low + 1, 1.0f - beyond, beyond};
 }
 
-// The samples of all RoIs, along both axes. rule(roi, axis), axis 0 being y, gives an object with
-// .samples of one cell and sample_at(cell, i).
+// The samples of all RoIs, along both axes. rule(roi, axis), with axis 0 for y, returns an object
+// with .samples, the number of samples of a cell, and sample_at(cell, i).
 class RoISamples {
  public:
   template <class Rule>
@@ -61,7 +61,8 @@ class RoISamples {
     return (2 * static_cast<size_t>(roi) + axis) * size_ + cell;
   }
 
-  // use(cell, sample); of neighbouring samples outside of the map, all 0, the first is enough.
+  // Calls use(cell, sample). Samples outside of the map are all 0, so that only the first of
+  // several neighbouring ones is used.
   template <class AxisRule, class Use>
   void for_each(const AxisRule& rule, const Use& use) const {
     for (int cell = 0; cell < size_; ++cell) {

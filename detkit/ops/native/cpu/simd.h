@@ -1,5 +1,5 @@
-// Vectors as wide as the processor's registers; no other file decides the width. Arithmetic, and ?:
-// between vectors, are the compiler's; comparisons here give one bit for each lane.
+// Vectors as wide as the processor's registers; no other file decides the width. Arithmetic on them
+// and ?: between them are the compiler's. The comparisons below return one bit for each lane.
 #pragma once
 
 #include <stdint.h>
@@ -42,7 +42,7 @@ inline void store_lanes(float* to, Floats lanes) { memcpy(to, &lanes, sizeof lan
 inline void store_lanes(int32_t* to, Ints lanes) { memcpy(to, &lanes, sizeof lanes); }
 
 // min is a < b ? a : b and max is a > b ? a : b, also of NaN and zeros; not every compiler makes
-// one instruction of that. Bit k of greater (a > b) and of at_least (a >= b) is that of lane k.
+// one instruction of that. Bit k of greater (a > b) and of at_least (a >= b) belongs to lane k.
 #if defined(__AVX512F__)
 constexpr __mmask16 kAllLanes = 0xffff;  // the forms without a mask make GCC 12 warn
 inline Floats min(Floats a, Floats b) { return _mm512_maskz_min_ps(kAllLanes, a, b); }

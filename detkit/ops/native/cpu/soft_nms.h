@@ -1,8 +1,8 @@
-// Soft non-maximum suppression (Bodla et al. 2017) of one list of boxes: again and again the best
-// leaves, and the scores of those that overlap it decay.
+// Soft non-maximum suppression (Bodla et al. 2017) of one list of boxes: the best box leaves, the
+// scores of the boxes that overlap it decay, and so on.
 //
-// One pass over the boxes that are left, a vector at a time, does the decay and finds the next
-// best; the last box fills the gap of the one that left.
+// One pass over the remaining boxes, a vector at a time, decays the scores and finds the next best
+// box. The last box of the list fills the gap of the one that left.
 #pragma once
 
 #include <math.h>
@@ -27,8 +27,8 @@ class SoftNms {
     rows_[i] = row;
   }
 
-  // Lets at most `most` of the n boxes that were set leave, as long as their scores are at least
-  // the lowest, and writes those scores to left[row].
+  // Removes at most `most` of the n boxes that were set, best first, while the best score is at
+  // least the lowest that counts, and writes those scores to left[row].
   void run(const DetkitNms& nms, size_t n, size_t most, float* left) {
     const Threshold threshold(nms.mode == DETKIT_NMS_LINEAR ? nms.iou : 0);
     for (size_t i = 0; i < n; ++i) bars_[i] = threshold.bar(boxes_.area[i]);
@@ -43,7 +43,7 @@ class SoftNms {
   }
 
  private:
-  // No score is as low, and no overlap passes the bar.
+  // Makes an entry that is never the best and never decays.
   void erase(size_t i) {
     boxes_.set(i, {0, 0, 0, 0, 0});
     scores_[i] = -1;
@@ -56,7 +56,7 @@ class SoftNms {
     erase(from);
   }
 
-  // The best of each lane so far: the largest score, of equal ones the lowest row.
+  // The best box of each lane so far: the largest score, and the lowest row of equal scores.
   struct BestLanes {
     Floats scores = spread(-1.0f);
     Ints rows = spread(INT32_MAX), at = spread(0);
@@ -87,7 +87,7 @@ class SoftNms {
     return best.position();
   }
 
-  // Lets the scores of the n boxes decay by their overlap with this one; returns the best of them.
+  // Decays the scores of the n boxes by their overlap with this one. Returns the best of them.
   size_t decay(const DetkitNms& nms, const Threshold& threshold, const MeasuredBox& box, size_t n) {
     const BoxLanes lanes(box);
     const Floats bar = threshold.bar_of_one(box.area);

@@ -2,8 +2,9 @@
 //
 // Bilinear samples, their mean, the integral of the bilinear surface and the mean of whole pixels
 // are all separable: cell (p, q) is the sum over rows i and columns j of wy[p, i] * wx[q, j] *
-// pixel[i, j]. The weights of all samples of a cell that fall on one pixel are merged here, once
-// per RoI and for all of its channels: a large RoI with many samples costs the pixels it covers.
+// pixel[i, j]. A tap is a pixel with its weight. The weights of all samples of a cell that fall on
+// one pixel are merged here, once per RoI and for all of its channels: the cost of a large RoI with
+// many samples is that of the pixels it covers.
 #pragma once
 
 #include "pool_tasks.h"
@@ -13,20 +14,20 @@ namespace detkit {
 namespace DETKIT_ISA {
 
 // One axis of one RoI. The cells first..last-1 have taps, all of them equally many, so that no
-// branch of the inner loops depends on the cell. The list of a cell that needs fewer ends with
-// fractions of its last tap: that changes no sum, not even of pixels that are infinite or NaN, as
-// a tap of weight 0 would.
+// branch of the inner loops depends on the cell. If a cell needs fewer, its list ends with
+// fractions of its last tap. This changes no sum; a tap of weight 0 would, if the pixel is infinite
+// or NaN.
 struct TapAxis {
   int first, last;  // cells
   int taps;         // per cell
-  int lines;        // distinct pixels of all cells
+  int lines;        // the number of distinct pixels of all cells
   int* line;        // (lines), ascending
   int* pixel;       // (P, taps)
-  int* rank;        // (P, taps), which of the lines the pixel is
-  float* weight;    // (P, taps), and at a fixed distance the same for each further set of weights
+  int* rank;        // (P, taps), the index in `line` of each pixel
+  float* weight;    // (P, taps); further sets of weights follow at a fixed distance
 };
 
-// Takes the taps of one cell from its rule, in ascending order but for the last two pixels.
+// Collects the taps of one cell, which come in ascending order except for the last two pixels.
 template <int kSets>
 struct TapList {
   int* pixel;
@@ -34,7 +35,7 @@ struct TapList {
   size_t set_stride;
   int count;
 
-  // The weights of a pixel, to be added to.
+  // The weights of a pixel, for the caller to add to.
   float* at(int i) {
     for (int k = count - 1; k >= 0 && k >= count - 2; --k) {
       if (pixel[k] == i) return weight + k;
@@ -45,16 +46,16 @@ struct TapList {
   }
 };
 
-// At most so many of `length` pixels have a weight in a cell of `side` pixels: bilinear weights
-// reach one further on both sides, and rounding may add one.
+// The largest number of pixels, of `length`, that have a weight in a cell of `side` pixels:
+// bilinear weights reach one pixel further on both sides, and rounding may add one.
 inline int most_taps(float side, int length) {
   return side < static_cast<float>(length) && static_cast<int>(side) + 4 < length
              ? static_cast<int>(side) + 4
              : length;
 }
 
-// The axes of all RoIs. rule(roi, axis), axis 0 being y, gives an object with most_taps() of one
-// cell and add_taps(cell, list).
+// The axes of all RoIs. rule(roi, axis), with axis 0 for y, returns an object with most_taps() of
+// one cell and add_taps(cell, list).
 template <int kSets = 1>
 class TapAxes {
  public:
@@ -113,7 +114,7 @@ class TapAxes {
     for (int cell = 0; cell < size_; ++cell) {
       TapList<kSets> list = {axis.pixel + cell * most, axis.weight + cell * most, total_, 0};
       rule.add_taps(cell, list);
-      axis.rank[cell * most] = list.count;  // until the ranks are known
+      axis.rank[cell * most] = list.count;  // is held here until the ranks are known
       if (list.count == 0) continue;
       if (axis.first == size_) axis.first = cell;
       axis.last = cell + 1;
@@ -123,7 +124,7 @@ class TapAxes {
     find_lines(axis);
   }
 
-  // From lists of different lengths, `most` apart, to lists of axis.taps.
+  // Turns lists of different lengths, `most` apart, into lists of axis.taps.
   void even_out(TapAxis& axis, size_t most) const {
     for (int cell = axis.first; cell < axis.last; ++cell) {
       const int count = axis.rank[cell * most];

@@ -20,8 +20,8 @@ inline int available_threads() { return 1; }
 inline int this_thread() { return 0; }
 #endif
 
-// The number of threads for so many pieces of work that take so many nanoseconds each; one thread
-// if all of them together take less than starting others does.
+// The number of threads for so many pieces of work that take so many nanoseconds each. It is one if
+// the work is too little to be shared.
 inline int threads_for(int64_t pieces, double nanoseconds) {
   const int most = available_threads();
   if (pieces <= 1 || static_cast<double>(pieces) * nanoseconds <= 1e5) return 1;

@@ -1,6 +1,6 @@
 // "IoU above a threshold", decided to the bit as inter / (area + other area - inter) > threshold in
-// float32, and nearly always without the division: a comparison that errs a little towards yes
-// finds the few pairs for which it is worth it.
+// float32, and nearly always without the division: a cheap comparison, which never misses a pair
+// but lets a few too many through, finds the few pairs that need the division.
 #pragma once
 
 #include "boxes.h"
@@ -11,7 +11,7 @@ namespace DETKIT_ISA {
 class Threshold {
  public:
   // iou is not negative. IoU > t means inter > t / (1 + t) * (area + other area). The share is
-  // lowered by far more than float32 rounds, and the slack covers areas that are denormal.
+  // lowered by far more than the rounding of float32, and the slack covers denormal areas.
   explicit Threshold(float iou)
       : iou_(iou),
         share_(iou < 1e-30f ? 0 : iou / (1 + iou) * (1 - 1e-5f)),
@@ -19,8 +19,8 @@ class Threshold {
 
   float value() const { return iou_; }
 
-  // What two boxes add, each for itself, to the bar that their intersection has to pass. Nothing
-  // passes an infinite one.
+  // Two boxes each add their part to the bar that their intersection has to pass. Nothing passes an
+  // infinite bar.
   float bar(float area) const { return share_ * area; }
   Floats bar_of_one(float area) const { return spread(share_ * area - slack_); }
 

@@ -1,9 +1,10 @@
 // Cells that are weighted sums of pixels: the mean of bilinear samples, their integral, the mean of
 // whole pixels.
 //
-// The two axes are taken one after the other: for each column q of cells, the sums along x of
-// every row in use, kept in L1; then each of the cells sums its own rows of them. Neighbouring
-// cells share rows, so this takes fewer multiplications than P x P cells one by one, at any size.
+// The two axes are summed one after the other. For each column q of cells, the sums along x of all
+// rows that are needed are computed and stay in L1; each cell then sums its own rows of them.
+// Neighbouring cells share rows, so this takes fewer multiplications, at any size, than P x P cells
+// one by one.
 #pragma once
 
 #include "pool_blocks.h"
@@ -12,7 +13,7 @@
 namespace detkit {
 namespace DETKIT_ISA {
 
-// Calls use(constant) with the number of taps where it is a common one, which lets the compiler
+// Calls use(constant) with the number of taps if it is a common one, so that the compiler can
 // unroll, and with 0 for any other number.
 template <int kValue>
 struct Constant {
@@ -85,7 +86,7 @@ inline void weighted_cells(const Patch& patch, const TapAxis& y, const TapAxis& 
   }
 }
 
-// The transposed sums: from the gradient of a column of cells to its lines ...
+// The transposed sums: from the gradient of a column of cells to its lines,
 template <int kTaps>
 inline void spread_along_y(const Block& gradient, const int* __restrict rank,
                            const float* __restrict weight, int any, float* __restrict column) {
@@ -95,7 +96,7 @@ inline void spread_along_y(const Block& gradient, const int* __restrict rank,
   }
 }
 
-// ... and from these to the map.
+// and from these to the map.
 template <int kTaps>
 inline void spread_along_x(const float* __restrict column, const TapAxis& y,
                            const int* __restrict pixel, const float* __restrict weight, int any,

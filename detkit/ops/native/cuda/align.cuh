@@ -1,9 +1,9 @@
-// Where RoIAlign samples along one axis, and which pixels that touches.
+// The samples of RoIAlign along one axis, and the pixels that they touch.
 //
-// The average of samples on a grid is a weighted sum over pixels, with a weight for the row times
-// one for the column. Samples of a cell lie about half a pixel apart, so that several fall between
-// the same pixels: each pixel's weights are added up first, and it is read (or, backward, added to)
-// once. With 2 x 2 samples that is 4 to 9 pixels instead of 16.
+// The average of samples on a grid is a weighted sum over pixels, whose weights are products of one
+// for the row and one for the column. Samples of a cell lie about half a pixel apart, so that
+// several fall between the same pixels. The weights of each pixel are added up first, and the pixel
+// is read (or, backward, added to) once: 4 to 9 pixels instead of 16 for 2 x 2 samples.
 #pragma once
 
 #include "rois.cuh"
@@ -11,15 +11,15 @@
 namespace detkit {
 namespace cuda {
 
-// The samples of a cell along one axis: 0..samples - 1, of which those before `first` and from
-// `last` on lie outside of the map. At least one outside on each side, if there is any, is between.
+// The samples of a cell along one axis, 0..samples-1. Those before `first` and those from `last` on
+// lie outside of the map; if there are others outside, at least one on each side lies between.
 struct CellSamples {
   float start, step;  // of sample 0; from one to the next
   int samples, first, last;
   int size;  // pixels of the map
 
-  // Between which pixels sample k falls, low and low + 1, and the share of the latter (0 where
-  // there is none); false if it falls outside of the map.
+  // The pixels between which sample k falls are low and low + 1; part is the share of the latter, 0
+  // if there is none. Returns false if the sample falls outside of the map.
   __device__ bool sample(int k, int* low, float* part) const {
     const float at = start + k * step;
     if (!(at >= -1.0f && at <= static_cast<float>(size))) return false;
@@ -31,7 +31,7 @@ struct CellSamples {
 };
 
 // Goes over the pixels that the samples touch, in order, with the sum of their weights. A sample
-// touches the pixel after it with a weight of 0 too: NaN there counts, as on the CPU.
+// also touches the pixel after it if that has a weight of 0: NaN there counts, as on the CPU.
 class Taps {
  public:
   __device__ explicit Taps(const CellSamples& axis)
@@ -43,7 +43,7 @@ class Taps {
       float part;
       if (!axis_.sample(k_, &low, &part)) continue;
       if (low != at_) {
-        if (touched_ > 0) return emit(pixel, weight);  // and look at the same sample again
+        if (touched_ > 0) return emit(pixel, weight);  // the next call sees the same sample again
         at_ = low;
       }
       here_ += 1.0f - part;

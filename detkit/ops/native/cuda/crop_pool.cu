@@ -1,5 +1,5 @@
-// Crop pooling: 2P x 2P bilinear samples from corner to corner, the maximum of each 2 x 2. The crop
-// is never written down: the four samples of a cell are made, compared and dropped.
+// Crop pooling: 2P x 2P bilinear samples from corner to corner, and the maximum of each 2 x 2. The
+// crop is never stored: the four samples of a cell are computed, compared and dropped.
 #include "pooling.cuh"
 
 namespace detkit {
@@ -8,7 +8,8 @@ namespace {
 
 constexpr int kSamples = 4;
 
-// One axis of a sample: between pixels low and low + 1, those outside of the map with weight 0.
+// One axis of a sample: it lies between two pixels, which have weight 0 if they are outside of the
+// map.
 struct Sample {
   int low, high;
   float low_weight, high_weight;
@@ -23,7 +24,7 @@ __device__ Sample make_sample(float begin, float end, int sample, int samples, i
           low + 1 < size ? part : 0.0f};
 }
 
-// The four samples of a cell: two rows and two columns.
+// The four samples of a cell, in two rows and two columns.
 struct CropCell {
   Sample y[2], x[2];
   int width;
@@ -60,7 +61,7 @@ struct CropCell {
   }
 };
 
-// The largest sample of a channel and which it is; NaN is never the largest beside a number.
+// The largest sample of a channel, and its number; NaN is never larger than a number.
 template <class T>
 __device__ float largest(const CropCell& cell, const T* map, int* which) {
   float best = 0.0f;
@@ -93,7 +94,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce)
   }
 }
 
-// Two blocks at once: it needs more registers than the others.
+// Two blocks at once, because it needs more registers than the others.
 template <class T>
 __global__ void __launch_bounds__(kThreads, 2)
     crop_backward(DetkitRoIs geometry, int blocks, Maps<const T> features, const float* rois,

@@ -1,22 +1,24 @@
-// The operators of kernels.h on an NVIDIA GPU: the same structs, the same results, device pointers.
+// The operators of kernels.h on an NVIDIA GPU, with the same structs and the same results, on
+// device pointers.
 //
 // Every function only starts kernels on the stream (a cudaStream_t): it does not wait, copies
 // nothing to the host and allocates nothing, so that a call can be captured in a CUDA graph.
 // Structs and arrays of pointers (features, levels) are the host's and are read before it returns.
 //
-// A function that needs memory to work in takes `workspace`, device memory of at least as many
-// bytes as its _workspace function says for the same arguments, aligned to 256, free for another
-// use once the stream has come past. Its contents do not matter and nothing is kept in it.
+// A function that needs memory to work in takes `workspace`: device memory, aligned to 256, of at
+// least as many bytes as its _workspace function returns for the same arguments. The memory is free
+// for another use as soon as the stream has passed the call. Its contents do not matter, and
+// nothing is kept in it.
 //
-// Two limits are the GPU's alone: proposals come from at most DETKIT_MAX_LEVELS levels, and
+// Two limits hold on the GPU alone: proposals come from at most DETKIT_MAX_LEVELS levels, and
 // RoIAlign takes at most DETKIT_CUDA_MAX_SAMPLES samples per cell and axis.
 //
 // Results agree with the CPU's to rounding (exp, log2 and the order of sums differ); IoUs, hard NMS
-// and match agree bit by bit. All is deterministic but for the gradients of features,
-// which are sums by atomicAdd in float32, in no fixed order: two runs may differ in the last bits.
+// and match agree bit by bit. Everything is deterministic except the gradients of features, which
+// are sums by atomicAdd in float32, in no fixed order: two runs may differ in the last bits.
 //
-// half = 1: features, outputs and their gradients are float16 (void* is float* or __half*); RoIs
-// and their gradients are float32 always, and all sums are float32.
+// half = 1: features, outputs and their gradients are float16 (void* is float* or __half*). RoIs
+// and their gradients are always float32, and so are all sums.
 #pragma once
 
 #include <stddef.h>
@@ -32,12 +34,12 @@ extern "C" {
 // The largest number of samples of RoIAlign in a cell, along one axis.
 #define DETKIT_CUDA_MAX_SAMPLES 32768
 
-// A kernel could not be started: no device, none of its kind built in, or an earlier error.
+// A kernel could not be started: there is no device, no code for it, or an earlier error.
 enum { DETKIT_CUDA_ERROR = 3 };
 
 // ------------------------------------------------------------------------------ boxes
 
-// Workspace of hard NMS, per image: about 40 bytes a box and 2 MiB for the boxes compared at once.
+// The workspace of hard NMS is about 40 bytes a box and 2 MiB for each image.
 size_t detkit_cuda_nms_workspace(const DetkitNms* nms);
 int detkit_cuda_nms(const DetkitNms* nms, const float* boxes, const float* scores,
                     const float* labels, float* out_boxes, float* out_scores, float* out_labels,
@@ -56,7 +58,7 @@ int detkit_cuda_match(const DetkitMatch* match, const float* boxes, const float*
 
 // ------------------------------------------------------------------------------- RoIs
 
-// Of every backward function below; 0 for float32.
+// The workspace of every backward function below; it is 0 for float32.
 size_t detkit_cuda_roi_backward_workspace(const DetkitRoIs* geometry, int half);
 
 int detkit_cuda_roi_align(const DetkitRoIs* geometry, const DetkitAlign* align,

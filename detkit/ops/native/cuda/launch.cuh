@@ -1,6 +1,6 @@
-// What every .cu file starts from: launches, the workspace, numbers that are not finite.
+// The basis of every .cu file: launches, the workspace, and numbers that are not finite.
 //
-// Kernels are started through launch() alone, and use what tests/cuda_on_cpu.h can stand in for, so
+// Kernels are started by launch() alone and use only what tests/cuda_on_cpu.h provides as well, so
 // that the same sources also run on a CPU, block after block.
 #pragma once
 
@@ -29,7 +29,7 @@ inline int outcome(cudaError_t error) {
 
 inline int64_t divide_up(int64_t count, int64_t by) { return (count + by - 1) / by; }
 
-// kernel<<<blocks, threads>>>(arguments...); nothing to do is no error.
+// Does kernel<<<blocks, threads>>>(arguments...); no blocks are no error.
 template <class... Parameters, class... Arguments>
 int launch(void (*kernel)(Parameters...), int64_t blocks, int threads, void* stream,
            Arguments... arguments) {
@@ -56,8 +56,8 @@ inline int clear(void* memory, size_t bytes, void* stream) {
     if (status != DETKIT_OK) return status; \
   } while (0)
 
-// Hands out arrays of one workspace; without one it only adds up what they need. So the function
-// that tells the size and the one that uses it share one list of arrays.
+// Hands out arrays of one workspace. Without a workspace it only adds up what they need, so that
+// the function that tells the size and the function that uses it share one list of arrays.
 class Arena {
  public:
   explicit Arena(void* memory) : memory_(static_cast<char*>(memory)), used_(0) {}
@@ -74,8 +74,8 @@ class Arena {
   size_t used_;
 };
 
-// values[i], for arrays in a kernel's parameters: an index that only the thread knows would have
-// each thread copy the whole array to memory of its own.
+// Returns values[i], for arrays in a kernel's parameters. With an index that only the thread knows,
+// each thread would copy the whole array to memory of its own.
 template <class T>
 __device__ T pick(const T (&values)[DETKIT_MAX_LEVELS], int i) {
   T picked = values[0];
@@ -86,7 +86,7 @@ __device__ T pick(const T (&values)[DETKIT_MAX_LEVELS], int i) {
   return picked;
 }
 
-// Tells NaN and infinities by their bits, whatever the compiler is told about fast math.
+// Recognizes NaN and infinities by their bits, even if the compiler may assume there are none.
 __device__ inline bool is_finite(float x) {
   return (__float_as_uint(x) & 0x7f800000u) != 0x7f800000u;
 }

@@ -5,7 +5,7 @@ namespace detkit {
 namespace cuda {
 namespace {
 
-// One axis of a box in whole pixels: `length` of them from `start`.
+// One axis of a box in whole pixels: `length` of them from `start` on.
 struct Span {
   int start, length;
 };
@@ -13,7 +13,7 @@ struct Span {
 __device__ Span expand(float low, float high, int size) {
   const float scale = static_cast<float>((size + 2.0) / size);
   const float centre = (high + low) * 0.5f;
-  // Rounded before the sum that is cut to a whole number, as on the CPU.
+  // Rounded before the sum that is truncated, as on the CPU.
   const float half = __fmul_rn((high - low) * 0.5f, scale);
   const int start = static_cast<int>(centre - half), last = static_cast<int>(centre + half);
   return {start, last + 1 - start};

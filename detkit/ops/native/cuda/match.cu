@@ -1,10 +1,11 @@
-// Which object each box overlaps most: one thread per box, objects through shared memory in tiles.
+// The object that each box overlaps most: one thread per box, objects through shared memory in
+// tiles.
 //
-// Two passes over the pairs, as no box can tell whether it is an object's best before all are seen.
-// The first finds the best of each side: for the objects by a 64-bit atomicMax of (IoU, lowest
-// index), within a block first and then once per block and object, which is the same in any order.
-// The second compares IoUs only for objects whose best is no larger than the box's own largest IoU,
-// few of all pairs.
+// There are two passes over the pairs, because no box can tell whether it is an object's best
+// before all boxes are compared. The first pass finds the best of each side. That of an object is a
+// 64-bit atomicMax of (IoU, lowest index), within a block first and then once per block and object,
+// whose result does not depend on the order. The second pass compares IoUs only for objects whose
+// best is no larger than the box's own largest IoU, which are few of all pairs.
 #include "boxes.cuh"
 
 namespace detkit {
@@ -26,7 +27,7 @@ struct MatchInput {
   __device__ size_t object(int g) const { return static_cast<size_t>(image()) * match.objects + g; }
 };
 
-// Of an object that is none, corners that overlap nothing.
+// Padding has corners that overlap nothing.
 struct Tile {
   Box box[kObjects];
   float area[kObjects];
@@ -45,7 +46,7 @@ __device__ void load_tile(const MatchInput& in, int first, int count, Tile* tile
   }
 }
 
-// The box of this thread; one without area, which overlaps nothing, if it takes no part.
+// The box of this thread. If it takes no part, it is a box without area, which overlaps nothing.
 __device__ Box own_box(const MatchInput& in) {
   const Box none = {0.0f, 0.0f, 0.0f, 0.0f};
   if (in.box() >= in.match.boxes) return none;

@@ -1,7 +1,7 @@
 // Non-maximum suppression of images: sort, gather, suppress (suppress.cuh), write.
 //
-// Soft-NMS is one block per image: every round decays the scores by the last box picked and finds
-// the next best in the same pass over them.
+// Soft-NMS uses one block per image: every round decays the scores by the last box picked and finds
+// the next best box in the same pass over them.
 #include "sort.cuh"
 #include "suppress.cuh"
 
@@ -68,13 +68,13 @@ struct ScoreKey {
   }
 };
 
-// Row i of list `image` in the order of its keys.
+// The row of the i-th key of an image.
 __device__ size_t row_of(const NmsInput& in, const uint64_t* keys, int image, int i) {
   const size_t first = static_cast<size_t>(image) * in.count;
   return first + position_of(keys[first + i]);
 }
 
-// Boxes, labels and scores in order, one thread each; a warp writes its half of a word of `alive`.
+// Gathers boxes, labels and scores in order, one thread each; a warp writes half a word of `alive`.
 __global__ void gather(NmsInput in, NmsPlan plan, const uint64_t* keys) {
   const size_t slot = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (slot >= plan.hard.slots()) return;  // whole warps
@@ -103,7 +103,7 @@ __global__ void gather(NmsInput in, NmsPlan plan, const uint64_t* keys) {
   }
 }
 
-// The largest of a block's keys, for all its threads; there has to be a barrier between two calls.
+// Returns the largest of a block's keys to all its threads. Two calls need a barrier between them.
 __device__ uint64_t largest(uint64_t key) {
   __shared__ uint64_t warps[kSoftThreads / 32];
   for (int distance = 16; distance > 0; distance /= 2) {
@@ -151,7 +151,7 @@ __global__ void soften(DetkitNms nms, NmsInput in, NmsPlan plan, const uint64_t*
     }
     const uint64_t winner = largest(best);
     if (winner == 0) break;
-    if (best == winner) {  // one thread: keys differ
+    if (best == winner) {  // holds in one thread, because keys differ
       shared_picked = best_at;
       plan.hard.kept[static_cast<size_t>(image) * most + kept] = best_at;
       plan.decayed[static_cast<size_t>(image) * most + kept] = scores[best_at];

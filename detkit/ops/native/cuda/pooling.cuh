@@ -1,5 +1,5 @@
-// How a kind of RoI pooling is started: one pair of kernels, forward and backward, on float32 or
-// float16, over all RoIs; and the gradients of features, which are float32 sums.
+// How the four kinds of RoI pooling are started: a pair of kernels, forward and backward, on
+// float32 or float16, over all RoIs. The gradients of features are float32 sums.
 #pragma once
 
 #include "rois.cuh"
@@ -17,7 +17,7 @@ struct ForwardCall {
   void* stream;
 };
 
-// The same of all backward functions.
+// The arguments that all backward functions have.
 struct BackwardCall {
   const DetkitRoIs& geometry;
   const void* const* features;
@@ -73,7 +73,8 @@ __global__ void round_sums(size_t count, const float* from, T* to) {
   if (i < count) store(to + i, from[i]);
 }
 
-// Float16 sums would lose small terms: they are made in the workspace and rounded once.
+// The gradients of the features. Float16 sums would lose small terms, so sums are computed in the
+// workspace and rounded once.
 template <class T>
 class Gradients {
  public:
@@ -132,7 +133,7 @@ int launch_backward(Kernel kernel, const BackwardCall& call, const Options&... o
   return gradients.finish(call.stream);
 }
 
-// Starts the kernel of the features' type: one of float32 and one of float16 are given, which are
+// Starts one of two kernels by the features' type, float32 or float16. Both are
 // kernel(geometry, blocks per RoI, options..., features, rois, out).
 template <class OfFloat, class OfHalf, class... Options>
 int start_forward(OfFloat of_float, OfHalf of_half, const ForwardCall& call,
@@ -142,8 +143,8 @@ int start_forward(OfFloat of_float, OfHalf of_half, const ForwardCall& call,
                    : launch_forward<float>(of_float, call, options...);
 }
 
-// The same backward: kernel(geometry, blocks per RoI, options..., features, rois, grad_out, sums)
-// adds to the sums, which are the gradients of the features.
+// Does the same backward. Both are kernel(geometry, blocks per RoI, options..., features, rois,
+// grad_out, sums), which adds to the sums, the gradients of the features.
 template <class OfFloat, class OfHalf, class... Options>
 int start_backward(OfFloat of_float, OfHalf of_half, const BackwardCall& call,
                    const Options&... options) {

@@ -1,5 +1,6 @@
-// Region proposals: all levels and images at once, each step one kernel over all lists (a list is
-// a level of an image): sort and cut, decode, suppress, sort the rest, write.
+// Region proposals of all levels and images at once. Each step is one kernel over all lists, of
+// which there is one for each level of an image: sort and cut, decode, suppress, sort the rest,
+// write.
 #include "sort.cuh"
 #include "suppress.cuh"
 
@@ -23,8 +24,8 @@ struct ProposalsPlan {
   Segments anchors;
   int entering;  // of a level, at most
   Suppression lists;
-  int merged;     // boxes of an image that may leave the lists
-  Segments ends;  // (B): those of an image
+  int merged;     // the largest number of boxes of an image that leave the lists
+  Segments ends;  // (B), the lists of these boxes
   uint64_t *keys, *other_keys, *end_keys, *other_end_keys;
   Box* boxes;
   int* count;
@@ -69,8 +70,8 @@ __device__ float clip(float value, float limit) {
   return positive < limit ? positive : limit;
 }
 
-// One axis of a box, operation by operation as on the CPU; comparisons that let NaN through, as
-// fminf would not.
+// Decodes one axis of a box, operation by operation as on the CPU. The comparisons let NaN through,
+// as fminf would not.
 __device__ void decode_side(float low, float high, float shift, float log_scale, float limit,
                             float* out_low, float* out_high, bool* finite) {
   const float middle = (low + high) * 0.5f, side = high - low;
@@ -83,7 +84,7 @@ __device__ void decode_side(float low, float high, float shift, float log_scale,
   *out_high = clip(last, limit);
 }
 
-// The proposal of an anchor, clipped to the image; false if it is none.
+// Decodes the proposal of an anchor, clipped to the image. Returns false if it is not one.
 __device__ bool decode(const DetkitProposals& p, const DetkitLevel& level, int image, uint32_t i,
                        const float* sizes, Box* box) {
   const Box anchor = load_box(level.boxes + 4 * static_cast<size_t>(i));
@@ -98,7 +99,7 @@ __device__ bool decode(const DetkitProposals& p, const DetkitLevel& level, int i
   return good && box->x2 - box->x1 >= smallest && box->y2 - box->y1 >= smallest;
 }
 
-// The best anchors' boxes in order, one thread each; a warp writes its half of a word of `alive`.
+// Decodes the best anchors in order, one thread each; a warp writes half a word of `alive`.
 __global__ void gather(DetkitProposals p, Levels levels, ProposalsPlan plan, const uint64_t* keys,
                        const float* sizes) {
   const size_t slot = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -123,7 +124,7 @@ __global__ void gather(DetkitProposals p, Levels levels, ProposalsPlan plan, con
   if (threadIdx.x % 32 == 0) reinterpret_cast<uint32_t*>(plan.lists.alive)[slot / 32] = word;
 }
 
-// Box i of those an image's lists kept, `most` places for each list.
+// The boxes that the lists of an image kept, with room for `most` boxes of each list.
 struct Kept {
   Levels levels;
   Segments anchors;
@@ -140,7 +141,7 @@ struct Kept {
     const double logit =
         level.objectness[static_cast<size_t>(image) * level.anchors + position_of(key)];
     *slot = list * lists.tiles * kWord + position;
-    // In double, rounded once: which scores are equal must not depend on the device's expf.
+    // In double, rounded once: equal scores must not depend on the device's expf.
     *score = static_cast<float>(1.0 / (1.0 + exp(-logit)));
     return true;
   }

@@ -1,8 +1,8 @@
 // Precise RoI Pooling: the mean of the bilinear surface over each cell.
 //
 // The surface is a sum of hats, one on each pixel, and a hat is a product of one for each axis. So
-// the mean is a weighted sum over the pixels around the cell, the weights those of means of hats
-// over the cell's sides: no integral is left. The gradient to the RoI follows from the mean of the
+// the mean is a weighted sum over the pixels around the cell, whose weights are the means of hats
+// over the cell's sides: no integral is left. The gradient of the RoI follows from the mean of the
 // surface along each edge of the cell.
 #include "pooling.cuh"
 
@@ -31,14 +31,14 @@ __device__ float rising(float begin, float end) {
   return high > low ? (high - low) * (1.0f + 0.5f * (low + high)) : 0.0f;
 }
 
-// The mean of a pixel's hat over a side; at a point if rounding has left the side no length.
+// The mean of a pixel's hat over a side, or its value if rounding has left the side no length.
 __device__ float mean_hat(const Side& side, int pixel) {
   const float begin = side.begin - pixel, end = side.end - pixel;
   if (!(end > begin)) return hat(begin);
   return (rising(begin, end) + rising(-end, -begin)) / (end - begin);
 }
 
-// visit(row, column, weight of the row, weight of the column)
+// Calls visit(row, column, weight of the row, weight of the column).
 template <class Visit>
 __device__ void for_each_pixel(const Cell<Side>& cell, Visit visit) {
   for (int row = cell.y.first; row < cell.y.last; ++row) {
@@ -102,7 +102,7 @@ struct CornerGradients {
   float x1, y1, x2, y2;
 };
 
-// One axis: the mean over the cell, and along its begin and its end, as gradients to the corners.
+// Turns the means over the cell, along its begin and along its end into gradients of the corners.
 __device__ void add_axis(const Side& side, int cell, int cells, float mean, float at_begin,
                          float at_end, float* low, float* high) {
   const float length = side.end - side.begin;
@@ -113,8 +113,8 @@ __device__ void add_axis(const Side& side, int cell, int cells, float mean, floa
   *high += begin * (cell * share) + end * ((cell + 1) * share);
 }
 
-// What the channels of a slice give. Each pixel's features count by the gradients of their outputs,
-// so that the channels are one surface.
+// Adds what the channels of a slice contribute. Each pixel's features are weighted with the
+// gradients of their outputs, so that the channels are one surface.
 template <class T>
 __device__ void add_corners(const DetkitRoIs& geometry, const Source<const T>& source,
                             const Slice& slice, const T* grad_out, CornerGradients* sum) {
@@ -140,13 +140,13 @@ __device__ void add_corners(const DetkitRoIs& geometry, const Source<const T>& s
   add_axis(cell.y, slice.row, geometry.size, mean, top, bottom, &sum->y1, &sum->y2);
 }
 
-// The sum over a block, always in the same order; right in thread 0.
+// The sum over a block, always in the same order; only thread 0 has it.
 __device__ float block_sum(float value) {
   __shared__ float warps[kThreads / 32];
   for (int distance = 16; distance > 0; distance /= 2) {
     value += __shfl_down_sync(kWarp, value, distance);
   }
-  __syncthreads();  // the last call's have been read
+  __syncthreads();  // the sums of the last call have been read
   if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
   __syncthreads();
   float sum = 0.0f;
@@ -154,7 +154,7 @@ __device__ float block_sum(float value) {
   return sum;
 }
 
-// One block per RoI: no atomics, so that these gradients are the same in every run.
+// One block per RoI needs no atomics, so that these gradients are the same in every run.
 template <class T>
 __global__ void __launch_bounds__(kThreads, kBlocksAtOnce)
     precise_backward_rois(DetkitRoIs geometry, int blocks, Maps<const T> features,

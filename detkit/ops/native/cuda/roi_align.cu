@@ -1,5 +1,5 @@
 // RoIAlign: the average or the largest of bilinear samples of each cell.
-// The average reads each pixel once (align.cuh), the largest needs every sample by itself.
+// The average reads each pixel once (align.cuh); the largest needs every sample by itself.
 #include "align.cuh"
 #include "pooling.cuh"
 
@@ -33,7 +33,7 @@ __device__ void average(const AlignCell& cell, const Source<const T>& source, co
   for (int c = 0; c < kChannels; ++c) values[c] *= share;
 }
 
-// One bilinear sample: four pixels, of which those beyond the map are read as their neighbours.
+// One bilinear sample of four pixels. Instead of pixels beyond the map, their neighbours are read.
 struct Bilinear {
   size_t top, bottom;
   int left, right;
@@ -68,8 +68,8 @@ struct Bilinear {
   }
 };
 
-// The largest sample of each channel and, if asked for, which it is; NaN is never the largest of
-// samples of which one is a number.
+// The largest sample of each channel and, if asked for, its number; NaN is the largest only if all
+// samples are NaN.
 template <class T>
 __device__ void largest(const AlignCell& cell, const Source<const T>& source, const Slice& slice,
                         float* values, int* which) {

@@ -1,6 +1,6 @@
 // RoIPool: the maximum, or the average, of the pixels of each cell. Backward finds the maximum
-// again rather than keeping an index for each output: the features are read once more, from cells
-// of a few pixels.
+// again instead of keeping an index for each output: cells have few pixels, and they are read once
+// more.
 #include "pooling.cuh"
 
 namespace detkit {
@@ -14,7 +14,7 @@ struct PixelRange {
   __device__ int count() const { return end > begin ? end - begin : 0; }
 };
 
-// Edges in float32, rounded as in kernels.h: which pixel they fall on must not depend on fusing.
+// The edges are float32, rounded as in kernels.h: the pixel they fall on must not depend on fusing.
 __device__ PixelRange make_range(float low, float high, int cell, int cells, int size) {
   const float first = roundf(low), last = roundf(high);
   const float side = __fdiv_rn(fmaxf(last - first + 1.0f, 1.0f), static_cast<float>(cells));
@@ -35,8 +35,8 @@ __device__ float pixels_of(const PoolCell& cell) {
   return static_cast<float>(cell.y.count()) * cell.x.count();
 }
 
-// visit(first, pixel, where) for each pixel of the cell, in row-major order; `where` counts from
-// the map's corner.
+// Calls visit(first, pixel, where) for each pixel of the cell, in row-major order; `where` counts
+// from the map's corner.
 template <class T, class Visit>
 __device__ void for_each_pixel(const PoolCell& cell, const Source<T>& source, const Slice& slice,
                                Visit visit) {
@@ -49,8 +49,7 @@ __device__ void for_each_pixel(const PoolCell& cell, const Source<T>& source, co
   }
 }
 
-// The maximum of each channel and, if asked for, where it is; NaN is never that of a cell that
-// holds a number.
+// The maximum of each channel and, if asked for, its place; it is NaN only if all pixels are.
 template <class T>
 __device__ void largest(const PoolCell& cell, const Source<const T>& source, const Slice& slice,
                         float* values, int* which) {

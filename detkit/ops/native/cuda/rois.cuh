@@ -1,9 +1,9 @@
-// What the four kinds of RoI pooling share: cleaning, the choice of the level, float16 and float32,
-// how threads are laid over the output, and gradients in float32.
+// What the four kinds of RoI pooling share: clean boxes, the choice of the level, float16 and
+// float32, and how threads are laid over the output.
 //
-// A block belongs to one RoI; its threads are the cells of a group of channels, consecutive ones
-// along x: the outputs are written in order, and neighbours read neighbouring pixels. Each thread
-// works on kChannels channels of its cell, so that the geometry is made once for all of them and
+// A block belongs to one RoI. Its threads are the cells of a group of channels, consecutive along
+// x: the outputs are written in order, and neighbours read neighbouring pixels. Each thread works
+// on kChannels channels of its cell, so that the geometry is computed once for all of them and
 // their reads are independent of each other.
 #pragma once
 
@@ -13,7 +13,7 @@ namespace detkit {
 namespace cuda {
 
 constexpr int kChannels = 8;
-constexpr int kBlocksAtOnce = 3;  // of a multiprocessor, at least: up to 80 registers a thread
+constexpr int kBlocksAtOnce = 3;  // at least, on a multiprocessor: up to 80 registers a thread
 
 __device__ inline float to_float(float x) { return x; }
 __device__ inline float to_float(__half x) { return __half2float(x); }
@@ -31,7 +31,7 @@ __device__ inline Box clean_box(const float* box) {
           fmaxf(clean_coordinate(box[3]), y1 + DETKIT_MIN_ROI_SIDE)};
 }
 
-// Index of the level that a clean box is pooled from (Lin et al. 2017, equation 1).
+// The index of the level that a clean box is pooled from (Lin et al. 2017, equation 1).
 __device__ inline int pyramid_level(const DetkitRoIs& geometry, const Box& box) {
   if (geometry.levels == 1) return 0;
   const float margin = geometry.level_margin;
@@ -42,13 +42,14 @@ __device__ inline int pyramid_level(const DetkitRoIs& geometry, const Box& box) 
   return static_cast<int>(fminf(fmaxf(level - geometry.first_level, 0.0f), last));
 }
 
-// The maps of all levels: const T or, for gradients, float.
+// The maps of all levels. T is const for features, and float for their gradients.
 template <class T>
 struct Maps {
   T* level[DETKIT_MAX_LEVELS];
 };
 
-// Where an RoI is pooled from: corners in cells of its level, the first channel of its image.
+// Where an RoI is pooled from: its corners in cells of its level, and the first channel of its
+// image.
 template <class T>
 struct Source {
   Box box;
@@ -80,15 +81,15 @@ __device__ Source<T> find_source(const DetkitRoIs& geometry, const Maps<T>& maps
   return source;
 }
 
-// The part of the output that a thread makes: one cell of channels first..first + count - 1.
+// The part of the output that a thread writes: one cell of channels first..first+count-1.
 struct Slice {
   int roi, row, column, first, count;
   size_t out;    // of the first channel
   size_t plane;  // from one channel to the next
 };
 
-// Element c of the arrays below is channel first + c; all loops over channels are unrolled and skip
-// those beyond `count`, so that the arrays stay in registers.
+// Element c of the arrays below belongs to channel first + c. All loops over channels are unrolled
+// and skip the channels beyond `count`, so that the arrays stay in registers.
 template <class T>
 __device__ void store_values(const Slice& slice, const float* values, T* out) {
 #pragma unroll
@@ -105,7 +106,7 @@ __device__ void load_gradients(const Slice& slice, const T* grad_out, float* gra
   }
 }
 
-// Of thread threadIdx.x in block `block` of the RoI's.
+// The slice of this thread in block `block` of an RoI.
 __device__ inline Slice slice_at(const DetkitRoIs& geometry, int roi, int block) {
   const int cells = geometry.size * geometry.size;
   const int64_t i = static_cast<int64_t>(block) * kThreads + threadIdx.x;
@@ -133,14 +134,14 @@ inline int64_t blocks_per_roi(const DetkitRoIs& geometry) {
   return divide_up(groups * geometry.size * geometry.size, kThreads);
 }
 
-// A cell of an RoI by what it is along each axis.
+// A cell of an RoI, as a pair of one object for each axis.
 template <class Axis>
 struct Cell {
   Axis y, x;
 };
 
-// kMake(low, high, cell, cells, size) makes one axis of the cell of that number, of `cells` between
-// low and high on a map of `size` pixels; `how` goes before these.
+// kMake(how..., low, high, cell, cells, size) makes the object of one axis: cell number `cell` of
+// `cells` between low and high, on a map of `size` pixels.
 template <auto kMake, class T, class... How>
 __device__ auto make_cell(const DetkitRoIs& geometry, const Source<T>& source, const Slice& slice,
                           const How&... how) {

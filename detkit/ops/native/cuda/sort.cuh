@@ -1,8 +1,8 @@
-// The best of long lists, in order: merge sort that forgets what cannot be among them.
+// The best of long lists, in order, by a merge sort that drops what cannot be among them.
 //
 // A list is a segment of 64-bit keys, all different (rank above, position below), ascending. Tiles
-// of 2048 are sorted in shared memory (a bitonic network); then runs are merged in pairs, and of
-// each result only the first `keep` keys are written. So a list of 200 000 of which 2000 are wanted
+// of 2048 are sorted in shared memory (a bitonic network). Then runs are merged in pairs, and only
+// the first `keep` keys of each result are written. So a list of 200 000 of which 2000 are wanted
 // costs one sort of its tiles and about as much again for all merges together. Merging needs no
 // cooperation: a key's place is its own position plus the number of smaller keys in the other run.
 #pragma once
@@ -14,9 +14,9 @@ namespace cuda {
 
 constexpr int kTile = 2048;
 constexpr int kTileThreads = 512;
-constexpr uint32_t kLast = 0xffffffffu;  // the rank of what takes no part
+constexpr uint32_t kLast = 0xffffffffu;  // the rank of rows that take no part
 
-// Of each image, `groups` segments one after another.
+// The segments of all images: `groups` segments of each image, one after another.
 struct Segments {
   int images, groups;
   int length[DETKIT_MAX_LEVELS];
@@ -40,7 +40,8 @@ struct Segments {
   size_t keys() const { return static_cast<size_t>(images) * stride; }
 };
 
-// Rank of a finite number, the largest first; never kLast. Zeros of either sign are the same.
+// The rank of a finite number, the largest first; it is never kLast. Zeros of either sign are
+// equal.
 __device__ inline uint32_t descending(float x) {
   const uint32_t bits = __float_as_uint(x + 0.0f);
   return (bits & 0x80000000u) ? bits : ~(bits | 0x80000000u);
@@ -63,7 +64,7 @@ __device__ inline void exchange(uint64_t* keys, int size, int stride) {
   }
 }
 
-// key_of(image, group, i) makes key i of a segment.
+// key_of(image, group, i) returns key i of a segment.
 template <class Key>
 __global__ void sort_tiles(Key key_of, Segments segments, int tiles, uint64_t* out) {
   __shared__ uint64_t keys[kTile];
@@ -76,7 +77,7 @@ __global__ void sort_tiles(Key key_of, Segments segments, int tiles, uint64_t* o
   }
   for (int size = 2; size <= kTile; size *= 2) {
     for (int stride = size / 2; stride > 0; stride /= 2) {
-      // Pairs at most 32 apart lie in 64 keys that one warp alone touches, since the stage before.
+      // Pairs at most 32 apart lie in 64 keys that only one warp has touched since the last stage.
       if (stride >= 32 || stride == size / 2) {
         __syncthreads();
       } else {
@@ -90,13 +91,14 @@ __global__ void sort_tiles(Key key_of, Segments segments, int tiles, uint64_t* o
   for (int i = threadIdx.x; i < kTile && first + i < length; i += kTileThreads) sorted[i] = keys[i];
 }
 
-// Keys of run `run`, which stands for `span` keys of the list, of which `room` were kept.
+// The number of keys in run `run`, which stands for `span` keys of the list, of which at most
+// `room` were kept.
 __device__ inline int keys_in_run(int64_t run, int length, int64_t span, int room) {
   const int64_t left = length - run * span;
   return static_cast<int>(left < 0 ? 0 : left < room ? left : room);
 }
 
-// Runs 2k and 2k + 1 of `from`, each at k * room, become run k of `to`, at k * new_room.
+// Merges runs 2k and 2k + 1 of `from`, each at k * room, into run k of `to`, at k * new_room.
 static __global__ void merge_runs(Segments segments, int64_t span, int room, int new_room,
                                   int blocks, const uint64_t* from, uint64_t* to) {
   const int segment = blockIdx.x / blocks, group = segment % segments.groups;
@@ -119,7 +121,7 @@ static __global__ void merge_runs(Segments segments, int64_t span, int room, int
   if (own + low < new_room) to[base + run / 2 * new_room + own + low] = key;
 }
 
-// Sorts the first `keep` keys of every segment; *sorted is a or b, whichever holds them in the end.
+// Sorts the first `keep` keys of every segment; *sorted becomes a or b, whichever holds the result.
 template <class Key>
 int sort(Key key_of, const Segments& segments, int keep, uint64_t* a, uint64_t* b,
          const uint64_t** sorted, void* stream) {

@@ -1,15 +1,16 @@
-// Greedy suppression of lists of boxes that are in order already, wholly on the device.
+// Greedy suppression of lists of boxes that are already in order, wholly on the device.
 //
-// A list is taken in bands of up to 4096 boxes, so that memory and work do not grow with the square
-// of its length. In each band: boxes that one kept from an earlier band overlaps are struck out;
-// for each box a 64-bit word for each tile of 64 before it says which of those overlap it; then one
-// block per list sweeps over the tiles. Within a tile all boxes decide together: one is kept when
-// nothing undecided or kept before it overlaps it, so that there are as many rounds as the longest
-// chain of overlaps, not 64. A list that has ended, or of which enough are kept, costs its further
-// bands a look at two numbers.
+// A list is processed in bands of up to 4096 boxes, so that memory and work do not grow with the
+// square of its length. In each band, the boxes that a kept box of an earlier band overlaps are
+// removed. Then each box gets a 64-bit word for each earlier tile of 64 boxes, which says which of
+// those overlap it. Then one block per list sweeps over the tiles. Within a tile all boxes decide
+// together: a box is kept when no undecided or kept box before it overlaps it, so that there are as
+// many rounds as the longest chain of overlaps, not 64. If a list has ended, or enough of it is
+// kept, each further band costs a look at two numbers.
 //
-// The masks are those of Faster R-CNN's GPU NMS (Ren 2015), turned over: a box knows who is before
-// it. That makes the reads of the sweep coalesced and needs no pass over the boxes it strikes out.
+// The masks are those of Faster R-CNN's GPU NMS (Ren 2015), transposed: a box knows the boxes
+// before it. This makes the reads of the sweep coalesced and needs no pass over the boxes it
+// removes.
 #pragma once
 
 #include "boxes.cuh"
@@ -25,16 +26,16 @@ inline int tiles_of(int boxes) { return static_cast<int>(divide_up(boxes, kWord)
 
 struct Suppression {
   int64_t lists;
-  int capacity;  // boxes of a list at most
-  int most;      // that are kept of a list, at most
-  float iou;     // dropped above it; not negative
+  int capacity;  // the largest number of boxes of a list
+  int most;      // the largest number that is kept of a list
+  float iou;     // boxes are dropped above it; it is not negative
   int tiles, band_tiles;
 
   const Box* boxes;        // (lists, tiles * 64), best first
-  const uint32_t* labels;  // the same, label_bits; null: all are rivals
-  const int* count;        // (lists): boxes there are
+  const uint32_t* labels;  // the same, label_bits; null: all boxes are rivals
+  const int* count;        // (lists): the number of boxes
   uint64_t* alive;         // (lists, tiles): bit i of a word for box i of a tile
-  uint64_t* before;        // (lists, band_tiles, band_tiles * 64): who overlaps it in a tile before
+  uint64_t* before;        // (lists, band_tiles, band_tiles * 64): overlaps with a tile before
   int* kept;               // (lists, most): positions in the list, best first
   int* kept_count;         // (lists)
 
@@ -75,7 +76,7 @@ __device__ inline void load_rival(const Suppression& s, size_t slot, Rivals* riv
   rivals->label[i] = s.labels ? s.labels[slot] : 0;
 }
 
-// Bit i: rival i, of the first `rivals_count`, overlaps the box.
+// Bit i is set if rival i, of the first `rivals_count`, overlaps the box.
 __device__ inline uint64_t overlapping(const Suppression& s, size_t slot, const Rivals& rivals,
                                        int rivals_count) {
   const Box box = s.boxes[slot];
@@ -92,8 +93,8 @@ __device__ inline uint64_t overlapping(const Suppression& s, size_t slot, const 
   return word;
 }
 
-// Strikes out of a band what is overlapped by a tile of those kept before it. Blocks of 64 threads:
-// list, tile of the band, tile of the kept.
+// Removes from a band what a tile of the boxes kept before it overlaps. A block of 64 threads
+// belongs to a list, a tile of the band and a tile of the kept boxes.
 static __global__ void strike_out(Suppression s, int band, int kept_tiles) {
   __shared__ Rivals rivals;
   const int kept_tile = blockIdx.x % kept_tiles;
@@ -119,7 +120,8 @@ static __global__ void strike_out(Suppression s, int band, int kept_tiles) {
   }
 }
 
-// Fills `before` of a band. Blocks of 64 threads: list, tile, a tile not after it.
+// Fills `before` of a band. A block of 64 threads belongs to a list, a tile, and a tile not after
+// it.
 static __global__ void compare_band(Suppression s, int band) {
   __shared__ Rivals rivals;
   const int earlier = blockIdx.x % s.band_tiles;
@@ -141,8 +143,8 @@ __device__ inline uint64_t ballot(bool low, bool high) {
   return lows | uint64_t{__ballot_sync(kWarp, high)} << 32;
 }
 
-// Which boxes of a tile are kept, decided by one warp: each lane has box `lane` and box lane + 32,
-// low and high are the words of those that overlap them in the tile itself.
+// The boxes of a tile that are kept, decided by one warp: each lane has box `lane` and box lane +
+// 32; low and high are the words of the boxes of the tile itself that overlap them.
 __device__ inline uint64_t decide(uint64_t open, uint64_t low, uint64_t high) {
   const int lane = threadIdx.x % 32;
   uint64_t kept = 0;
@@ -155,8 +157,8 @@ __device__ inline uint64_t decide(uint64_t open, uint64_t low, uint64_t high) {
   return kept;
 }
 
-// The boxes of tile `own` that kept ones of earlier tiles of the band overlap: each warp looks at
-// its share of those tiles and adds to *struck, in shared memory.
+// Finds the boxes of tile `own` that kept boxes of earlier tiles of the band overlap. Each warp
+// looks at its share of those tiles and adds to *struck, in shared memory.
 __device__ inline void strike_tile(const uint64_t* before, size_t row, int own,
                                    const uint64_t* kept, unsigned long long* struck) {
   const int lane = threadIdx.x % 32;
@@ -171,7 +173,7 @@ __device__ inline void strike_tile(const uint64_t* before, size_t row, int own,
   if (lane == 0 && word) atomicOr(struck, static_cast<unsigned long long>(word));
 }
 
-// One block per list: decides the tiles of a band in order, adds what is kept to the list's.
+// One block per list decides the tiles of a band in order and adds what is kept to the list's.
 static __global__ void sweep(Suppression s, int band) {
   __shared__ uint64_t kept[kBandTiles];
   __shared__ unsigned long long struck[kBandTiles];

@@ -1,14 +1,14 @@
 // The thin layer between MXNet's operators and the kernels: arguments, shapes, types, backward.
 //
-// An operator is a struct that derives from Operator and has the static functions
-//   int inputs(const Arguments&)                        how many arrays it takes
-//   int kOutputs                                        how many it gives
-//   Shapes shapes(const Arguments&, const Shapes& in)   of the outputs
-//   int forward(const Arguments&, const Call&)          a kernel's status
-// and, where the defaults of Operator are not right, types() and backward(). DETKIT_OPERATOR makes
-// an MXNet operator of it. Every operator has a backward, or MXNet refuses even its forward once it
-// is in a graph. MXNet does not tell a library's backward to add to a gradient, so each overwrites
-// it: detkit/ops puts an identity in front where that could matter.
+// An operator is a struct that derives from Operator and has these static members:
+//   int inputs(const Arguments&)                        the number of arrays that it takes
+//   int kOutputs                                        the number of arrays that it returns
+//   Shapes shapes(const Arguments&, const Shapes& in)   the shapes of the outputs
+//   int forward(const Arguments&, const Call&)          runs it; returns a kernel's status
+// It has types() and backward() if the defaults of Operator are not right. DETKIT_OPERATOR makes an
+// MXNet operator of it. Every operator has a backward, because MXNet refuses even the forward of
+// one that has none once it is in a graph. MXNet does not tell a library's backward to add to a
+// gradient, so each backward overwrites it: detkit/ops puts an identity in front if that matters.
 #pragma once
 
 #include <functional>
@@ -33,7 +33,7 @@ using mxnet::ext::OpResource;
 using Shape = std::vector<unsigned int>;
 using Shapes = std::vector<Shape>;
 
-// Throws std::invalid_argument, which becomes MXNet's error, unless what has to hold does.
+// Throws std::invalid_argument, which becomes MXNet's error, if the condition does not hold.
 void require(bool holds, const std::string& message);
 
 // The keyword arguments of an operator, which MXNet hands over as text.
@@ -44,14 +44,14 @@ class Arguments {
 
   int integer(const char* name) const;
   float real(const char* name) const;
-  std::vector<float> reals(const char* name) const;  // of "(1, 2.5)"
+  std::vector<float> reals(const char* name) const;  // reads "(1, 2.5)"
 
  private:
   const std::string& text(const char* name) const;
   const Map& map_;
 };
 
-// The arrays of one call, and where it runs.
+// The arrays of one call, and the device that it runs on.
 class Call {
  public:
   Call(std::vector<MXTensor>* in, std::vector<MXTensor>* out, const OpResource& resource)
@@ -74,7 +74,7 @@ class Call {
 
   bool on_gpu() const { return out_.at(0).ctx.dev_type == "gpu"; }
   void* stream() const { return resource_.get_cuda_stream(); }
-  void* workspace(size_t bytes) const;  // on the GPU, until the call ends
+  void* workspace(size_t bytes) const;  // memory on the GPU, until the call ends
 
  private:
   std::vector<MXTensor>& in_;
@@ -82,16 +82,16 @@ class Call {
   const OpResource& resource_;
 };
 
-// What an operator is unless it says otherwise: of float32, with a gradient of zero.
+// The defaults of an operator: all arrays are float32, and the gradient is zero.
 struct Operator {
   static void types(const Arguments&, std::vector<int>& in, std::vector<int>& out);
   static int backward(const Arguments&, const Call& call);
 };
 
-// The input is of this type, or becomes of it where nothing has said yet. Throws if it is another.
+// Sets the type of an input if it is not known yet. Throws if it is another.
 void settle_type(std::vector<int>& in, size_t input, int type);
 
-// Runs the body; what it throws, and any status but DETKIT_OK, becomes MXNet's error.
+// Runs the body. What it throws, and any status but DETKIT_OK, becomes MXNet's error.
 MXReturnValue guarded(const char* name, const char* stage, const std::function<int()>& body);
 
 // MXNet's callbacks for an operator.

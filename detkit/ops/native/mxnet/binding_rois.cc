@@ -1,14 +1,14 @@
 // The RoI operators as MXNet's: rois (R, 5), then the features (B, C, H, W) of one level or of
-// several -> (R, C, P, P). They share one binding; each says which kernels it has, and what these
-// take besides.
+// several -> (R, C, P, P). They share one binding; each names its functions and their options.
 #include <tuple>
 
 #include "binding.h"
 
 namespace detkit {
 
-// The pyramid of a call and pointers to its levels. first is the first of the inputs that are rois
-// and features: 0 in a forward, 1 in a backward, where the outputs are their gradients.
+// The pyramid of a call, and pointers to its levels. `first` is the number of the input that is
+// rois, which the features follow: 0 in a forward, and 1 in a backward, whose outputs are their
+// gradients.
 struct Pyramid {
   DetkitRoIs geometry = {};
   std::vector<const float*> features;
@@ -33,7 +33,7 @@ struct Pyramid {
       if (first == 1) gradients.push_back(call.out(1 + i));
     }
   }
-  // float32 or float16: what the CUDA kernels call any of the two.
+  // The CUDA kernels take float32 or float16 as void.
   const void* const* maps() const { return reinterpret_cast<const void* const*>(features.data()); }
   void* const* grads() const { return reinterpret_cast<void* const*>(gradients.data()); }
 };
@@ -52,7 +52,7 @@ struct Pyramid {
   static constexpr auto kBackward = detkit_##operation##_backward; \
   DETKIT_CUDA_FUNCTIONS(operation)
 
-// Options are what a function takes between the geometry and the features.
+// Options are the arguments of a function between the geometry and the features.
 struct RoIAlign {
   DETKIT_FUNCTIONS(roi_align)
   static constexpr bool kGradientOfRoIs = false;
@@ -142,7 +142,7 @@ struct RoIOperator : Operator {
     return std::apply(with_options, Kind::options(args));
   }
 
-  // Without a gradient of their own, the RoIs get zeros. A function that has one takes it after
+  // RoIs without a gradient of their own get zeros. A function with such a gradient takes it after
   // those of the features.
   template <class Function, class Features, class Gradients, class... Rest>
   static int run_backward(Function function, const Arguments& args, const Call& call,
