@@ -3,7 +3,7 @@
 from typing import Tuple
 
 from detkit import boxes, ops
-from detkit.models.postprocess import MIN_SIDE, Postprocess
+from detkit.models.postprocess import MIN_SIDE, SIGMOID, Postprocess
 
 
 class DensePostprocess(Postprocess):
@@ -13,7 +13,7 @@ class DensePostprocess(Postprocess):
 
     pre_nms: how many pairs of an anchor and a class each level of an image gives at most; an anchor
         may be in several.
-    The others: as for Postprocess.
+    All other arguments: see Postprocess; the scores are always the sigmoid's.
     """
 
     def __init__(
@@ -26,7 +26,13 @@ class DensePostprocess(Postprocess):
         min_side: float = MIN_SIDE,
     ):
         super().__init__(
-            score_floor, nms_iou, max_detections, pre_nms, box_weights, min_side=min_side
+            score_floor,
+            nms_iou,
+            max_detections,
+            pre_nms,
+            box_weights,
+            min_side=min_side,
+            scores=SIGMOID,
         )
 
     def hybrid_forward(self, F, anchors, class_logits, deltas, sizes):

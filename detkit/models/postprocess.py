@@ -8,10 +8,11 @@ from detkit import boxes, ops
 
 # Boxes thinner than this are nothing a user wants (torchvision drops them likewise).
 MIN_SIDE = 1e-2
+SOFTMAX, SIGMOID = "softmax", "sigmoid"  # how class logits become scores
 
 
 class Postprocess(HybridBlock):
-    """Softmax, decode, clip, score floor, NMS within each class, the best ``max_detections``.
+    """Score, decode, clip, score floor, NMS within each class, the best ``max_detections``.
 
     score_floor: detections at or below it are dropped.
     nms_iou: threshold of the NMS within a class.
@@ -21,6 +22,8 @@ class Postprocess(HybridBlock):
     max_log_scale: dw and dh are at most that.
     clip: cut the boxes at the image's border; GluonCV's networks do not.
     min_side: boxes with a shorter side, pixels, are dropped.
+    scores: "softmax" of all logits of a RoI, for a head trained by CrossEntropy; "sigmoid" of each
+        logit, for one trained by SigmoidBCE or SigmoidFocal. Both drop the background's, logit 0.
     """
 
     def __init__(
@@ -33,14 +36,18 @@ class Postprocess(HybridBlock):
         max_log_scale: float = boxes.MAX_LOG_SCALE,
         clip: bool = True,
         min_side: float = MIN_SIDE,
+        scores: str = SOFTMAX,
     ):
         super().__init__()
+        if scores not in (SOFTMAX, SIGMOID):
+            raise ValueError(f"scores: expected {SOFTMAX!r} or {SIGMOID!r}, found {scores!r}")
         if max_detections < 1 or pre_nms < 1 or not 0 < nms_iou <= 1:
             raise ValueError("max_detections and pre_nms are at least 1, and nms_iou is in (0, 1]")
         self._score_floor, self._nms_iou = score_floor, nms_iou
         self._pre_nms, self._max_detections = pre_nms, max_detections
         self.box_weights, self._max_log_scale = box_weights, max_log_scale
         self._clip, self._min_side = clip, min_side
+        self.scores = scores
 
     def hybrid_forward(self, F, proposals, proposal_scores, class_logits, box_deltas, sizes):
         """Boxes (B, D, 4), scores (B, D), labels (B, D), best first; rows without one: -1.
@@ -48,7 +55,8 @@ class Postprocess(HybridBlock):
         proposals (B, R, 4); proposal_scores (B, R), negative where there is no proposal;
         class_logits (B * R, 1 + K); box_deltas (B * R, K or 1, 4); sizes (B, 2) h, w.
         """
-        probabilities = F.slice_axis(F.softmax(class_logits, axis=1), axis=1, begin=1, end=None)
+        probabilities = probabilities_of(F, class_logits, self.scores)
+        probabilities = F.slice_axis(probabilities, axis=1, begin=1, end=None)
         scores = _per_image(F, probabilities, proposals)  # (B, R, K)
         deltas = _per_image(F, box_deltas, proposals)  # (B, R, K or 1, 4)
         decoded = boxes.decode(
@@ -87,3 +95,8 @@ class Postprocess(HybridBlock):
 def _per_image(F, rows, rois):
     """(B * R, ...) -> (B, R, ...), where rois are (B, R, 4)."""
     return F.reshape_like(rows, rois, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
+
+
+def probabilities_of(F, class_logits, scores):
+    """Probabilities (M, 1 + K) of class logits (M, 1 + K), as ``Postprocess.scores`` says."""
+    return F.softmax(class_logits, axis=1) if scores == SOFTMAX else F.sigmoid(class_logits)
