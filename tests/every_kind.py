@@ -5,7 +5,7 @@ import numpy as np
 from mxnet import autograd
 from mxnet.gluon import HybridBlock, nn
 
-from detkit import registry
+from detkit import ops, registry
 from detkit.data import Annotation
 from detkit.losses import RPNLoss
 from detkit.models import Network, Normalize, Postprocess, Proposals
@@ -105,6 +105,18 @@ class MyRoIHead(HybridBlock):
 
     def hybrid_forward(self, F, roi_features):
         return self.classes(roi_features), F.expand_dims(self.boxes(roi_features), axis=1)
+
+
+@registry.NMS.register(force=True)
+class MyNMS:
+    """The best box alone, whatever its class."""
+
+    def __call__(self, F, boxes, scores, labels, iou, top_k_in, top_k_out):
+        best = F.argmax(scores, axis=1, keepdims=True)
+        columns = (F.expand_dims(each, axis=2) for each in (scores, labels))
+        scores, labels = (F.squeeze(ops.gather_rows(F, c, best), axis=2) for c in columns)
+        labels = F.where(scores >= 0, labels, -F.ones_like(labels))
+        return ops.gather_rows(F, boxes, best), scores, labels
 
 
 @registry.DETECTORS.register(force=True)

@@ -50,7 +50,7 @@ def line_of(name):
 
 def test_the_kinds_in_order():
     assert " ".join(REGISTRIES) == (
-        "backbone neck anchors assigner sampler roi_extractor head loss detector "
+        "backbone neck anchors assigner sampler roi_extractor head nms loss detector "
         "train_step dataset transform evaluator hook optimizer schedule"
     )
 

@@ -5,13 +5,12 @@ from typing import List
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.config import check_keys, place, require, section, without
+from detkit.config import check_keys, place, require, section
 from detkit.errors import ConfigError
 from detkit.losses import BINARY, CrossEntropy, RoILoss, SigmoidBCE, SigmoidFocal, compared_by
 from detkit.models.postprocess import SIGMOID, SOFTMAX
-from detkit.registry import DETECTORS, LOSSES, TRAIN_STEPS, construct, signature
+from detkit.registry import DETECTORS, LOSSES, TRAIN_STEPS, construct
 
-KEYS = {"class_loss": "class"}  # of arguments that cannot have the name of their key in Python
 FITTING = {  # scores -> class losses that train logits for them
     SOFTMAX: CrossEntropy.__name__,
     SIGMOID: f"{SigmoidBCE.__name__} or {SigmoidFocal.__name__}",
@@ -30,7 +29,7 @@ def build_train_step(config, model, num_classes):
         if isinstance(target, list):
             parts[name] = _stages(target[0], require(node, name, List[dict]), derived)
         else:
-            parts[name] = _built(target, section(node, name), derived)
+            parts[name] = construct(target, section(node, name), **derived)
     step = step_class(model, **parts)
     step.hybridize()
     return step
@@ -90,19 +89,5 @@ def _stages(target, nodes, derived):
             "each of model.roi_heads"
         )
     stages = nn.HybridSequential() if issubclass(target, HybridBlock) else nn.Sequential()
-    stages.add(*(_built(target, *stage) for stage in zip(nodes, derived)))
+    stages.add(*(construct(target, own, **given) for own, given in zip(nodes, derived)))
     return stages
-
-
-def _built(target, node, derived):
-    """``target``, built of its section, of its own parts, and of what follows from the detector."""
-    accepted, _ = signature(target)
-    inner = {}
-    for argument, registry in getattr(target, "PARTS", {}).items():
-        key = KEYS.get(argument, argument)
-        if key in node:
-            inner[argument] = registry.build(require(node, key, dict))
-        elif accepted[argument].default is None:
-            inner[argument] = None
-    rest = without(node, *(KEYS.get(argument, argument) for argument in inner))
-    return construct(target, rest, **inner, **derived)

@@ -32,6 +32,7 @@ class HeadLoss(HybridBlock):
     """
 
     PARTS = {"box": LOSSES, "class_loss": LOSSES}
+    KEYS = {"class_loss": "class"}
     CLASS_LOSS, COMPARES = None, ()  # the default class loss, and what a class loss may compare
 
     def __init__(
