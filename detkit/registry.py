@@ -243,6 +243,9 @@ ASSIGNERS = Registry("assigner")
 SAMPLERS = Registry("sampler")
 ROI_EXTRACTORS = Registry("RoI extractor")
 HEADS = Registry("head")
+PROPOSALS = Registry("kind of proposals", default="Proposals")
+POSTPROCESS = Registry("postprocessing", default="Postprocess")
+DENSE_POSTPROCESS = Registry("postprocessing of one stage", default="DensePostprocess")
 NMS = Registry("NMS")
 LOSSES = Registry("loss")
 DETECTORS = Registry("detector")
@@ -262,6 +265,9 @@ REGISTRIES = {
     "sampler": SAMPLERS,
     "roi_extractor": ROI_EXTRACTORS,
     "head": HEADS,
+    "proposals": PROPOSALS,
+    "postprocess": POSTPROCESS,
+    "dense_postprocess": DENSE_POSTPROCESS,
     "nms": NMS,
     "loss": LOSSES,
     "detector": DETECTORS,

@@ -1,15 +1,17 @@
-"""A plugin with one part of every kind; test_parts_as_plugins.py copies it into a project."""
+"""A plugin with one part of every kind but those that choose boxes, which are in box_kinds.py.
+
+test_parts_as_plugins.py copies both into a project.
+"""
 
 import mxnet as mx
 import numpy as np
 from mxnet import autograd
 from mxnet.gluon import HybridBlock, nn
 
-from detkit import ops, registry
+from detkit import registry
 from detkit.data import Annotation
 from detkit.losses import RPNLoss
-from detkit.models import Network, Normalize, Postprocess, Proposals
-from detkit.registry import ANCHORS, BACKBONES, HEADS, NECKS, ROI_EXTRACTORS
+from detkit.models import Network, Normalize
 from detkit.targets import RPNTargets
 
 SIDE = 16
@@ -107,32 +109,20 @@ class MyRoIHead(HybridBlock):
         return self.classes(roi_features), F.expand_dims(self.boxes(roi_features), axis=1)
 
 
-@registry.NMS.register(force=True)
-class MyNMS:
-    """The best box alone, whatever its class."""
-
-    def __call__(self, F, boxes, scores, labels, iou, top_k_in, top_k_out):
-        best = F.argmax(scores, axis=1, keepdims=True)
-        columns = (F.expand_dims(each, axis=2) for each in (scores, labels))
-        scores, labels = (F.squeeze(ops.gather_rows(F, c, best), axis=2) for c in columns)
-        labels = F.where(scores >= 0, labels, -F.ones_like(labels))
-        return ops.gather_rows(F, boxes, best), scores, labels
-
-
 @registry.DETECTORS.register(force=True)
 class MyDetector(Network):
     """A detector whose parts are listed anew; each proposal's box is left as it is."""
 
     PARTS = {
         "normalize": Normalize,
-        "backbone": BACKBONES,
-        "neck": NECKS,
-        "anchors": ANCHORS,
-        "rpn_head": HEADS,
-        "proposals": Proposals,
-        "roi_extractor": ROI_EXTRACTORS,
-        "roi_head": HEADS,
-        "postprocess": Postprocess,
+        "backbone": registry.BACKBONES,
+        "neck": registry.NECKS,
+        "anchors": registry.ANCHORS,
+        "rpn_head": registry.HEADS,
+        "proposals": registry.PROPOSALS,
+        "roi_extractor": registry.ROI_EXTRACTORS,
+        "roi_head": registry.HEADS,
+        "postprocess": registry.POSTPROCESS,
     }
 
     def hybrid_forward(self, F, images, sizes):

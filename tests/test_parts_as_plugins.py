@@ -1,6 +1,7 @@
-"""One part of every kind in one plugin file, none of them derived from detkit's, trained together.
+"""One part of every kind in plugin files, none of them derived from detkit's, trained together.
 
-every_kind.py is that file; what is asked of its parts is what plugins/README.md says of each kind.
+every_kind.py and box_kinds.py are those files; what is asked of their parts is what
+plugins/README.md says of each kind.
 """
 
 import json
@@ -24,10 +25,10 @@ model:
   neck: {type: MyNeck, channels: 6}
   anchors: {type: MyAnchors, side: 16}
   rpn_head: {type: MyRPNHead}
-  proposals: {post_nms: 8, min_size: 1}
+  proposals: {type: MyProposals}
   roi_extractor: {type: MyExtractor}
   roi_head: {type: MyRoIHead}
-  postprocess: {score_floor: 0.01, nms: {type: MyNMS}, voting: {iou: 0.3}}
+  postprocess: {type: MyPostprocess, nms: {type: MyNMS}}
 train_step:
   rpn_targets: {assigner: {type: MyAssigner}, sampler: {type: MySampler}, straddle: -1}
   rpn_loss: {box: {type: MyLoss}}
@@ -56,7 +57,8 @@ def project(tmp_path, monkeypatch):
     for registry in REGISTRIES.values():
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     (tmp_path / "plugins").mkdir()
-    shutil.copy(Path(__file__).with_name("every_kind.py"), tmp_path / "plugins/mine.py")
+    for name in ("every_kind.py", "box_kinds.py"):
+        shutil.copy(Path(__file__).with_name(name), tmp_path / "plugins" / name)
     config = tmp_path / "mine.yaml"
     config.write_text(CONFIG.replace("HOOK", str(tmp_path / "steps")))
     return config

@@ -1,6 +1,7 @@
 """The ``train_step`` section of a config -> a training step, wired to the detector it trains."""
 
 import inspect
+from functools import partial
 from typing import List
 
 from mxnet.gluon import HybridBlock, nn
@@ -9,7 +10,7 @@ from detkit.config import check_keys, place, require, section
 from detkit.errors import ConfigError
 from detkit.losses import BINARY, CrossEntropy, RoILoss, SigmoidBCE, SigmoidFocal, compared_by
 from detkit.models.postprocess import SIGMOID, SOFTMAX
-from detkit.registry import DETECTORS, LOSSES, TRAIN_STEPS, construct
+from detkit.registry import DETECTORS, LOSSES, TRAIN_STEPS, Registry, construct
 
 FITTING = {  # scores -> class losses that train logits for them
     SOFTMAX: CrossEntropy.__name__,
@@ -29,7 +30,8 @@ def build_train_step(config, model, num_classes):
         if isinstance(target, list):
             parts[name] = _stages(target[0], require(node, name, List[dict]), derived)
         else:
-            parts[name] = construct(target, section(node, name), **derived)
+            build = target.build if isinstance(target, Registry) else partial(construct, target)
+            parts[name] = build(section(node, name), **derived)
     step = step_class(model, **parts)
     step.hybridize()
     return step

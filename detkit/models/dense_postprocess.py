@@ -5,8 +5,10 @@ from typing import Any, Optional, Tuple
 from detkit import boxes, ops
 from detkit.models.postprocess import MIN_SIDE, SIGMOID, Postprocess, best
 from detkit.models.voting import BoxVoting
+from detkit.registry import DENSE_POSTPROCESS
 
 
+@DENSE_POSTPROCESS.register()
 class DensePostprocess(Postprocess):
     """Sigmoid, the best of each level, decode, clip; NMS within each class, the best of all levels.
 

@@ -7,13 +7,14 @@ from mxnet.gluon import HybridBlock
 from detkit import boxes, ops
 from detkit.models.suppression import HardNMS
 from detkit.models.voting import BoxVoting
-from detkit.registry import NMS
+from detkit.registry import NMS, POSTPROCESS
 
 # Boxes thinner than this are nothing a user wants (torchvision drops them likewise).
 MIN_SIDE = 1e-2
 SOFTMAX, SIGMOID = "softmax", "sigmoid"  # how class logits become scores
 
 
+@POSTPROCESS.register()
 class Postprocess(HybridBlock):
     """Score, decode, clip, score floor, NMS within each class, the best ``max_detections``.
 
@@ -59,7 +60,7 @@ class Postprocess(HybridBlock):
         self.box_weights, self._max_log_scale = box_weights, max_log_scale
         self._clip, self._min_side = clip, min_side
         self.scores = scores
-        self.nms = nms or HardNMS()
+        self.nms = HardNMS() if nms is None else nms
         with self.name_scope():
             self.voting = voting
 

@@ -4,9 +4,9 @@ from mxnet.gluon import HybridBlock
 
 from detkit.models.detectors.faster_rcnn import FasterRCNN
 from detkit.models.detectors.network import Network
-from detkit.models.postprocess import SOFTMAX, Postprocess, probabilities_of
+from detkit.models.postprocess import SOFTMAX, probabilities_of
 from detkit.models.refine import Refine
-from detkit.registry import DETECTORS, HEADS
+from detkit.registry import DETECTORS, HEADS, POSTPROCESS
 
 REPLACED = ("roi_head", "postprocess")
 
@@ -26,7 +26,7 @@ class CascadeRCNN(Network):
         **{name: part for name, part in FasterRCNN.PARTS.items() if name not in REPLACED},
         "roi_heads": [HEADS],  # of each stage, as FasterRCNN's roi_head
         "refine": Refine,  # -> the RoIs of the next stage (B, R, 4)
-        "postprocess": Postprocess,  # boxes of the last stage -> detections
+        "postprocess": POSTPROCESS,  # boxes of the last stage -> detections
     }
 
     def __init__(self, **parts):
