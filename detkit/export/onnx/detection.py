@@ -18,7 +18,8 @@ FLOOR = -0.5
 @translates("detkit_nms")
 def nms(b, call, boxes, scores, labels=None):
     """Greedy NMS as detkit_nms in kernels.h; labels are 0..classes-1."""
-    call.require(call.integer("mode", 0) == 0, "soft-NMS", "use ops.nms: a Postprocess without it")
+    remedy = "set model.postprocess.nms: {type: hard}"
+    call.require(call.integer("mode", 0) == 0, "soft-NMS", remedy)
     top_in, top_out = call.integer("top_k_in", -1), call.integer("top_k_out", -1)
     iou = call.real("iou", 0.5)
     sound = b("And", is_finite(b, scores), b("GreaterOrEqual", scores, 0.0))
