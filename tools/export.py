@@ -126,8 +126,8 @@ def precision_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--int8-for",
         choices=(ANY, VNNI),
-        help=f"{ANY}: every CPU, with the same results (the default); {VNNI}: CPUs with VNNI alone, "
-        "one bit more precise there and wrong elsewhere",
+        help=f"{ANY}: for every CPU, with the same results (the default); {VNNI}: for CPUs with "
+        "VNNI alone, one bit more precise there and wrong elsewhere",
     )
     parser.add_argument(
         "--keep",

@@ -223,7 +223,7 @@ def test_an_out_that_is_a_file(converted, tmp_path, capsys):
     ("arguments", "said"),
     [
         (("caffe", "x", "y", "--out", "z"), "invalid choice: 'caffe'"),
-        (("detectron2", "x", "--out", "z"), "FILE is required: detectron2 publishes its weights"),
+        (("detectron2", "x", "--out", "z"), "FILE: expected the weights that detectron2 publishes"),
         (("torchvision", "x", "y"), "--out"),
     ],
 )
