@@ -31,6 +31,7 @@ MXNET = Path(mx.__file__).parent
 LIMITS = (VARIABLE, ONEDNN_VARIABLE)  # of another level, the last bits would be others
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not shutil.which("cmake"), reason="there is no cmake"),
     pytest.mark.skipif(not shutil.which("c++"), reason="there is no C++ compiler"),
 ]

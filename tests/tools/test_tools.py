@@ -49,6 +49,18 @@ def test_the_example_in_the_help_is_right(config, capsys):
     assert tiny.tool("train", config, "--dry-run", "--set", example) == 0
 
 
+def test_the_guide_names_the_tools_that_take_set(capsys):
+    text = (tiny.ROOT / "tools/README.md").read_text(encoding="utf-8")
+    (sentence,) = re.findall(r"^(`demo`.*) take one config, and `--set", text, re.MULTILINE)
+    takes_set = set()
+    for name in TOOLS:
+        with pytest.raises(SystemExit):
+            tiny.tool(name, "--help")
+        if "--set " in capsys.readouterr().out:
+            takes_set.add(name)
+    assert set(re.findall(r"`(\w+)`", sentence)) == takes_set
+
+
 def test_a_tool_is_a_program():
     done = tiny.spawn("print_config", "absent.yaml")
     assert done.returncode == 1
