@@ -24,27 +24,7 @@ from detkit.files.disk import make_folder
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Detects, evaluates, writes result.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    common_arguments(parser)
-    parser.add_argument(
-        "checkpoint",
-        metavar="CHECKPOINT",
-        help="the folder of a checkpoint or an export",
-    )
-    parser.add_argument(
-        "--out",
-        metavar="FILE",
-        help="write the detections as COCO results JSON, or, for an RPN, as FILE.npz, which is "
-        "far smaller",
-    )
-    split_argument(parser)
-    parser.add_argument(
-        "--work-dir",
-        metavar="DIR",
-        help="of result.json; default: the run's or export's",
-    )
-    parser.add_argument("--batch-size", type=positive, default=1, metavar="B", help="default: 1")
-    args = parser.parse_args(argv)
+    args = parsed(argv)
     config = open_config(args.config, args.overrides)
     detector, run_dir = opened(config, args.checkpoint)
     if args.out and is_proposal_file(args.out) and detector_of(config).TELLS_CLASSES:
@@ -70,6 +50,31 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     print(format_table(metrics))
     name = "result.json" if args.split == "val" else f"result_{args.split}.json"
     print(f"written: {save_metrics(args.work_dir or run_dir, metrics, name)}")
+
+
+def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    """Returns the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    common_arguments(parser)
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="the folder of a checkpoint or an export",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        help="write the detections as COCO results JSON, or, for an RPN, as FILE.npz, which is "
+        "far smaller",
+    )
+    split_argument(parser)
+    parser.add_argument(
+        "--work-dir",
+        metavar="DIR",
+        help="of result.json; default: the run's or export's",
+    )
+    parser.add_argument("--batch-size", type=positive, default=1, metavar="B", help="default: 1")
+    return parser.parse_args(argv)
 
 
 def opened(config: Config, folder: str) -> Tuple[Union[Detector, ExportedDetector], str]:
