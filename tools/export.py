@@ -280,7 +280,8 @@ def ways_to_run(
     for name, file in (("ONNX", ONNX), ("ONNX INT8", ONNX_INT8)):
         path = os.path.join(folder, file)
         if os.path.exists(path):
-            found = run_onnx(path, exported, images, proposals)
+            given = proposals if exported.takes_proposals else None
+            found = run_onnx(path, exported, images, given)
             ways.append(Way(name, expected, found, judged=file == ONNX))
     return ways
 
