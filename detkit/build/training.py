@@ -16,12 +16,14 @@ from detkit.errors import CheckpointError, ConfigError
 from detkit.files.checkpoint import FOLDER, find_checkpoints, load_checkpoint, mend_checkpoints
 from detkit.files.disk import make_folder
 from detkit.registry import HOOKS, SCHEDULES, construct
-from detkit.runner import hooks
+from detkit.runner.hooks import ScheduleHook, StopHook
 from detkit.runner.intervals import read_interval
 from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner
 from detkit.runner.optimizer import Optimizer
 from detkit.runner.options import TrainOptions
+from detkit.runner.report_hooks import LogHook, VisualizeHook
+from detkit.runner.result_hooks import CheckpointHook, EvaluateHook
 from detkit.runner.seed import seed_run
 
 
@@ -132,10 +134,10 @@ class Training:
     def _hooks(self, work_dir, log):
         options = self.options
         return [
-            hooks.ScheduleHook(options.lr, self.schedule, options.accumulate),
-            hooks.LogHook(log, options.log_every),
-            hooks.EvaluateHook(log, self.detector, self.val_loader, self.evaluator),
-            hooks.CheckpointHook(
+            ScheduleHook(options.lr, self.schedule, options.accumulate),
+            LogHook(log, self.loader, options.log_every),
+            EvaluateHook(log, self.detector, self.val_loader, self.evaluator),
+            CheckpointHook(
                 os.path.join(work_dir, FOLDER),
                 self.model,
                 self.optimizer,
@@ -145,9 +147,9 @@ class Training:
                 options.keep,
                 getattr(self.evaluator, "main", "AP50"),
             ),
-            hooks.VisualizeHook(os.path.join(work_dir, "pictures"), self.val_set, options.pictures),
+            VisualizeHook(os.path.join(work_dir, "pictures"), self.val_set, options.pictures),
             *self.hooks,
-            hooks.StopHook(),
+            StopHook(),
         ]
 
     def _find_checkpoint(self, work_dir, resume):
