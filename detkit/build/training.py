@@ -52,9 +52,9 @@ class Training:
         self.class_names = tuple(self.train_set.class_names)
         if tuple(self.val_set.class_names) != self.class_names:
             raise ConfigError(
-                f"{place(config['data'], 'val')}: the class list of data.val, "
-                f"{list(self.val_set.class_names)}, is not that of data.train, "
-                f"{list(self.class_names)}; give both the same names in the same order"
+                f"{place(config['data'], 'val')}: expected the classes of data.train, "
+                f"{list(self.class_names)}, found {list(self.val_set.class_names)}; give both the "
+                "same names in the same order"
             )
         try:
             self.ctx = find_device(self.options.device)
