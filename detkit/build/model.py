@@ -15,6 +15,7 @@ from detkit.weights import find_weights, load_weights, normalisation_of, read_we
 
 log = logging.getLogger(__name__)
 
+EXAMPLE = {"channels": 64, "strides": 16}  # of the maps of a small backbone
 SETTLING_SIDE = 256  # pixels; enough for a map of every stride in use
 
 
@@ -129,17 +130,18 @@ def levels_of(backbone, node):
 
 
 def _numbers(backbone, attribute, node):
-    """A whole number of each of the backbone's maps; one alone stands for a single map."""
-    singular = attribute.rstrip("s") if attribute == "strides" else attribute
-    value = getattr(backbone, attribute, getattr(backbone, singular, None))
-    values = value if isinstance(value, (list, tuple)) else [value]
-    if not values or not all(isinstance(number, int) for number in values):
+    """The attribute ``channels`` or ``strides`` of a backbone: a whole number for each map."""
+    numbers = getattr(backbone, attribute, None)
+    listed = isinstance(numbers, (list, tuple)) and numbers
+    if not listed or not all(isinstance(number, int) for number in numbers):
+        shown = f"{attribute} = {numbers!r}" if hasattr(backbone, attribute) else "none"
         raise ConfigError(
-            f"{place(node, 'type')}: the backbone {node['type']!r} must have an attribute "
-            f"{singular!r}, a whole number (or {attribute!r}, one for each map it gives): the next "
-            "parts are built from it"
+            f"{place(node, 'type')}: the backbone {node['type']!r}: expected an attribute "
+            f"{attribute!r}, a tuple with a whole number for each map, found {shown}; of one map "
+            f"write, for example, {attribute} = ({EXAMPLE[attribute]},): the next parts are built "
+            "from it"
         )
-    return tuple(values)
+    return tuple(numbers)
 
 
 def _built_parts(model, node):

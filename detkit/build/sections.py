@@ -2,6 +2,7 @@
 
 from detkit.build.data import DATA_KEYS, PROPOSALS
 from detkit.build.model import detector_of
+from detkit.build.outdated import check_outdated
 from detkit.build.train_step import train_step_of
 from detkit.config import check_keys, load_config, place, require, section
 from detkit.errors import ConfigError
@@ -22,6 +23,7 @@ def opened(config):
     """A Config that was loaded, opened as by ``open_config``; a second time changes nothing."""
     check_sections(config)
     config.plugin_report = import_plugins(config)
+    check_outdated(config)
     return config
 
 

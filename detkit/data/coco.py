@@ -113,7 +113,7 @@ class COCO:
         return decoded
 
     def _read(self, places: Dict[ImageId, Place], entries: List[Any]) -> None:
-        found: Dict[ImageId, List[Object]] = {image_id: [] for image_id in places}
+        objects: Dict[ImageId, List[Object]] = {image_id: [] for image_id in places}
         for index, entry in enumerate(entries):
             where = f"{self._file}: annotations[{index}]"
             image_id = _field(where, entry, "image_id", (int, str))
@@ -121,7 +121,7 @@ class COCO:
                 raise DataError(f"{where}: image_id {image_id!r} is not one of the file's images")
             thing = self._object(where, entry, image_id, places[image_id])
             if thing is not None:
-                found[image_id].append(thing)
+                objects[image_id].append(thing)
         for image_id, place in places.items():
             try:
                 check_image_file(place.path)
@@ -129,8 +129,8 @@ class COCO:
                 self.bad_images.append((image_id, str(error)))
                 continue
             self._places.append(place)
-            self._objects.append(found[image_id])
-            self._annotations.append(_annotation(image_id, place, found[image_id]))
+            self._objects.append(objects[image_id])
+            self._annotations.append(_annotation(image_id, place, objects[image_id]))
 
     def _object(
         self, where: str, entry: Dict[str, Any], image_id: ImageId, place: Place

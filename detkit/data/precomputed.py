@@ -26,18 +26,20 @@ def load_proposals(path: str, dataset: Dataset, limit: int = 2000) -> Dict[Any, 
         raise ValueError(f"limit is at least 1, not {limit}")
     file, objects = Path(path).expanduser(), OneClass(dataset)
     if is_proposal_file(file):
-        found = {image_id: boxes for image_id, (boxes, _) in read_proposals(file, objects).items()}
+        proposals = {
+            image_id: boxes for image_id, (boxes, _) in read_proposals(file, objects).items()
+        }
     else:
         read = load_results(file, objects)
-        found = {image_id: one.boxes for image_id, one in read.items() if len(one.boxes)}
+        proposals = {image_id: one.boxes for image_id, one in read.items() if len(one.boxes)}
     image_ids = [dataset.annotation(index).image_id for index in range(len(dataset))]
-    missing = [image_id for image_id in image_ids if image_id not in found]
+    missing = [image_id for image_id in image_ids if image_id not in proposals]
     if missing:
         raise DataError(
             f"{path}: has no proposals for {len(missing)} of {len(image_ids)} images, beginning "
             f"with {missing[0]!r}; was it made of another split, or could they not be read then?"
         )
-    return {image_id: found[image_id][:limit] for image_id in image_ids}
+    return {image_id: proposals[image_id][:limit] for image_id in image_ids}
 
 
 def check_proposals(boxes: Any, where: str) -> np.ndarray:

@@ -135,7 +135,7 @@ class VOC:
             return
         nodes = root.findall("object")
         objects = [self._object(image_id, xml, node, width, height) for node in nodes]
-        kept = [found for found in objects if found]
+        kept = [thing for thing in objects if thing]
         self._images.append(image)
         self._annotations.append(
             Annotation(

@@ -14,12 +14,12 @@ def detect_dataset(detector, loader, interrupt=None):
     None if ``interrupt`` (see detkit/runner/interrupt.py) was signalled on the way. Images that
     cannot be decoded are missing; ``loader.skipped`` lists them.
     """
-    found = {}
+    detections = {}
     for batch in loader.batches(epoch=0):
         if interrupt is not None and interrupt.signal is not None:
             return None
-        found.update(zip(batch.image_ids, detector.detect_batch(batch)))
-    return found
+        detections.update(zip(batch.image_ids, detector.detect_batch(batch)))
+    return detections
 
 
 def no_detections(class_names) -> Detections:

@@ -31,23 +31,23 @@ class COCOEvaluator:
 
     def __call__(self, dataset, detections: Dict[Any, Detections]) -> Dict[str, Any]:
         pairs = paired(dataset, detections)
-        truths, found = [], []
+        truths, results = [], []
         for image, (annotation, detected) in enumerate(pairs, 1):
             crowds = annotation.difficult
             fields = {} if annotation.areas is None else {"area": annotation.areas}
             truths.append(
                 _entries(image, annotation.boxes, annotation.labels, iscrowd=crowds, **fields)
             )
-            found.append(_entries(image, detected.boxes, detected.labels, score=detected.scores))
-        evaluation = _evaluate(truths, found, len(dataset.class_names), "bbox")
+            results.append(_entries(image, detected.boxes, detected.labels, score=detected.scores))
+        evaluation = _evaluate(truths, results, len(dataset.class_names), "bbox")
         metrics = {**_means(evaluation), "per_class": _per_class(evaluation, dataset.class_names)}
-        if _add_masks(dataset, pairs, truths, found):
-            means = _means(_evaluate(truths, found, len(dataset.class_names), "segm"))
+        if _add_masks(dataset, pairs, truths, results):
+            means = _means(_evaluate(truths, results, len(dataset.class_names), "segm"))
             metrics.update({f"mask_{name}": value for name, value in means.items()})
         return metrics
 
 
-def _add_masks(dataset, pairs, truths, found) -> bool:
+def _add_masks(dataset, pairs, truths, results) -> bool:
     """Put masks into the entries of each image; False where there are none."""
     if not any(detected.has_masks for _, detected in pairs) or dataset.masks(0) is None:
         return False
@@ -57,7 +57,7 @@ def _add_masks(dataset, pairs, truths, found) -> bool:
             masks = fit(masks, detected.image_size)
         for entry, mask in zip(truths[index], masks):
             _add_mask(entry, encode(mask), has_area=annotation.areas is not None)
-        for number, entry in enumerate(found[index]):
+        for number, entry in enumerate(results[index]):
             _add_mask(entry, detected.rle(number), has_area=False)
     return True
 
@@ -68,9 +68,9 @@ def _add_mask(entry: Dict[str, Any], rle: RLE, has_area: bool) -> None:
         entry["area"] = float(coco_masks.area(rle))
 
 
-def _evaluate(truths, found, classes: int, kind: str) -> COCOeval:
+def _evaluate(truths, results, classes: int, kind: str) -> COCOeval:
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(_index(truths, classes), _index(found, classes), kind)
+        evaluation = COCOeval(_index(truths, classes), _index(results, classes), kind)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

@@ -42,11 +42,11 @@ class ProposalEvaluator:
             for limit in self._limits
         }
 
-    def _ranks(self, annotation, found: Detections) -> np.ndarray:
+    def _ranks(self, annotation, detections: Detections) -> np.ndarray:
         """(T, G): for each threshold, the rank of the detection that finds each object."""
-        order = np.argsort(-found.scores, kind="stable")[: max(self._limits)]
+        order = np.argsort(-detections.scores, kind="stable")[: max(self._limits)]
         objects = annotation.boxes[~annotation.difficult]
-        iou = pairwise_iou(found.boxes[order], objects)
+        iou = pairwise_iou(detections.boxes[order], objects)
         return np.array([_found_at(iou, threshold) for threshold in self._ious])
 
 

@@ -58,11 +58,11 @@ class VOCEvaluator:
             "per_class": dict(zip(dataset.class_names, per_class)),
         }
 
-    def _ap(self, found: _Class, threshold: float) -> float:
-        objects = np.count_nonzero(~found.difficult)
+    def _ap(self, one_class: _Class, threshold: float) -> float:
+        objects = np.count_nonzero(~one_class.difficult)
         if not objects:
             return float("nan")
-        hit, counted = _judge(found, threshold)
+        hit, counted = _judge(one_class, threshold)
         hits = np.cumsum(hit[counted])
         return self._average(hits / objects, hits / np.arange(1, len(hits) + 1))
 
@@ -73,11 +73,11 @@ def _collect(pairs: Sequence, label: int) -> _Class:
     best: List[np.ndarray] = [np.zeros(0, np.int64)]
     difficult: List[np.ndarray] = [np.zeros(0, bool)]
     objects = 0
-    for annotation, found in pairs:
-        mine, theirs = annotation.labels == label, found.labels == label
+    for annotation, detections in pairs:
+        mine, theirs = annotation.labels == label, detections.labels == label
         boxes = annotation.boxes[mine]
-        iou = pairwise_iou(found.boxes[theirs], boxes)
-        scores.append(found.scores[theirs])
+        iou = pairwise_iou(detections.boxes[theirs], boxes)
+        scores.append(detections.scores[theirs])
         ious.append(iou.max(1, initial=0))
         best.append(iou.argmax(1) + objects if len(boxes) else np.full(len(iou), NOTHING))
         difficult.append(annotation.difficult[mine])
@@ -88,14 +88,14 @@ def _collect(pairs: Sequence, label: int) -> _Class:
     )
 
 
-def _judge(found: _Class, threshold: float):
+def _judge(one_class: _Class, threshold: float):
     """Which detections hit an object first, and which count at all: two (n,) bool arrays."""
-    overlaps = (found.iou >= threshold) & (found.best != NOTHING)
+    overlaps = (one_class.iou >= threshold) & (one_class.best != NOTHING)
     easy = overlaps.copy()
-    easy[overlaps] = ~found.difficult[found.best[overlaps]]
+    easy[overlaps] = ~one_class.difficult[one_class.best[overlaps]]
     candidates = np.flatnonzero(easy)
     hit = np.zeros(len(easy), bool)
-    hit[candidates[np.unique(found.best[candidates], return_index=True)[1]]] = True
+    hit[candidates[np.unique(one_class.best[candidates], return_index=True)[1]]] = True
     return hit, easy | ~overlaps
 
 

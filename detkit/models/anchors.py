@@ -21,14 +21,18 @@ class AnchorGrid(HybridBlock):
     ratios: height / width.
     offset: where in its cell the centre lies, in strides: 0.5 the middle (the paper), 0 the
         upper left corner (torchvision, Detectron2).
-    rounded: corners rounded to whole pixels, as torchvision does.
-    pixel_corners: as py-faster-rcnn and GluonCV count. A box ends with its last pixel, at a corner
-        one less, and its sides are whole pixels where it is as large as a cell.
-    measured_strides: the sides of the input divided by those of the map, rounded down, as
-        torchvision does: 61 instead of 64 for 13 rows of 800 pixels.
     levels: the maps that have anchors, see chosen_levels; all by default, [3] is P5 of FPN's alone.
 
-    The attribute ``maps`` is their slice: the head that judges the anchors looks at no others.
+    The last three exist to give the numbers of torchvision or of GluonCV:
+
+    rounded: corners rounded to whole pixels, as torchvision does.
+    measured_strides: the sides of the input divided by those of the map, rounded down, as
+        torchvision does: 61 instead of 64 for 13 rows of 800 pixels.
+    pixel_corners: as py-faster-rcnn and GluonCV count. A box ends with its last pixel, at a corner
+        one less, and its sides are whole pixels where it is as large as a cell.
+
+    The attribute ``maps`` is the slice of the maps that have anchors: the head that judges the
+    anchors looks at no others.
     """
 
     def __init__(
@@ -37,10 +41,10 @@ class AnchorGrid(HybridBlock):
         sizes: Sequence[Union[float, Sequence[float]]] = (128, 256, 512),
         ratios: Sequence[float] = (0.5, 1, 2),
         offset: float = 0.5,
+        levels: LevelChoice = None,
         rounded: bool = False,
         measured_strides: bool = False,
         pixel_corners: bool = False,
-        levels: LevelChoice = None,
     ):
         super().__init__()
         self.maps = chosen_levels(levels, len(strides))

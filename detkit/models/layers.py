@@ -5,7 +5,10 @@ from mxnet.gluon import nn
 
 from detkit.models.norms import freeze_norms, norm_layer
 
-HE_NORMAL = init.Xavier("gaussian", "in", 2)  # He et al. 2015
+# He's initialisation (He et al. 2015): normal numbers of the variance 2 / fan. The fan-in, the
+# inputs of an output, keeps the size of the features; the fan-out keeps that of their gradients.
+HE_FAN_IN = init.Xavier("gaussian", "in", 2)
+HE_FAN_OUT = init.Xavier("gaussian", "out", 2)
 
 
 def relu(F, x):
@@ -69,7 +72,7 @@ def joined(F, maps):
     return F.depth_to_space(F.reshape(maps, shape=(-1, 4, 0, 0)), block_size=2)
 
 
-def conv_relu(before, width, norm=None, weights=HE_NORMAL):
+def conv_relu(before, width, norm=None, weights=HE_FAN_IN):
     """A 3x3 convolution and a ReLU: (B, before, H, W) -> (B, width, H, W).
 
     norm: one of NORMS between them; the convolution then has no bias.

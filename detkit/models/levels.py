@@ -1,6 +1,6 @@
-"""Which of a list of feature maps a part looks at, as configs say it."""
+"""Which of a list of feature maps a config asks for, by strides or by numbers."""
 
-from typing import Optional, Sequence, Union
+from typing import List, Optional, Sequence, Union
 
 LevelChoice = Optional[Union[int, Sequence[int]]]
 
@@ -22,3 +22,27 @@ def chosen_levels(levels, count):
     if not numbers or numbers != list(range(count)[numbers[0] : numbers[-1] + 1]):
         raise ValueError(f"levels are consecutive numbers of maps, 0 to {count - 1}, not {numbers}")
     return slice(numbers[0], numbers[-1] + 1)
+
+
+def maps_of_strides(out_strides: Sequence[int], strides: Sequence[int]) -> List[int]:
+    """The numbers of the maps that a backbone's ``out_strides`` asks for, finest first.
+
+    strides: of all the maps that the backbone can return, finest first. If several maps have one
+        stride, as in a dilated ResNet, that stride means the last of them; written twice, it means
+        the last two.
+
+    Raises ValueError if ``out_strides`` is empty, is not ordered, or has a stride more often than
+    the backbone does.
+    """
+    wanted, available = list(out_strides), list(strides)
+    too_many = any(wanted.count(stride) > available.count(stride) for stride in wanted)
+    if not wanted or wanted != sorted(wanted) or too_many:
+        raise ValueError(
+            f"out_strides: expected one or more of {', '.join(map(str, available))}, finest first, "
+            f"found {wanted}"
+        )
+    numbers = []
+    for stride in sorted(set(wanted)):
+        same = [number for number, each in enumerate(available) if each == stride]
+        numbers += same[-wanted.count(stride) :]
+    return numbers

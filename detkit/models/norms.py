@@ -2,7 +2,7 @@
 
 from mxnet.gluon import HybridBlock, contrib, nn
 
-NORMS = ("BN", "FrozenBN", "SyncBN", "GN")
+NORMS = ("BN", "FrozenBN", "FrozenStatsBN", "SyncBN", "GN")
 GROUPS = 32  # of channels, in GN
 
 
@@ -11,6 +11,7 @@ def norm_layer(kind, channels, eps=1e-5, momentum=0.9):
 
     BN: batch norm (Ioffe and Szegedy 2015).
     FrozenBN: batch norm that keeps its statistics, scale and shift: those of a file.
+    FrozenStatsBN: batch norm that keeps its statistics; scale and shift still learn.
     SyncBN: batch norm whose statistics are those of all devices' batches, see SyncBatchNorm. A
         training of detkit runs on one device and refuses it.
     GN: group norm in 32 groups (Wu and He 2018), the same whatever the batch.
@@ -23,6 +24,8 @@ def norm_layer(kind, channels, eps=1e-5, momentum=0.9):
     layer = batch_norm(momentum=momentum, epsilon=eps, in_channels=channels)
     if kind == "FrozenBN":
         freeze_norms(layer)
+    elif kind == "FrozenStatsBN":
+        freeze_statistics(layer)
     return layer
 
 
@@ -81,10 +84,20 @@ def synchronise_norms(block, devices):
 
 def freeze_norms(block):
     """Keep the statistics, scale and shift of every batch norm within ``block`` as they are."""
+    freeze_statistics(block)
 
     def visit(child):
         if isinstance(child, nn.BatchNorm):
             child.collect_params().setattr("grad_req", "null")
+
+    block.apply(visit)
+
+
+def freeze_statistics(block):
+    """Keep the means and variances of every batch norm within ``block``; the rest still learns."""
+
+    def visit(child):
+        if isinstance(child, nn.BatchNorm):
             child._kwargs["use_global_stats"] = True
 
     block.apply(visit)

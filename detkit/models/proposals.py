@@ -18,6 +18,9 @@ class Proposals(HybridBlock):
     min_size: shortest side of a proposal, pixels of the network's input.
     score_floor: proposals below it are dropped; torchvision's small detectors have 0.05.
     box_weights: divide the deltas dx dy dw dh; RPNTargets uses the same.
+
+    The last two exist to give GluonCV's numbers:
+
     all_levels: in one list, as in GluonCV. ``pre_nms`` and NMS are for all levels together, and
         boxes below ``min_size`` are dropped before the best are taken, as in py-faster-rcnn; with
         a ``min_size`` of 0 none is, not even one without an area.

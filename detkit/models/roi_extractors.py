@@ -9,6 +9,8 @@ from detkit import ops
 from detkit.models.levels import LevelChoice, chosen_levels
 from detkit.registry import ROI_EXTRACTORS
 
+ADAPTIVE = 0  # what ops.roi_align takes as ``sampling`` for as many points as cover the RoI
+
 COMBINATIONS = {
     "sum": lambda F, levels: F.add_n(*levels),
     "max": lambda F, levels: F.max(F.stack(*levels, axis=0), axis=0),
@@ -27,7 +29,8 @@ class RoIExtractor(HybridBlock):
         rule (Lin et al. 2017, equation 1).
     combine: every RoI is pooled from all levels instead, and what they give is added up ("sum"),
         its maximum taken ("max"; Liu et al. 2018, section 3.2) or put side by side ("concat").
-    level_margin: pixels that an RoI's sides are longer when its level is chosen: 1 in GluonCV.
+    level_margin: pixels that an RoI's sides are longer when its level is chosen. It exists to give
+        GluonCV's numbers, where it is 1.
 
     The attribute ``channels`` is C of what is returned, with "concat" those of all levels.
     """
@@ -81,7 +84,9 @@ class RoIExtractor(HybridBlock):
 class RoIPool(RoIExtractor):
     """The maximum, or the average, of each cell, edges rounded (Girshick 2015, section 2.1).
 
-    mode: "max" or "average". All else: see RoIExtractor.
+    mode: "max" or "average".
+
+    All other arguments: see RoIExtractor.
     """
 
     def __init__(
@@ -97,7 +102,14 @@ class RoIPool(RoIExtractor):
         level_margin: float = 0.0,
     ):
         super().__init__(
-            strides, channels, size, levels, canonical_level, canonical_size, combine, level_margin
+            strides,
+            channels,
+            size=size,
+            levels=levels,
+            canonical_level=canonical_level,
+            canonical_size=canonical_size,
+            combine=combine,
+            level_margin=level_margin,
         )
         _check_mode(mode)
         self._mode = mode
@@ -111,9 +123,11 @@ class RoIPool(RoIExtractor):
 class RoIAlign(RoIExtractor):
     """The mean, or the maximum, of bilinear samples in each cell (He et al. 2017, section 3).
 
-    sampling: points per cell and axis; 0 takes as many as cover the RoI.
+    sampling: points per cell and axis; null takes as many as cover the RoI, in the mode "average".
     aligned: shift by half a pixel (Detectron2's ROIAlignV2); torchvision's detectors do not.
-    mode: "average" or "max". All else: see RoIExtractor.
+    mode: "average" or "max".
+
+    All other arguments: see RoIExtractor.
     """
 
     def __init__(
@@ -121,7 +135,7 @@ class RoIAlign(RoIExtractor):
         strides: Sequence[int],
         channels: int,
         size: int = 7,
-        sampling: int = 2,
+        sampling: Optional[int] = 2,
         aligned: bool = True,
         mode: str = "average",
         levels: LevelChoice = None,
@@ -131,10 +145,24 @@ class RoIAlign(RoIExtractor):
         level_margin: float = 0.0,
     ):
         super().__init__(
-            strides, channels, size, levels, canonical_level, canonical_size, combine, level_margin
+            strides,
+            channels,
+            size=size,
+            levels=levels,
+            canonical_level=canonical_level,
+            canonical_size=canonical_size,
+            combine=combine,
+            level_margin=level_margin,
         )
         _check_mode(mode)
-        self._sampling, self._aligned, self._mode = sampling, aligned, mode
+        if sampling is not None and sampling < 1:
+            raise ValueError(
+                f"sampling: expected at least 1 or null, found {sampling}; null takes as many "
+                "points as cover the RoI"
+            )
+        if sampling is None and mode == "max":
+            raise ValueError("sampling: expected at least 1 where the maximum is taken, found null")
+        self._sampling, self._aligned, self._mode = sampling or ADAPTIVE, aligned, mode
 
     def pool(self, F, features, rois, **levels):
         """ops.roi_align."""

@@ -46,13 +46,13 @@ class MaxIoUAssigner(HybridBlock):
         and best for no object; gt_boxes (B, G, 4); gt_labels (B, G), -1 for padding, -2
         (ops.CROWD) for regions of objects that nobody told apart.
         """
-        found = ops.match(F, boxes, candidates, gt_boxes, gt_labels)
-        positive = found.iou >= self._pos_iou
+        matches = ops.match(F, boxes, candidates, gt_boxes, gt_labels)
+        positive = matches.iou >= self._pos_iou
         if self._best_for_object:
-            positive = F.broadcast_maximum(positive, found.is_best)
-        negative = (found.iou < self._neg_iou) * (found.iou >= self._neg_low) * (1 - positive)
+            positive = F.broadcast_maximum(positive, matches.is_best)
+        negative = (matches.iou < self._neg_iou) * (matches.iou >= self._neg_low) * (1 - positive)
         if self._crowd_share < 1:
-            negative = negative * (found.ignored <= self._crowd_share)
+            negative = negative * (matches.ignored <= self._crowd_share)
         labels = positive * POSITIVE + (1 - positive - negative) * IGNORED
         labels = F.where(candidates, labels, F.ones_like(labels) * IGNORED)
-        return labels, F.cast(found.index, dtype="float32")
+        return labels, F.cast(matches.index, dtype="float32")

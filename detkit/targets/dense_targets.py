@@ -16,7 +16,7 @@ class DenseTargets(RPNTargets):
     """
 
     def __init__(self, assigner, sampler, box_weights: Sequence[float]):
-        super().__init__(assigner, sampler, box_weights, straddle=-1)
+        super().__init__(assigner, sampler, box_weights, straddle=None)
 
     def _labels(self, F, labels, classes):
         """(B, N) 0 background, 1 + k for class k, -1 not trained on."""

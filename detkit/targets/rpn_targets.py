@@ -1,6 +1,6 @@
 """What the region proposal network should have said of each anchor."""
 
-from typing import Sequence
+from typing import Optional, Sequence
 
 from mxnet.gluon import HybridBlock
 
@@ -13,15 +13,22 @@ from detkit.targets.samplers import IOU, needs_of
 class RPNTargets(HybridBlock):
     """Assign the anchors, sample them, encode the boxes (Ren et al. 2015, section 3.1).
 
-    straddle: pixels by which an anchor may cross the image's border and still be trained on;
-        negative: any (torchvision). Detectron's RPN_STRADDLE_THRESH.
+    straddle: pixels by which an anchor may cross the image's border and still be trained on
+        (Detectron's RPN_STRADDLE_THRESH); null: any number of them, as in torchvision.
     box_weights: derived from the proposals, which decode with the same.
     """
 
     PARTS = {"assigner": ASSIGNERS, "sampler": SAMPLERS}
 
-    def __init__(self, assigner, sampler, box_weights: Sequence[float], straddle: float = 0.0):
+    def __init__(
+        self, assigner, sampler, box_weights: Sequence[float], straddle: Optional[float] = 0.0
+    ):
         super().__init__()
+        if straddle is not None and straddle < 0:
+            raise ValueError(
+                f"straddle: expected at least 0 or null, found {straddle}; null lets anchors cross "
+                "the border by any number of pixels"
+            )
         refused = [need for need in needs_of(sampler) if need != IOU]
         if refused:
             raise ValueError(
@@ -59,4 +66,4 @@ class RPNTargets(HybridBlock):
         """(B, N) 1 for the anchors that do not cross the image's border too far."""
         beyond = F.broadcast_sub(anchors, boxes.clip(F, anchors, sizes))
         beyond = F.max(F.abs(beyond), axis=2)
-        return beyond <= self._straddle if self._straddle >= 0 else F.ones_like(beyond)
+        return F.ones_like(beyond) if self._straddle is None else beyond <= self._straddle

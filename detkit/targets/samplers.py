@@ -14,7 +14,8 @@ IOU = "iou"  # (B, N): with the object the box was matched with, 0 without one
 BOX = "box"  # (B, N, 4), pixels; of RoIs only
 LOSS = "loss"  # (B, N): class and box loss together, before the step; of RoIs only
 
-FIRST, LAST = 1.0, -1e30  # beside any lot
+# Each candidate gets a random priority in [-1, 0), and the largest priorities are sampled.
+POSITIVES_FIRST, NEVER = 1.0, -1e30  # above and below every priority, however it is biased
 
 
 @SAMPLERS.register()
@@ -34,17 +35,18 @@ class RandomSampler(HybridBlock):
 
     def hybrid_forward(self, F, labels, *given):
         """labels (B, N) 1, 0, -1 -> the same, with all that were not drawn set to -1."""
-        lots = F.random.uniform_like(labels) - 1  # below 0, and so behind FIRST
-        positive = _highest(F, labels == POSITIVE, lots, self.max_positive)
-        # The positives drawn come first, so that the negatives get the room they leave.
+        priority = F.random.uniform_like(labels) - 1
+        positive = _highest(F, labels == POSITIVE, priority, self.max_positive)
+        # The positives that were drawn come first, so that negatives fill the rest of the sample.
         negative = labels == NEGATIVE
-        lots = F.where(positive, F.ones_like(lots) * FIRST, self._weigh(F, negative, lots, *given))
-        drawn = _highest(F, positive + negative, lots, self.size)
+        biased = self._bias(F, negative, priority, *given)
+        priority = F.where(positive, F.ones_like(priority) * POSITIVES_FIRST, biased)
+        drawn = _highest(F, positive + negative, priority, self.size)
         return F.where(drawn, labels, F.ones_like(labels) * IGNORED)
 
-    def _weigh(self, F, negative, lots):
-        """Lots (B, N) below 0 of the negatives, changed to prefer some of them."""
-        return lots
+    def _bias(self, F, negative, priority):
+        """Returns the priorities (B, N), below 0, changed so that some negatives are preferred."""
+        return priority
 
 
 @SAMPLERS.register()
@@ -64,17 +66,18 @@ class IoUBalancedSampler(RandomSampler):
             raise ValueError(f"bins is at least 1, but here it is {bins}")
         self._bins = bins
 
-    def _weigh(self, F, negative, lots, iou):
-        # Of M lots evenly between -1 and 0, those above -t / M are t on average, whatever M is.
+    def _bias(self, F, negative, priority, iou):
+        # Multiplying by the size M of a bin equalises the expected number drawn from each bin: of M
+        # priorities, uniform in [-M, 0), t lie above -t on average, whatever M is.
         iou = iou * negative
         largest = F.maximum(F.max(iou, axis=1, keepdims=True), 1e-9)
         position = F.minimum(F.floor(F.broadcast_div(iou, largest) * self._bins), self._bins - 1)
-        crowd = F.zeros_like(lots)
+        bin_size = F.zeros_like(priority)
         for bin_number in range(self._bins):
             inside = (position == bin_number) * negative
             count = F.sum(inside, axis=1, keepdims=True)
-            crowd = crowd + F.broadcast_mul(inside, count)
-        return lots * crowd
+            bin_size = bin_size + F.broadcast_mul(inside, count)
+        return priority * bin_size
 
 
 @SAMPLERS.register()
@@ -121,12 +124,16 @@ def needs_of(sampler):
     return tuple(getattr(sampler, "needs", ()))
 
 
-def _highest(F, members, lots, count):
-    """1 for the ``count`` members (B, N) of the highest lots (B, N), whatever ties there are."""
+def _highest(F, members, priority, count):
+    """Returns 1 for the ``count`` members of the highest priority, never more of them, else 0.
+
+    members (B, N) are 0 or 1, priority (B, N).
+    """
     if count == 0:
         return F.zeros_like(members)
-    lots = F.where(members, lots, F.ones_like(lots) * LAST)
-    # topk takes no more than there are: as many columns more make it take what there is.
-    spare = F.repeat(F.slice_axis(lots, axis=1, begin=0, end=1) * 0 + LAST, repeats=count, axis=1)
-    chosen = F.topk(F.concat(lots, spare, dim=1), axis=1, k=count, ret_typ="mask")
+    priority = F.where(members, priority, F.ones_like(priority) * NEVER)
+    # topk refuses a k above the number of columns: ``count`` columns more are always enough.
+    column = F.slice_axis(priority, axis=1, begin=0, end=1) * 0 + NEVER
+    spare = F.repeat(column, repeats=count, axis=1)
+    chosen = F.topk(F.concat(priority, spare, dim=1), axis=1, k=count, ret_typ="mask")
     return members * F.slice_axis(chosen, axis=1, begin=0, end=-count)

@@ -1,5 +1,6 @@
 """One training step of Cascade R-CNN: that of Faster R-CNN, with the RoIs of stage after stage."""
 
+import mxnet as mx
 from mxnet import autograd
 
 from detkit.losses import RoILoss
@@ -79,11 +80,15 @@ class Cascade:
     def _refined(self, refine, sampled, sizes):
         """The boxes (B, S, 4) that a stage makes of its RoIs, and their scores (B, S).
 
-        The score is -1 for the RoIs that were not sampled and for the objects themselves, which do
-        not go on to the next stage, and 0 for the others.
+        The score is 0 for the boxes that go on to the next stage. It is -1 for RoIs that were not
+        sampled, and for the ground-truth boxes themselves, whose targets are all 0.
         """
         with autograd.pause():
             boxes = refine(sampled.rois, sampled.class_logits, sampled.deltas, sizes)
-            is_object = (sampled.labels > 0) * (sampled.targets == 0).min(axis=2)
-            goes_on = (sampled.labels >= 0) * (1 - is_object)
-            return boxes, goes_on - 1
+            was_sampled = sampled.labels >= 0
+            is_ground_truth = mx.nd.logical_and(
+                sampled.labels > 0, (sampled.targets == 0).min(axis=2)
+            )
+            goes_on = mx.nd.logical_and(was_sampled, mx.nd.logical_not(is_ground_truth))
+            zeros = mx.nd.zeros_like(goes_on)
+            return boxes, mx.nd.where(goes_on, zeros, zeros - 1)

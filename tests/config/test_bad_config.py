@@ -118,6 +118,20 @@ VALUES = {
         "data.val_transforms.0: HorizontalFlip mirrors the image",
         "it belongs in data.train_transforms alone",
     ],
+    "model.roi_extractor.sampling=-1": ["roi_extractor.sampling", "at least 1 or null, found -1"],
+    "model.backbone={type: ResNet, out_strides: [4, 64]}": [
+        "model.backbone.out_strides: ResNet",
+        "4, 8, 16, 32",
+        "found [4, 64]",
+    ],
+    "model.backbone={type: ResNet, out_strides: [32], dilated_c5: true}": [
+        "model.backbone.out_strides: ResNet",
+        "4, 8, 16, 16",
+        "found [32]",
+    ],
+    "train_step.rpn_targets.straddle=-0.5": [
+        "train_step.rpn_targets.straddle: expected straddle: null, found straddle: -0.5"
+    ],
     "train_step=null": ["train_step.rpn_targets", "needs the missing keys 'assigner', 'sampler'"],
     "train_step.rpn_targets.sampler={type: OHEM}": [
         "train_step.rpn_targets",

@@ -29,7 +29,7 @@ model:
   roi_head: {type: MyRoIHead}
   postprocess: {score_floor: 0.01}
 train_step:
-  rpn_targets: {assigner: {type: MyAssigner}, sampler: {type: MySampler}, straddle: -1}
+  rpn_targets: {assigner: {type: MyAssigner}, sampler: {type: MySampler}, straddle: null}
   rpn_loss: {box: {type: MyLoss}}
 data:
   train: {type: MyDataset}

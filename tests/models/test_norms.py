@@ -108,6 +108,33 @@ def test_frozen_bn_learns_nothing():
     np.testing.assert_allclose(output.asnumpy(), expected.asnumpy(), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("hybridized", [False, True])
+def test_frozen_statistics_are_used_and_kept_while_scale_and_shift_learn(hybridized):
+    layer = initialized(norm_layer("FrozenStatsBN", 6))
+    learning = {
+        name for name, p in layer._collect_params_with_prefix().items() if p.grad_req != "null"
+    }
+    assert learning == {"gamma", "beta"}
+    if hybridized:
+        layer.hybridize()
+    before = [p.data().asnumpy() for p in (layer.running_mean, layer.running_var)]
+    x = mx.nd.array(numbers(2, 6, 5, 3))
+    with autograd.record():
+        output = layer(x)
+    output.backward()
+    after = [p.data().asnumpy() for p in (layer.running_mean, layer.running_var)]
+    np.testing.assert_array_equal(after, before)
+    mean, variance, gamma, beta = (
+        p.data().reshape((1, -1, 1, 1))
+        for p in (layer.running_mean, layer.running_var, layer.gamma, layer.beta)
+    )
+    normed = (x - mean) / (variance + 1e-5).sqrt()
+    np.testing.assert_allclose(output.asnumpy(), (normed * gamma + beta).asnumpy(), atol=1e-5)
+    np.testing.assert_allclose(
+        layer.gamma.grad().asnumpy(), normed.sum(axis=(0, 2, 3)).asnumpy(), rtol=1e-4, atol=1e-4
+    )
+
+
 @pytest.mark.parametrize("norm", NORMS)
 def test_every_part_with_norms_takes_every_kind(norm):
     kind = type(norm_layer(norm, 32))
@@ -123,7 +150,7 @@ def test_every_part_with_norms_takes_every_kind(norm):
 
 @pytest.mark.parametrize("part", [VGG, lambda norm: FPN((4, 8), (8, 16), norm=norm)])
 def test_an_unknown_norm_is_refused(part):
-    with pytest.raises(ValueError, match="norm is one of BN, FrozenBN, SyncBN, GN, not 'IN'"):
+    with pytest.raises(ValueError, match=f"norm is one of {', '.join(NORMS)}, not 'IN'"):
         part(norm="IN")
 
 

@@ -74,7 +74,7 @@ def test_without_convolutions_the_last_ones_see_the_maps():
         ({"convs": -1}, "convs is not negative and channels is at least 1, .* they are -1, 6"),
         ({"channels": 0}, "convs is not negative and channels is at least 1, .* they are 4, 0"),
         ({"prior": 1.0}, r"prior is in \(0, 1\), but here it is 1.0"),
-        ({"norm": "LN"}, "norm is one of BN, FrozenBN, SyncBN, GN, not 'LN'"),
+        ({"norm": "LN"}, "norm is one of BN, FrozenBN, FrozenStatsBN, SyncBN, GN, not 'LN'"),
     ],
 )
 def test_what_is_refused(options, message):

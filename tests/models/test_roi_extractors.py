@@ -108,6 +108,19 @@ def test_arguments_are_checked(wrong, message):
         RoIPool(STRIDES, CHANNELS, **wrong)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"sampling": 0}, "^sampling: .*at least 1 or null.* 0;"),
+        ({"sampling": None, "mode": "max"}, "^sampling: .*at least 1 .* null$"),
+        ({"mode": "sum"}, "mode .* 'sum'$"),
+    ],
+)
+def test_arguments_of_roi_align_are_checked(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        RoIAlign(STRIDES, CHANNELS, **wrong)
+
+
 def test_the_level_may_be_that_of_longer_sides():
     box = mx.nd.array([[[4, 4, 19.5, 19.5]]] * 2)  # P4 from 16 pixels on
     canonical = {"canonical_level": 4, "canonical_size": 16}

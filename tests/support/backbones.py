@@ -61,9 +61,7 @@ def changed_by_a_step(backbone, images):
     # So long a step that no gradient is lost beside its weight.
     trainer = gluon.Trainer(trained, "sgd", {"learning_rate": 100}, kvstore=None)
     with autograd.record():
-        maps = backbone(mx.nd.array(images))
-        maps = maps if isinstance(maps, list) else [maps]
-        total = sum((features**2).mean() for features in maps)
+        total = sum((features**2).mean() for features in backbone(mx.nd.array(images)))
     total.backward()
     trainer.step(1)
     changed = {n for n, p in parameters.items() if (p.data().asnumpy() != before[n]).any()}

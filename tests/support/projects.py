@@ -4,7 +4,7 @@ RPN = (
     "model={type: RPN, backbone: {type: TinyBackbone}, rpn_head: {type: RPNHead, channels: 16}, "
     "anchors: {type: AnchorGrid, sizes: [12, 24], ratios: [1]}, "
     "proposals: {pre_nms: 100, post_nms: 16, min_size: 4}}",
-    "train_step={rpn_targets: {straddle: -1, assigner: {type: MaxIoUAssigner}, "
+    "train_step={rpn_targets: {straddle: null, assigner: {type: MaxIoUAssigner}, "
     "sampler: {type: RandomSampler, size: 16}}, rpn_loss: {box: {type: SmoothL1}}}",
     "evaluate={type: ProposalEvaluator, limits: [4, 16]}",
 )

@@ -19,8 +19,8 @@ from detkit.models.roi_heads import FCHead
 class SmallBackbone(HybridBlock):
     """Three convolutions: 8 channels, stride 8."""
 
-    channels = 8
-    stride = 8
+    channels = (8,)
+    strides = (8,)
 
     def __init__(self):
         super().__init__()
@@ -32,23 +32,24 @@ class SmallBackbone(HybridBlock):
                 )
 
     def hybrid_forward(self, F, images):
-        """images (B, 3, H, W) -> features (B, 8, H / 8, W / 8)."""
-        return self.features(images)
+        """images (B, 3, H, W) -> a list of one map (B, 8, H / 8, W / 8)."""
+        return [self.features(images)]
 
 
 def build(seed=0, class_agnostic=False, kind=FasterRCNN, **parts):
     backbone = parts.pop("backbone", None) or SmallBackbone()
-    anchors = AnchorGrid([backbone.stride], sizes=(12, 24), ratios=(0.25, 1, 4))
-    roi_extractor = RoIAlign([backbone.stride], backbone.channels, size=3)
+    channels, strides = backbone.channels[0], backbone.strides[:1]  # of the first map
+    anchors = AnchorGrid(strides, sizes=(12, 24), ratios=(0.25, 1, 4))
+    roi_extractor = RoIAlign(strides, channels, size=3)
     defaults = {
         "normalize": Normalize(),
         "backbone": backbone,
         "anchors": anchors,
-        "rpn_head": RPNHead(backbone.channels, anchors.per_cell, channels=8),
+        "rpn_head": RPNHead(channels, anchors.per_cell, channels=8),
         "proposals": Proposals(pre_nms=200, post_nms=20, min_size=2),
         "roi_extractor": roi_extractor,
         "roi_head": FCHead(
-            backbone.channels,
+            channels,
             roi_extractor.size,
             num_classes=3,
             hidden=[16],

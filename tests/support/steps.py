@@ -27,7 +27,7 @@ def step_parts(size=EVERYTHING, positive_share=1):
     rois = MaxIoUAssigner(0.5, 0.5, best_for_object=False)
     anchors, drawn = (RandomSampler(size, positive_share) for _ in range(2))
     return {
-        "rpn_targets": RPNTargets(MaxIoUAssigner(), anchors, RPN_WEIGHTS, straddle=-1),
+        "rpn_targets": RPNTargets(MaxIoUAssigner(), anchors, RPN_WEIGHTS, straddle=None),
         "rpn_loss": RPNLoss(SmoothL1(1 / 9)),
         "proposals": Proposals(pre_nms=200, post_nms=30, min_size=2),
         "roi_targets": RoITargets(rois, drawn, ROI_WEIGHTS),

@@ -33,7 +33,7 @@ from detkit.runner.hooks import Hook
 class TinyBackbone(HybridBlock):
     """Three convolutions of stride 2 with batch norm: 16 channels, stride 8."""
 
-    channels, stride = 16, 8
+    channels, strides = (16,), (8,)
 
     def __init__(self):
         super().__init__()
@@ -45,7 +45,7 @@ class TinyBackbone(HybridBlock):
                 self.features.add(nn.Activation("relu"))
 
     def hybrid_forward(self, F, images):
-        return self.features(images)
+        return [self.features(images)]
 
 
 @HOOKS.register(force=True)
@@ -147,7 +147,7 @@ train_step:
   rpn_targets:
     assigner: {type: MaxIoUAssigner}
     sampler: {type: RandomSampler, size: 16}
-    straddle: -1
+    straddle: null
   proposals: {pre_nms: 100, post_nms: 16, min_size: 4}
   roi_targets:
     assigner: {type: MaxIoUAssigner, pos_iou: 0.5, neg_iou: 0.5, best_for_object: false}

@@ -52,7 +52,12 @@ def nd(*arrays):
 SIZES = ((48, 64), (32, 40))
 
 
-@pytest.mark.parametrize("straddle", [-1, 0, 6])
+def test_a_negative_straddle_is_refused():
+    with pytest.raises(ValueError, match="^straddle: .*at least 0 or null.* -1;"):
+        RPNTargets(MaxIoUAssigner(), RandomSampler(), WEIGHTS, straddle=-1)
+
+
+@pytest.mark.parametrize("straddle", [None, 0, 6])
 @given(truth=objects(SIZES))
 @settings(max_examples=20)
 def test_rpn_targets(straddle, truth):
@@ -64,7 +69,7 @@ def test_rpn_targets(straddle, truth):
     for row, size in enumerate(SIZES):
         real = gt_boxes[row][gt_labels[row] >= 0]
         crossing = np.abs(anchors - [clip(anchor, size) for anchor in anchors]).max(axis=1)
-        candidates = (crossing <= straddle) | (straddle < 0)
+        candidates = crossing <= (np.inf if straddle is None else straddle)
         labels, matched = assign(iou_matrix(anchors, real), candidates, 0.5, 0.25)
         assert found[0][row].tolist() == labels.tolist()
         positive = labels == 1
@@ -87,7 +92,7 @@ def test_rpn_targets_of_an_image_smaller_than_every_anchor():
 
 def test_rpn_targets_draw_from_each_image():
     anchors = anchor_grid(3, 4, 16, (12, 24), (0.25, 1))
-    block = RPNTargets(MaxIoUAssigner(), RandomSampler(6), WEIGHTS, straddle=-1)
+    block = RPNTargets(MaxIoUAssigner(), RandomSampler(6), WEIGHTS, straddle=None)
     boxes = [[[2, 2, 14, 14]], [[0, 0, 0, 0]]]
     labels, _ = block(*levels(anchors), *nd(SIZES, boxes, [[1], [-1]]))
     assert (labels.asnumpy() >= 0).sum(axis=1).tolist() == [6, 6]
@@ -96,7 +101,7 @@ def test_rpn_targets_draw_from_each_image():
 
 def test_rpn_targets_of_levels_are_those_of_all_anchors_together():
     anchors = anchor_grid(3, 4, 16, (12, 24), (0.25, 1))
-    block = RPNTargets(MaxIoUAssigner(0.5, 0.25), RandomSampler(**ALL), WEIGHTS, straddle=-1)
+    block = RPNTargets(MaxIoUAssigner(0.5, 0.25), RandomSampler(**ALL), WEIGHTS, straddle=None)
     truth = nd(SIZES, [[[2, 2, 14, 14]], [[8, 3, 30, 31]]], [[1], [0]])
     truth = list(truth)
     together = block(*levels(anchors), *truth)
@@ -263,7 +268,7 @@ def test_everything_is_trained_on_without_sampling():
 
 def test_anchors_are_sampled_by_their_ious():
     anchors = np.array([[0, 0, 8, 16], [0, 0, 16, 6], [0, 0, 4, 16], [18, 0, 30, 12]], "float32")
-    block = RPNTargets(MaxIoUAssigner(crowd_share=1.0), ByNumber("iou"), WEIGHTS, straddle=-1)
+    block = RPNTargets(MaxIoUAssigner(crowd_share=1.0), ByNumber("iou"), WEIGHTS, straddle=None)
     block.hybridize()
     inputs = nd([[64, 64]], [[[20, 0, 30, 10], [0, 0, 16, 16]]], [[-2, 1]])
     labels, _ = block(*levels(anchors), *inputs)
@@ -272,7 +277,7 @@ def test_anchors_are_sampled_by_their_ious():
 
 def test_rpn_targets_take_an_iou_balanced_sampler():
     anchors = anchor_grid(3, 4, 16, (12, 24), (0.25, 1))
-    block = RPNTargets(MaxIoUAssigner(), IoUBalancedSampler(9), WEIGHTS, straddle=-1)
+    block = RPNTargets(MaxIoUAssigner(), IoUBalancedSampler(9), WEIGHTS, straddle=None)
     block.hybridize()
     labels, _ = block(*levels(anchors), *nd(SIZES, [[[2, 2, 14, 14]]] * 2, [[1], [-1]]))
     assert (labels.asnumpy() >= 0).sum(axis=1).tolist() == [9, 9]

@@ -28,7 +28,7 @@ GOLDEN = {"rpn_class": 0.62786, "rpn_box": 0.033520, "roi_class": 0.93490, "roi_
 def expected_losses(model, pixels, sizes):
     """Everything between the network's layers by the oracles, image by image."""
     inputs = model.normalize(mx.nd.array(pixels), mx.nd.array(sizes))
-    features = model.backbone(inputs)
+    (features,) = model.backbone(inputs)
     objectness, deltas = (level.asnumpy() for (level,) in model.rpn_head([features]))
     anchors = oracles.anchor_grid(*features.shape[2:], 8, (12, 24), (0.25, 1, 4))
     anchor_labels, anchor_targets, rois, roi_labels, roi_targets = [], [], [], [], []

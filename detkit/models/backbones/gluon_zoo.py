@@ -4,16 +4,22 @@ import json
 from typing import NamedTuple, Optional, Sequence
 
 import mxnet as mx
-from mxnet import init
 from mxnet.gluon import HybridBlock, SymbolBlock
 from mxnet.gluon.model_zoo import vision
 
 from detkit.errors import ConfigError
-from detkit.models.norms import freeze_norms
+from detkit.models.layers import HE_FAN_OUT
+from detkit.models.levels import maps_of_strides
+from detkit.models.norms import freeze_norms, freeze_statistics
 from detkit.registry import BACKBONES
 from detkit.wording import did_you_mean
 
 PROBES = (512, 1024)  # sides of the images by which strides are found
+FREEZING = {
+    "BN": lambda network: None,
+    "FrozenBN": freeze_norms,
+    "FrozenStatsBN": freeze_statistics,
+}
 
 
 @BACKBONES.register()
@@ -25,7 +31,8 @@ class GluonZoo(HybridBlock):
         everything after it is computed from: the end of a residual stage, not the middle of a
         block. Where no map is that (some of HRNet's), it is the widest, and the last of those.
     out_names: names of outputs of the network's symbol, to be taken instead.
-    frozen_norm: every batch norm keeps its statistics, scale and shift.
+    norm: "BN", "FrozenBN" or "FrozenStatsBN", see norm_layer: how the network's own batch norms are
+        trained. No other kind can replace them; a network without batch norms stays without.
 
     New convolutions get He's initialisation where the network asks for no other. ``pretrained`` is
     the path of a ``.params`` file of the whole classifier, as ``save_parameters`` writes it.
@@ -36,28 +43,29 @@ class GluonZoo(HybridBlock):
         name: str,
         out_strides: Sequence[int] = (16,),
         out_names: Optional[Sequence[str]] = None,
-        frozen_norm: bool = False,
+        norm: str = "BN",
     ):
         super().__init__()
+        if norm not in FREEZING:
+            raise ValueError(f"norm: expected one of {', '.join(FREEZING)}, found {norm!r}")
         with mx.name.NameManager():  # the same names however many networks there are
             network = _classifier(name)
-            if frozen_norm:
-                freeze_norms(network)
+            FREEZING[norm](network)
             symbol, maps = _trace(network, name)
         if out_names is None:
-            chosen = [_of_stride(stride, maps, name) for stride in out_strides]
+            chosen = _of_strides(out_strides, maps, name)
         else:
             chosen = [_of_name(out, maps, name) for out in out_names]
-        self.channels = tuple(found.channels for found in chosen)
-        self.strides = tuple(found.stride for found in chosen)
+        self.channels = tuple(chosen_map.channels for chosen_map in chosen)
+        self.strides = tuple(chosen_map.stride for chosen_map in chosen)
         structure = network._collect_params_with_prefix()
         self._names_in_file = {parameter.name: key for key, parameter in structure.items()}
         parameters = network.collect_params()
         for key, parameter in parameters.items():
             if key.endswith("weight") and parameter.init is None:
-                parameter.init = init.Xavier("gaussian", "out", 2)
+                parameter.init = HE_FAN_OUT
         with self.name_scope():
-            outputs = [symbol[found.index] for found in chosen]
+            outputs = [symbol[chosen_map.index] for chosen_map in chosen]
             self.network = SymbolBlock(outputs, mx.sym.var("data", dtype="float32"), parameters)
 
     def pretrained_part(self):
@@ -139,26 +147,31 @@ def _bottlenecks(nodes):
         sources = [source for source, *_ in node["inputs"] if source in last_use]
         if node["name"] == "data" or sources:
             last_use.update(dict.fromkeys([*sources, index], index))
-    found, reached = set(), 0
+    bottlenecks, reached = set(), 0
     for index in sorted(last_use):
         if reached <= index:
-            found.add(index)
+            bottlenecks.add(index)
         reached = max(reached, last_use[index])
-    return found
+    return bottlenecks
 
 
-def _of_stride(stride, maps, name):
-    same = [found for found in maps if found.stride == stride]
-    if not same:
-        strides = sorted({found.stride for found in maps})
-        raise ValueError(f"out_strides: {name} has maps of strides {strides}, not {stride}")
-    ends = [found for found in same if found.bottleneck]
-    return ends[-1] if ends else max(reversed(same), key=lambda found: found.channels)
+def _of_strides(out_strides, maps, name):
+    """The map of each of ``out_strides``, chosen as GluonZoo says."""
+    best = {}
+    for stride in sorted({each.stride for each in maps}):
+        same = [each for each in maps if each.stride == stride]
+        ends = [each for each in same if each.bottleneck]
+        best[stride] = ends[-1] if ends else max(reversed(same), key=lambda each: each.channels)
+    try:
+        numbers = maps_of_strides(out_strides, list(best))
+    except ValueError as error:
+        raise ValueError(f"{error}; these are the maps of {name}") from error
+    return [list(best.values())[number] for number in numbers]
 
 
 def _of_name(out, maps, name):
-    same = [found for found in maps if found.name == out]
+    same = [each for each in maps if each.name == out]
     if not same:
-        hint = did_you_mean(out, [found.name for found in maps])
+        hint = did_you_mean(out, [each.name for each in maps])
         raise ValueError(f"out_names: {name} has no map {out!r}{hint}")
     return same[-1]

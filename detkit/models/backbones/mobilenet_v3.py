@@ -2,10 +2,10 @@
 
 from typing import Sequence
 
-from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import FoldingSequential, freeze, relu6
+from detkit.models.layers import HE_FAN_OUT, FoldingSequential, freeze, relu6
+from detkit.models.levels import maps_of_strides
 from detkit.models.norms import norm_layer
 from detkit.registry import BACKBONES
 
@@ -42,21 +42,22 @@ BOTTLENECKS = {
         (5, 576, 96, True, "hard_swish", 1),
     ],
 }
-STAGES = 6
+STRIDES = (2, 4, 8, 16, 32, 32)  # of the maps of the six stages
 
 
 @BACKBONES.register()
 class MobileNetV3(HybridBlock):
-    """MobileNetV3 without its classifier, up to the last of ``out_stages``.
+    """MobileNetV3 without its classifier, up to the last map that is asked for.
 
     A stage begins where the resolution is halved, and its map is what its first layer gives, as in
-    torchvision's detectors. Strides of stages 0 to 5: 2, 4, 8, 16, 32, 32; the last one is the 1x1
-    convolution to 960 (small: 576) channels.
+    torchvision's detectors. The sixth and last stage is the 1x1 convolution to 960 (small: 576)
+    channels, of the stride of the fifth.
 
     size: large or small.
-    out_stages: the stages whose maps are returned, increasing.
+    out_strides: the strides of the maps that are returned, of 2, 4, 8, 16, 32 and 32; one 32 is the
+        last stage, two are the last two, as in torchvision's detectors.
     frozen_stages: the first so many stages keep their weights (and batch statistics).
-    norm: "BN", "FrozenBN" or "SyncBN", see norm_layer.
+    norm: one of norms.NORMS but "GN", see norm_layer.
     norm_eps: added to the variances; torchvision's detectors have 1e-5, its classifiers 1e-3.
 
     Children are numbered as in torchvision's ``features``.
@@ -65,26 +66,27 @@ class MobileNetV3(HybridBlock):
     def __init__(
         self,
         size: str = "large",
-        out_stages: Sequence[int] = (4, 5),
+        out_strides: Sequence[int] = (32, 32),
         frozen_stages: int = 0,
         norm: str = "BN",
         norm_eps: float = 1e-3,
     ):
         super().__init__()
-        _check(size, out_stages, frozen_stages)
+        _check(size, frozen_stages)
+        stages = maps_of_strides(out_strides, STRIDES)
         rows = BOTTLENECKS[size]
         starts = [0, *(n for n, row in enumerate(rows, 1) if row[-1] == 2), len(rows) + 1]
-        self._taps = [starts[stage] for stage in out_stages]
+        self._taps = [starts[stage] for stage in stages]
         with self.name_scope():
             self.features = nn.HybridSequential(prefix="")
             self.features.add(*_layers(rows, norm, norm_eps)[: self._taps[-1] + 1])
         for layer in list(self.features)[: [*starts, None][frozen_stages]]:  # 6 stages: all of it
             freeze(layer)
         self.channels = tuple(self.features[tap].channels for tap in self._taps)
-        self.strides = tuple(min(2 ** (stage + 1), 32) for stage in out_stages)
+        self.strides = tuple(STRIDES[stage] for stage in stages)
 
     def hybrid_forward(self, F, images):
-        """images (B, 3, H, W) -> a map (B, C, H / stride, W / stride) of each of out_stages."""
+        """images (B, 3, H, W) -> a list of maps (B, C, H / stride, W / stride), finest first."""
         x, maps = images, []
         for index, layer in enumerate(self.features):
             x = layer(x)
@@ -132,7 +134,7 @@ class ConvNorm(FoldingSequential):
                     groups=groups,
                     use_bias=False,
                     in_channels=before,
-                    weight_initializer=init.Xavier("gaussian", "out", 2),
+                    weight_initializer=HE_FAN_OUT,
                 ),
                 norm_layer(norm, channels, eps, momentum=0.99),
             )
@@ -148,7 +150,7 @@ class SqueezeExcitation(HybridBlock):
     def __init__(self, channels):
         super().__init__()
         squeezed = _multiple_of_8(channels // 4)
-        he = {"weight_initializer": init.Xavier("gaussian", "out", 2)}
+        he = {"weight_initializer": HE_FAN_OUT}
         with self.name_scope():
             self.fc1 = nn.Conv2D(squeezed, 1, in_channels=channels, activation="relu", **he)
             self.fc2 = nn.Conv2D(channels, 1, in_channels=squeezed, **he)
@@ -184,11 +186,8 @@ def _multiple_of_8(channels):
     return nearest if nearest >= 0.9 * channels else nearest + 8
 
 
-def _check(size, out_stages, frozen_stages):
+def _check(size, frozen_stages):
     if size not in BOTTLENECKS:
         raise ValueError(f"size is one of {sorted(BOTTLENECKS)}, not {size!r}")
-    stages = list(out_stages)
-    if not stages or stages != sorted(set(stages)) or not set(stages) <= set(range(STAGES)):
-        raise ValueError(f"out_stages is some of 0 to 5, increasing, not {stages}")
-    if not 0 <= frozen_stages <= STAGES:
-        raise ValueError(f"frozen_stages is 0 to 6, not {frozen_stages}")
+    if not 0 <= frozen_stages <= len(STRIDES):
+        raise ValueError(f"frozen_stages is 0 to {len(STRIDES)}, not {frozen_stages}")

@@ -1,9 +1,8 @@
 """The blocks and stages of ResNet (He et al. 2016) and ResNeXt (Xie et al. 2017)."""
 
-from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import conv_norm, relu
+from detkit.models.layers import HE_FAN_OUT, conv_norm, relu
 from detkit.models.norms import norm_layer
 
 STEM_WIDTH = 64
@@ -20,10 +19,20 @@ def residual_stage(
     norm="FrozenBN",
     norm_eps=1e-5,
 ):
-    """The blocks that make C ``stage`` (2 to 5), of ``stage_channels``, out of the stage before it.
+    """Returns the blocks that make C ``stage`` (2 to 5), of ``stage_channels``, of the one before.
 
-    stride: of the first block. dilated: its kernels reach as far as a stride of 2 would make them.
-    All else: see ResNet.
+    stride: of the first block.
+    dilated: the stride of 2 is left out, and the 3x3 kernels after its place look at every second
+        cell instead, so that the stage computes what it did before, at twice the resolution
+        (DC5; Dai et al. 2017, section 4.1).
+    All other arguments: see ResNet.
+
+    In one dimension, the cells x that a 3x3 convolution computes an output of:
+
+        stride 2, the first 3x3        x x x . . .    every cell of the stage before
+        stride 2, every 3x3 after it   x   x   x      the cells that the stride has left
+        dilated, the first 3x3         x x x . . .    still the undilated grid: dilation 1
+        dilated, every 3x3 after it    x . x . x .    the same cells as with a stride: dilation 2
     """
     block, counts = DEPTHS[depth]
     width = STEM_WIDTH * 2 ** (stage - 2)
@@ -34,7 +43,6 @@ def residual_stage(
     dilation = 2 if dilated else 1
     layers = nn.HybridSequential()
     with layers.name_scope():
-        # The first 3x3 meets pixels as close together as before; what follows reaches twice as far.
         layers.add(block(before, width, stride, 1, dilation, **how))
         for _ in range(counts[stage - 2] - 1):
             layers.add(block(width * block.expansion, width, 1, dilation, dilation, **how))
@@ -42,12 +50,12 @@ def residual_stage(
 
 
 def stage_channels(depth, stage):
-    """Channels of C ``stage`` (2 to 5)."""
+    """Returns the number of channels of C ``stage`` (2 to 5)."""
     return STEM_WIDTH * 2 ** (stage - 2) * DEPTHS[depth][0].expansion
 
 
 def conv(before, channels, kernel, stride=1, dilation=1, groups=1):
-    """A convolution without bias that keeps the size but for its stride."""
+    """Returns a convolution without bias, padded so that only its stride changes the size."""
     return nn.Conv2D(
         channels,
         kernel,
@@ -57,12 +65,12 @@ def conv(before, channels, kernel, stride=1, dilation=1, groups=1):
         groups,
         use_bias=False,
         in_channels=before,
-        weight_initializer=init.Xavier("gaussian", "out", 2),
+        weight_initializer=HE_FAN_OUT,
     )
 
 
 class Residual(HybridBlock):
-    """What all blocks share: the sum with the shortcut, after which comes the ReLU."""
+    """The base of all blocks: a branch is added to a shortcut, and a ReLU follows."""
 
     def hybrid_forward(self, F, x):
         """(B, before, H, W) -> (B, channels, H / stride, W / stride)."""
@@ -72,7 +80,7 @@ class Residual(HybridBlock):
         return relu(F, self.branch(F, x) + shortcut)
 
     def shortcut(self, before, channels, stride, norm, eps=1e-5):
-        """Where the shapes differ, a 1x1 convolution takes the place of the identity."""
+        """Returns the 1x1 convolution and norm of a shortcut; None if the shapes agree."""
         if stride == 1 and before == channels:
             return None
         downsample = nn.HybridSequential(prefix="downsample_")
@@ -84,7 +92,8 @@ class Residual(HybridBlock):
 class BasicBlock(Residual):
     """Two 3x3 convolutions (He et al. 2016, figure 5 left).
 
-    first_dilation, dilation: of the first 3x3 and of those after it.
+    first_dilation: of the first 3x3, which in the first block of a stage sees the undilated grid.
+    dilation: of the second 3x3.
     """
 
     expansion = 1
@@ -99,7 +108,7 @@ class BasicBlock(Residual):
             self.downsample = self.shortcut(before, width, stride, norm, eps)
 
     def branch(self, F, x):
-        """What is added to the shortcut."""
+        """Returns what is added to the shortcut: (B, channels, H / stride, W / stride)."""
         hidden = relu(F, conv_norm(F, x, self.conv1, self.bn1))
         return conv_norm(F, hidden, self.conv2, self.bn2)
 
@@ -107,8 +116,8 @@ class BasicBlock(Residual):
 class Bottleneck(Residual):
     """1x1, 3x3 in groups, 1x1 (He et al. 2016, figure 5 right; Xie et al. 2017, figure 3c).
 
-    first_dilation, dilation: of the 3x3 where it comes before the stride that was taken out of the
-        stage, and elsewhere.
+    first_dilation: of the 3x3, which in the first block of a stage sees the undilated grid.
+    dilation: of the 3x3 with ``stride_in_1x1``, as it then comes after the place of the stride.
     """
 
     expansion = 4
@@ -140,7 +149,7 @@ class Bottleneck(Residual):
             self.downsample = self.shortcut(before, channels, stride, norm, eps)
 
     def branch(self, F, x):
-        """What is added to the shortcut."""
+        """Returns what is added to the shortcut: (B, channels, H / stride, W / stride)."""
         hidden = relu(F, conv_norm(F, x, self.conv1, self.bn1))
         hidden = relu(F, conv_norm(F, hidden, self.conv2, self.bn2))
         return conv_norm(F, hidden, self.conv3, self.bn3)
@@ -156,7 +165,7 @@ DEPTHS = {
 
 
 def check_network(depth, stride_in_1x1, groups, width_per_group):
-    """Raises ValueError where there is no such ResNet or ResNeXt."""
+    """Raises ValueError if there is no such ResNet or ResNeXt."""
     if depth not in DEPTHS:
         raise ValueError(f"depth is one of {sorted(DEPTHS)}, not {depth}")
     if groups < 1 or width_per_group < 1:

@@ -12,6 +12,7 @@ from detkit.models.backbones.residual import (
     stage_channels,
 )
 from detkit.models.layers import conv_norm, freeze, relu
+from detkit.models.levels import maps_of_strides
 from detkit.models.norms import norm_layer
 from detkit.registry import BACKBONES
 
@@ -20,18 +21,20 @@ STAGES = 5  # the stem is C1, layer1 to layer4 are C2 to C5
 
 @BACKBONES.register()
 class ResNet(HybridBlock):
-    """ResNet without its classifier, up to the last of ``out_stages``.
+    """ResNet without its classifier, up to the last map that is asked for.
 
     depth: 18, 34, 50, 101 or 152.
     stride_in_1x1: a block of 50 layers and more halves the resolution in its first 1x1 convolution,
         as in the paper and in Caffe's and Detectron's weights (v1), instead of in its 3x3, as
         torchvision's (v1b).
     groups, width_per_group: 32 and 4 make ResNeXt 32x4d of depth 50, 32 and 8 ResNeXt 32x8d.
-    out_stages: the stages whose maps are returned, 2 to 5 for C2 to C5, increasing. 4 alone is what
-        Faster R-CNN looks at without a neck (He et al. 2016, appendix A); (2, 3, 4, 5) is for FPN.
-    dilated_c5: C5 keeps the stride of C4, 16, and its kernels reach as far as before.
+    out_strides: the strides of the maps that are returned, of 4, 8, 16 and 32, those of C2 to C5.
+        16 alone, C4, is what Faster R-CNN looks at without a neck (He et al. 2016, appendix A);
+        (4, 8, 16, 32) is for FPN.
+    dilated_c5: C5 keeps the stride of C4, 16, and its kernels reach as far as before. There is no
+        map of stride 32 then: 16 alone is C5, 16 twice is C4 and C5 (see maps_of_strides).
     frozen_stages: the first so many stages keep their weights (and batch statistics).
-    norm: "BN", "FrozenBN", "SyncBN" or "GN", see norm_layer. norm_eps: added to the variances.
+    norm: one of norms.NORMS, see norm_layer. norm_eps: added to the variances.
 
     Children are named as torchvision's.
     """
@@ -42,7 +45,7 @@ class ResNet(HybridBlock):
         stride_in_1x1: bool = False,
         groups: int = 1,
         width_per_group: int = 64,
-        out_stages: Sequence[int] = (4,),
+        out_strides: Sequence[int] = (16,),
         dilated_c5: bool = False,
         frozen_stages: int = 2,
         norm: str = "FrozenBN",
@@ -50,8 +53,11 @@ class ResNet(HybridBlock):
     ):
         super().__init__()
         check_network(depth, stride_in_1x1, groups, width_per_group)
-        _check_stages(out_stages, frozen_stages)
-        self._out_stages = tuple(out_stages)
+        if not 0 <= frozen_stages <= STAGES:
+            raise ValueError(f"frozen_stages is 0 to {STAGES}, not {frozen_stages}")
+        strides = (4, 8, 16, 16 if dilated_c5 else 32)  # of C2 to C5
+        maps = maps_of_strides(out_strides, strides)
+        self._out_stages = [number + 2 for number in maps]
         inner = {"stride_in_1x1": stride_in_1x1, "groups": groups}
         inner.update(width_per_group=width_per_group, norm=norm, norm_eps=norm_eps)
         with self.name_scope():
@@ -64,11 +70,11 @@ class ResNet(HybridBlock):
                 setattr(self, f"layer{stage - 1}", layer)
         for part in list(self._children.values())[: frozen_stages and frozen_stages + 1]:
             freeze(part)  # the stem is two of them
-        self.channels = tuple(stage_channels(depth, stage) for stage in out_stages)
-        self.strides = tuple(16 if dilated_c5 and s == STAGES else 2**s for s in out_stages)
+        self.channels = tuple(stage_channels(depth, stage) for stage in self._out_stages)
+        self.strides = tuple(strides[number] for number in maps)
 
     def hybrid_forward(self, F, images):
-        """images (B, 3, H, W) -> a map (B, C, H / stride, W / stride) of each of out_stages."""
+        """images (B, 3, H, W) -> a list of maps (B, C, H / stride, W / stride), finest first."""
         x = relu(F, conv_norm(F, images, self.conv1, self.bn1))
         x = F.Pooling(x, kernel=(3, 3), stride=(2, 2), pad=(1, 1), pool_type="max")
         maps = []
@@ -77,11 +83,3 @@ class ResNet(HybridBlock):
             if stage in self._out_stages:
                 maps.append(x)
         return maps
-
-
-def _check_stages(out_stages, frozen_stages):
-    stages = list(out_stages)
-    if not stages or stages != sorted(set(stages)) or not set(stages) <= {2, 3, 4, 5}:
-        raise ValueError(f"out_stages is some of 2 to 5, increasing, not {stages}")
-    if not 0 <= frozen_stages <= STAGES:
-        raise ValueError(f"frozen_stages is 0 to {STAGES}, not {frozen_stages}")

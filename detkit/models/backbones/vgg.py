@@ -2,11 +2,11 @@
 
 from typing import Optional, Sequence
 
-from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.contrib.nn import Identity
 
-from detkit.models.layers import FoldingSequential, freeze, run_folding
+from detkit.models.layers import HE_FAN_OUT, FoldingSequential, freeze, run_folding
+from detkit.models.levels import maps_of_strides
 from detkit.models.norms import norm_layer
 from detkit.registry import BACKBONES
 
@@ -17,15 +17,18 @@ STAGE_WIDTHS = (64, 128, 256, 512, 512)
 
 @BACKBONES.register()
 class VGG(HybridBlock):
-    """conv1_1 to conv5_3 (depth 16): four poolings, stride 16.
+    """The convolutions of VGG: five stages with four poolings between them.
 
     depth: 11, 13, 16 or 19.
     norm: "BN" after each convolution, as torchvision's vgg16_bn does, is what makes training from
-        scratch start; or "FrozenBN", "SyncBN" or "GN", see norm_layer.
+        scratch start; or another of norms.NORMS, see norm_layer.
     frozen_stages: the first so many stages keep their weights (and batch statistics).
-    out_stages: the stages, 1 to 5, whose last maps are returned, increasing. One alone gives one
-        map, several a list. Nothing is built beyond the last.
-    stride: 16; 8 leaves out the last pooling, 4 the last two: more cells for small objects.
+    out_strides: the strides of the maps that are returned, of 1, 2, 4, 8 and 16, those of the five
+        stages (conv1_2 to conv5_3 of depth 16); null: that of the last stage alone. Nothing is
+        built beyond the last map.
+    stride: of the last stage: 16; 8 leaves out the last pooling, 4 the last two: more cells for
+        small objects. The last stages then have that stride together, and ``out_strides`` means
+        the last of them (see maps_of_strides).
 
     New convolutions get He's initialisation (He et al. 2015). Children are numbered as in
     torchvision's ``features``, whatever the stride.
@@ -36,12 +39,16 @@ class VGG(HybridBlock):
         depth: int = 16,
         norm: Optional[str] = None,
         frozen_stages: int = 2,
-        out_stages: Sequence[int] = (5,),
+        out_strides: Optional[Sequence[int]] = None,
         stride: int = 16,
     ):
         super().__init__()
-        _check(depth, frozen_stages, out_stages, stride)
-        self._outs = tuple(out_stages)
+        _check(depth, frozen_stages, stride)
+        strides = [min(2**number, stride) for number in range(len(STAGE_WIDTHS))]
+        maps = maps_of_strides([stride] if out_strides is None else out_strides, strides)
+        self.channels = tuple(STAGE_WIDTHS[number] for number in maps)
+        self.strides = tuple(strides[number] for number in maps)
+        self._outs = [number + 1 for number in maps]
         self._ends = []  # of each stage, among the layers
         with self.name_scope():
             self.features = FoldingSequential(prefix="")
@@ -52,21 +59,15 @@ class VGG(HybridBlock):
                 if stage <= frozen_stages:
                     for layer in layers:
                         freeze(layer)
-        channels = tuple(STAGE_WIDTHS[stage - 1] for stage in self._outs)
-        strides = tuple(min(2 ** (stage - 1), stride) for stage in self._outs)
-        if len(self._outs) == 1:
-            self.channels, self.stride = channels[0], strides[0]
-        else:
-            self.channels, self.strides = channels, strides
 
     def hybrid_forward(self, F, images):
-        """images (B, 3, H, W) -> features (B, C, H / stride, W / stride), or a list of them."""
+        """images (B, 3, H, W) -> a list of maps (B, C, H / stride, W / stride), finest first."""
         x, maps, layers = images, [], list(self.features)
         for stage, (start, end) in enumerate(zip([0, *self._ends], self._ends), 1):
             x = run_folding(F, x, layers[start:end])
             if stage in self._outs:
                 maps.append(x)
-        return maps if len(maps) > 1 else x
+        return maps
 
 
 def _stage(stage, convs, norm, stride):
@@ -77,9 +78,8 @@ def _stage(stage, convs, norm, stride):
         layers.append(nn.MaxPool2D(2, 2) if 2 ** (stage - 1) <= stride else Identity())
     for step in range(convs):
         in_channels = width if step else (before if stage > 1 else 3)
-        he = init.Xavier("gaussian", "out", 2)
         layers.append(
-            nn.Conv2D(width, 3, padding=1, in_channels=in_channels, weight_initializer=he)
+            nn.Conv2D(width, 3, padding=1, in_channels=in_channels, weight_initializer=HE_FAN_OUT)
         )
         if norm:
             layers.append(norm_layer(norm, width))
@@ -87,13 +87,10 @@ def _stage(stage, convs, norm, stride):
     return layers
 
 
-def _check(depth, frozen_stages, out_stages, stride):
+def _check(depth, frozen_stages, stride):
     if depth not in STAGE_DEPTHS:
         raise ValueError(f"depth is one of {sorted(STAGE_DEPTHS)}, not {depth}")
     if not 0 <= frozen_stages <= 5:
         raise ValueError(f"frozen_stages is 0 to 5, not {frozen_stages}")
-    stages = list(out_stages)
-    if not stages or stages != sorted(set(stages)) or not set(stages) <= set(range(1, 6)):
-        raise ValueError(f"out_stages is some of 1 to 5, increasing, not {stages}")
     if stride not in (4, 8, 16):
         raise ValueError(f"stride is 4, 8 or 16, not {stride}")

@@ -1,9 +1,8 @@
 """ZF (Zeiler and Fergus 2014), the small network of the Faster R-CNN paper."""
 
-from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import freeze
+from detkit.models.layers import HE_FAN_OUT, freeze
 from detkit.registry import BACKBONES
 
 # kernel, channels, stride of conv1 to conv5
@@ -20,8 +19,8 @@ class ZF(HybridBlock):
     frozen_stages: the first so many convolutions keep their weights.
     """
 
-    channels = 256
-    stride = 16
+    channels = (256,)
+    strides = (16,)
 
     def __init__(self, frozen_stages: int = 0):
         super().__init__()
@@ -37,7 +36,7 @@ class ZF(HybridBlock):
                     kernel // 2,
                     in_channels=before,
                     activation="relu",
-                    weight_initializer=init.Xavier("gaussian", "out", 2),
+                    weight_initializer=HE_FAN_OUT,
                 )
                 if number <= frozen_stages:
                     freeze(conv)
@@ -45,10 +44,10 @@ class ZF(HybridBlock):
                 before = channels
 
     def hybrid_forward(self, F, images):
-        """images (B, 3, H, W) -> features (B, 256, H / 16, W / 16), rounded up."""
+        """images (B, 3, H, W) -> a list of one map (B, 256, H / 16, W / 16), rounded up."""
         x = _pooled(F, normalised(F, self.conv1(images)))
         x = _pooled(F, normalised(F, self.conv2(x)))
-        return self.conv5(self.conv4(self.conv3(x)))
+        return [self.conv5(self.conv4(self.conv3(x)))]
 
 
 def normalised(F, x, size=3, alpha=5e-5, beta=0.75):

@@ -20,7 +20,7 @@ class Network(HybridBlock):
 
     PARTS = {
         "normalize": Normalize,  # pixels -> network input, the padding masked
-        "backbone": BACKBONES,  # -> one map (B, C, H, W) or a list of them, finest first
+        "backbone": BACKBONES,  # -> a list of maps (B, C, H, W), finest first
         "neck": NECKS,  # -> a list of maps of C channels each; null if the backbone's are that
     }
     INPUTS = ("images", "sizes")
@@ -41,7 +41,12 @@ class Network(HybridBlock):
     def features(self, images, sizes):
         """The levels: a list of maps (B, C, H, W), finest first."""
         maps = self.backbone(self.normalize(images, sizes))
-        maps = list(maps) if isinstance(maps, (list, tuple)) else [maps]
+        if not isinstance(maps, (list, tuple)):
+            name = type(self.backbone).__name__
+            raise TypeError(
+                f"the backbone {name}: expected a list of maps, finest first, found a single "
+                f"{type(maps).__name__}; return [features] from its hybrid_forward"
+            )
         return self.neck(maps) if self.neck else maps
 
     def anchored(self, features):

@@ -24,8 +24,8 @@ class FPN(HybridBlock):
         "p6", the first of them alone; "none".
     p6_from: what these begin with: "p5", the last level, as in torchvision; "c5", the backbone's
         last map, as in the paper; "lateral", that after its 1x1 convolution, as in GluonCV.
-    norm: "BN", "FrozenBN", "SyncBN" or "GN" after each convolution but P6's and P7's; the
-        convolutions then have no bias.
+    norm: one of norms.NORMS after each convolution but P6's and P7's; the convolutions then have
+        no bias.
     zero_init_laterals: the 1x1 convolutions begin at zero, and a pretrained backbone gets no
         gradient from a neck that has learnt nothing yet.
 

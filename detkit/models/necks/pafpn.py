@@ -28,7 +28,15 @@ class PAFPN(FPN):
         norm: Optional[str] = None,
         zero_init_laterals: bool = False,
     ):
-        super().__init__(in_channels, strides, channels, extra, p6_from, norm, zero_init_laterals)
+        super().__init__(
+            in_channels,
+            strides,
+            channels=channels,
+            extra=extra,
+            p6_from=p6_from,
+            norm=norm,
+            zero_init_laterals=zero_init_laterals,
+        )
         with self.name_scope():
             self.down_blocks = nn.HybridSequential()
             self.fused_blocks = nn.HybridSequential()

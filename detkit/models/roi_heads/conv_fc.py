@@ -16,7 +16,7 @@ class ConvFCHead(FCHead):
     The defaults are the "4conv1fc" of Wu and He 2018 (section 5.2).
 
     convs: widths of the convolutions.
-    norm: "BN", "FrozenBN", "SyncBN" or "GN" after each; the convolutions then have no bias.
+    norm: one of norms.NORMS after each; the convolutions then have no bias.
     hidden, dropout, class_agnostic, he_init: see FCHead.
     """
 
@@ -34,7 +34,15 @@ class ConvFCHead(FCHead):
     ):
         if not convs or any(width < 1 for width in convs):
             raise ValueError(f"convs are one width or more of at least 1, not {list(convs)}")
-        super().__init__(convs[-1], in_size, num_classes, hidden, dropout, class_agnostic, he_init)
+        super().__init__(
+            convs[-1],
+            in_size,
+            num_classes,
+            hidden=hidden,
+            dropout=dropout,
+            class_agnostic=class_agnostic,
+            he_init=he_init,
+        )
         with self.name_scope():
             self.convs = nn.HybridSequential(prefix="convs_")
             with self.convs.name_scope():

@@ -5,6 +5,7 @@ from typing import Sequence
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
+from detkit.models.layers import HE_FAN_IN
 from detkit.registry import HEADS
 
 
@@ -63,7 +64,7 @@ def fc_layers(width, hidden, dropout, he_init):
             f"hidden are widths of at least 1 and dropout is in [0, 1), not {list(hidden)}, "
             f"{dropout}"
         )
-    layer_init = init.Xavier("gaussian", "in", 2) if he_init else init.Normal(0.01)
+    layer_init = HE_FAN_IN if he_init else init.Normal(0.01)
     layers = nn.HybridSequential(prefix="fc_")
     for units in hidden:
         layers.add(nn.Dense(units, "relu", in_units=width, weight_initializer=layer_init))

@@ -5,6 +5,7 @@ from typing import Sequence
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
+from detkit.models.layers import HE_FAN_IN
 from detkit.models.roi_heads.mask import of_class
 from detkit.registry import HEADS
 
@@ -38,7 +39,7 @@ class FCMaskHead(HybridBlock):
             )
         self.size = size
         self._masks = 1 if class_agnostic else num_classes
-        he = {"weight_initializer": init.Xavier("gaussian", "in", 2)}
+        he = {"weight_initializer": HE_FAN_IN}
         width = in_channels * in_size * in_size
         with self.name_scope():
             self.fc = nn.HybridSequential(prefix="fc_")

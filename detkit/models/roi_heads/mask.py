@@ -2,10 +2,9 @@
 
 from typing import Optional
 
-from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import SplitDeconv, conv_relu, joined
+from detkit.models.layers import HE_FAN_IN, SplitDeconv, conv_relu, joined
 from detkit.registry import HEADS
 
 
@@ -18,7 +17,7 @@ class MaskHead(HybridBlock):
     in_channels, in_size: derived from the mask's RoI extractor; num_classes: from the dataset.
     convs: how many 3x3 convolutions. channels: width of all layers.
     class_agnostic: one mask per RoI instead of one for each class.
-    norm: "BN", "FrozenBN", "SyncBN" or "GN" after each 3x3 convolution; these then have no bias.
+    norm: one of norms.NORMS after each 3x3 convolution; these then have no bias.
     """
 
     def __init__(
@@ -37,7 +36,7 @@ class MaskHead(HybridBlock):
                 f"convs is not negative and channels at least 1, not {convs}, {channels}"
             )
         self.size = 2 * in_size
-        he = {"weight_initializer": init.Xavier("gaussian", "in", 2)}
+        he = {"weight_initializer": HE_FAN_IN}
         with self.name_scope():
             self.convs = nn.HybridSequential(prefix="convs_")
             with self.convs.name_scope():

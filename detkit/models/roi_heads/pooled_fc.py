@@ -25,9 +25,14 @@ class PooledFCHead(FCHead):
         class_agnostic: bool = False,
         he_init: bool = True,
     ):
-        in_size = (in_size + 1) // 2
         super().__init__(
-            in_channels, in_size, num_classes, hidden, dropout, class_agnostic, he_init
+            in_channels,
+            (in_size + 1) // 2,
+            num_classes,
+            hidden=hidden,
+            dropout=dropout,
+            class_agnostic=class_agnostic,
+            he_init=he_init,
         )
 
     def hybrid_forward(self, F, roi_features):

@@ -11,7 +11,7 @@ class Res5Head(FCHead):
     """C5 over the RoI's cells, their mean, then class logits and box deltas side by side.
 
     He et al. 2016, appendix A; Detectron2's R50-C4 and GluonCV's faster_rcnn_resnet50_v1b. The RoI
-    comes from C4 alone, a backbone ResNet with ``out_stages: [4]``, and has 14 x 14 cells.
+    comes from C4 alone, a backbone ResNet with ``out_strides: [16]``, and has 14 x 14 cells.
 
     in_channels, in_size: derived from the RoI extractor; num_classes: from the dataset.
     stride: of the first block; 1 is for a RoI of half as many cells.
@@ -37,7 +37,14 @@ class Res5Head(FCHead):
     ):
         check_network(depth, stride_in_1x1, groups, width_per_group)
         _check(depth, stride, in_channels)
-        super().__init__(stage_channels(depth, 5), 1, num_classes, (), 0.0, class_agnostic)
+        super().__init__(
+            stage_channels(depth, 5),
+            1,
+            num_classes,
+            hidden=(),
+            dropout=0.0,
+            class_agnostic=class_agnostic,
+        )
         inner = {"stride_in_1x1": stride_in_1x1, "groups": groups}
         inner.update(width_per_group=width_per_group, norm=norm, norm_eps=norm_eps)
         with self.name_scope():
@@ -60,5 +67,5 @@ def _check(depth, stride, in_channels):
     if in_channels != expected:
         raise ValueError(
             f"Res5Head of depth {depth} goes on from C4, {expected} channels, and the RoIs have "
-            f"{in_channels}: give the backbone the same depth, out_stages: [4], and no neck"
+            f"{in_channels}: give the backbone the same depth, out_strides: [16], and no neck"
         )

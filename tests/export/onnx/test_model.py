@@ -71,7 +71,7 @@ PARTS = {
         "proposals": Proposals(6000, 2000, min_size=0),
         "postprocess": Postprocess(0.2, max_detections=300, pre_nms=5000, clip=False),
     },
-    "RoIAlign, adaptive": {"roi_extractor": RoIAlign([8], 8, size=3, sampling=0)},
+    "RoIAlign, adaptive": {"roi_extractor": RoIAlign([8], 8, size=3, sampling=None)},
     "RoIAlign, not aligned": {"roi_extractor": RoIAlign([8], 8, size=3, aligned=False)},
     "RoIAlign, max": {"roi_extractor": RoIAlign([8], 8, size=3, sampling=3, mode="max")},
     "RoIPool": {"roi_extractor": RoIPool([8], 8, size=3)},
@@ -92,7 +92,7 @@ def test_class_agnostic_cascade(small_model, images):
 class Pyramid(HybridBlock):
     """Maps of strides 4, 8 and 16, with batch norms."""
 
-    channels, stride = 8, 4
+    channels, strides = (8, 8, 8), (4, 8, 16)
 
     def __init__(self):
         super().__init__()

@@ -66,8 +66,8 @@ def test_vgg_has_torchvisions_names(depth, norm):
 def test_vgg_stride_and_channels(height, width):
     backbone = VGG(11)
     backbone.initialize()
-    features = backbone(mx.nd.zeros((2, 3, height, width)))
-    assert (backbone.stride, backbone.channels) == (16, 512)
+    (features,) = backbone(mx.nd.zeros((2, 3, height, width)))
+    assert (backbone.strides, backbone.channels) == ((16,), (512,))
     assert features.shape == (2, 512, height // 16, width // 16)
 
 
@@ -93,7 +93,8 @@ def test_frozen_stages_keep_weights_and_statistics(norm, frozen_stages):
     images = mx.nd.random.uniform(-2, 2, (2, 3, 32, 32))
     images.attach_grad()
     with autograd.record():
-        total = (backbone(images) ** 2).mean()
+        (features,) = backbone(images)
+        total = (features**2).mean()
     total.backward()
     trainer.step(1)
     changed = {n for n, p in parameters.items() if (p.data().asnumpy() != before[n]).any()}
@@ -114,9 +115,10 @@ def test_five_frozen_stages_are_all_of_it():
 @pytest.mark.parametrize("stride", [16, 8, 4])
 def test_vgg_maps_of_several_stages(stride, norm, hybridized):
     """Each is what torchvision's layers, without the last poolings, make of the one before."""
-    backbone = backbones.fill(VGG(11, norm, out_stages=(2, 3, 5), stride=stride))
+    stages = (2, 4, 5) if stride == 4 else (2, 3, 5)  # of stride 4 there are then the last three
+    backbone = backbones.fill(VGG(11, norm, out_strides=(2, 4, stride), stride=stride))
     assert torch_shapes(backbone) == torchvision_vgg(11, norm)
-    assert backbone.channels == (128, 256, 512)
+    assert backbone.channels == (128, 512 if stride == 4 else 256, 512)
     assert backbone.strides == (2, 4, stride)
     if hybridized:
         backbone.hybridize()
@@ -135,24 +137,32 @@ def test_vgg_maps_of_several_stages(stride, norm, hybridized):
     expected = [*expected, x]
     maps = backbone(images)
     assert len(maps) == 3
-    for features, stage, step in zip(maps, (2, 3, 5), backbone.strides):
+    for features, stage, step in zip(maps, stages, backbone.strides):
         assert features.shape[2:] == (48 // step, 64 // step)
         np.testing.assert_allclose(
             features.asnumpy(), expected[stage - 1].asnumpy(), rtol=1e-4, atol=1e-5
         )
 
 
-def test_vgg_map_of_one_stage_is_no_list():
-    backbone = VGG(16, out_stages=[3], stride=8)
+def test_vgg_ends_with_the_last_map_that_is_asked_for():
+    backbone = VGG(16, out_strides=[4], stride=8)
     backbone.initialize()
-    assert (backbone.channels, backbone.stride) == (256, 4)
-    assert backbone(mx.nd.zeros((1, 3, 32, 16))).shape == (1, 256, 8, 4)
+    assert (backbone.channels, backbone.strides) == ((256,), (4,))
+    (features,) = backbone(mx.nd.zeros((1, 3, 32, 16)))
+    assert features.shape == (1, 256, 8, 4)
     assert max(int(name.split(".")[1]) for name in torch_shapes(backbone)) == 14  # conv3_3
 
 
 @pytest.mark.parametrize("stride", [8, 4])
+def test_vgg_gives_the_last_stage_by_default(stride):
+    backbone = VGG(11, stride=stride)
+    assert (backbone.channels, backbone.strides) == ((512,), (stride,))
+    assert len(backbone.features) == len(VGG(11).features)
+
+
+@pytest.mark.parametrize("stride", [8, 4])
 def test_vgg_trains_at_a_smaller_stride(stride):
-    backbone = backbones.fill(VGG(11, frozen_stages=2, out_stages=(4, 5), stride=stride))
+    backbone = backbones.fill(VGG(11, frozen_stages=2, out_strides=(stride,) * 2, stride=stride))
     backbone.hybridize()
     changed, _ = backbones.changed_by_a_step(backbone, backbones.probe(32, 32))
     frozen = {f"features.{n}.{kind}" for n in (0, 3) for kind in ("weight", "bias")}
@@ -165,9 +175,6 @@ def test_vgg_trains_at_a_smaller_stride(stride):
         {"depth": 12},
         {"frozen_stages": 6},
         {"frozen_stages": -1},
-        {"out_stages": []},
-        {"out_stages": [3, 2]},
-        {"out_stages": [0, 5]},
         {"stride": 32},
     ],
 )
@@ -175,6 +182,13 @@ def test_arguments_of_vgg_are_checked(wrong):
     name = next(iter(wrong))
     with pytest.raises(ValueError, match=f"^{name} is .*, not {re.escape(str(wrong[name]))}$"):
         VGG(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [[], [4, 2], [32], [8, 8]])
+def test_strides_that_vgg_does_not_have_are_refused(wrong):
+    message = f"^out_strides: .* 1, 2, 4, 8, 16, .* {re.escape(str(wrong))}$"
+    with pytest.raises(ValueError, match=message):
+        VGG(out_strides=wrong)
 
 
 @pytest.mark.skipif(not VGG_FILE.is_file(), reason=f"{VGG_FILE} is not there")
@@ -185,17 +199,17 @@ def test_vgg16_takes_torchvisions_file():
     assert load_weights(backbone, state, allow_unused=False) == []
     loaded = backbone.features[28].weight.data().asnumpy()
     np.testing.assert_array_equal(loaded, state["features.28.weight"].astype("float32"))
-    features = backbone(mx.nd.random.uniform(-2, 2, (1, 3, 32, 32))).asnumpy()
-    assert 0.05 < features.max() < 1000  # neither dead nor exploded
+    (features,) = backbone(mx.nd.random.uniform(-2, 2, (1, 3, 32, 32)))
+    assert 0.05 < features.asnumpy().max() < 1000  # neither dead nor exploded
 
 
 def test_mobilenet_stride_and_channels(mobilenet):
     backbone = mobilenet()
     backbone.initialize()
     backbone.hybridize()
-    assert (backbone.stride, backbone.channels) == (16, 96)
+    assert (backbone.strides, backbone.channels) == ((16,), (96,))
     for height, width in ((16, 16), (32, 64), (64, 96)):
-        features = backbone(mx.nd.zeros((2, 3, height, width)))
+        (features,) = backbone(mx.nd.zeros((2, 3, height, width)))
         assert features.shape == (2, 96, height // 16, width // 16)
 
 
@@ -225,21 +239,23 @@ def test_mobilenet_ends_with_the_last_map_that_is_asked_for(mobilenet):
 
 @pytest.mark.parametrize("wrong", [[], [16, 8], [8, 8], [3, 16], [64]])
 def test_mobilenet_has_maps_of_five_strides(mobilenet, wrong):
-    with pytest.raises(ValueError, match=f"^out_strides is .*, not {re.escape(str(wrong))}$"):
+    message = f"^out_strides: .* 2, 4, 8, 16, 32, .* {re.escape(str(wrong))}$"
+    with pytest.raises(ValueError, match=message):
         mobilenet(out_strides=wrong)
 
 
-@pytest.mark.parametrize("frozen_norm", [True, False])
-def test_mobilenet_statistics_are_frozen_or_not(mobilenet, frozen_norm):
-    backbone = mobilenet(frozen_norm=frozen_norm)
+@pytest.mark.parametrize("norm", ["FrozenStatsBN", "BN"])
+def test_mobilenet_statistics_are_frozen_or_not(mobilenet, norm):
+    backbone = mobilenet(norm=norm)
     backbone.initialize()
     parameters = backbone._collect_params_with_prefix()
     statistics = {n: p.data().asnumpy() for n, p in parameters.items() if "running" in n}
     with autograd.record():
-        total = (backbone(mx.nd.random.uniform(-2, 2, (2, 3, 32, 32))) ** 2).mean()
+        (features,) = backbone(mx.nd.random.uniform(-2, 2, (2, 3, 32, 32)))
+        total = (features**2).mean()
     total.backward()
     changed = [n for n in statistics if (parameters[n].data().asnumpy() != statistics[n]).any()]
-    assert len(changed) == (0 if frozen_norm else len(statistics))
+    assert len(changed) == (0 if norm == "FrozenStatsBN" else len(statistics))
     scale = parameters["features.1.conv.0.1.gamma"]
     assert np.abs(scale.grad().asnumpy()).max() > 0
 
@@ -260,6 +276,5 @@ def test_mobilenet_has_torchvisions_names_and_takes_its_file(mobilenet, out_stri
     }
     assert torch_shapes(backbone) == expected
     load_weights(backbone, state)
-    maps = backbone(mx.nd.random.uniform(-2, 2, (1, 3, 64, 64)))
-    for features in maps if len(out_strides) > 1 else [maps]:
+    for features in backbone(mx.nd.random.uniform(-2, 2, (1, 3, 64, 64))):
         assert 0.05 < np.abs(features.asnumpy()).max() < 100

@@ -34,6 +34,7 @@ TORCHVISION = {
         ],
     ),
 }
+STRIDES = (2, 4, 8, 16, 32, 32)
 LAYER_OF_STAGE = {"large": [0, 2, 4, 7, 13, 16, 17], "small": [0, 1, 2, 4, 9, 12, 13]}
 SIZES = list(TORCHVISION)
 
@@ -47,7 +48,7 @@ def test_names_and_shapes_are_torchvisions(size):
 @pytest.mark.parametrize("norm", ["BN", "FrozenBN"])
 @pytest.mark.parametrize("size", SIZES)
 def test_the_maps_are_torchvisions(size, norm, hybridized):
-    backbone = backbones.fill(MobileNetV3(size, range(6), norm=norm))
+    backbone = backbones.fill(MobileNetV3(size, STRIDES, norm=norm))
     if hybridized:
         backbone.hybridize()
     maps = backbone(mx.nd.array(backbones.probe()))
@@ -59,22 +60,25 @@ def test_the_maps_are_torchvisions(size, norm, hybridized):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("out_stages", [[4, 5], [1, 2, 4], [3]])
-def test_channels_and_strides_are_those_of_the_maps(size, out_stages):
-    backbone = MobileNetV3(size, out_stages)
+@pytest.mark.parametrize(
+    ("out_strides", "last"), [([32, 32], 5), ([4, 8, 32], 5), ([32], 5), ([4, 8], 2), ([16], 3)]
+)
+def test_channels_and_strides_are_those_of_the_maps(size, out_strides, last):
+    backbone = MobileNetV3(size, out_strides)
+    assert backbone.strides == tuple(out_strides)
     backbone.initialize()
     maps = backbone(mx.nd.zeros((1, 3, 64, 128)))
-    assert len(maps) == len(out_stages)
+    assert len(maps) == len(out_strides)
     for features, channels, stride in zip(maps, backbone.channels, backbone.strides):
         assert features.shape == (1, channels, 64 // stride, 128 // stride)
-    assert len(backbone.features) == LAYER_OF_STAGE[size][out_stages[-1]] + 1
+    assert len(backbone.features) == LAYER_OF_STAGE[size][last] + 1
 
 
 def test_norm_eps_is_added_to_every_variance():
     images = mx.nd.array(backbones.probe(32, 32))
     first = {}
     for eps in (1e-3, 1e-5, 3.0):
-        backbone = backbones.fill(MobileNetV3(out_stages=[0], norm_eps=eps))
+        backbone = backbones.fill(MobileNetV3(out_strides=[2], norm_eps=eps))
         before = mx.nd.Convolution(
             images,
             backbone.features[0][0].weight.data(),
@@ -149,9 +153,9 @@ def test_squeeze_and_excitation_weighs_channels_by_their_means():
     ("wrong", "message"),
     [
         ({"size": "huge"}, r"size is one of \['large', 'small'\], not 'huge'"),
-        ({"out_stages": []}, r"out_stages is some of 0 to 5, increasing, not \[\]"),
-        ({"out_stages": [5, 4]}, r"out_stages is some of 0 to 5, increasing, not \[5, 4\]"),
-        ({"out_stages": [3, 6]}, r"out_stages is some of 0 to 5, increasing, not \[3, 6\]"),
+        ({"out_strides": []}, r"out_strides: .* 2, 4, 8, 16, 32, 32, .* \[\]"),
+        ({"out_strides": [32, 16]}, r"out_strides: .* 2, 4, 8, 16, 32, 32, .* \[32, 16\]"),
+        ({"out_strides": [16, 64]}, r"out_strides: .* 2, 4, 8, 16, 32, 32, .* \[16, 64\]"),
         ({"frozen_stages": 7}, "frozen_stages is 0 to 6, not 7"),
     ],
 )

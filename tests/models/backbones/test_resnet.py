@@ -43,13 +43,13 @@ TORCHVISION = {
         ],
     ),
 }
-ALL = (2, 3, 4, 5)
+ALL = (4, 8, 16, 32)
 
 
 @pytest.mark.parametrize("norm", ["BN", "FrozenBN"])
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_names_and_maps_are_torchvisions(name, norm):
-    backbone = backbones.fill(ResNet(**NETWORKS[name], out_stages=ALL, norm=norm))
+    backbone = backbones.fill(ResNet(**NETWORKS[name], out_strides=ALL, norm=norm))
     digest, summaries = TORCHVISION[name]
     assert backbones.digest(backbones.torch_shapes(backbone)) == digest
     backbone.hybridize()
@@ -65,13 +65,13 @@ def test_names_and_maps_are_torchvisions(name, norm):
     ("depth", "blocks"), [(34, [3, 4, 6, 3]), (101, [3, 4, 23, 3]), (152, [3, 8, 36, 3])]
 )
 def test_blocks_of_the_stages(depth, blocks):
-    backbone = ResNet(depth, out_stages=(5,))
+    backbone = ResNet(depth, out_strides=(32,))
     layers = [backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4]
     assert [len(layer) for layer in layers] == blocks
 
 
 def test_stages_nobody_asks_for_are_not_there():
-    backbone = backbones.fill(ResNet(18, out_stages=(2, 4)))
+    backbone = backbones.fill(ResNet(18, out_strides=(4, 16)))
     assert not hasattr(backbone, "layer4")
     assert (backbone.channels, backbone.strides) == ((64, 256), (4, 16))
     shapes = [features.shape for features in backbone(mx.nd.array(backbones.probe()))]
@@ -80,7 +80,7 @@ def test_stages_nobody_asks_for_are_not_there():
 
 def test_the_stride_may_be_in_the_1x1():
     for stride_in_1x1, expected in ((False, [(1, 1), (2, 2)]), (True, [(2, 2), (1, 1)])):
-        first = ResNet(50, stride_in_1x1, out_stages=(3,)).layer2[0]
+        first = ResNet(50, stride_in_1x1, out_strides=(8,)).layer2[0]
         assert [conv._kwargs["stride"] for conv in (first.conv1, first.conv2)] == expected
 
 
@@ -91,17 +91,24 @@ def test_dilated_c5_is_c5_at_twice_the_resolution(network):
     images = mx.nd.array(backbones.probe())
     maps = {}
     for dilated in (False, True):
-        backbone = backbones.fill(ResNet(**network, out_stages=(4, 5), dilated_c5=dilated))
-        assert backbone.strides == (16, 16 if dilated else 32)
+        strides = (16, 16 if dilated else 32)
+        backbone = backbones.fill(ResNet(**network, out_strides=strides, dilated_c5=dilated))
+        assert backbone.strides == strides
         maps[dilated] = [features.asnumpy() for features in backbone(images)]
     assert maps[True][1].shape[2:] == maps[True][0].shape[2:]
     np.testing.assert_allclose(maps[True][1][:, :, ::2, ::2], maps[False][1], atol=1e-4)
 
 
+def test_stride_16_of_a_dilated_network_is_c5():
+    backbone = ResNet(18, out_strides=(16,), dilated_c5=True)
+    assert (backbone.channels, backbone.strides) == ((512,), (16,))
+    assert hasattr(backbone, "layer4")
+
+
 @pytest.mark.parametrize("norm", ["BN", "FrozenBN"])
 @pytest.mark.parametrize("frozen_stages", [0, 1, 3, 5])
 def test_what_is_frozen(frozen_stages, norm):
-    backbone = backbones.fill(ResNet(18, out_stages=ALL, frozen_stages=frozen_stages, norm=norm))
+    backbone = backbones.fill(ResNet(18, out_strides=ALL, frozen_stages=frozen_stages, norm=norm))
     frozen = [("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",)][:frozen_stages]
     frozen = {part for parts in frozen for part in parts}
 
@@ -122,7 +129,7 @@ def test_what_is_frozen(frozen_stages, norm):
 def test_norm_eps():
     maps = []
     for eps in (1e-5, 1.0):
-        backbone = backbones.fill(ResNet(18, out_stages=(2,), norm_eps=eps))
+        backbone = backbones.fill(ResNet(18, out_strides=(4,), norm_eps=eps))
         maps.append(backbone(mx.nd.array(backbones.probe(33, 40)))[0].asnumpy())
     assert np.abs(maps[0] - maps[1]).max() > 0.1
 
@@ -131,9 +138,11 @@ def test_norm_eps():
     ("wrong", "message"),
     [
         ({"depth": 20}, r"depth is one of \[18, 34, 50, 101, 152\], not 20"),
-        ({"out_stages": ()}, r"out_stages is some of 2 to 5, increasing, not \[\]"),
-        ({"out_stages": (4, 3)}, r"out_stages is some of 2 to 5, increasing, not \[4, 3\]"),
-        ({"out_stages": (1,)}, r"out_stages is some of 2 to 5, increasing, not \[1\]"),
+        ({"out_strides": ()}, r"out_strides: .* 4, 8, 16, 32, .* \[\]"),
+        ({"out_strides": (16, 8)}, r"out_strides: .* 4, 8, 16, 32, .* \[16, 8\]"),
+        ({"out_strides": (2,)}, r"out_strides: .* 4, 8, 16, 32, .* \[2\]"),
+        ({"out_strides": (16, 16)}, r"out_strides: .* 4, 8, 16, 32, .* \[16, 16\]"),
+        ({"dilated_c5": True, "out_strides": (32,)}, r"out_strides: .* 4, 8, 16, 16, .* \[32\]"),
         ({"frozen_stages": 6}, "frozen_stages is 0 to 5, not 6"),
         ({"groups": 0}, "groups and width_per_group are at least 1, not 0, 64"),
         ({"depth": 18, "groups": 32}, "groups and width_per_group are for depth 50 and more"),

@@ -69,7 +69,8 @@ def test_the_features_are_caffes(height, width):
     backbone.hybridize()
     # Caffe's pixels: large enough for the normalisation to matter
     images = 100 * backbones.probe(height, width)
-    features = backbone(mx.nd.array(images)).asnumpy()
+    (features,) = backbone(mx.nd.array(images))
+    features = features.asnumpy()
     arrays = {n: p.data().asnumpy() for n, p in backbone._collect_params_with_prefix().items()}
     expected = caffe(images, arrays)
     np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4 * expected.max())
@@ -79,8 +80,9 @@ def test_the_features_are_caffes(height, width):
 def test_the_number_of_cells_is_caffes(side, cells):
     backbone = ZF()
     backbone.initialize()
-    assert backbone(mx.nd.zeros((1, 3, side, 32))).shape[:3] == (1, backbone.channels, cells)
-    assert backbone.stride == 16
+    (features,) = backbone(mx.nd.zeros((1, 3, side, 32)))
+    assert features.shape[:3] == (1, *backbone.channels, cells)
+    assert backbone.strides == (16,)
 
 
 def test_normalisation_is_caffes_within_channel():

@@ -40,7 +40,7 @@ def rpn(small_model):
 
 
 def rpn_step(model):
-    targets = RPNTargets(MaxIoUAssigner(), RandomSampler(EVERYTHING, 1), RPN_WEIGHTS, straddle=-1)
+    targets = RPNTargets(MaxIoUAssigner(), RandomSampler(EVERYTHING, 1), RPN_WEIGHTS, straddle=None)
     return RPNTrainStep(model, rpn_targets=targets, rpn_loss=RPNLoss(SmoothL1(1 / 9)))
 
 

@@ -99,7 +99,7 @@ def test_class_and_box_learn_apart():
         ({"blocks": 0}, "blocks is at least 1 and channels is a multiple of 4, not 0, 1024"),
         ({"channels": 6}, "blocks is at least 1 and channels is a multiple of 4, not 5, 6"),
         ({"hidden": [0]}, r"hidden are widths of at least 1 .*, not \[0\], 0"),
-        ({"norm": "IN"}, "norm is one of BN, FrozenBN, SyncBN, GN, not 'IN'"),
+        ({"norm": "IN"}, "norm is one of BN, FrozenBN, FrozenStatsBN, SyncBN, GN, not 'IN'"),
     ],
 )
 def test_arguments_are_checked(wrong, message):

@@ -30,7 +30,7 @@ def test_logits_and_deltas_are_of_the_mean_of_c5(depth, hybridized):
     """C5 is the backbone's, whose numbers test_resnet.py compares with torchvision's."""
     channels, width = (256, 512) if depth == 18 else (1024, 2048)
     head = backbones.fill(Res5Head(channels, 6, 3, depth))
-    backbone = backbones.fill(ResNet(depth, out_stages=(5,)))
+    backbone = backbones.fill(ResNet(depth, out_strides=(32,)))
     if hybridized:
         head.hybridize()
     features = cells(channels)
@@ -63,7 +63,7 @@ def test_a_class_agnostic_head_has_one_box():
 
 
 def test_pretrained_is_torchvisions_layer4():
-    backbone = ResNet(18, out_stages=(5,), frozen_stages=0)
+    backbone = ResNet(18, out_strides=(32,), frozen_stages=0)
     state = {n: backbones.filling(n, s) for n, s in backbones.torch_shapes(backbone).items()}
     head = Res5Head(**SMALL)
     head.initialize()
@@ -102,7 +102,7 @@ def test_what_learns(norm):
 C4 = """
 model:
   type: FasterRCNN
-  backbone: {type: ResNet, depth: 18, out_stages: [4]}
+  backbone: {type: ResNet, depth: 18, out_strides: [16]}
   anchors: {type: AnchorGrid, sizes: [32]}
   rpn_head: {type: RPNHead, channels: 16}
   proposals: {pre_nms: 20, post_nms: 5}
@@ -128,7 +128,7 @@ def test_a_c4_detector_of_a_config(tmp_path):
         ({"stride": 3}, "stride is 1 or 2, not 3"),
         ({"in_channels": 512}, "depth 18 goes on from C4, 256 channels, and the RoIs have 512"),
         ({"depth": 20}, r"depth is one of \[18, 34, 50, 101, 152\], not 20"),
-        ({"norm": "LN"}, "norm is one of BN, FrozenBN, SyncBN, GN, not 'LN'"),
+        ({"norm": "LN"}, "norm is one of BN, FrozenBN, FrozenStatsBN, SyncBN, GN, not 'LN'"),
     ],
 )
 def test_arguments_are_checked(wrong, message):
