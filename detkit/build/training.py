@@ -120,7 +120,7 @@ class Training:
         detections = dict(zip(batch.image_ids, self.detector.detect_batch(batch)))
         self.evaluator(self.val_set, detections)
         numbers = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        return f"dry run: one training step ({numbers}) and one evaluation batch succeeded"
+        return f"dry run: one step ({numbers}) and one evaluation batch succeeded"
 
     def _start(self, folder: str) -> str:
         """Takes the weights of another run's checkpoint; returns a line about them."""
