@@ -8,11 +8,10 @@ import numpy as np
 from mxnet.gluon import HybridBlock
 
 from detkit.config import Config
-from detkit.data import apply, check_proposals, make_batch, with_proposals
+from detkit.data import add_proposals, apply, make_batch
 from detkit.data.images import is_one_image, read_images
-from detkit.data.sample import Batch, Sample, Transforms, unlabelled
+from detkit.data.sample import Batch, Transforms, unlabelled
 from detkit.detections import Detections, detections_of
-from detkit.errors import DataError
 from detkit.typing import Context
 
 
@@ -53,6 +52,16 @@ class Detector:
         """The ``class_names`` of the network's own labels, without a background."""
         return self.class_names[self.first_label :]
 
+    @property
+    def takes_proposals(self) -> bool:
+        """Whether ``detect`` needs proposals, as with a FastRCNN."""
+        return "proposals" in self.model.INPUTS
+
+    @property
+    def name(self) -> str:
+        """The network's name in messages: "a FastRCNN"."""
+        return f"a {type(self.model).__name__}"
+
     @overload
     def detect(self, images: Union[str, os.PathLike], proposals: Any = None) -> Detections: ...
 
@@ -87,7 +96,8 @@ class Detector:
         """
         arrays = read_images(images)
         rng = np.random.default_rng(0)  # a transform may vary colours or sizes, but reproducibly
-        samples = self._proposed([unlabelled(array) for array in arrays], proposals)
+        samples = [unlabelled(array) for array in arrays]
+        samples = add_proposals(samples, proposals, self.takes_proposals, self.name)
         samples = [apply(self.transforms, sample, rng) for sample in samples]
         return make_batch(samples, [array.shape[:2] for array in arrays], self.pad_multiple)
 
@@ -97,24 +107,3 @@ class Detector:
         outputs = self.model(*(mx.nd.array(array, ctx=self._ctx) for array in inputs))
         arrays = [output.asnumpy() for output in outputs]
         return detections_of(batch, arrays, self.class_names, self.first_label)
-
-    def _proposed(self, samples: List[Sample], proposals: Any) -> List[Sample]:
-        """Returns the samples with the proposals that the network needs."""
-        name = type(self.model).__name__
-        if "proposals" not in self.model.INPUTS:
-            if proposals is not None:
-                raise DataError(
-                    f"{name}: expected no proposals, because it makes its own, found some; call "
-                    "detect(images)"
-                )
-            return samples
-        if proposals is None or len(proposals) != len(samples):
-            count = "none" if proposals is None else f"{len(proposals)} arrays"
-            raise DataError(
-                f"{name}: expected proposals, boxes (R, 4), for each of {len(samples)} images, "
-                f"found {count}; call detect(images, proposals)"
-            )
-        return [
-            with_proposals(sample, check_proposals(boxes, f"proposals[{position}]"), dropped=[])
-            for position, (sample, boxes) in enumerate(zip(samples, proposals))
-        ]

@@ -72,12 +72,17 @@ def build_loader(
         shuffle=training,
         masks="masks" in (inputs or ()),
         fields=[name for name in inputs or () if name not in Batch._fields],
-        proposals=_proposals(config, split, dataset),
+        proposals=build_proposals(config, split, dataset),
     )
 
 
-def _proposals(config: Config, split: str, dataset: Dataset) -> Optional[Dict[Any, np.ndarray]]:
-    """Returns the precomputed proposals of a split; None if the detector makes its own."""
+def build_proposals(
+    config: Config, split: str, dataset: Dataset
+) -> Optional[Dict[Any, np.ndarray]]:
+    """Returns {image_id: boxes (R, 4)} of ``data.train_proposals`` or ``data.val_proposals``.
+
+    Returns None for a detector that makes its own.
+    """
     if "proposals" not in detector_of(config).INPUTS:
         return None
     node = require(config["data"], f"{split}_proposals", dict)

@@ -11,6 +11,7 @@ from mxnet.gluon import HybridBlock
 from detkit.build.data import build_transforms, pad_multiple_of
 from detkit.build.model import build_model
 from detkit.build.sections import opened
+from detkit.build.train_step import check_scores
 from detkit.config import Config, load_config
 from detkit.detector import Detector
 from detkit.device import find_device
@@ -41,6 +42,7 @@ def load(
     saved = load_checkpoint(checkpoint)
     ctx = find_device(device)
     model = build_model(built_from, saved.class_names, ctx, pretrained=False)
+    check_scores(built_from, model)  # an older config sets no scores and gets softmax
     load_model_weights(model, saved)
     return detector_for(built_from, model, saved.class_names, ctx)
 

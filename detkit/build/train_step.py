@@ -1,21 +1,32 @@
 """The ``train_step`` section of a config -> a training step, wired to the detector it trains."""
 
+import inspect
+from functools import partial
 from typing import Any, Dict, List, Sequence, Type
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.config import Config, check_keys, place, require, section, without
+from detkit.config import Config, check_keys, place, require, section
 from detkit.config.yaml import Node
 from detkit.errors import ConfigError
+from detkit.losses import BINARY, CrossEntropy, RoILoss, SigmoidBCE, SigmoidFocal, compared_by
 from detkit.models import Network
-from detkit.registry import DETECTORS, TRAIN_STEPS, construct, signature
+from detkit.models.postprocess import SIGMOID, SOFTMAX
+from detkit.registry import DETECTORS, LOSSES, TRAIN_STEPS, Registry, construct
 from detkit.train_steps import TrainStep
 
-KEYS = {"class_loss": "class"}  # arguments whose key in a config is a reserved word of Python
+FITTING = {  # scores -> class losses that train logits for them
+    SOFTMAX: CrossEntropy.__name__,
+    SIGMOID: f"{SigmoidBCE.__name__} or {SigmoidFocal.__name__}",
+}
 
 
 def build_train_step(config: Config, model: Network, num_classes: int) -> TrainStep:
-    """Returns the training step of ``model``, hybridized. Raises ConfigError."""
+    """Returns the training step of ``model``, hybridized.
+
+    Raises ConfigError with the place, also for scores that its class loss does not train.
+    """
+    check_scores(config, model)
     step_class = train_step_of(type(model))
     node = section(config, "train_step")
     check_keys(node, step_class.PARTS)
@@ -25,7 +36,8 @@ def build_train_step(config: Config, model: Network, num_classes: int) -> TrainS
         if isinstance(target, list):
             parts[name] = _stages(target[0], require(node, name, List[dict]), derived)
         else:
-            parts[name] = _built(target, section(node, name), derived)
+            build = target.build if isinstance(target, Registry) else partial(construct, target)
+            parts[name] = build(section(node, name), **derived)
     step = step_class(model, **parts)
     step.hybridize()
     return step
@@ -48,6 +60,41 @@ def train_step_of(detector: Type[Network]) -> Type[TrainStep]:
     )
 
 
+def check_scores(config: Config, model: Network) -> None:
+    """Raises ConfigError if the class loss trains the logits for other scores than are computed.
+
+    The message has the places of the loss and of the scores.
+
+    config: its section ``train_step`` is compared, if there is one.
+    model: the detector of ``config``. A postprocessing without an attribute ``scores`` is not
+        compared.
+    """
+    scores = getattr(getattr(model, "postprocess", None), "scores", None)
+    node = section(config, "train_step")
+    if scores is None or not node:
+        return
+    for name, target in train_step_of(type(model)).PARTS.items():
+        part = target[0] if isinstance(target, list) else target
+        if inspect.isclass(part) and issubclass(part, RoILoss) and node.get(name) is not None:
+            for loss in node[name] if isinstance(target, list) else [node[name]]:
+                _check_scores_of(loss, scores, config["model"])
+
+
+def _check_scores_of(node: Node, scores: str, model: Node) -> None:
+    """``node`` is the section of a RoILoss, ``model`` the section of the detector."""
+    loss: Any = RoILoss.CLASS_LOSS
+    if node.get("class") is not None:
+        kind = require(node, "class", dict)
+        loss = LOSSES.get(require(kind, "type"), place(kind, "type"))
+    trained = SIGMOID if compared_by(loss) == BINARY else SOFTMAX
+    if trained != scores:
+        raise ConfigError(
+            f"{place(section(model, 'postprocess'), 'scores')}: expected {trained!r}, for which "
+            f"{loss.__name__} ({place(node, 'class')}) trains the logits, found {scores!r}; set "
+            f"model.postprocess.scores: {trained}, or train with {FITTING[scores]}"
+        )
+
+
 def _stages(target: Any, nodes: Sequence[Node], derived: Sequence[dict]) -> nn.Sequential:
     """Returns one ``target`` for each stage of a cascade, built from ``nodes``, its sections."""
     if len(nodes) != len(derived):
@@ -56,22 +103,5 @@ def _stages(target: Any, nodes: Sequence[Node], derived: Sequence[dict]) -> nn.S
             f"found {len(nodes)}"
         )
     stages = nn.HybridSequential() if issubclass(target, HybridBlock) else nn.Sequential()
-    stages.add(*(_built(target, *stage) for stage in zip(nodes, derived)))
+    stages.add(*(construct(target, own, **given) for own, given in zip(nodes, derived)))
     return stages
-
-
-def _built(target: Any, node: Node, derived: Dict[str, Any]) -> Any:
-    """Returns ``target``, built from its section, its own parts and the derived arguments.
-
-    derived: the arguments that follow from the detector.
-    """
-    accepted, _ = signature(target)
-    inner = {}
-    for argument, registry in getattr(target, "PARTS", {}).items():
-        key = KEYS.get(argument, argument)
-        if key in node:
-            inner[argument] = registry.build(require(node, key, dict))
-        elif accepted[argument].default is None:
-            inner[argument] = None
-    rest = without(node, *(KEYS.get(argument, argument) for argument in inner))
-    return construct(target, rest, **inner, **derived)

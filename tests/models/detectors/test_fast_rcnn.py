@@ -152,8 +152,8 @@ def test_detect_takes_proposals_in_pixels_of_the_image(detectors):
 @pytest.mark.parametrize(
     ("proposals", "message"),
     [
-        (None, r"FastRCNN: .*proposals.*1 images.*none.*detect\(images, proposals\)"),
-        ([np.zeros((1, 4))] * 2, "FastRCNN: .*1 images.*found 2"),
+        (None, r"FastRCNN.*proposals.*1 images.*none"),
+        ([np.zeros((1, 4))] * 2, "FastRCNN.*1 images.*found.*2"),
         ([np.zeros(4)], r"proposals\[0\]: found float64 \(4,\), expected boxes \(R, 4\)"),
         ([[["a"] * 4]], r"proposals\[0\]: found <U1 \(1, 4\)"),
         ([[[0, 0, np.nan, 9]]], r"proposals\[0\]: a box is not finite"),
@@ -165,7 +165,7 @@ def test_proposals_are_checked(detectors, proposals, message):
 
 
 def test_a_detector_that_makes_its_own_takes_none(detectors):
-    with pytest.raises(DataError, match="FasterRCNN: .*makes its own"):
+    with pytest.raises(DataError, match="FasterRCNN.*makes its own"):
         detectors[0].detect(np.zeros((20, 30, 3), "uint8"), np.zeros((1, 4)))
 
 
@@ -257,7 +257,7 @@ def test_demo_says_that_there_are_no_proposals(trained, tmp_path, capsys):
     last = trained / "checkpoints/step-00000006"
     arguments = (trained / "config.yaml", last, tmp_path / "a.png", "--out", tmp_path)
     message = tiny.refused(capsys, "demo", *arguments)
-    tiny.assert_says(message, "FastRCNN: ", "proposals", "found none")
+    tiny.assert_says(message, "FastRCNN", "proposals", "found none")
 
 
 @HEADS.register(force=True)
