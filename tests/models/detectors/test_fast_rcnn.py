@@ -257,7 +257,7 @@ def test_demo_says_that_there_are_no_proposals(trained, tmp_path, capsys):
     last = trained / "checkpoints/step-00000006"
     arguments = (trained / "config.yaml", last, tmp_path / "a.png", "--out", tmp_path)
     message = tiny.refused(capsys, "demo", *arguments)
-    tiny.assert_says(message, "FastRCNN", "proposals", "found none")
+    tiny.assert_says(message, "FastRCNN", "proposals", "--proposals")
 
 
 @HEADS.register(force=True)
