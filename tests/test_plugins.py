@@ -184,4 +184,5 @@ def test_list_shows_every_kind_or_refuses_an_unknown_one(project, list_main, cap
     assert cli.run(list_main, []) == 0
     assert set(registry.REGISTRIES) <= set(capsys.readouterr().out.splitlines())
     assert cli.run(list_main, ["backbones"]) == 1
-    assert "unknown kind 'backbones'; did you mean 'backbone'?" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "found 'backbones'; did you mean 'backbone'?" in message

@@ -105,6 +105,7 @@ def ours(name, state, image, monkeypatch):
     return detector.detect([image])[0]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Cannot decide type:UserWarning")
 @pytest.mark.filterwarnings("ignore:`np.float`:DeprecationWarning")
 @pytest.mark.parametrize("name", converter.MODELS)

@@ -160,6 +160,7 @@ def quick_weights(monkeypatch):
         monkeypatch.setattr(initializer, "_init_weight", draw)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)
 def test_it_builds_trains_evaluates_and_is_the_same_hybridized(path, monkeypatch, quick_weights):
     training = build(path, monkeypatch)

@@ -41,7 +41,7 @@ train_step:
 
 
 def project(folder):
-    """As tiny.project, with a cascade."""
+    """Writes the plugin and a cascade's config; returns the config's path."""
     config = tiny.project(folder).with_name("cascade.yaml")
     config.write_text(CONFIG)
     return config
@@ -92,7 +92,7 @@ TARGETS = "{assigner: {type: MaxIoUAssigner}, sampler: {type: RandomSampler}}"
         ("train_step.roi_loss=null", ("train_step.roi_loss", "a list of mappings, found null")),
     ],
 )
-def test_what_is_wrong_with_a_config_is_said(tmp_path, capsys, override, fragments):
+def test_an_error_in_a_config_is_explained(tmp_path, capsys, override, fragments):
     config = project(tmp_path)
     message = tiny.refused(capsys, "train", config, "--dry-run", "--set", override)
     tiny.assert_says(message, *fragments)

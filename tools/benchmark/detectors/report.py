@@ -1,7 +1,15 @@
-"""Figures -> tables, a picture."""
+"""The tables and the picture of tools/benchmark.py.
+
+"Figures" are a dictionary as it is written to --json: what was measured, and "sides", {side: row}.
+"""
+
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
-from processes import BenchmarkError
+
+from ..errors import BenchmarkError
+from .sides import Side
 
 OURS = "detkit"
 STAGES = [
@@ -19,13 +27,21 @@ STAGES = [
     "rest",
     "total",
 ]
+Figures = Dict[str, Any]
 
 
-def row(spec, taken, clock, peak, share, about):
-    """The figures of a side, for the table and the JSON file."""
+def row(
+    side: Side,
+    taken: Mapping[str, Sequence[float]],
+    clock: str,
+    peak: int,
+    share: Optional[float],
+    about: Mapping[str, str],
+) -> Figures:
+    """Returns the figures of a side, for the table and the JSON file."""
     chosen = taken[clock]
     return {
-        "precision": spec.precision,
+        "precision": side.precision,
         "median": float(np.median(chosen)),
         "fastest": min(chosen),
         **taken,
@@ -35,9 +51,9 @@ def row(spec, taken, clock, peak, share, about):
     }
 
 
-def best_of_ours(sides):
-    """{precision: median of detkit's fastest form in it}."""
-    best = {}
+def best_of_ours(sides: Mapping[str, Figures]) -> Dict[str, float]:
+    """Returns {precision: median seconds of detkit's fastest form}."""
+    best: Dict[str, float] = {}
     for name, side in sides.items():
         if name.startswith(OURS):
             precision = side["precision"]
@@ -45,8 +61,8 @@ def best_of_ours(sides):
     return best
 
 
-def heading(figures):
-    """One line about what was measured."""
+def heading(figures: Figures) -> str:
+    """Returns one line about what was measured."""
     height, width = figures["size"]
     what = "a training step" if figures["training"] else "detecting"
     return (
@@ -55,14 +71,16 @@ def heading(figures):
     )
 
 
-def versions(*abouts):
-    """What sides say about themselves, {name: version} of each, for people."""
+def versions(*abouts: Mapping[str, str]) -> str:
+    """Returns the packages and versions of some sides, each once."""
     return ", ".join({f"{name} {about[name]}": None for about in abouts for name in about})
 
 
-def table(figures):
-    """What ran, then the sides beside each other; ratios say how many times as long as detkit's
-    fastest."""
+def table(figures: Figures) -> str:
+    """Returns the heading and a line for each side.
+
+    A ratio is the side's median divided by the median of detkit's fastest form in a precision.
+    """
     sides = figures["sides"]
     best = best_of_ours(sides)
     ratios = "".join(f"{f'/ our {precision}':>12}" for precision in best)
@@ -82,27 +100,27 @@ def table(figures):
     return "\n".join(lines)
 
 
-def stage_table(stages):
-    """Milliseconds of each stage, a column for each side."""
+def stage_table(stages: Mapping[str, Mapping[str, float]]) -> str:
+    """Returns the milliseconds of each stage, with a column for each side."""
     lines = [f"{'ms':16}" + "".join(f"{name:>24}" for name in stages)]
     for stage in STAGES:
-        if any(stage in each for each in stages.values()):
-            cells = [each.get(stage) for each in stages.values()]
+        if any(stage in taken for taken in stages.values()):
+            cells = [taken.get(stage) for taken in stages.values()]
             text = "".join(f"{'-' if s is None else format(1e3 * s, '.1f'):>24}" for s in cells)
             lines.append(f"{stage:16}{text}")
     return "\n".join(lines)
 
 
-def floor_table(floors):
-    """Billions of multiply-adds a second of a large convolution alone."""
+def floor_table(floors: Mapping[str, Mapping[str, float]]) -> str:
+    """Returns the rates of a large convolution alone, in 10^9 multiply-adds a second."""
     lines = ["floor: a 3x3 convolution, 256 channels, 150x200, 10^9 multiply-adds a second"]
     for name, rates in floors.items():
         lines += [f"{name:24}{precision:>8}{r / 1e9:10.1f}" for precision, r in rates.items()]
     return "\n".join(lines)
 
 
-def pyplot():
-    """Matplotlib, drawing into files. Raises BenchmarkError without it."""
+def pyplot() -> Any:
+    """Returns Matplotlib's pyplot, set to draw into files. Raises BenchmarkError without it."""
     try:
         import matplotlib
     except ImportError as error:
@@ -115,10 +133,14 @@ def pyplot():
     return pyplot
 
 
-def plot(all_figures, path):
-    """A picture: bars for each detector, or lines where several sizes or batches were measured."""
+def plot(all_figures: Sequence[Figures], path: Path) -> None:
+    """Writes a picture with a diagram for each detector.
+
+    A diagram has bars, or lines if several sizes or batches were measured. Raises BenchmarkError if
+    Matplotlib is missing or the file cannot be written.
+    """
     plt = pyplot()
-    groups = {}
+    groups: Dict[Any, List[Figures]] = {}
     for figures in all_figures:
         groups.setdefault((figures["model"], figures["training"]), []).append(figures)
     drawing, axes = plt.subplots(
@@ -133,7 +155,7 @@ def plot(all_figures, path):
     plt.close(drawing)
 
 
-def _bars(axis, measured):
+def _bars(axis: Any, measured: Sequence[Figures]) -> None:
     (figures,) = measured
     sides = figures["sides"]
     colours = ["tab:blue" if name.startswith(OURS) else "tab:grey" for name in sides]
@@ -142,7 +164,7 @@ def _bars(axis, measured):
     axis.set(xlabel="seconds, median", title=heading(figures))
 
 
-def _lines(axis, measured):
+def _lines(axis: Any, measured: Sequence[Figures]) -> None:
     for name in measured[0]["sides"]:
         points = sorted(
             (each["batch"] * each["size"][0] * each["size"][1] / 1e6, each["sides"][name]["median"])

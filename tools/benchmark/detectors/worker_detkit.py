@@ -1,28 +1,31 @@
 """The worker of tools/benchmark.py that runs detkit's own detectors, one form of one of them.
 
-run_detkit.py                          answers requests, see protocol.py
-run_detkit.py state NAME OUT           draws the weights of a detector, and ends
-run_detkit.py export NAME STATE OUT    writes what the exported forms load
-run_detkit.py onnx NAME STATE OUT      the same for ONNX Runtime
+It answers the requests of worker.py. With arguments it writes one file or folder instead, and ends:
+
+    state NAME OUT                      random weights of a detector
+    onnx NAME STATE OUT                 the model of ONNX Runtime
+    exported|bf16|int8 NAME STATE OUT   the folder that a form of sides.FILES loads
 """
 
 import sys
 from types import SimpleNamespace
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import detkit  # noqa: F401  # isort: skip  before MXNet
 
-import detectors
-import drawn
 import mxnet as mx
 import numpy as np
 from mxnet import autograd
-from protocol import FLOOR, Side, serve
-from stopwatch import time_parts, with_rest
+from mxnet.gluon import HybridBlock
 
+from benchmark.detectors import detkit_detectors, random_data
+from benchmark.detectors.stage_times import time_parts, with_rest
+from benchmark.detectors.worker import FLOOR, TimedDetector, serve
 from detkit import cli, load_exported
 from detkit.build.train_step import build_train_step
 from detkit.config import section
 from detkit.converters.recipes import load_recipe
+from detkit.detections import Detections
 from detkit.export import onnx
 from detkit.export.graph.graph import Graph
 from detkit.export.precision.precisions import BFloat16, Float32, Int8
@@ -30,44 +33,52 @@ from detkit.export.symbol import export
 from detkit.runner.optimizer import Optimizer
 
 STATIC = {"static_alloc": True}
-BLOCKS = {  # how the network's blocks are run
+BLOCKS: Dict[str, Dict[str, bool]] = {  # arguments of hybridize
     "eager": {"active": False},
     "hybridized": {},
     "static_alloc": STATIC,
     "static_shape": {**STATIC, "static_shape": True},
 }
-FILES = {"exported": {}, "fused": {"fuse": True}, "bf16": {}, "int8": {}}  # of load_exported
-CALIBRATION = 4, 480, 640  # pictures, and their size
-SMALL_STEP = 1e-6  # learning rate of drawn weights: the losses stay finite
+FILES: Dict[str, Dict[str, bool]] = {  # arguments of load_exported
+    "exported": {},
+    "fused": {"fuse": True},
+    "bf16": {},
+    "int8": {},
+}
+CALIBRATION = 4, 480, 640  # pictures, their height and width
+LEARNING_RATE = 1e-6  # so small that the losses of random weights stay finite
 
 
-class Detkit(Side):
+class Detkit(TimedDetector):
     """detkit's detector in the form ``job["form"]``, with the weights ``job["state"]``."""
 
-    def __init__(self, job):
+    def __init__(self, job: Dict[str, Any]):
         super().__init__(job)
         form = job["form"]
         if form in FILES:
             self.detector = load_exported(job["model"], device="cpu", **FILES[form])
         else:
-            self.detector = detectors.build(job["name"], read(job["state"]))
+            self.detector = detkit_detectors.build(job["name"], read(job["state"]))
             self.detector.model.hybridize(**BLOCKS[form])
+        self.images: List[np.ndarray] = []
 
-    def about(self):
+    def about(self) -> Dict[str, str]:
         return {"detkit": detkit.__version__, "mxnet": mx.__version__}
 
-    def use(self, images, boxes, labels):
+    def use(self, images: np.ndarray, boxes: np.ndarray, labels: np.ndarray) -> None:
         self.images = list(images)
 
-    def run(self):
-        found = self.detector.detect(self.images)
-        return [(each, each.masks) for each in found]
+    def run(self) -> Any:
+        detections = self.detector.detect(self.images)
+        return [(image, image.masks) for image in detections]  # a mask is pasted when asked for
 
-    def found(self, result):
-        return [(each.boxes, each.scores, each.labels) for each, _ in result]
+    def detections(
+        self, result: Sequence[Tuple[Detections, Optional[np.ndarray]]]
+    ) -> List[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        return [(image.boxes, image.scores, image.labels) for image, _ in result]
 
-    def stages(self, count):
-        """Of the blocks one by one, each compiled for itself; "rest" begins and ends at numpy."""
+    def stages(self, count: int) -> List[Dict[str, float]]:
+        """Returns the seconds of each part, compiled alone; "rest" begins and ends at numpy."""
         form = self.job["form"]
         if form in FILES:
             return []
@@ -79,9 +90,9 @@ class Detkit(Side):
         self.run()  # compiles them
         taken = [time_parts(parts, self.run, self.clock, mx.nd.waitall) for _ in range(count)]
         model.hybridize(**BLOCKS[form])
-        return [with_rest(each) for each in taken]
+        return [with_rest(run) for run in taken]
 
-    def floor(self):
+    def floor(self) -> Dict[str, float]:
         shape, filters, kernel = FLOOR
         image = mx.nd.random.normal(shape=shape)
         block = convolution(image, filters, kernel, self.job["precision"])
@@ -91,39 +102,45 @@ class Detkit(Side):
 
 
 class Training(Detkit):
-    """One step of training: forward, backward, update."""
+    """A training step of detkit's detector: forward, backward, update."""
 
-    def __init__(self, job):
+    def __init__(self, job: Dict[str, Any]):
         super().__init__(job)
         name, model = job["name"], self.detector.model
-        config = detectors.config_of(name)
+        config = detkit_detectors.config_of(name)
         config["train_step"] = section(load_recipe("training"), "train_step")
         classes = len(self.detector.foreground_names)
         self.step = build_train_step(config, model, classes)
         self.step.hybridize(**BLOCKS[job["form"]])
-        options = {"accumulate": 1, "clip_norm": None, "multipliers": ()}
-        options.update(optimizer={"type": "SGD"}, momentum=0.9)
-        options.update(lr=SMALL_STEP, weight_decay=1e-4)
-        self.optimizer, self.steps = Optimizer(model, SimpleNamespace(**options)), 0
+        options = SimpleNamespace(
+            optimizer={"type": "SGD"},
+            lr=LEARNING_RATE,
+            momentum=0.9,
+            weight_decay=1e-4,
+            accumulate=1,
+            clip_norm=None,
+            multipliers=(),
+        )
+        self.optimizer, self.steps = Optimizer(model, options), 0
 
-    def use(self, images, boxes, labels):
+    def use(self, images: np.ndarray, boxes: np.ndarray, labels: np.ndarray) -> None:
         batch = self.detector.batch(list(images))
         arrays = batch.images, batch.sizes, boxes, labels
         self.inputs = [mx.nd.array(array) for array in arrays]
 
-    def run(self):
+    def run(self) -> Any:
         self.steps += 1
         with autograd.record():
             losses = self.step(*self.inputs)
             total = mx.nd.add_n(*losses.values())
         total.backward()
-        self.optimizer.step(self.steps, SMALL_STEP)
+        self.optimizer.step(self.steps, LEARNING_RATE)
         mx.nd.waitall()
         return losses
 
 
-def convolution(image, filters, kernel, precision):
-    """One convolution alone, compiled as an export of that precision."""
+def convolution(image: mx.nd.NDArray, filters: int, kernel: int, precision: str) -> HybridBlock:
+    """Returns one convolution alone, compiled like an export of that precision."""
     block = mx.gluon.nn.HybridSequential()
     block.add(mx.gluon.nn.Conv2D(filters, kernel, padding=kernel // 2, in_channels=image.shape[1]))
     block.initialize()
@@ -140,34 +157,35 @@ def convolution(image, filters, kernel, precision):
     return compiled
 
 
-def precision_of(name, examples, **options):
-    """What converts a graph to fp32, bf16 or, with the ranges of some examples, int8."""
+def precision_of(name: str, examples: Any, **options: Any) -> Any:
+    """Returns the converter of a graph to fp32, bf16 or, with the ranges of examples, int8."""
     if name == "int8":
         return Int8(examples, **options)
     return BFloat16(**options) if name == "bf16" else Float32()
 
 
-def read(path):
+def read(path: str) -> Dict[str, np.ndarray]:
+    """Returns the arrays of an .npz."""
     with np.load(path) as file:
         return dict(file)
 
 
-def write(kind, name, *paths):
-    """The file or folder that is last in ``paths``, made of the state that is before it."""
+def write(kind: str, name: str, *paths: str) -> None:
+    """Writes the last of ``paths``, from the state that is the first of two."""
     *state, out = paths
     if kind == "state":
-        np.savez(out, **detectors.draw_state(name))
+        np.savez(out, **detkit_detectors.random_state(name))
         return
-    detector = detectors.build(name, read(*state))
+    detector = detkit_detectors.build(name, read(*state))
     if kind == "onnx":
         onnx.save(detector, out)
         return
-    batches = (detector.batch([picture]) for picture in drawn.pictures(*CALIBRATION))
+    batches = (detector.batch([picture]) for picture in random_data.pictures(*CALIBRATION))
     examples = ((batch.images, batch.sizes) for batch in batches)
     export(detector, out, precision=precision_of(kind, examples))
 
 
-def make(job):
+def make(job: Dict[str, Any]) -> TimedDetector:
     return Training(job) if job["training"] else Detkit(job)
 
 

@@ -2,12 +2,11 @@
 
 import os
 from contextlib import nullcontext
+from typing import Any, ContextManager, Dict, List, Tuple, Type
 
 import numpy as np
 import torch
 import torchvision
-from protocol import FLOOR, Side, serve
-from stopwatch import time_parts, with_rest
 from torchvision.models.detection import FasterRCNN, MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
@@ -15,13 +14,16 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import MultiScaleRoIAlign
 
+from benchmark.detectors.stage_times import time_parts, with_rest
+from benchmark.detectors.worker import FLOOR, TimedDetector, serve
+
 CLASSES = 91
 MASKS = "mask_extractor", "mask_head"
-SMALL_STEP = 1e-6  # learning rate of drawn weights: the losses stay finite
+LEARNING_RATE = 1e-6  # so small that the losses of random weights stay finite
 
 
-def vgg16():
-    """FasterRCNN over vgg16's features: one map of stride 16, 300 proposals, fc6 and fc7."""
+def vgg16() -> FasterRCNN:
+    """Returns FasterRCNN over vgg16: one map of stride 16, 300 proposals, fc6 and fc7."""
     backbone = torchvision.models.vgg16(weights=None).features[:-1]
     backbone.out_channels = 512
     hidden = 4096
@@ -36,8 +38,8 @@ def vgg16():
     )
 
 
-def resnet50_fpn(kind):
-    """As with published weights: frozen batch norms, three stages to train."""
+def resnet50_fpn(kind: Type[FasterRCNN]) -> FasterRCNN:
+    """Returns the detector like the pretrained one: frozen batch norms, three trained stages."""
     backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=3)
     return kind(backbone, CLASSES)
 
@@ -49,8 +51,10 @@ MODELS = {
 }
 
 
-class Torchvision(Side):
-    def __init__(self, job):
+class Torchvision(TimedDetector):
+    """torchvision's detector with the weights ``job["state"]``; it does not resize the images."""
+
+    def __init__(self, job: Dict[str, Any]):
         super().__init__(job)
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         self.model = MODELS[job["name"]]()
@@ -59,36 +63,43 @@ class Torchvision(Side):
         self.model.transform.resize = lambda image, target: (image, target)
         self.model.train(job["training"])
 
-    def about(self):
+    def about(self) -> Dict[str, str]:
         return {"torchvision": torchvision.__version__, "torch": torch.__version__}
 
-    def use(self, images, boxes, labels):
+    def use(self, images: np.ndarray, boxes: np.ndarray, labels: np.ndarray) -> None:
         self.images = list(images)
 
-    def run(self):
+    def run(self) -> Any:
         with torch.no_grad(), self.precision():
-            found = self.model(self.tensors())
-        return [{name: value.float().numpy() for name, value in each.items()} for each in found]
+            detections = self.model(self.tensors())
+        return [
+            {name: value.float().numpy() for name, value in image.items()} for image in detections
+        ]
 
-    def tensors(self):
-        """What the model takes: RGB from 0 to 1."""
+    def tensors(self) -> List[torch.Tensor]:
+        """Returns the images as the model takes them: (3, H, W) float32, RGB in [0, 1]."""
         tensors = [torch.from_numpy(image) for image in self.images]
         return [tensor.permute(2, 0, 1).float() / 255 for tensor in tensors]
 
-    def precision(self):
+    def precision(self) -> ContextManager:
         if self.job["precision"] == "bf16":
             return torch.autocast("cpu", dtype=torch.bfloat16)
         return nullcontext()
 
-    def found(self, result):
-        return [(each["boxes"], each["scores"], each["labels"].astype("int32")) for each in result]
+    def detections(self, result: Any) -> List[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        return [
+            (image["boxes"], image["scores"], image["labels"].astype("int32")) for image in result
+        ]
 
-    def stages(self, count):
-        """Its modules under the names of detkit's parts; "rest" is the conversion of the images and
-        the pasting of masks."""
-        return [self.one_run() for _ in range(count)]
+    def stages(self, count: int) -> List[Dict[str, float]]:
+        """Returns the seconds of the modules under the names of detkit's parts.
 
-    def one_run(self):
+        "rest" is the conversion of the images and the pasting of masks.
+        """
+        return [self.stages_of_a_run() for _ in range(count)]
+
+    def stages_of_a_run(self) -> Dict[str, float]:
+        """Returns {stage: seconds} of one run."""
         taken = time_parts(self.parts(), self.run, self.clock)
         for whole, left, inner in (
             ("rpn", "proposals", ("rpn_head", "anchors")),
@@ -97,8 +108,8 @@ class Torchvision(Side):
             taken[left] = taken.pop(whole) - sum(taken.get(name, 0.0) for name in inner)
         return with_rest(taken)
 
-    def parts(self):
-        """{name: modules}."""
+    def parts(self) -> Dict[str, List[torch.nn.Module]]:
+        """Returns {name: modules}; "rpn" and "roi_heads" contain others of them."""
         model, heads = self.model, self.model.roi_heads
         parts = {"normalize": [model.transform]}
         parts["backbone"] = [getattr(model.backbone, "body", model.backbone)]
@@ -112,7 +123,7 @@ class Torchvision(Side):
             parts.update(zip(MASKS, masks))
         return parts
 
-    def floor(self):
+    def floor(self) -> Dict[str, float]:
         shape, filters, kernel = FLOOR
         layer = torch.nn.Conv2d(shape[1], filters, kernel, padding=kernel // 2)
         work = filters * int(np.prod(shape)) * kernel**2
@@ -123,14 +134,14 @@ class Torchvision(Side):
 
 
 class Training(Torchvision):
-    """One step of training: forward, backward, update."""
+    """A training step of torchvision's detector: forward, backward, update."""
 
-    def __init__(self, job):
+    def __init__(self, job: Dict[str, Any]):
         super().__init__(job)
         trained = [weight for weight in self.model.parameters() if weight.requires_grad]
-        self.optimizer = torch.optim.SGD(trained, SMALL_STEP, momentum=0.9, weight_decay=1e-4)
+        self.optimizer = torch.optim.SGD(trained, LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
 
-    def use(self, images, boxes, labels):
+    def use(self, images: np.ndarray, boxes: np.ndarray, labels: np.ndarray) -> None:
         super().use(images, boxes, labels)
         self.targets = [
             {"boxes": torch.from_numpy(box), "labels": torch.from_numpy(label).long() + 1}
@@ -138,7 +149,7 @@ class Training(Torchvision):
         ]
         self.batch = self.tensors()
 
-    def run(self):
+    def run(self) -> Any:
         with self.precision():
             losses = self.model(self.batch, self.targets)
         self.optimizer.zero_grad()
@@ -147,7 +158,7 @@ class Training(Torchvision):
         return losses
 
 
-def make(job):
+def make(job: Dict[str, Any]) -> TimedDetector:
     return Training(job) if job["training"] else Torchvision(job)
 
 
