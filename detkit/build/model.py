@@ -53,7 +53,7 @@ def detector_of(config: Config) -> Type[Network]:
     Raises ConfigError if it is no detector, or if ``model`` has a key that it has not.
     """
     node = require(config, "model", dict)
-    detector = DETECTORS.get(require(node, "type", str), place(node, "type"))
+    detector: Any = DETECTORS.get(require(node, "type", str), place(node, "type"))
     if not issubclass(detector, Network):
         raise ConfigError(
             f"{place(node, 'type')}: expected a subclass of detkit.models.Network, whose PARTS "

@@ -52,7 +52,8 @@ def train_step_of(detector: Type[Network]) -> Type[TrainStep]:
     steps = {DETECTORS.get(name): name for name in TRAIN_STEPS.names() if name in detectors}
     for ancestor in detector.__mro__:
         if ancestor in steps:
-            return TRAIN_STEPS.get(steps[ancestor])
+            step: Any = TRAIN_STEPS.get(steps[ancestor])
+            return step
     raise ConfigError(
         f"model.type: expected a detector with a training step, found {detector.__name__!r}; "
         "register a step under its name in TRAIN_STEPS, or derive it from one of "

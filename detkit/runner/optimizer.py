@@ -8,7 +8,7 @@ import mxnet as mx
 from mxnet import gluon
 from mxnet.gluon import Block
 
-from detkit.config import place
+from detkit.config import place, require
 from detkit.errors import CheckpointError, ConfigError
 from detkit.registry import OPTIMIZERS, construct, signature
 from detkit.runner.options import TrainOptions
@@ -101,7 +101,7 @@ class AdamW(mx.optimizer.Adam):
 def build_optimizer(options: TrainOptions) -> mx.optimizer.Optimizer:
     """Returns MXNet's optimizer that the section ``train`` describes. Raises ConfigError."""
     node = options.optimizer
-    entry = OPTIMIZERS.entry(node.get("type"), place(node, "type"))
+    entry = OPTIMIZERS.entry(require(node, "type", str), place(node, "type"))
     derived: Dict[str, Any] = {"learning_rate": options.lr, "wd": options.weight_decay}
     if options.momentum is not None and "momentum" not in node:
         if "momentum" not in signature(entry.target)[0]:
