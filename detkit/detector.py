@@ -23,7 +23,7 @@ class Detector:
     class_names: the names of the labels.
     transforms: the transforms of an image before the network, usually Resize alone.
     ctx: the device of the network.
-    pad_multiple: the number of pixels of which the sides of a batch are multiples.
+    pad_multiple: the number that divides the sides of every batch, in pixels.
     first_label: the number that is added to the network's labels; 1 if class_names begin with the
         background.
     config: the config that the detector was built from, or None.
@@ -77,7 +77,7 @@ class Detector:
         images: an (H, W, 3) uint8 RGB array or the name of an image file; grey, RGBA and 16-bit
             images are converted. Several images are a list or tuple of these, of any sizes, or one
             array (B, H, W, 3). They go through the network as one batch.
-        proposals: for a FastRCNN, boxes (R, 4) in pixels of the image, or such an array for each of
+        proposals: for a FastRCNN, boxes (R, 4) in pixels of the image, or one array for each of
             several images.
 
         Raises ImageError, and DataError for proposals that are missing, too many or no boxes.
@@ -92,7 +92,7 @@ class Detector:
     def batch(self, images: Sequence[Any], proposals: Any = None) -> Batch:
         """Returns the Batch that the network gets for a list of images.
 
-        The arguments and errors are those of ``detect``.
+        The arguments and errors are the same as those of ``detect``.
         """
         arrays = read_images(images)
         rng = np.random.default_rng(0)  # a transform may vary colours or sizes, but reproducibly

@@ -13,8 +13,8 @@ from detkit.detections.overlap import pairwise_iou
 from detkit.errors import DataError
 
 LOOKED_AT = 64  # images; their boxes are taken through the transforms
-# An object counts as reachable from this IoU. The IoU of an anchor is that of the two shapes around
-# one centre: an upper bound of its IoU at any place.
+# From this IoU an object counts as matched. For an anchor, the two shapes are compared around one
+# centre, which gives an upper bound of the IoU at any place.
 MATCHABLE = 0.5
 
 

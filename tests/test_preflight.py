@@ -52,7 +52,7 @@ FITS = {"boxes": [[BOX], [BOX, (1, 1, 13, 25)]], "labels": [[0], [1, 1]]}
 
 @pytest.fixture
 def training(tmp_path):
-    """Builds a Training on two Listed datasets, of which ``val`` is sound by default."""
+    """Builds a Training on two Listed datasets, of which ``val`` is valid by default."""
     path = tiny.project(tmp_path)
 
     def build(train, val=None, *overrides):

@@ -31,7 +31,9 @@ def build_dataset(config: Config, split: str) -> Dataset:
         dataset = DATASETS.build(node)
     except DataError as error:
         raise DataError(f"{place(node)}: {error}") from error
-    return dataset if detector_of(config).TELLS_CLASSES else OneClass(dataset)
+    if not detector_of(config).TELLS_CLASSES:
+        dataset = OneClass(dataset)
+    return dataset
 
 
 def build_transforms(config: Config, split: str) -> List[Transform]:
@@ -93,7 +95,7 @@ def build_proposals(
 
 
 def pad_multiple_of(config: Config) -> int:
-    """Returns the number of pixels of which the sides of a batch are multiples."""
+    """Returns the number that divides the sides of every batch, in pixels."""
     return config["data"].get("pad_multiple", 32)
 
 

@@ -44,7 +44,7 @@ def build_train_step(config: Config, model: Network, num_classes: int) -> TrainS
 
 
 def train_step_of(detector: Type[Network]) -> Type[TrainStep]:
-    """Returns the class that trains ``detector``: its own, or that of its nearest base class.
+    """Returns the class that trains ``detector``: its own, or the class of its nearest base.
 
     Raises ConfigError if there is none.
     """

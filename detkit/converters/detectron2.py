@@ -112,7 +112,7 @@ def _without_buffers(state: State, model: Dict[str, Any]) -> State:
     """Returns the weights alone.
 
     A file may also hold the normalisation and the anchors. Raises WeightsError if they differ from
-    those of the recipe's section ``model``.
+    ``model``, the recipe's section.
     """
     normalize = model["normalize"]
     expected = dict(zip(PIXELS, (normalize["mean"], normalize["std"])))

@@ -58,7 +58,7 @@ def rows_of(name: str, array: str, state: State) -> int:
     """
     if array not in state:
         raise WeightsError(
-            f"weights: expected those of {name}, found no {array!r}{the_nearest(array, state)}"
+            f"weights of {name}: expected {array!r}, found none{the_nearest(array, state)}"
         )
     return len(state[array])
 
@@ -71,8 +71,8 @@ def class_names_of(
 ) -> Tuple[str, ...]:
     """Returns a name for each of ``count`` labels.
 
-    given: the user's names, or None. Then the names are those of the list among ``published`` that
-        has as many, or else numbers.
+    given: the user's names, or None. Without them, the names are taken from the list among
+        ``published`` that has as many; if there is none, they are numbers.
     background: whether label 0 is the background.
 
     Raises WeightsError if another number of names is given.

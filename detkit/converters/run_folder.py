@@ -116,7 +116,7 @@ def without_gaps(detector: Detector) -> Tuple[Sequence[str], HybridBlock]:
 
 
 def _rows(name: str, length: int, kept: Sequence[int], classes: int) -> List[int]:
-    """Returns those of the ``length`` rows of a weight that belong to the classes ``kept``."""
+    """Returns the rows, among ``length`` of a weight, that belong to the classes ``kept``."""
     if name.startswith("roi_head.classes."):
         return [0, *(1 + label for label in kept)]
     if name.startswith(("roi_head.boxes.", "mask_head.")):

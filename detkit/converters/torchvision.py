@@ -76,7 +76,7 @@ class _Model(NamedTuple):
     names: the beginnings of its names, ours -> torchvision's.
     frozen_eps: see _norm_eps.
     class_logits: the name of the array with a row for each label, the background's row first.
-    anchors: the number of anchors that have such rows in the array.
+    anchors: the number of anchors at a cell, each with such rows in the array.
     first_label: the label of our first class; 0 if the model can detect the background.
     background: {beginning of names: number of rows}: the first rows of these arrays belong to the
         background. They are never used, and our arrays do not have them.
@@ -194,8 +194,8 @@ def _norm_eps(model: _Model, state: State) -> float:
     """Returns the number that the backbone's batch norms add to their variances.
 
     A state with num_batches_tracked belongs to a network with ordinary batch norms, which add 1e-5.
-    A state without belongs to one with frozen batch norms. Of its first detectors, torchvision
-    publishes such a state and sets the number to 0 (overwrite_eps), because they were trained so.
+    A state without belongs to one with frozen batch norms. torchvision publishes its first
+    detectors in this way and sets the number to 0 (overwrite_eps), because they were trained so.
     """
     ordinary = any(name.endswith("num_batches_tracked") for name in state)
     return 1e-5 if ordinary else model.frozen_eps

@@ -1,4 +1,4 @@
-"""The training loop. What happens beside the step itself is in the hooks (hooks.py)."""
+"""The training loop: steps and evaluations. Hooks (hooks.py) do everything else."""
 
 import time
 from typing import Any, Dict, Iterable, Optional
@@ -37,8 +37,8 @@ class Runner:
     lr: the learning rate of the step.
     losses: the losses since they were last read.
     data_wait: the seconds spent waiting for batches since the hook of the log set them to 0.
-    metrics, detections: those of the last evaluation; None before the first, and after one that was
-        interrupted.
+    metrics, detections: the results of the last evaluation; None before the first evaluation, and
+        after one that was interrupted.
     best: the best main metric so far, or None.
     stopping: whether the run ends after this step.
     """

@@ -1,4 +1,4 @@
-"""The hooks that evaluate a run and save its checkpoints, of which the best is marked."""
+"""The hooks that evaluate a run, save its checkpoints and mark the best one."""
 
 import math
 import os
@@ -37,7 +37,7 @@ class EvaluateHook(Hook):
         self._faults = FaultLog(log, loader)
 
     def evaluate(self, run: Runner) -> None:
-        """Sets ``metrics`` and ``detections``, or neither if a signal comes meanwhile."""
+        """Sets ``metrics`` and ``detections``, or neither if a signal interrupts the evaluation."""
         self._log.say(f"{_place(run)}: evaluating {len(self._loader.dataset)} images")
         detections = detect_dataset(self._detector, self._loader, run.interrupt)
         self._faults.update()

@@ -141,7 +141,7 @@ def test_what_one_class_is_given_is_found_as_that_class(state):
     np.testing.assert_allclose(detections.scores, np.exp(9) / (np.exp(9) + 2), rtol=1e-5)
 
 
-# --- What it refuses ----------------------------------------------------------------------------
+# --- Refused files ------------------------------------------------------------------------------
 
 
 def test_missing_superfluous_and_misshapen_names_are_named(state):

@@ -15,7 +15,7 @@ from support import tiny
 
 
 def at(epoch, epochs=9, update_start=1000):
-    """A Position in a run of so many epochs, the factors of which do not depend on its steps."""
+    """Returns a Position in a run of ``epochs`` epochs."""
     return Position(step=0, update_start=update_start, epoch=epoch, share=epoch / epochs)
 
 
