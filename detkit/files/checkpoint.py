@@ -14,7 +14,7 @@ import json
 import os
 import random
 import shutil
-from typing import NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 import mxnet as mx
 import numpy as np
@@ -29,6 +29,7 @@ WEIGHTS, OPTIMIZER, STATE, CONFIG = (
     "config.yaml",
 )
 SUMS = "SHA256SUMS"
+FORMAT = 1  # in state.json; older checkpoints have none there and are read as 1
 FOLDER = "checkpoints"  # of a run, within its work folder
 TEMPORARY, ASIDE = ".partial-", ".old"
 
@@ -66,6 +67,7 @@ def save_checkpoint(path, model, optimizer, progress, class_names, config_text, 
         _save_arrays(os.path.join(partial, WEIGHTS), _weights(model))
         _save_arrays(os.path.join(partial, OPTIMIZER), optimizer.state())
         state = {
+            "format": FORMAT,
             "progress": progress._asdict(),
             "class_names": list(class_names),
             "metrics": metrics,
@@ -103,6 +105,7 @@ def load_checkpoint(path, restore_random=False):
     try:
         with open(os.path.join(path, STATE), encoding="utf-8") as file:
             state = json.load(file)
+        _check_format(path, state)
         checkpoint = Checkpoint(
             path=path,
             weights=mx.nd.load(os.path.join(path, WEIGHTS)),
@@ -198,6 +201,16 @@ def _replace(partial, path):
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _check_format(path: str, state: Dict[str, Any]) -> None:
+    """Raises CheckpointError for a later format than this version of detkit reads."""
+    number = dict(state).get("format", 1)
+    if number > FORMAT:
+        raise CheckpointError(
+            f"{os.path.join(path, STATE)}: format: expected {FORMAT}, the latest that this detkit "
+            f"reads, found {number}; use the detkit that wrote the checkpoint, or a later one"
+        )
 
 
 def _verify(path):

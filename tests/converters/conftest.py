@@ -1,4 +1,4 @@
-"""What the tests of converters share."""
+"""The fixtures that the tests of converters share."""
 
 import mxnet as mx
 import pytest

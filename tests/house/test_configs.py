@@ -166,7 +166,7 @@ def test_it_builds_trains_evaluates_and_is_the_same_hybridized(path, monkeypatch
     training = build(path, monkeypatch)
     weights = training.model.collect_params().values()
     assert sum(int(np.prod(p.shape)) for p in weights if p.grad_req != "null") > 1e6
-    assert 0 < training.schedule(Position(step=0, update=0, epoch=0.0, share=0.0)) <= 1
+    assert 0 < training.schedule(Position(step=0, update_start=0, epoch=0.0, share=0.0)) <= 1
     assert "one step (loss " in training.dry_run()  # refuses losses that are not finite
 
     batch = next(training.val_loader.batches(epoch=0))

@@ -87,7 +87,7 @@ TARGETS = "{assigner: {type: MaxIoUAssigner}, sampler: {type: RandomSampler}}"
         ("model.refine.box_weights=[[1, 1, 1]]", ("expected a list of lists of 4 (float",)),
         ("model.roi_head={}", ("unknown key 'roi_head'", "did you mean 'roi_heads'")),
         (f"train_step.roi_targets={TARGETS}", ("train_step.roi_targets", "a list of mappings")),
-        (f"train_step.roi_targets=[{TARGETS}]", ("1 sections for 3 stages", "model.roi_heads")),
+        (f"train_step.roi_targets=[{TARGETS}]", ("expected 3", "model.roi_heads", "found 1")),
         ("train_step.roi_loss.1.weight=2", ("train_step.roi_loss.1.weight", "unknown key")),
         ("train_step.roi_loss=null", ("train_step.roi_loss", "a list of mappings, found null")),
     ],

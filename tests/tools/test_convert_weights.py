@@ -178,7 +178,7 @@ def test_the_tools_take_what_it_writes(converted, monkeypatch, tmp_path, capsys)
     small += ("data.val_transforms.0.short=64", "data.val_transforms.0.long=64")
     small += ("train_step.roi_targets.sampler.size=16", "data.workers=0", "train.epochs=1")
     assert tiny.train(config, out, *small, resume="auto") == 0
-    assert "going on from" in capsys.readouterr().out
+    assert f"{checkpoint}, step 0" in capsys.readouterr().out
     before, after = (
         load_checkpoint(str(out / f"checkpoints/step-0000000{step}")).weights for step in (0, 1)
     )
@@ -198,7 +198,7 @@ def test_names_of_classes_are_given_in_the_files_order(converted, tmp_path):
 def test_a_run_is_not_replaced(converted, tmp_path, capsys, name):
     (tmp_path / name).mkdir()
     message = tiny.refused(capsys, "convert_weights", "torchvision", SMALL, "x", "--out", tmp_path)
-    tiny.assert_says(message, f"{tmp_path}/{name} is there already", "name another folder")
+    tiny.assert_says(message, f"{tmp_path}/{name}: ", "already", "name another folder")
     assert not converted
 
 
@@ -209,7 +209,7 @@ def test_what_cannot_be_read_leaves_no_folder(tmp_path, capsys):
         arguments = ("detectron2", "faster_rcnn_R_50_FPN_1x", tmp_path / file, "--out", out)
         tiny.assert_says(tiny.refused(capsys, "convert_weights", *arguments), file, said)
     message = tiny.refused(capsys, "convert_weights", "torchvision", "resnet", "x", "--out", out)
-    tiny.assert_says(message, "no model 'resnet' is known", SMALL)
+    tiny.assert_says(message, "'resnet'", SMALL)
     assert not out.exists()
 
 

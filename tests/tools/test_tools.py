@@ -77,7 +77,7 @@ def test_a_dry_run_writes_nothing(config, tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("classes  6: circle")
     assert printed[-1].startswith("dry run: one step (loss ")
-    assert printed[-1].endswith("and one evaluation batch went well")
+    assert "one evaluation batch" in printed[-1]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -36,12 +36,12 @@ def test_all_weights_are_taken_over(first, capsys):
             np.testing.assert_allclose(array.asnumpy(), expected[name].asnumpy(), atol=1e-7)
 
 
-def test_the_last_layers_of_other_classes_are_drawn_anew(first, capsys):
+def test_the_last_layers_of_other_classes_are_initialised(first, capsys):
     agnostic = "model.roi_head.class_agnostic=true"
     status, work = start(first, "other", agnostic)
     assert status == 0
     said = capsys.readouterr().out
-    assert "drawn anew: roi_head.boxes.weight, roi_head.boxes.bias" in said
+    tiny.assert_says(said, "at random: roi_head.boxes.weight, roi_head.boxes.bias")
     expected = weights(first / "work")["rpn_head.deltas.weight"].asnumpy()
     np.testing.assert_allclose(weights(work)["rpn_head.deltas.weight"].asnumpy(), expected)
 
@@ -54,7 +54,7 @@ def test_a_dry_run_says_so_too(first, capsys):
 
 
 @pytest.mark.parametrize("missing", ["nowhere", "configs"])
-def test_what_is_no_checkpoint_is_refused(first, missing, capsys):
+def test_a_folder_without_a_checkpoint_is_refused(first, missing, capsys):
     overrides = ("--set", f"train.start_from={first / missing}")
     arguments = (first / "configs/tiny.yaml", "--dry-run", *overrides)
     message = tiny.refused(capsys, "train", *arguments)
@@ -66,7 +66,7 @@ def test_another_backbone_is_refused(first, capsys):
     overrides = (f"train.start_from={checkpoint}", "model.backbone={type: ZF}")
     arguments = (first / "configs/tiny.yaml", "--dry-run", "--set", *overrides)
     message = tiny.refused(capsys, "train", *arguments)
-    tiny.assert_says(message, "10 weights of the backbone are not", "conv1.weight", "same backbone")
+    tiny.assert_says(message, "weights of the backbone", "10 missing", "conv1.weight")
 
 
 OTHER = ("model.anchors.sizes=[20, 40]", "model.normalize.mean=[1, 2, 3]")

@@ -72,9 +72,8 @@ def test_a_finished_run_of_steps_is_lengthened(config, seven, tmp_path):
 def test_what_is_said_counts_steps(config, tmp_path, capsys):
     assert tiny.train(config, tmp_path, "train.epochs=null", "train.steps=4") == 0
     said = capsys.readouterr().out
-    assert "schedule 4 steps, 1.33 epochs of 3 steps, on cpu(0)" in said
-    assert "epoch 1.33 step 4/4 " in said
-    assert "step 4/4: evaluating 4 images" in said
+    tiny.assert_says(said, "4 steps, 1.33 epochs of 3 steps", "cpu(0)", "epoch 1.33 step 4/4 ")
+    tiny.assert_says(said, "step 4/4: evaluating 4 images")
     assert tiny.records(tmp_path, "train")[-1]["eta_seconds"] == 0
     assert (tmp_path / "pictures/epoch-001.png").exists()
     assert (tmp_path / "pictures/step-00000004.png").exists()
@@ -87,6 +86,25 @@ def test_what_is_said_counts_steps(config, tmp_path, capsys):
 def test_a_run_has_one_length(config, tmp_path, capsys, overrides, found):
     message = tiny.refused(capsys, "train", config, "--work-dir", tmp_path, "--set", *overrides)
     tiny.assert_says(message, "train.epochs", "train.steps", found, "null")
+
+
+@pytest.mark.parametrize("length", [SEVEN, ("train.epochs=2",)], ids=["steps", "epochs"])
+def test_an_accumulation_is_completed_by_the_end_of_a_run(config, tmp_path, length):
+    chosen = (*length, "train.accumulate=4", "train.keep=9")
+    for name, step in (("whole", None), ("parts", 5)):
+        stops = [tiny.hook("SignalAt", step=step)] if step else []
+        assert tiny.train(config, tmp_path / name, *chosen, *stops) == (143 if step else 0)
+    assert tiny.train(config, tmp_path / "parts", *chosen, resume="auto") == 0
+    last = tiny.checkpoints(tmp_path / "whole")[-1]
+    one, other = (tmp_path / name / "checkpoints" / last for name in ("whole", "parts"))
+    tiny.assert_same_checkpoint(one, other)
+    state = load_checkpoint(str(one)).optimizer
+    gradients = [array for name, array in state.items() if name.startswith("gradient/")]
+    assert gradients
+    assert not any(array.asnumpy().any() for array in gradients)
+    before = load_checkpoint(str(tmp_path / "parts/checkpoints/step-00000005")).weights
+    after = load_checkpoint(str(one)).weights["rpn_head.deltas.weight"]
+    assert (before["rpn_head.deltas.weight"] != after).asnumpy().any()
 
 
 # --- evaluations ----------------------------------------------------------------------------------
@@ -245,5 +263,7 @@ def test_an_interval_is_due_once_at_each_multiple():
     assert [steps.is_due(each) for each in course] == [0, 0, 0, 0, 1, 0, 0]
     assert [epochs.is_due(each) for each in course] == [0, 0, 0, 0, 0, 0, 1]
     assert [steps.reached(each) for each in course] == [0, 0, 0, 0, 1, 1, 1]
-    with pytest.raises(ValueError, match="steps is at least 1, not 0"):
+    assert [steps.is_last_step(each, 2) for each in course] == [0, 0, 0, 0, 1, 1, 1]
+    assert [epochs.is_last_step(each, 2) for each in course] == [0, 0, 0, 0, 0, 1, 1]
+    with pytest.raises(ValueError, match="steps.*at least 1.*0"):
         Interval(steps=0)
