@@ -6,7 +6,7 @@ import sys
 
 import detkit.parts  # noqa: F401
 from detkit.cli import debug_argument, run
-from detkit.config.yaml import display_path
+from detkit.config import display_path
 from detkit.errors import ConfigError
 from detkit.plugins import import_folder
 from detkit.registry import REGISTRIES

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from detkit.config.yaml import Node
+from detkit.config import Node
 from detkit.errors import ConfigError
 from detkit.registry import SCHEDULES
 from detkit.runner import CosineSchedule, StepSchedule
