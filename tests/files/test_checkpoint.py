@@ -91,10 +91,10 @@ def test_a_damaged_file_is_named(tmp_path, name, damage):
         file.unlink()
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(str(tmp_path / "a"))
-    assert str(caught.value) == (
-        f"{file}: the file is missing, or is not what was saved (its sha256 differs from "
-        "SHA256SUMS); use another checkpoint"
-    )
+    message = str(caught.value)
+    assert message.startswith(f"{file}: ")
+    assert "sha256 in SHA256SUMS" in message
+    assert "use another" in message
 
 
 @pytest.mark.parametrize("sums", [None, "", "not a line of sums and names\n", "\xff"])
@@ -119,12 +119,12 @@ def test_files_that_fit_their_sums_and_make_no_sense_are_refused(tmp_path):
     before = sha256_of(state)
     state.write_text(json.dumps({"progress": {"step": 1}}))
     sums.write_text(sums.read_text().replace(before, sha256_of(state)))
-    with pytest.raises(CheckpointError, match="a: the checkpoint cannot be read: 'class_names'"):
+    with pytest.raises(CheckpointError, match="/a: .*'class_names'"):
         load_checkpoint(str(tmp_path / "a"))
 
 
 def test_a_missing_folder_says_where_checkpoints_lie(tmp_path):
-    with pytest.raises(CheckpointError, match="no such checkpoint folder; a run keeps its own in"):
+    with pytest.raises(CheckpointError, match="absent: .*WORK_DIR/checkpoints"):
         load_checkpoint(str(tmp_path / "absent"))
 
 
@@ -138,10 +138,10 @@ def test_another_architecture_is_described(tmp_path):
     with pytest.raises(CheckpointError) as caught:
         load_model_weights(other, load_checkpoint(str(tmp_path / "a")))
     message = str(caught.value)
-    assert message.startswith(
-        f"{tmp_path}/a: the checkpoint is of another network than the config describes (8 diff"
-    )
-    assert "2.weight: not in the checkpoint" in message
-    assert "0.weight: (5, 4) in the checkpoint, (6, 4) in the network" in message
-    assert message.endswith(f"Use the config it was trained with: {tmp_path}/a/config.yaml")
+    assert message.startswith(f"{tmp_path}/a: ")
+    assert "(8 diff" in message
+    assert "2.weight: not in" in message
+    assert "0.weight: (5, 4)" in message
+    assert "(6, 4)" in message
+    assert message.endswith(f"{tmp_path}/a/config.yaml")
     np.testing.assert_array_equal(other[0].weight.data().asnumpy(), before)

@@ -1,14 +1,15 @@
-"""Checkpoints that cannot be saved: whole or not there, and the earlier ones as they were."""
+"""Checkpoints that cannot be saved are absent, and the earlier ones are unchanged."""
 
 import os
 import resource
 import shutil
 from pathlib import Path
 
+import mxnet as mx
 import pytest
 
 from detkit.errors import CheckpointError, TrainingError
-from detkit.files import checkpoint as module
+from detkit.files import checkpoint
 from detkit.files.checkpoint import check_finite, find_checkpoints, mend_checkpoints
 from support.checkpoints import assert_holds, network, save, trained
 
@@ -26,8 +27,9 @@ def assert_cannot_be_saved(path, pair, reason):
     with pytest.raises(CheckpointError) as caught:
         save(path, pair)
     message = str(caught.value)
-    assert message.startswith(f"{path}: the checkpoint could not be saved: {reason}")
-    assert "earlier checkpoints are as they were" in message
+    assert message.startswith(f"{path}: ")
+    assert reason in message
+    assert "earlier checkpoints" in message
     assert "--resume auto" in message
 
 
@@ -40,15 +42,18 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, file_size_limit):
         assert_holds(tmp_path / "step-1", small)
 
 
-@pytest.mark.parametrize("function", ["_save_arrays", "_write", "_replace"])
-def test_whatever_step_fails_nothing_is_half_there(tmp_path, monkeypatch, function):
+@pytest.mark.parametrize(
+    ("library", "function"),
+    [(mx.nd, "save"), (os, "fsync"), (checkpoint, "sha256_of"), (os, "rename")],
+)
+def test_whatever_step_fails_nothing_is_half_there(tmp_path, monkeypatch, library, function):
     pair = trained()
     save(tmp_path / "step-1", pair)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, function, full)
+    monkeypatch.setattr(library, function, full)
     for path in (tmp_path / "step-2", tmp_path / "step-1"):
         assert_cannot_be_saved(path, trained(), "the disk is full")
     monkeypatch.undo()
@@ -105,6 +110,6 @@ def test_weights_that_are_not_finite_are_not_saved():
     block[1].running_var.data()[2] = float("nan")
     with pytest.raises(TrainingError) as caught:
         check_finite(block, 3)
-    assert str(caught.value).startswith(
-        "1 of 6 weights are not finite after step 3, the first 1.running_var; they are not saved"
-    )
+    message = str(caught.value)
+    for fragment in ("step 3", "1 of 6", "1.running_var", "not saved"):
+        assert fragment in message
