@@ -1,11 +1,11 @@
-"""Near matches of an unknown name, in words that all messages share.
+"""Near matches of an unknown name and lists cut short, in words that all messages share.
 
 The module lies below all packages, because configs, networks and files of weights all have names
 that can be misspelt.
 """
 
 import difflib
-from typing import Iterable, List
+from typing import Iterable, List, Sequence
 
 
 def near_matches(name: object, names: Iterable[object], most: int = 3) -> List[str]:
@@ -25,3 +25,9 @@ def the_nearest(name: object, names: Iterable[object]) -> str:
     """Returns " (the nearest is 'a')" for a name in a file, or "" if none is near."""
     near = near_matches(name, names, most=1)
     return f" (the nearest is {near[0]!r})" if near else ""
+
+
+def first_few(names: Sequence[object], most: int = 5) -> str:
+    """Returns the first names of a list, separated by commas, and the number of the others."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more

@@ -1,60 +1,69 @@
-"""Proposals that come with the data: a file of boxes, made beforehand by another detector."""
+"""Precomputed proposals: boxes that another detector wrote to a file."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict
 
 import numpy as np
 
 from detkit.data.one_class import OneClass
-from detkit.data.sample import Dataset, Sample
+from detkit.data.sample import Dataset, Faults, Sample
 from detkit.detections.proposal_files import is_proposal_file, read_proposals
 from detkit.detections.results import load_results
 from detkit.errors import DataError
 
 
 def load_proposals(path: str, dataset: Dataset, limit: int = 2000) -> Dict[Any, np.ndarray]:
-    """{image_id: boxes (R, 4) float32} of every image of the dataset, best first.
+    """Returns {image_id: boxes (R, 4) float32} of every image of the dataset, the best box first.
 
-    path: what tools/test.py writes of an RPN: an .npz of proposals (see `save_proposals`), or
-        COCO's results JSON of category_id 1 alone, which is slow beyond some hundred images.
-    limit: the boxes of best score that are kept of an image.
+    path: a file that tools/test.py wrote for an RPN: an .npz of proposals (see `save_proposals`),
+        or COCO's results JSON with category_id 1 alone, which is slow beyond some hundred images.
+    limit: the number of boxes with the highest scores that are kept for each image.
 
-    Raises DataError for a file that is no such thing, or that leaves out an image. JSON leaves out
-    an image without proposals; an .npz tells that there are none, and that is no error.
+    Raises DataError for a file of another format and for one that lacks an image. An .npz may hold
+    0 proposals of an image; JSON cannot, and therefore lacks such an image.
     """
     if limit < 1:
-        raise ValueError(f"limit is at least 1, not {limit}")
+        raise ValueError(f"limit: expected at least 1, found {limit}")
     file, objects = Path(path).expanduser(), OneClass(dataset)
     if is_proposal_file(file):
-        found = {image_id: boxes for image_id, (boxes, _) in read_proposals(file, objects).items()}
+        read = read_proposals(file, objects)
+        proposals = {image_id: boxes for image_id, (boxes, _) in read.items()}
     else:
-        read = load_results(file, objects)
-        found = {image_id: one.boxes for image_id, one in read.items() if len(one.boxes)}
+        results = load_results(file, objects)
+        proposals = {image_id: one.boxes for image_id, one in results.items() if len(one.boxes)}
     image_ids = [dataset.annotation(index).image_id for index in range(len(dataset))]
-    missing = [image_id for image_id in image_ids if image_id not in found]
+    missing = [image_id for image_id in image_ids if image_id not in proposals]
     if missing:
         raise DataError(
-            f"{path}: has no proposals for {len(missing)} of {len(image_ids)} images, beginning "
-            f"with {missing[0]!r}; was it made of another split, or could they not be read then?"
+            f"{path}: expected proposals of every image, found none of {len(missing)} of "
+            f"{len(image_ids)} images, first {missing[0]!r}; write the file again for this split"
         )
-    return {image_id: found[image_id][:limit] for image_id in image_ids}
+    return {image_id: proposals[image_id][:limit] for image_id in image_ids}
 
 
 def check_proposals(boxes: Any, where: str) -> np.ndarray:
-    """The boxes as (R, 4) float32. Raises DataError, beginning with ``where``, if they are none."""
+    """Returns the boxes as (R, 4) float32.
+
+    where: the place that a message begins with.
+
+    Raises DataError for anything else than finite boxes.
+    """
     boxes = np.asarray(boxes)
     if boxes.ndim != 2 or boxes.shape[1] != 4 or boxes.dtype.kind not in "uif":
-        found = f"{boxes.dtype} {boxes.shape}"
-        raise DataError(f"{where}: found {found}, expected boxes (R, 4), x1 y1 x2 y2 in pixels")
-    if not np.isfinite(boxes).all():
-        raise DataError(f"{where}: a box is not finite")
+        raise DataError(
+            f"{where}: expected boxes (R, 4), x1 y1 x2 y2 in pixels, found {boxes.dtype} "
+            f"{boxes.shape}"
+        )
+    finite = np.isfinite(boxes).all(axis=1)
+    if not finite.all():
+        raise DataError(f"{where}: expected finite boxes, found {boxes[~finite][0].tolist()}")
     return boxes.astype(np.float32)
 
 
-def with_proposals(sample: Sample, boxes: np.ndarray, dropped: List[Tuple[Any, str]]) -> Sample:
-    """The Sample with proposals: boxes (R, 4) in pixels of its image, clipped to it.
+def with_proposals(sample: Sample, boxes: np.ndarray, dropped: Faults) -> Sample:
+    """Returns the Sample with proposals: boxes (R, 4) in pixels, clipped to its image.
 
-    Those of which nothing is left are gone, which is added to `dropped`.
+    Boxes outside the image are dropped, which is recorded in `dropped`.
     """
     height, width = sample.image.shape[:2]
     clipped = np.clip(boxes, 0, np.array([width, height] * 2, np.float32))
