@@ -31,13 +31,38 @@ def parse_segmentation(value: Any, height: int, width: int) -> Segmentation:
     anything else.
     """
     if isinstance(value, dict):
-        return _parse_rle(value, height, width)
+        return parse_rle(value, height, width)
     if not isinstance(value, list):
         raise ValueError(
             f"segmentation: expected a list of polygons or an RLE, found {type(value).__name__}"
         )
     polygons = [_parse_polygon(polygon, max(height, width)) for polygon in value]
     return [polygon for polygon in polygons if len(polygon) >= LEAST_NUMBERS]
+
+
+def parse_rle(value: Dict[str, Any], height: int, width: int) -> RLE:
+    """Checks an RLE of a mask (height, width) from a file. Raises ValueError."""
+    size, counts = value.get("size"), value.get("counts")
+    if size != [height, width]:
+        raise ValueError(
+            f"segmentation: expected an RLE of the image's size [{height}, {width}], found {size!r}"
+        )
+    if isinstance(counts, str):
+        lengths = _run_lengths(counts)
+        rle: Optional[RLE] = {"size": size, "counts": counts.encode("ascii")}
+    elif isinstance(counts, list) and all(type(count) is int for count in counts):
+        lengths, rle = counts, None
+    else:
+        raise ValueError(
+            "segmentation: expected counts of an RLE as a string or a list of integers, found "
+            f"{reprlib.repr(counts)}"
+        )
+    if min(lengths, default=0) < 0 or sum(lengths) != height * width:
+        raise ValueError(
+            f"segmentation: expected counts of an RLE that add up to {height} x {width} pixels, "
+            f"found {reprlib.repr(counts)}"
+        )
+    return rle or coco_masks.frPyObjects(value, height, width)
 
 
 def decode(segmentation: Segmentation, height: int, width: int) -> np.ndarray:
@@ -84,30 +109,6 @@ def _parse_polygon(value: Any, reach: int) -> np.ndarray:
             f"{reprlib.repr(value)}"
         )
     return polygon
-
-
-def _parse_rle(value: Dict[str, Any], height: int, width: int) -> RLE:
-    size, counts = value.get("size"), value.get("counts")
-    if size != [height, width]:
-        raise ValueError(
-            f"segmentation: expected an RLE of the image's size [{height}, {width}], found {size!r}"
-        )
-    if isinstance(counts, str):
-        lengths = _run_lengths(counts)
-        rle: Optional[RLE] = {"size": size, "counts": counts.encode("ascii")}
-    elif isinstance(counts, list) and all(type(count) is int for count in counts):
-        lengths, rle = counts, None
-    else:
-        raise ValueError(
-            "segmentation: expected counts of an RLE as a string or a list of integers, found "
-            f"{reprlib.repr(counts)}"
-        )
-    if min(lengths, default=0) < 0 or sum(lengths) != height * width:
-        raise ValueError(
-            f"segmentation: expected counts of an RLE that add up to {height} x {width} pixels, "
-            f"found {reprlib.repr(counts)}"
-        )
-    return rle or coco_masks.frPyObjects(value, height, width)
 
 
 def _run_lengths(text: str) -> List[int]:

@@ -3,13 +3,12 @@
 import dataclasses
 import functools
 import inspect
-from typing import Dict, List, Literal, Optional, Sequence, Tuple, Union
+from typing import Optional, Sequence
 
 import pytest
 
 from detkit import registry
 from detkit.config import load_config
-from detkit.config.types import describe, matches
 from detkit.errors import ConfigError, DataError
 from detkit.plugins import Failure
 from detkit.registry import Registry, construct
@@ -277,29 +276,3 @@ def test_other_errors_pass_through():
         construct(missing_data, {})
     with pytest.raises(ZeroDivisionError):
         construct(bug, {})
-
-
-@pytest.mark.parametrize(
-    ("hint", "good", "bad", "text"),
-    [
-        (int, [0, -3], [1.0, True, "1", None], "int"),
-        (float, [0, 0.5], [True, "1", None], "float"),
-        (bool, [True], [1, "true", None], "bool"),
-        (str, ["", "a"], [1, None], "str"),
-        (Optional[int], [1, None], ["a", True], "int or null"),
-        (Union[int, str], [1, "a"], [1.5, None], "int or str"),
-        (list, [[], [1, "a"]], [1, "ab"], "a list"),
-        (List, [[], [1, "a"]], ["ab"], "a list"),
-        (Sequence[float], [[], [1, 0.5]], [[True], 1.0, "ab"], "a list of float"),
-        (Tuple[int, int], [[1, 2]], [[1], [1, 2, 3], [1, "a"], 1], "a list of 2 (int, int)"),
-        (Tuple[int, ...], [[], [1, 2]], [["a"]], "a list of int"),
-        (List[Sequence[int]], [[[1], []]], [[1]], "a list of lists of int"),
-        (Literal["a", 1], ["a", 1], ["b", True], "'a' or 1"),
-        (Dict[str, int], [{}, {"a": 1}], [[], 1], "a mapping"),
-        (object, [1, None, "a", []], [], "object"),
-    ],
-)
-def test_annotations(hint, good, bad, text):
-    assert all(matches(value, hint) for value in good)
-    assert not any(matches(value, hint) for value in bad)
-    assert describe(hint) == text

@@ -127,7 +127,7 @@ VALUES = {
     "plugins=[x.py]": ["plugins.0: ", "configs/x.py or x.py"],
     "train.lr": ["KEY.KEY=VALUE", "train.epochs=2", "found 'train.lr'"],
     "train.lr=[1": ["malformed YAML"],
-    "data.train_transforms.3.p=1": ["an index below 2", "data.train_transforms", "found '3'"],
+    "data.train_transforms.3.p=1": ["an index below 1", "data.train_transforms", "found '3'"],
     "data.workers=-1": ["workers", "at least 0", "found -1"],
     "data.workers=two": ["data.workers: ", "expected int", "'two' (str)"],
     "data.workers=1.5": ["data.workers: ", "expected int", "1.5 (float)"],

@@ -43,27 +43,27 @@ class TestEveryEvaluator:
         assert math.isnan(metrics["AP50"])
 
     @pytest.mark.parametrize(
-        ("detections", "expected"),
+        ("detections", "fragments"),
         [
-            ({"b": found()}, "not of this dataset's 1, beginning with 'b'"),
-            ({"a": found((square(0), 0.9, 3))}, "image 'a': labels from 3 to 3, expected 0 to 2"),
-            ({"a": found((square(0), math.nan, 0))}, "image 'a': a detected box or score"),
-            ({"a": found(names=("x", "y"))}, "knows the classes ['x', 'y'], the dataset ['cat'"),
+            ({"b": found()}, ["dataset's 1 images", "1 other images", "'b'"]),
+            ({"a": found((square(0), 0.9, 3))}, ["image 'a': ", "from 0 to 2", "from 3 to 3"]),
+            ({"a": found((square(0), math.nan, 0))}, ["image 'a': ", "finite"]),
+            ({"a": found(names=("x", "y"))}, ["image 'a': ", "['cat', ", "['x', 'y']"]),
         ],
     )
-    def test_detections_of_something_else_are_refused(self, evaluator, detections, expected):
+    def test_detections_of_something_else_are_refused(self, evaluator, detections, fragments):
         with pytest.raises(DataError) as caught:
             evaluator(Dataset({"a": [(square(0), 0)]}), detections)
-        assert expected in str(caught.value)
+        for fragment in fragments:
+            assert fragment in str(caught.value)
 
     def test_no_images_are_refused(self, evaluator):
-        with pytest.raises(DataError, match="the dataset has no images"):
+        with pytest.raises(DataError, match="dataset: .*found none"):
             evaluator(Dataset({}), {})
 
     def test_an_image_twice_is_refused(self, evaluator):
-        dataset = Dataset({"a": []})
-        dataset._images *= 2
-        with pytest.raises(DataError, match="has the image 'a' twice"):
+        dataset = Dataset({"a": [], "b": []}, ids=["a", "a"])
+        with pytest.raises(DataError, match="found 'a' twice"):
             evaluator(dataset, {})
 
 

@@ -9,7 +9,7 @@ import pytest
 from pycocotools.cocoeval import COCOeval
 
 from detkit.evaluate import ProposalEvaluator, format_table
-from detkit.evaluate.coco import _entries, _index
+from detkit.evaluate.coco import coco_entries, coco_index
 from detkit.registry import EVALUATORS
 from support.evaluation import Dataset, found, random_case, square
 
@@ -21,10 +21,12 @@ def coco_recall(dataset, detections, limits):
         annotation = dataset.annotation(index)
         detected = detections[annotation.image_id]
         labels, crowds = annotation.labels, annotation.difficult
-        truths.append(_entries(index + 1, annotation.boxes, labels, iscrowd=crowds))
-        results.append(_entries(index + 1, detected.boxes, detected.labels, score=detected.scores))
+        truths.append(coco_entries(index + 1, annotation.boxes, labels, iscrowd=crowds))
+        results.append(
+            coco_entries(index + 1, detected.boxes, detected.labels, score=detected.scores)
+        )
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(_index(truths, 3), _index(results, 3), "bbox")
+        evaluation = COCOeval(coco_index(truths, 3), coco_index(results, 3), "bbox")
         evaluation.params.useCats, evaluation.params.maxDets = 0, list(limits)
         evaluation.evaluate()
         evaluation.accumulate()
@@ -78,9 +80,9 @@ def test_a_table_without_classes():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"limits": ()}, "limits: expected numbers of at least 1, found \\[\\]"),
-        ({"limits": (0, 5)}, "found \\[0, 5\\]"),
-        ({"ious": (0.5, 1.5)}, "ious: expected numbers above 0, up to 1, found \\[0.5, 1.5\\]"),
+        ({"limits": ()}, r"limits: .*at least 1, found \[\]"),
+        ({"limits": (0, 5)}, r"limits: .*found \[0, 5\]"),
+        ({"ious": (0.5, 1.5)}, r"ious: .*\(0, 1\], found \[0.5, 1.5\]"),
     ],
 )
 def test_arguments_are_checked(wrong, message):

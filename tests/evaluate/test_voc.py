@@ -125,14 +125,15 @@ def test_equal_scores_are_taken_in_the_datasets_order():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("arguments", "fragments"),
     [
-        ({"style": "2007"}, "style: expected 'area' or '11point', found '2007'"),
-        ({"ious": []}, "ious: expected numbers above 0, up to 1, found []"),
-        ({"ious": [50]}, "found [50]"),
+        ({"style": "2007"}, ["style: ", "'area' or", "'11point'", "found '2007'"]),
+        ({"ious": []}, ["ious: ", "(0, 1], found []"]),
+        ({"ious": [50]}, ["ious: ", "(0, 1], found [50]"]),
     ],
 )
-def test_voc_refuses_wrong_arguments(arguments, expected):
+def test_voc_refuses_wrong_arguments(arguments, fragments):
     with pytest.raises(ValueError) as caught:
         VOCEvaluator(**arguments)
-    assert expected in str(caught.value)
+    for fragment in fragments:
+        assert fragment in str(caught.value)

@@ -12,9 +12,10 @@ class Dataset:
     """Annotations in memory: each image a list of (box, label) or (box, label, difficult).
 
     areas: {image_id: areas of its objects}.
+    ids: the image ids, if they are not the keys.
     """
 
-    def __init__(self, images, class_names=NAMES, areas=None):
+    def __init__(self, images, class_names=NAMES, areas=None, ids=None):
         self.class_names = class_names
         self._images = [
             Annotation(
@@ -26,7 +27,7 @@ class Dataset:
                 np.array([len(o) > 2 and o[2] for o in objects], bool),
                 areas and np.array(areas[image_id], np.float32),
             )
-            for image_id, objects in images.items()
+            for image_id, objects in zip(ids or images, images.values())
         ]
 
     def __len__(self):
