@@ -179,23 +179,25 @@ def test_classes_without_names_are_numbers(state):
 def test_a_missing_name_is_named(state):
     del state["features.P6_conv1_bias"]
     message = refused(FPN, state)
-    assert "weights missing in the file (1):\n  'features.P6_conv1_bias'" in message
+    assert "1 are missing" in message
+    assert "'features.P6_conv1_bias'" in message
 
 
 def test_a_superfluous_name_is_named(state):
     state["mask.mask.bias"] = np.zeros(2)
     message = refused(FPN, state)
-    assert "weights in the file that the network does not have (1):\n  'mask.mask.bias'" in message
+    assert "1 others" in message
+    assert "'mask.mask.bias'" in message
 
 
 def test_another_shape_is_named(state):
     state["rpn.rpn_head.score.bias"] = np.zeros(15)
     message = refused(FPN, state)
-    assert "'rpn.rpn_head.score.bias': (15,) in the file, (3,) in the network" in message
+    assert "'rpn.rpn_head.score.bias': expected (3,), found (15,)" in message
 
 
 def test_weights_of_another_model(state):
-    assert "weights missing in the file" in refused(MASK, state)
+    assert "are missing" in refused(MASK, state)
 
 
 def test_weights_of_no_detector(state):

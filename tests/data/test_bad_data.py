@@ -124,9 +124,9 @@ def test_an_image_that_proves_bad_on_the_way_is_skipped_and_listed(voc, workers,
     options = ("--work-dir", "new", *data(), f"data.workers={workers}")
     assert tiny.tool("train", "configs/tiny.yaml", *options) == 0
     printed = capsys.readouterr().out
-    found = {record["image_id"]: record["reason"] for record in tiny.records("new", "bad_image")}
-    assert sorted(found) == ["train4", "val1"]
-    for image_id, reason in found.items():
+    actual = {record["image_id"]: record["reason"] for record in tiny.records("new", "bad_image")}
+    assert sorted(actual) == ["train4", "val1"]
+    for image_id, reason in actual.items():
         assert "OpenCV" in reason
         assert printed.count(f"skipped {image_id}: {reason}") == 1
 
@@ -186,11 +186,11 @@ def test_arrays_and_files_of_every_kind_are_converted(detector, scene, tmp_path)
     rgba = np.concatenate([scene, scene[:, :, :1]], axis=2)
     cv2.imwrite(str(tmp_path / "scene.png"), scene[:, :, ::-1])
     images = [scene, rgba, scene.astype(np.uint16) * 257, tmp_path / "scene.png", grey]
-    found = detector.detect([*images, scene[:, :, 0]])
-    for other in found[1:4]:
-        assert_same_detections(found[0], other)
-    assert_same_detections(found[4], found[5])
-    for one in found:
+    actual = detector.detect([*images, scene[:, :, 0]])
+    for other in actual[1:4]:
+        assert_same_detections(actual[0], other)
+    assert_same_detections(actual[4], actual[5])
+    for one in actual:
         assert one.class_names[0] == "circle"
         assert (one.boxes[:, 2:] <= (70, 50)).all()
         assert (np.diff(one.scores) <= 0).all()
@@ -205,18 +205,18 @@ def test_a_turned_photograph_is_set_upright(detector, scene, tmp_path):
     segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
     (tmp_path / "turned.jpg").write_bytes(jpeg[:2] + segment + jpeg[2:])
     upright = np.rot90(cv2.imread(str(tmp_path / "plain.jpg"))[:, :, ::-1], -1)
-    found, expected = detector.detect([tmp_path / "turned.jpg", np.ascontiguousarray(upright)])
-    assert_same_detections(found, expected)
+    actual, expected = detector.detect([tmp_path / "turned.jpg", np.ascontiguousarray(upright)])
+    assert_same_detections(actual, expected)
 
 
 def test_what_is_no_image_is_refused(detector, scene, tmp_path):
-    for image, found in (
+    for image, pattern in (
         (scene.astype(np.float32), r"images\[1\]: .*uint8.*found float32"),
         (scene[None], r"images\[1\]: .*shape \(H, W\).*\(1, 50, 70, 3\)"),
         ([1, 2], r"images\[1\]: .*array, found list"),
         (tmp_path / "absent.png", "absent.png: no such file"),
     ):
-        with pytest.raises(ImageError, match=found):
+        with pytest.raises(ImageError, match=pattern):
             detector.detect([scene, image])
 
 
@@ -227,10 +227,10 @@ def test_one_image_gives_its_detections_and_several_a_list(detector, scene, tmp_
     for one in (scene, path, str(path)):
         assert_same_detections(detector.detect(one), expected)
     for several in ((scene, path), iter([scene, path]), np.stack([scene, scene])):
-        found = detector.detect(several)
-        assert isinstance(found, list)
-        assert len(found) == 2
-        assert_same_detections(found[1], expected)
+        actual = detector.detect(several)
+        assert isinstance(actual, list)
+        assert len(actual) == 2
+        assert_same_detections(actual[1], expected)
     assert detector.detect([]) == []
     with pytest.raises(ImageError, match=r"images\[0\]: expected shape .*, found \(70,\)"):
         detector.detect(scene[0, :, 0])

@@ -249,8 +249,8 @@ def test_scales_lead_back_to_the_image_on_disk():
     for batch in loader.batches(0):
         for row, index in enumerate(batch.indices):
             expected = dataset.annotation(index).boxes
-            found = batch.boxes[row, : len(expected)] / np.tile(batch.scales[row], 2)
-            np.testing.assert_allclose(found, expected, rtol=1e-5)
+            actual = batch.boxes[row, : len(expected)] / np.tile(batch.scales[row], 2)
+            np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -71,11 +71,11 @@ def rng():
 def test_a_file_is_read_best_first_up_to_the_limit(dataset, ids, write):
     entries = [entry(name, [4, 5, 10, 20]) for name in ids]
     entries += [entry(ids[1], [0, 0, 9, 9], 0.9), entry(ids[1], [1, 1, 2, 2], -3.5)]
-    found = load_proposals(write(entries), dataset)
-    assert list(found) == ids
-    assert found[ids[0]].dtype == np.float32
-    assert found[ids[0]].tolist() == [[4, 5, 14, 25]]
-    assert found[ids[1]].tolist() == [[0, 0, 9, 9], [4, 5, 14, 25], [1, 1, 3, 3]]
+    actual = load_proposals(write(entries), dataset)
+    assert list(actual) == ids
+    assert actual[ids[0]].dtype == np.float32
+    assert actual[ids[0]].tolist() == [[4, 5, 14, 25]]
+    assert actual[ids[1]].tolist() == [[0, 0, 9, 9], [4, 5, 14, 25], [1, 1, 3, 3]]
     assert load_proposals(write(entries), dataset, limit=2)[ids[1]].shape == (2, 4)
 
 
@@ -117,8 +117,8 @@ def test_a_missing_file_and_a_limit_of_nothing(dataset, tmp_path):
 def test_proposals_are_clipped_and_what_is_outside_is_said():
     boxes = np.array([[-5, 2, 70, 9], [60, 0, 65, 9], [3, 3, 3, 9], [1, 2, 3, 4]], np.float32)
     dropped = []
-    found = with_proposals(sample([]), boxes, dropped)
-    assert found.proposals.tolist() == [[0, 2, 60, 9], [1, 2, 3, 4]]
+    actual = with_proposals(sample([]), boxes, dropped)
+    assert actual.proposals.tolist() == [[0, 2, 60, 9], [1, 2, 3, 4]]
     ((image_id, reason),) = dropped
     assert image_id == "a"
     assert "2 of 4 proposals" in reason
@@ -137,10 +137,10 @@ def test_a_flip_turns_proposals_as_objects_and_twice_is_nothing(flip):
 
 
 def test_a_resize_scales_proposals_and_colours_leave_them():
-    found = apply([Resize(80, 200), Photometric(p=1)], SAMPLE, rng())
-    assert found.image.shape[:2] == (80, 120)
-    assert found.proposals.dtype == np.float32
-    np.testing.assert_array_equal(found.proposals, SAMPLE.proposals * 2)
+    actual = apply([Resize(80, 200), Photometric(p=1)], SAMPLE, rng())
+    assert actual.image.shape[:2] == (80, 120)
+    assert actual.proposals.dtype == np.float32
+    np.testing.assert_array_equal(actual.proposals, SAMPLE.proposals * 2)
 
 
 @pytest.mark.parametrize("transform", [Resize(30, 90), HorizontalFlip(1), Photometric(p=1)])
@@ -170,8 +170,8 @@ def test_a_plugin_that_leaves_proposals_behind_is_told():
     with pytest.raises(DataError, match="transform Shift: .*proposals.*Sample.move_boxes"):
         apply([Shift()], SAMPLE, rng())
     apply([Shift()], SAMPLE._replace(proposals=None), rng())
-    found = apply([ShiftAll()], SAMPLE, rng())
-    np.testing.assert_array_equal(found.proposals[:, 0], SAMPLE.proposals[:, 0] + 4)
+    actual = apply([ShiftAll()], SAMPLE, rng())
+    np.testing.assert_array_equal(actual.proposals[:, 0], SAMPLE.proposals[:, 0] + 4)
 
 
 # --- batches --------------------------------------------------------------------------------------

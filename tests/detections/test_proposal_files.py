@@ -58,9 +58,9 @@ def test_an_npz_gives_back_every_bit_for_ids_of_any_kind(ids, npz):
     written = dict(zip(ids, (TWO, NONE, ONE)))
     save_results(npz, written, Numbered(*ids))
     assert [path.name for path in npz.parent.iterdir()] == ["proposals.npz"]
-    found = load_proposals(str(npz), Numbered(*reversed(ids)))
-    assert list(found) == list(reversed(ids))
-    for image_id, boxes in found.items():
+    actual = load_proposals(str(npz), Numbered(*reversed(ids)))
+    assert list(actual) == list(reversed(ids))
+    for image_id, boxes in actual.items():
         assert boxes.dtype == np.float32
         np.testing.assert_array_equal(boxes, written[image_id].boxes)
     assert load_proposals(str(npz), Numbered(*ids), limit=1)[ids[0]].tolist() == [[0, 0, 9, 9]]
@@ -94,10 +94,10 @@ def test_json_and_npz_are_evaluated_alike(tmp_path):
     objects, rng = OneClass(Shapes(3, size=(40, 60))), np.random.default_rng(0)
     known = [objects.annotation(index) for index in range(3)]
     moved = {a.image_id: a.boxes + rng.normal(0, 2, a.boxes.shape) for a in known[:2]}
-    found = {name: proposed(boxes, np.linspace(1, 0, len(boxes))) for name, boxes in moved.items()}
+    actual = {name: proposed(boxes, np.linspace(1, 0, len(boxes))) for name, boxes in moved.items()}
     recalls = []
     for name in ("a.json", "a.npz"):
-        save_results(tmp_path / name, found, objects)
+        save_results(tmp_path / name, actual, objects)
         recalls.append(ProposalEvaluator()(objects, load_results(tmp_path / name, objects)))
     assert recalls[0] == recalls[1]
     assert 0 < recalls[0]["AR100"] < 1
@@ -151,12 +151,12 @@ def test_a_file_that_is_cut_short_or_damaged_is_an_error_or_the_same(npz):
         changed = whole[place] ^ int(rng.integers(1, 256))
         npz.write_bytes(whole[:place] + bytes([changed]) + whole[place + 1 :])
         try:
-            found = load_proposals(str(npz), PAIR)
+            actual = load_proposals(str(npz), PAIR)
         except DataError as error:
             assert "proposals.npz: " in str(error)
             refused.add(place)
         else:
-            np.testing.assert_equal(found, expected)
+            np.testing.assert_equal(actual, expected)
     for array in ARRAYS.values():
         start = whole.index(array.tobytes())
         assert refused >= set(range(start, start + array.nbytes))

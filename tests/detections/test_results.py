@@ -9,7 +9,7 @@ import pytest
 from detkit.detections.results import load_results, save_results
 from detkit.errors import DataError
 from detkit.evaluate import format_table, metrics_to_json
-from support.evaluation import Dataset, found, square
+from support.evaluation import Dataset, detected, square
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def entry(**changes):
 def test_results_survive_the_file(dataset, tmp_path):
     path = tmp_path / "results.json"
     rows = (((1.5, 2, 4.25, 6), 0.875, 2), (square(3), 0.1, 0))
-    save_results(path, {7: found(*rows), "b": found((square(1), 0.3, 1))}, dataset)
+    save_results(path, {7: detected(*rows), "b": detected((square(1), 0.3, 1))}, dataset)
     entries = json.loads(path.read_text())
     assert entries[0] == {
         "image_id": 7,
@@ -43,7 +43,7 @@ def test_results_survive_the_file(dataset, tmp_path):
     }
     loaded = load_results(path, dataset)
     assert list(loaded) == [7, "b", 9]
-    for ours, expected in zip(loaded[7], found(*rows)):
+    for ours, expected in zip(loaded[7], detected(*rows)):
         np.testing.assert_array_equal(ours, expected)
     assert [array.dtype for array in loaded[7][:3]] == [np.float32, np.float32, np.int32]
     assert loaded[9].boxes.shape == (0, 4)
@@ -53,7 +53,7 @@ def test_results_survive_the_file(dataset, tmp_path):
 def test_the_datasets_own_category_ids_are_used(dataset, tmp_path):
     dataset.category_ids = (1, 18, 90)
     path = tmp_path / "results.json"
-    save_results(path, {7: found((square(0), 0.5, 2))}, dataset)
+    save_results(path, {7: detected((square(0), 0.5, 2))}, dataset)
     assert json.loads(path.read_text())[0]["category_id"] == 90
     assert load_results(path, dataset)[7].labels.tolist() == [2]
     message = refused(path, dataset, [entry(category_id=2)])

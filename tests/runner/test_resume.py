@@ -139,7 +139,7 @@ def test_a_damaged_checkpoint_is_passed_over(config, reference, tmp_path, capsys
     assert tiny.train(config, tmp_path, resume="auto") == 0
     said = capsys.readouterr()
     assert "warning: " in said.err
-    assert "step-00000004/weights.params: the file is missing, or is not what was" in said.err
+    assert "step-00000004/weights.params: " in said.err
     assert "going on from" in said.out
     assert "step-00000003, step 3" in said.out
     tiny.assert_same_checkpoint(reference / LAST, tmp_path / LAST)

@@ -37,7 +37,7 @@ class Dataset:
         return self._images[index]
 
 
-def found(*rows, names=NAMES):
+def detected(*rows, names=NAMES):
     """Detections of (box, score, label)."""
     return Detections(
         np.array([r[0] for r in rows], np.float32).reshape(-1, 4),
@@ -69,5 +69,5 @@ def random_case(seed, images=6, objects=5, difficult=0.2):
             for _ in range(rng.integers(3))
         ]
         rows += [(square(60 * rng.random(), 60 * rng.random()), next(scores), 1)]
-        detections[image] = found(*rows)
+        detections[image] = detected(*rows)
     return Dataset(truth), detections

@@ -78,8 +78,8 @@ def test_the_loaded_block_computes_what_the_numbers_say(state):
     product = np.einsum("kchw,chw->k", state["features.0.weight"], image)
     expected = product + state["features.0.bias"] - average
     expected = expected / np.sqrt(variance + 1e-5) * scale + shift
-    found = block(mx.nd.array(image[None])).asnumpy().ravel()
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    actual = block(mx.nd.array(image[None])).asnumpy().ravel()
+    np.testing.assert_allclose(actual, expected, rtol=1e-4)
 
 
 def test_half_precision_is_turned_into_the_parameters_type(state):
@@ -98,9 +98,9 @@ def test_values_reach_every_device_of_the_parameters(state):
     block.initialize(ctx=contexts)
     load_weights(block, state)
     for context in contexts:
-        found = block.features[0].bias.data(context)
-        assert found.context == context
-        np.testing.assert_array_equal(found.asnumpy(), state["features.0.bias"])
+        actual = block.features[0].bias.data(context)
+        assert actual.context == context
+        np.testing.assert_array_equal(actual.asnumpy(), state["features.0.bias"])
 
 
 def test_unused_names_are_returned_sorted(state):

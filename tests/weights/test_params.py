@@ -52,9 +52,9 @@ def test_what_mxnet_saves(path, dtype):
     one = mx.nd.array(values, dtype=dtype)
     state = read_params(save(path, {"b.weight": one, "a": one[0], "ä": one[0, 0, :1]}))
     assert list(state) == ["b.weight", "a", "ä"]
-    for found, expected in zip(state.values(), (values, values[0], values[0, 0, :1])):
-        np.testing.assert_array_equal(found, expected)
-        assert found.dtype == dtype
+    for actual, expected in zip(state.values(), (values, values[0], values[0, 0, :1])):
+        np.testing.assert_array_equal(actual, expected)
+        assert actual.dtype == dtype
 
 
 def test_what_mxnet_saves_with_the_shapes_of_numpy(path):

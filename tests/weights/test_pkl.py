@@ -63,12 +63,12 @@ def write_body(path, body):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_arrays_of_every_protocol(path, protocol):
     content = {"model": collections.OrderedDict(ARRAYS), "__author__": "Detectron2 Model Zoo"}
-    found = read_pkl(write(path, content, protocol))
-    assert list(found) == list(ARRAYS)
+    actual = read_pkl(write(path, content, protocol))
+    assert list(actual) == list(ARRAYS)
     for key, expected in ARRAYS.items():
-        np.testing.assert_array_equal(found[key], expected)
-        assert found[key].dtype == expected.dtype.newbyteorder("=")
-        assert not found[key].flags.writeable
+        np.testing.assert_array_equal(actual[key], expected)
+        assert actual[key].dtype == expected.dtype.newbyteorder("=")
+        assert not actual[key].flags.writeable
 
 
 def test_numpy_2_names_its_core_with_an_underscore(path):
@@ -84,8 +84,8 @@ def test_a_dict_of_arrays_alone(path):
 
 def test_an_array_of_two_names(path):
     tied = np.ones(5000, "f4")
-    found = read_pkl(write(path, {"model": {"a": tied, "b": tied}}))
-    np.testing.assert_array_equal(found["a"], found["b"])
+    actual = read_pkl(write(path, {"model": {"a": tied, "b": tied}}))
+    np.testing.assert_array_equal(actual["a"], actual["b"])
 
 
 def test_strings_of_python_2_are_bytes(path):
@@ -245,7 +245,7 @@ def test_cut_and_damaged_files_are_refused_or_read(path, protocol):
             damaged[draw.randrange(len(damaged))] = draw.randrange(256)
         path.write_bytes(damaged)
         try:
-            found = read_pkl(path)
+            actual = read_pkl(path)
         except WeightsError:
             continue
-        assert all(isinstance(array, np.ndarray) for array in found.values())
+        assert all(isinstance(array, np.ndarray) for array in actual.values())

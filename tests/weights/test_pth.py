@@ -63,9 +63,9 @@ def test_a_legacy_file_gives_the_same_as_a_zip_file(path, tmp_path):
     ],
 )
 def test_views_are_rebuilt_with_their_strides_and_offsets(path, shape, strides, offset, expected):
-    found = read_pth(write_zip(path, mapping(a=tensor(shape, strides, offset))))["a"]
-    np.testing.assert_array_equal(found, expected)
-    assert found.shape == shape
+    actual = read_pth(write_zip(path, mapping(a=tensor(shape, strides, offset))))["a"]
+    np.testing.assert_array_equal(actual, expected)
+    assert actual.shape == shape
 
 
 @pytest.mark.parametrize(("dtype", "kind"), KINDS.items())
@@ -73,28 +73,28 @@ def test_every_element_type_keeps_its_dtype(path, dtype, kind):
     values = np.array([0, 1, 1], dtype)
     memory = storage(size=3, kind=f"{kind}Storage", module="torch.cuda")
     body = mapping(a=tensor((3,), (1,), memory=memory))
-    found = read_pth(write_zip(path, body, {"0": values.tobytes()}))["a"]
-    assert found.dtype == values.dtype
-    np.testing.assert_array_equal(found, values)
+    actual = read_pth(write_zip(path, body, {"0": values.tobytes()}))["a"]
+    assert actual.dtype == values.dtype
+    np.testing.assert_array_equal(actual, values)
 
 
 def test_bfloat16_becomes_float32(path):
     values = np.array([1.0, -2.5, 0.0078125], np.float32)  # each exact in bfloat16
     half = (values.view(np.uint32) >> 16).astype(np.uint16)
     memory = storage(size=3, kind="BFloat16Storage")
-    found = read_pth(
+    actual = read_pth(
         write_zip(path, mapping(a=tensor((3,), (1,), memory=memory)), {"0": half.tobytes()})
     )
-    assert found["a"].dtype == np.float32
-    np.testing.assert_array_equal(found["a"], values)
+    assert actual["a"].dtype == np.float32
+    np.testing.assert_array_equal(actual["a"], values)
 
 
 def test_a_big_endian_file_is_turned_round(path):
     swapped = {"0": NUMBERS.astype(">f4").tobytes()}
     members = {"archive/byteorder": b"big"}
-    found = read_pth(write_zip(path, mapping(a=tensor()), swapped, members))["a"]
-    np.testing.assert_array_equal(found, NUMBERS.reshape(4, 6))
-    assert found.dtype.isnative
+    actual = read_pth(write_zip(path, mapping(a=tensor()), swapped, members))["a"]
+    np.testing.assert_array_equal(actual, NUMBERS.reshape(4, 6))
+    assert actual.dtype.isnative
 
 
 def test_parameters_and_ordered_dicts_with_metadata_are_read(path):
@@ -192,7 +192,7 @@ def test_a_zip_bomb_is_refused(path):
 
 
 @pytest.mark.parametrize(
-    ("content", "found"),
+    ("content", "said"),
     [
         (b"", "an empty file"),
         (b"\n<!DOCTYPE html><title>404</title>", "an HTML page"),
@@ -201,9 +201,9 @@ def test_a_zip_bomb_is_refused(path):
         (b"PK\x03\x04" + bytes(50), "damaged"),
     ],
 )
-def test_what_the_file_is_instead_is_said(path, content, found):
+def test_what_the_file_is_instead_is_said(path, content, said):
     path.write_bytes(content)
-    assert found in refused(path)
+    assert said in refused(path)
 
 
 def test_missing_files_and_folders_are_said(tmp_path):

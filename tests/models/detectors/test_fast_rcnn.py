@@ -154,9 +154,9 @@ def test_detect_takes_proposals_in_pixels_of_the_image(detectors):
     [
         (None, "a FastRCNN needs proposals: call detect.* for each of the 1 images; found none"),
         ([np.zeros((1, 4))] * 2, "found those of 2"),
-        ([np.zeros(4)], r"proposals\[0\]: found float64 \(4,\), expected boxes \(R, 4\)"),
-        ([[["a"] * 4]], r"proposals\[0\]: found <U1 \(1, 4\)"),
-        ([[[0, 0, np.nan, 9]]], r"proposals\[0\]: a box is not finite"),
+        ([np.zeros(4)], r"proposals\[0\]: .*\(R, 4\), .*found float64 \(4,\)"),
+        ([[["a"] * 4]], r"proposals\[0\]: .*found <U1 \(1, 4\)"),
+        ([[[0, 0, np.nan, 9]]], r"proposals\[0\]: .*finite .*nan"),
     ],
 )
 def test_proposals_are_checked(detectors, proposals, message):
@@ -289,7 +289,8 @@ def test_proposals_must_be_named_where_they_are_needed_and_only_there(config, pr
     assert "the detector 'FasterRCNN' takes no proposals; remove the key" in message
     wrong = proposals[0].replace("path", "limit: 0, path")
     message = tiny.refused(capsys, *refused, *PROJECT, wrong, proposals[1])
-    assert "limit is at least 1, not 0" in message
+    assert "limit: " in message
+    assert "at least 1, found 0" in message
 
 
 def test_proposals_of_another_split_are_refused(config, proposals, capsys):
