@@ -193,8 +193,8 @@ def _merge(inherited: Node, node: Node, exclusive: bool = False) -> Node:
         set_before = exclusive and key in inherited and not both
         if set_before and inherited.where(key) != node.where(key):
             raise ConfigError(
-                f"{place(node, key)}: expected a key that one base sets, found it also at "
-                f"{inherited.where(key)}; keep it in one of the two"
+                f"{place(node, key)}: expected one base to set this key, found two, the other at "
+                f"{inherited.where(key)}; keep it in one of them"
             )
         if isinstance(value, Node):
             value = _merge(inherited[key] if both else Node(), value, exclusive)

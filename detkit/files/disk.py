@@ -23,10 +23,10 @@ def make_folder(path: Union[str, Path]) -> None:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        reason = "a file" if os.path.isfile(path) else f"an error ({error.strerror})"
+        found = "a file" if os.path.isfile(path) else f"none ({error.strerror})"
         raise DetkitError(
-            f"{path}: expected a folder that can be written to, found {reason}; choose another "
-            "one, or correct its permissions"
+            f"{path}: expected a writable folder, found {found}; choose another one, or correct "
+            "its permissions"
         ) from error
 
 

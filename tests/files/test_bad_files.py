@@ -32,7 +32,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(refused, project):
 def test_a_work_dir_that_cannot_be_written_to(refused, work_dir, found):
     Path("file").touch()
     message = refused("train", "configs/tiny.yaml", "--work-dir", work_dir)
-    tiny.assert_says(message, f"{work_dir}: ", "a folder", found, "permissions")
+    tiny.assert_says(message, f"{work_dir}: ", "writable folder", found, "permissions")
 
 
 def test_outputs_of_the_other_tools_that_cannot_be_written(refused):
@@ -45,7 +45,7 @@ def test_outputs_of_the_other_tools_that_cannot_be_written(refused):
         ("demo", "configs/tiny.yaml", best, "image.png", "--out", "file"),
     ):
         message = refused(*arguments)
-        tiny.assert_says(message, "file: ", "a folder", "found a file")
+        tiny.assert_says(message, "file: ", "writable folder", "found a file")
     message = refused("test", "configs/tiny.yaml", best, "--out", "work")
     tiny.assert_says(message, "work: ", "Is a directory")
 

@@ -216,7 +216,7 @@ def test_an_out_that_is_a_file(converted, tmp_path, capsys):
     (tmp_path / "file").touch()
     arguments = ("convert_weights", "torchvision", SMALL, "x", "--out", tmp_path / "file")
     message = tiny.refused(capsys, *arguments)
-    tiny.assert_says(message, f"{tmp_path}/file: ", "a folder", "found a file")
+    tiny.assert_says(message, f"{tmp_path}/file/", "writable folder", "Not a directory")
 
 
 @pytest.mark.parametrize(
