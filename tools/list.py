@@ -7,10 +7,11 @@ from typing import Any, Optional, Sequence
 
 import detkit.parts  # noqa: F401
 from detkit.cli import debug_argument, run
-from detkit.config.yaml import display_path
+from detkit.config import display_path
+from detkit.construct import signature
 from detkit.errors import ConfigError
 from detkit.plugins import import_folder
-from detkit.registry import REGISTRIES, Registry, signature
+from detkit.registry import REGISTRIES, Registry
 from detkit.wording import did_you_mean
 
 

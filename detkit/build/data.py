@@ -7,12 +7,13 @@ import numpy as np
 from detkit.build.model import detector_of
 from detkit.config import Config, place, require, without
 from detkit.config.yaml import Node
+from detkit.construct import construct
 from detkit.data.loader import Loader
 from detkit.data.one_class import OneClass
 from detkit.data.precomputed import load_proposals
 from detkit.data.sample import Batch, Dataset, Transform
 from detkit.errors import ConfigError, DataError
-from detkit.registry import DATASETS, EVALUATORS, TRANSFORMS, construct
+from detkit.registry import DATASETS, EVALUATORS, TRANSFORMS
 
 PROPOSALS = ("train_proposals", "val_proposals")
 TRANSFORMED = ("train_transforms", "val_transforms")

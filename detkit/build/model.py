@@ -8,10 +8,11 @@ from mxnet.gluon import Block, HybridBlock, nn
 
 from detkit.config import Config, check_keys, place, require, section, without
 from detkit.config.yaml import Node
+from detkit.construct import construct
 from detkit.errors import ConfigError, WeightsError
 from detkit.models import Network, Normalize
 from detkit.ops import backend
-from detkit.registry import DETECTORS, Registry, construct
+from detkit.registry import DETECTORS, Registry
 from detkit.typing import Context
 from detkit.weights import find_weights, load_weights, normalisation_of, read_weights
 

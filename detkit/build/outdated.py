@@ -8,9 +8,10 @@ import json
 from typing import Any, Iterator, Tuple
 
 from detkit.config import Config, place
+from detkit.construct import signature
 from detkit.errors import ConfigError
 from detkit.models.levels import maps_of_strides
-from detkit.registry import BACKBONES, signature
+from detkit.registry import BACKBONES
 
 EXTRACTORS = ("roi_extractor", "mask_extractor")
 FROZEN_NORM = {  # by backbone: the norms that frozen_norm: true and false selected

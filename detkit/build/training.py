@@ -12,6 +12,7 @@ from detkit.build.sections import check_norms, check_parts, check_sections
 from detkit.build.train_step import build_train_step
 from detkit.config import Config, dump_config, place, require
 from detkit.config.types import shown
+from detkit.construct import construct
 from detkit.data.sample import Dataset
 from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
@@ -23,7 +24,7 @@ from detkit.files.checkpoint import (
     mend_checkpoints,
 )
 from detkit.files.disk import make_folder
-from detkit.registry import HOOKS, SCHEDULES, construct
+from detkit.registry import HOOKS, SCHEDULES
 from detkit.runner.hooks import ScheduleHook, StopHook
 from detkit.runner.intervals import read_interval
 from detkit.runner.log import RunLog

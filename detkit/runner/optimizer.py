@@ -9,8 +9,9 @@ from mxnet import gluon
 from mxnet.gluon import Block
 
 from detkit.config import place, require
+from detkit.construct import construct, signature
 from detkit.errors import CheckpointError, ConfigError
-from detkit.registry import OPTIMIZERS, construct, signature
+from detkit.registry import OPTIMIZERS
 from detkit.runner.options import TrainOptions
 from detkit.typing import NDArray
 

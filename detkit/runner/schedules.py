@@ -3,7 +3,8 @@
 import math
 from typing import NamedTuple, Optional, Sequence, Union
 
-from detkit.registry import SCHEDULES, construct
+from detkit.construct import construct
+from detkit.registry import SCHEDULES
 from detkit.runner.intervals import check_one_unit
 
 

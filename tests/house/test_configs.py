@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import yaml
 
-from detkit import registry
 from detkit.build import data as data_module
 from detkit.build.training import Training
 from detkit.config import dump_config, load_config, to_plain
+from detkit.construct import signature
 from detkit.data import Shapes
 from detkit.data.voc import VOC_CLASSES
 from detkit.plugins import import_plugins
@@ -58,7 +58,7 @@ class StubDatasets:
 
     def build(self, node):
         entry = DATASETS.entry(node["type"])
-        accepted, _ = registry.signature(entry.target)
+        accepted, _ = signature(entry.target)
         assert set(node) - {"type"} <= set(accepted)
         known = {"VOC": VOC_CLASSES, "COCO": [f"class{label}" for label in range(80)]}
         return Stub(node.get("class_names") or known.get(entry.name) or Shapes.class_names)

@@ -6,7 +6,7 @@ import pytest
 from mxnet import autograd
 from mxnet.gluon import nn
 
-from detkit.config.yaml import Node
+from detkit.config import Node
 from detkit.errors import CheckpointError, ConfigError
 from detkit.runner.optimizer import Optimizer
 from support.checkpoints import options

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from detkit.config.yaml import Node
+from detkit.config import Node
 from detkit.errors import ConfigError
 from detkit.files.checkpoint import Progress
 from detkit.registry import SCHEDULES

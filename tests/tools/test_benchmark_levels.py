@@ -98,7 +98,8 @@ def test_a_limit_leaves_out_what_it_does_not_hold(machine, tool):
     machine(AVX512, held_to="avx512_vnni")
     lines, _, made = tool(*PEERS, "--forms", "eager")
     assert "without VNNI" not in lines[0]
-    assert "held to it by DETKIT_ISA=avx512_vnni, it has AVX-512 with VNNI and bfloat16" in lines[0]
+    assert "DETKIT_ISA=avx512_vnni" in lines[0]
+    assert "AVX-512 with VNNI and bfloat16" in lines[0]
     assert lines[1:3] == [
         f"torchvision bf16 is left out: {EMULATED}",
         lines[2],
@@ -209,7 +210,8 @@ def test_the_operators_say_where_they_are_measured(machine, monkeypatch, tmp_pat
     out = tmp_path / "out.json"
     assert tiny.tool("benchmark_ops", "nms", "--threads", 1, "--json", out) == 0
     line = capsys.readouterr().out.splitlines()[0]
-    assert line.startswith("Made Up, AVX2: held to it by DETKIT_ISA=avx2")
+    assert line.startswith("Made Up, AVX2")
+    assert "DETKIT_ISA=avx2" in line
     assert json.loads(out.read_text())["processor"] == line
     assert environments[0]["ATEN_CPU_CAPABILITY"] == "avx2"
     assert environments[0]["PATH"] == os.environ["PATH"]

@@ -218,7 +218,8 @@ def test_demo_reads_what_it_can(config, run, pictures, tmp_path, capsys):
     assert tiny.tool("demo", config, run / "checkpoints/best", *arguments) == 1
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 5
-    assert f"skipped: {pictures}/broken.jpg: JPEG truncated after 300 bytes" in said.err
+    assert f"{pictures}/broken.jpg: " in said.err
+    assert "JPEG truncated after 300 bytes" in said.err
     assert "error: 1 of 6 images could not be read, see above" in said.err
 
 
