@@ -65,7 +65,7 @@ def load_weights(
     unused = sorted(n for n in state if n not in taken and not n.endswith("num_batches_tracked"))
     if not allow_unused:
         superfluous = [repr(name) for name in unused]
-        _refuse("expected weights of the network alone, {} others are in the file", superfluous)
+        _refuse("expected weights of the network alone, found {} more in the file", superfluous)
 
     for ours, parameter in parameters.items():
         _set(parameter, state[theirs[ours]])
@@ -82,10 +82,10 @@ def _check(
     theirs: {parameter's name: name in `state`}.
     """
     missing = [name for name in theirs.values() if name not in state]
-    _refuse("expected weights of every parameter, {} are missing in the file", missing, state)
+    _refuse("expected weights of every parameter, missing in the file: {}", missing, state)
     wrong = _wrong_shapes(parameters, state, theirs)
-    _refuse("expected weights of the network's shapes, {} differ", wrong)
-    _refuse("expected finite weights, {} are not", _not_finite(state, theirs.values()))
+    _refuse("expected the shapes of the network, found {} other", wrong)
+    _refuse("expected finite weights, found {} that are not", _not_finite(state, theirs.values()))
 
 
 def _set(parameter: gluon.Parameter, array: np.ndarray) -> None:

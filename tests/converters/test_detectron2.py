@@ -148,11 +148,11 @@ def test_missing_superfluous_and_misshapen_names_are_named(state):
     name = "backbone.bottom_up.res3.0.shortcut.norm.running_var"
     array = state.pop(name)
     message = refused(FPN, state)
-    tiny.assert_says(message, "missing", "(1)", repr(name))
+    tiny.assert_says(message, "missing", "1", repr(name))
     state[name] = array
     state["roi_heads.mask_head.predictor.bias"] = np.zeros(2)
     message = refused(FPN, state)
-    tiny.assert_says(message, "does not have", "(1)", "'roi_heads.mask_head.predictor.bias'")
+    tiny.assert_says(message, "1 more in the file", "'roi_heads.mask_head.predictor.bias'")
     del state["roi_heads.mask_head.predictor.bias"]
     state["proposal_generator.rpn_head.anchor_deltas.bias"] = np.zeros(15)
     message = refused(FPN, state)

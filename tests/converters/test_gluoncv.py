@@ -186,13 +186,13 @@ def test_classes_without_names_are_numbers(state):
 def test_a_missing_name_is_named(state):
     del state["features.P6_conv1_bias"]
     message = refused(FPN, state)
-    tiny.assert_says(message, "missing", "(1)", "'features.P6_conv1_bias'")
+    tiny.assert_says(message, "missing", "1", "'features.P6_conv1_bias'")
 
 
 def test_a_superfluous_name_is_named(state):
     state["mask.mask.bias"] = np.zeros(2)
     message = refused(FPN, state)
-    tiny.assert_says(message, "does not have", "(1)", "'mask.mask.bias'")
+    tiny.assert_says(message, "1 more in the file", "'mask.mask.bias'")
 
 
 def test_another_shape_is_named(state):
@@ -231,4 +231,4 @@ def test_a_damaged_file(state, tmp_path):
     mx.nd.save(str(path), {"class_predictor.weight": mx.nd.ones((3, 4))})
     path.write_bytes(path.read_bytes()[:70])
     message = refused(FPN, path)
-    tiny.assert_says(message, f"{path}: ", "48 bytes")
+    tiny.assert_says(message, f"{path}: ", "48 more bytes")

@@ -107,7 +107,7 @@ def test_unused_names_are_returned_sorted(state):
     state.update({"classifier.weight": np.ones(2), "aux": np.ones(1)})
     assert load_weights(Block(), state) == ["aux", "classifier.weight"]
     message = refused(Block(), state, allow_unused=False)
-    assert "2 others" in message
+    assert "2 more" in message
     assert "\n  'aux'\n  'classifier.weight'" in message
 
 
@@ -126,7 +126,7 @@ def test_missing_names_are_all_listed_and_nothing_is_changed(state):
     before = values(block)
     renamed = {n.replace("features.1", "feature.1"): a for n, a in state.items()}
     message = refused(block, renamed)
-    assert "4 are missing" in message
+    assert "missing in the file: 4" in message
     assert "'features.1.weight' (the nearest is 'feature.1.weight')" in message
     after = values(block)
     assert all(np.array_equal(before[name], after[name]) for name in before)
@@ -136,7 +136,7 @@ def test_a_long_list_of_missing_names_is_cut_and_counted():
     block = nn.HybridSequential()
     block.add(*(nn.Dense(1, in_units=1) for _ in range(8)))
     message = refused(block, {"x": np.ones(1)})
-    assert "16 are missing" in message
+    assert "missing in the file: 16" in message
     assert message.count("\n") == 11
     assert message.endswith("... and 6 more")
 
@@ -145,7 +145,7 @@ def test_wrong_shapes_are_all_listed(state):
     state["features.0.weight"] = np.ones((4, 3, 5, 5), "f4")
     state["features.0.bias"] = np.ones((4, 1), "f4")
     message = refused(Block(), state)
-    assert "2 differ" in message
+    assert "found 2 other" in message
     assert "'features.0.weight': expected (4, 0, 3, 3), found (4, 3, 5, 5)" in message
     assert "'features.0.bias': expected (4,), found (4, 1)" in message
 

@@ -152,11 +152,11 @@ def test_detect_takes_proposals_in_pixels_of_the_image(detectors):
 @pytest.mark.parametrize(
     ("proposals", "message"),
     [
-        (None, r"FastRCNN.*proposals.*1 images.*none"),
-        ([np.zeros((1, 4))] * 2, "FastRCNN.*1 images.*found.*2"),
-        ([np.zeros(4)], r"proposals\[0\]: found float64 \(4,\), expected boxes \(R, 4\)"),
-        ([[["a"] * 4]], r"proposals\[0\]: found <U1 \(1, 4\)"),
-        ([[[0, 0, np.nan, 9]]], r"proposals\[0\]: a box is not finite"),
+        (None, r"proposals: .*FastRCNN.*1 arrays.*none"),
+        ([np.zeros((1, 4))] * 2, "FastRCNN.*1 arrays.*found 2"),
+        ([np.zeros(4)], r"proposals\[0\]: expected boxes \(R, 4\).*float64 \(4,\)"),
+        ([[["a"] * 4]], r"proposals\[0\]: .*<U1 \(1, 4\)"),
+        ([[[0, 0, np.nan, 9]]], r"proposals\[0\]: expected finite boxes.*nan"),
     ],
 )
 def test_proposals_are_checked(detectors, proposals, message):
@@ -290,7 +290,7 @@ def test_proposals_must_be_named_where_they_are_needed_and_only_there(config, pr
     tiny.assert_says(message, "'FasterRCNN'", "no proposals", "remove")
     wrong = proposals[0].replace("path", "limit: 0, path")
     message = tiny.refused(capsys, *refused, *PROJECT, wrong, proposals[1])
-    assert "limit is at least 1, not 0" in message
+    tiny.assert_says(message, "train_proposals.limit: ", "at least 1", "found 0")
 
 
 def test_proposals_of_another_split_are_refused(config, proposals, capsys):
@@ -298,5 +298,5 @@ def test_proposals_of_another_split_are_refused(config, proposals, capsys):
     swapped = [proposals[0].replace(one, other), proposals[1].replace(other, one)]
     message = tiny.refused(capsys, "train", config, "--dry-run", "--set", *PROJECT, *swapped)
     tiny.assert_says(
-        message, "data.train_proposals", "val.npz: image 'shapes-2-", "not in the dataset"
+        message, "data.train_proposals", "val.npz: ", "images of the dataset", "'shapes-2-"
     )
