@@ -9,7 +9,7 @@ from typing import Iterator, Tuple
 
 from detkit.config import Config, place
 from detkit.errors import ConfigError
-from detkit.models.levels import maps_of_strides
+from detkit.models.layers import maps_of_strides
 from detkit.registry import BACKBONES, signature
 
 EXTRACTORS = ("roi_extractor", "mask_extractor")

@@ -7,7 +7,7 @@ from detkit.build.load import detector_for
 from detkit.config import load_config
 from detkit.device import find_device
 from detkit.errors import WeightsError
-from detkit.models.norms import freeze_norms
+from detkit.models.layers import freeze_norms
 from detkit.weights.load import load_weights
 from detkit.wording import did_you_mean, the_nearest
 

@@ -1,14 +1,15 @@
 """Anchors: the boxes that the region proposal network judges."""
 
-from typing import Sequence, Union
+from typing import Optional, Sequence, Union
 
 import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
 
 from detkit import ops
-from detkit.models.levels import LevelChoice, chosen_levels
 from detkit.registry import ANCHORS
+
+LevelChoice = Optional[Union[int, Sequence[int]]]  # see chosen_levels
 
 
 @ANCHORS.register()
@@ -93,6 +94,25 @@ class AnchorGrid(HybridBlock):
             base = F.reshape(bases[name], shape=(1, 1, -1, 4))
             anchors.append(F.reshape(F.broadcast_add(centres, base), shape=(1, -1, 4)))
         return anchors
+
+
+def chosen_levels(levels, count):
+    """The slice of ``count`` maps that ``levels`` stands for.
+
+    levels: None, all; a number, the first so many; or their numbers, 0 the finest: [2] is the third
+        alone, [1, 2] the second and the third.
+
+    Raises ValueError where there are no such maps, or they are not next to each other.
+    """
+    if levels is None or isinstance(levels, int):
+        last = count if levels is None else levels
+        if not 1 <= last <= count:
+            raise ValueError(f"levels is 1 to {count}, the maps there are, not {last}")
+        return slice(0, last)
+    numbers = list(levels)
+    if not numbers or numbers != list(range(count)[numbers[0] : numbers[-1] + 1]):
+        raise ValueError(f"levels are consecutive numbers of maps, 0 to {count - 1}, not {numbers}")
+    return slice(numbers[0], numbers[-1] + 1)
 
 
 def _sizes_of_levels(sizes, levels):

@@ -1,9 +1,12 @@
-"""Layers that several networks are made of."""
+"""Layers: activations, norms, and convolutions that fold norms; the maps of a backbone."""
+
+from typing import List, Sequence
 
 from mxnet import init
-from mxnet.gluon import nn
+from mxnet.gluon import HybridBlock, contrib, nn
 
-from detkit.models.norms import freeze_norms, norm_layer
+NORMS = ("BN", "FrozenBN", "FrozenStatsBN", "SyncBN", "GN")
+GROUPS = 32  # of channels, in GN
 
 # He's initialisation (He et al. 2015): normal numbers of the variance 2 / fan. The fan-in, the
 # inputs of an output, keeps the size of the features; the fan-out keeps that of their gradients.
@@ -22,6 +25,103 @@ def relu(F, x):
 def relu6(F, x):
     """min(max(x, 0), 6), for nn.HybridLambda; MXNet's clip is several times slower on a CPU."""
     return F.minimum(relu(F, x), 6)
+
+
+def norm_layer(kind, channels, eps=1e-5, momentum=0.9):
+    """The normalisation that parts name in ``norm``, one of NORMS.
+
+    BN: batch norm (Ioffe and Szegedy 2015).
+    FrozenBN: batch norm that keeps its statistics, scale and shift: those of a file.
+    FrozenStatsBN: batch norm that keeps its statistics; scale and shift still learn.
+    SyncBN: batch norm whose statistics are those of all devices' batches, see SyncBatchNorm. A
+        training of detkit runs on one device and refuses it.
+    GN: group norm in 32 groups (Wu and He 2018), the same whatever the batch.
+    """
+    if kind not in NORMS:
+        raise ValueError(f"norm is one of {', '.join(NORMS)}, not {kind!r}")
+    if kind == "GN":
+        return GroupNorm(channels, eps)
+    batch_norm = SyncBatchNorm if kind == "SyncBN" else nn.BatchNorm
+    layer = batch_norm(momentum=momentum, epsilon=eps, in_channels=channels)
+    if kind == "FrozenBN":
+        freeze_norms(layer)
+    elif kind == "FrozenStatsBN":
+        freeze_statistics(layer)
+    return layer
+
+
+class GroupNorm(HybridBlock):
+    """Mean and variance of each image's C / groups channels, then scale and shift of each channel.
+
+    Wu and He 2018, section 3.1. Gluon's has one scale and one shift for a whole group.
+    """
+
+    def __init__(self, channels, eps=1e-5, groups=GROUPS):
+        super().__init__()
+        if channels % groups:
+            raise ValueError(f"GN has {groups} groups of channels, and {channels} do not divide")
+        self._how = {"num_groups": groups, "eps": eps}
+        with self.name_scope():
+            self.gamma = self.params.get("gamma", shape=(channels,), init="ones")
+            self.beta = self.params.get("beta", shape=(channels,), init="zeros")
+
+    def hybrid_forward(self, F, x, gamma, beta):
+        """(B, C, H, W) -> the same shape."""
+        one = F.ones_like(F.slice_axis(gamma, axis=0, begin=0, end=self._how["num_groups"]))
+        x = F.GroupNorm(x, one, F.zeros_like(one), **self._how)
+        gamma, beta = (F.reshape(each, shape=(1, -1, 1, 1)) for each in (gamma, beta))
+        return F.broadcast_add(F.broadcast_mul(x, gamma), beta)
+
+
+class SyncBatchNorm(contrib.nn.SyncBatchNorm):
+    """Batch norm over what all the devices of a process see together (Peng et al. 2018).
+
+    It is plain batch norm until ``synchronise_norms`` has told it of more devices than one, which
+    a loop of one's own that runs a block on several must do.
+    """
+
+    def __init__(self, **options):
+        super().__init__(num_devices=1, **options)
+
+    def hybrid_forward(self, F, x, gamma, beta, running_mean, running_var):
+        """(B, C, H, W) -> the same shape."""
+        inputs = (x, gamma, beta, running_mean, running_var)
+        if self._kwargs["ndev"] > 1:
+            return super().hybrid_forward(F, *inputs)
+        # The same numbers, several times as fast.
+        alone = {name: self._kwargs[name] for name in ("eps", "momentum", "use_global_stats")}
+        return F.BatchNorm(*inputs, fix_gamma=False, **alone)
+
+
+def synchronise_norms(block, devices):
+    """Tells each SyncBatchNorm in ``block``, before its first call, how many devices run it."""
+
+    def visit(child):
+        if isinstance(child, SyncBatchNorm):
+            child._kwargs["ndev"] = devices
+
+    block.apply(visit)
+
+
+def freeze_norms(block):
+    """Keep the statistics, scale and shift of every batch norm within ``block`` as they are."""
+    freeze_statistics(block)
+
+    def visit(child):
+        if isinstance(child, nn.BatchNorm):
+            child.collect_params().setattr("grad_req", "null")
+
+    block.apply(visit)
+
+
+def freeze_statistics(block):
+    """Keep the means and variances of every batch norm within ``block``; the rest still learns."""
+
+    def visit(child):
+        if isinstance(child, nn.BatchNorm):
+            child._kwargs["use_global_stats"] = True
+
+    block.apply(visit)
 
 
 def freeze(block):
@@ -130,3 +230,27 @@ def _folded(F, x, conv, norm):
         mean = mean - value(conv.bias)
     shift = value(norm.beta) - mean * scale
     return F.Convolution(x, kernel, shift, **{**conv._kwargs, "no_bias": False})
+
+
+def maps_of_strides(out_strides: Sequence[int], strides: Sequence[int]) -> List[int]:
+    """The numbers of the maps that a backbone's ``out_strides`` asks for, finest first.
+
+    strides: of all the maps that the backbone can return, finest first. If several maps have one
+        stride, as in a dilated ResNet, that stride means the last of them; written twice, it means
+        the last two.
+
+    Raises ValueError if ``out_strides`` is empty, is not ordered, or has a stride more often than
+    the backbone does.
+    """
+    wanted, available = list(out_strides), list(strides)
+    too_many = any(wanted.count(stride) > available.count(stride) for stride in wanted)
+    if not wanted or wanted != sorted(wanted) or too_many:
+        raise ValueError(
+            f"out_strides: expected one or more of {', '.join(map(str, available))}, finest first, "
+            f"found {wanted}"
+        )
+    numbers = []
+    for stride in sorted(set(wanted)):
+        same = [number for number, each in enumerate(available) if each == stride]
+        numbers += same[-wanted.count(stride) :]
+    return numbers

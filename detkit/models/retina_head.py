@@ -18,7 +18,7 @@ class RetinaHead(HybridBlock):
 
     in_channels, num_anchors, num_classes: derived from the neck, the anchors and the dataset.
     convs, channels: how many convolutions each tower has before its last, and their width.
-    norm: one of norms.NORMS after each of them; they then have no bias.
+    norm: one of layers.NORMS after each of them; they then have no bias.
     prior: the probability that an untrained network gives each class, so that the many anchors on
         the background don't drown the few others at first (section 4.1).
     """

@@ -6,7 +6,7 @@ from typing import Optional, Sequence
 from mxnet.gluon import HybridBlock
 
 from detkit import ops
-from detkit.models.levels import LevelChoice, chosen_levels
+from detkit.models.anchors import LevelChoice, chosen_levels
 from detkit.registry import ROI_EXTRACTORS
 
 ADAPTIVE = 0  # what ops.roi_align takes as ``sampling`` for as many points as cover the RoI

@@ -1,10 +1,9 @@
 """What training asks of each anchor and each RoI. Blocks of operators: no copy to the host."""
 
 from detkit.targets.assigners import MaxIoUAssigner
-from detkit.targets.dense_targets import DenseTargets
 from detkit.targets.mask_targets import MaskTargets
 from detkit.targets.roi_targets import RoITargets
-from detkit.targets.rpn_targets import RPNTargets
+from detkit.targets.rpn_targets import DenseTargets, RPNTargets
 from detkit.targets.samplers import OHEM, IoUBalancedSampler, PseudoSampler, RandomSampler
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 from mxnet.gluon import HybridBlock
 
+from detkit import boxes as box_functions
 from detkit import ops
 from detkit.registry import ASSIGNERS
 
@@ -56,3 +57,21 @@ class MaxIoUAssigner(HybridBlock):
         labels = positive * POSITIVE + (1 - positive - negative) * IGNORED
         labels = F.where(candidates, labels, F.ones_like(labels) * IGNORED)
         return labels, F.cast(matches.index, dtype="float32")
+
+
+def matched_objects(F, gt_boxes, gt_labels, index):
+    """Boxes (B, N, 4) and labels (B, N) of the objects at index (B, N).
+
+    gt_boxes (B, G, 4), gt_labels (B, G).
+    """
+    objects = F.concat(gt_boxes, F.expand_dims(gt_labels, axis=2), dim=2)
+    objects = ops.gather_rows(F, objects, index)
+    labels = F.squeeze(F.slice_axis(objects, axis=2, begin=4, end=5), axis=2)
+    return F.slice_axis(objects, axis=2, begin=0, end=4), labels
+
+
+def matched_iou(F, boxes, objects, labels):
+    """IoU (B, N) of boxes (B or 1, N, 4) with objects (B, N, 4), 0 where labels (B, N) are < 0."""
+    shared, union = box_functions.shared_and_union(F, boxes, objects)
+    iou = F.squeeze(shared / F.maximum(union, 1e-30), axis=2)
+    return iou * (labels >= 0)

@@ -6,8 +6,7 @@ from mxnet.gluon import Block, HybridBlock
 
 from detkit import boxes, ops
 from detkit.registry import ASSIGNERS, SAMPLERS
-from detkit.targets.assigners import POSITIVE
-from detkit.targets.matched import matched_iou, matched_objects
+from detkit.targets.assigners import POSITIVE, matched_iou, matched_objects
 from detkit.targets.samplers import BOX, IOU, LOSS, needs_of
 
 

@@ -6,7 +6,7 @@ from mxnet.gluon import HybridBlock
 
 from detkit import boxes
 from detkit.registry import ASSIGNERS, SAMPLERS
-from detkit.targets.matched import matched_iou, matched_objects
+from detkit.targets.assigners import POSITIVE, matched_iou, matched_objects
 from detkit.targets.samplers import IOU, needs_of
 
 
@@ -67,3 +67,20 @@ class RPNTargets(HybridBlock):
         beyond = F.broadcast_sub(anchors, boxes.clip(F, anchors, sizes))
         beyond = F.max(F.abs(beyond), axis=2)
         return F.ones_like(beyond) if self._straddle is None else beyond <= self._straddle
+
+
+class DenseTargets(RPNTargets):
+    """As RPNTargets, with the class of each object (Lin et al. 2017b, section 4).
+
+    Anchors that cross the image's border are trained on. A focal loss wants all of them: the
+    PseudoSampler.
+
+    box_weights: derived from the postprocessing, which decodes with the same.
+    """
+
+    def __init__(self, assigner, sampler, box_weights: Sequence[float]):
+        super().__init__(assigner, sampler, box_weights, straddle=None)
+
+    def _labels(self, F, labels, classes):
+        """(B, N) 0 background, 1 + k for class k, -1 not trained on."""
+        return F.where(labels == POSITIVE, classes + 1, labels)

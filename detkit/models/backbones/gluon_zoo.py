@@ -8,9 +8,7 @@ from mxnet.gluon import HybridBlock, SymbolBlock
 from mxnet.gluon.model_zoo import vision
 
 from detkit.errors import ConfigError
-from detkit.models.layers import HE_FAN_OUT
-from detkit.models.levels import maps_of_strides
-from detkit.models.norms import freeze_norms, freeze_statistics
+from detkit.models.layers import HE_FAN_OUT, freeze_norms, freeze_statistics, maps_of_strides
 from detkit.registry import BACKBONES
 from detkit.wording import did_you_mean
 

@@ -4,9 +4,14 @@ from typing import Sequence
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import HE_FAN_OUT, FoldingSequential, freeze, relu6
-from detkit.models.levels import maps_of_strides
-from detkit.models.norms import norm_layer
+from detkit.models.layers import (
+    HE_FAN_OUT,
+    FoldingSequential,
+    freeze,
+    maps_of_strides,
+    norm_layer,
+    relu6,
+)
 from detkit.registry import BACKBONES
 
 # kernel, expanded channels, channels, squeeze-and-excitation, activation, stride of each bottleneck
@@ -57,7 +62,7 @@ class MobileNetV3(HybridBlock):
     out_strides: the strides of the maps that are returned, of 2, 4, 8, 16, 32 and 32; one 32 is the
         last stage, two are the last two, as in torchvision's detectors.
     frozen_stages: the first so many stages keep their weights (and batch statistics).
-    norm: one of norms.NORMS but "GN", see norm_layer.
+    norm: one of layers.NORMS but "GN", see norm_layer.
     norm_eps: added to the variances; torchvision's detectors have 1e-5, its classifiers 1e-3.
 
     Children are numbered as in torchvision's ``features``.

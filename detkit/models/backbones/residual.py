@@ -2,8 +2,7 @@
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import HE_FAN_OUT, conv_norm, relu
-from detkit.models.norms import norm_layer
+from detkit.models.layers import HE_FAN_OUT, conv_norm, norm_layer, relu
 
 STEM_WIDTH = 64
 

@@ -11,9 +11,7 @@ from detkit.models.backbones.residual import (
     residual_stage,
     stage_channels,
 )
-from detkit.models.layers import conv_norm, freeze, relu
-from detkit.models.levels import maps_of_strides
-from detkit.models.norms import norm_layer
+from detkit.models.layers import conv_norm, freeze, maps_of_strides, norm_layer, relu
 from detkit.registry import BACKBONES
 
 STAGES = 5  # the stem is C1, layer1 to layer4 are C2 to C5
@@ -34,7 +32,7 @@ class ResNet(HybridBlock):
     dilated_c5: C5 keeps the stride of C4, 16, and its kernels reach as far as before. There is no
         map of stride 32 then: 16 alone is C5, 16 twice is C4 and C5 (see maps_of_strides).
     frozen_stages: the first so many stages keep their weights (and batch statistics).
-    norm: one of norms.NORMS, see norm_layer. norm_eps: added to the variances.
+    norm: one of layers.NORMS, see norm_layer. norm_eps: added to the variances.
 
     Children are named as torchvision's.
     """

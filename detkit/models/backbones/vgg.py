@@ -5,9 +5,14 @@ from typing import Optional, Sequence
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.contrib.nn import Identity
 
-from detkit.models.layers import HE_FAN_OUT, FoldingSequential, freeze, run_folding
-from detkit.models.levels import maps_of_strides
-from detkit.models.norms import norm_layer
+from detkit.models.layers import (
+    HE_FAN_OUT,
+    FoldingSequential,
+    freeze,
+    maps_of_strides,
+    norm_layer,
+    run_folding,
+)
 from detkit.registry import BACKBONES
 
 # Convolutions of each stage; every stage but the first begins with a 2x2 max pooling.
@@ -21,7 +26,7 @@ class VGG(HybridBlock):
 
     depth: 11, 13, 16 or 19.
     norm: "BN" after each convolution, as torchvision's vgg16_bn does, is what makes training from
-        scratch start; or another of norms.NORMS, see norm_layer.
+        scratch start; or another of layers.NORMS, see norm_layer.
     frozen_stages: the first so many stages keep their weights (and batch statistics).
     out_strides: the strides of the maps that are returned, of 1, 2, 4, 8 and 16, those of the five
         stages (conv1_2 to conv5_3 of depth 16); null: that of the last stage alone. Nothing is

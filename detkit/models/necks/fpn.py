@@ -6,8 +6,7 @@ from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
 from detkit import ops
-from detkit.models.layers import FoldingSequential, relu
-from detkit.models.norms import norm_layer
+from detkit.models.layers import FoldingSequential, norm_layer, relu
 from detkit.registry import NECKS
 
 EXTRA = {"pool": 1, "p6": 1, "p6p7": 2, "none": 0}  # levels beyond the backbone's
@@ -24,7 +23,7 @@ class FPN(HybridBlock):
         "p6", the first of them alone; "none".
     p6_from: what these begin with: "p5", the last level, as in torchvision; "c5", the backbone's
         last map, as in the paper; "lateral", that after its 1x1 convolution, as in GluonCV.
-    norm: one of norms.NORMS after each convolution but P6's and P7's; the convolutions then have
+    norm: one of layers.NORMS after each convolution but P6's and P7's; the convolutions then have
         no bias.
     zero_init_laterals: the 1x1 convolutions begin at zero, and a pretrained backbone gets no
         gradient from a neck that has learnt nothing yet.

@@ -5,8 +5,7 @@ from typing import Sequence
 from mxnet.gluon import HybridBlock, nn
 
 from detkit.models.backbones.residual import Bottleneck, Residual, conv
-from detkit.models.layers import conv_norm, relu
-from detkit.models.norms import norm_layer
+from detkit.models.layers import conv_norm, norm_layer, relu
 from detkit.models.roi_heads.fc import fc_layers, predictor
 from detkit.registry import HEADS
 

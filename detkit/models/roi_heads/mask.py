@@ -17,7 +17,7 @@ class MaskHead(HybridBlock):
     in_channels, in_size: derived from the mask's RoI extractor; num_classes: from the dataset.
     convs: how many 3x3 convolutions. channels: width of all layers.
     class_agnostic: one mask per RoI instead of one for each class.
-    norm: one of norms.NORMS after each 3x3 convolution; these then have no bias.
+    norm: one of layers.NORMS after each 3x3 convolution; these then have no bias.
     """
 
     def __init__(
