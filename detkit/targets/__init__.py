@@ -1,4 +1,4 @@
-"""What training asks of each anchor and each RoI. Blocks of operators: no copy to the host."""
+"""Training targets of anchors and RoIs, made by blocks of operators without a copy to the host."""
 
 from detkit.targets.assigners import MaxIoUAssigner
 from detkit.targets.mask_targets import MaskTargets

@@ -49,7 +49,7 @@ def test_every_member_is_drawn_equally_often():
     assert drawn[12] == 0
 
 
-def test_equal_lots_are_drawn_one_by_one(monkeypatch):
+def test_equal_priorities_are_drawn_one_by_one(monkeypatch):
     monkeypatch.setattr(mx.nd.random, "uniform_like", lambda data: mx.nd.ones_like(data) / 2)
     labels = np.array([[1] * 9 + [0] * 40, [1] * 2 + [0] * 5 + [-1] * 42])
     for sampler in (RandomSampler(16, 0.25), IoUBalancedSampler(16, 0.25)):
@@ -78,7 +78,8 @@ def test_draws_differ_from_call_to_call_and_repeat_under_a_seed(kind, hybridized
 
 @pytest.mark.parametrize("wrong", [{"size": 0}, {"positive_share": 1.5}, {"positive_share": -0.1}])
 def test_arguments_are_checked(wrong):
-    with pytest.raises(ValueError, match="size is at least 1 and positive_share between 0 and 1"):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"^{name}: .* {value}"):
         RandomSampler(**wrong)
 
 
@@ -117,7 +118,7 @@ def test_negatives_without_an_overlap_are_one_bin():
 
 
 def test_bins_are_checked():
-    with pytest.raises(ValueError, match="bins is at least 1, but here it is 0"):
+    with pytest.raises(ValueError, match="^bins: .* 0"):
         IoUBalancedSampler(bins=0)
 
 
@@ -145,7 +146,8 @@ def test_ohem_takes_the_largest_losses_of_rois_apart(operators, seed, count, siz
 
 @pytest.mark.parametrize("wrong", [{"size": 0}, {"iou": 0.0}, {"iou": 1.1}])
 def test_arguments_of_ohem_are_checked(wrong):
-    with pytest.raises(ValueError, match=r"size is at least 1 and iou is in \(0, 1\]"):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"^{name}: .* {value}"):
         OHEM(**wrong)
 
 
