@@ -1,11 +1,14 @@
 """FCMaskHead against numpy."""
 
+from functools import partial
+
 import mxnet as mx
 import numpy as np
 import pytest
 
 from detkit.models.roi_heads import FCMaskHead
 from support import backbones
+from support.refusals import assert_refused
 
 
 @pytest.mark.parametrize("hybridized", [False, True])
@@ -45,5 +48,4 @@ def test_the_defaults_of_fully_connected_masks_are_the_papers():
 
 @pytest.mark.parametrize("wrong", [{"hidden": [8, 0]}, {"size": 0}])
 def test_senseless_arguments_of_fully_connected_masks_are_refused(wrong):
-    with pytest.raises(ValueError, match="hidden are widths of at least 1 and size is at least 1"):
-        FCMaskHead(6, 5, 3, **wrong)
+    assert_refused(partial(FCMaskHead, 6, 5, 3), **wrong)
