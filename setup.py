@@ -21,7 +21,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["detkit", "detkit.*"]),
     # The operators are compiled on the user's machine.
-    package_data={"detkit": ["py.typed", "ops/native/*", "converters/models/*"]},
+    package_data={"detkit": ["py.typed", "ops/native/*", "ops/native/*/*", "converters/models/*"]},
     python_requires=">=3.8, <3.12",
     install_requires=[
         "defusedxml",
@@ -37,6 +37,7 @@ setup(
         "onnx": ONNX,
         "plot": ["matplotlib"],  # of tools/benchmark.py
         "test": [
+            "clang-format==18.1.8",  # every version formats a little differently
             *("gluoncv", "hypothesis", "pytest", "pytest-xdist", *ONNX),
             *("import-linter", "mypy", "ruff", "types-PyYAML", "types-defusedxml", "types-tqdm"),
         ],

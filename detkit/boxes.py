@@ -5,10 +5,7 @@ Boxes are x1 y1 x2 y2 in pixels, continuous coordinates, without any +1. Every f
 works on the last axis: the axes before it are free and broadcast.
 """
 
-import math
-
-# exp() of a larger dw or dh would make boxes beyond any image: Detectron's clamp.
-MAX_LOG_SCALE = math.log(1000 / 16)
+from detkit.constants import MAX_LOG_SCALE, MIN_UNION
 
 
 def corners(F, boxes):
@@ -37,7 +34,7 @@ def iou(F, boxes, others):
     overlap = width * height
     areas = F.broadcast_add(area(F, boxes), F.transpose(area(F, others), axes=(0, 2, 1)))
     union = areas - overlap
-    return F.where(union > 0, overlap / F.maximum(union, 1e-30), F.zeros_like(overlap))
+    return F.where(union > 0, overlap / F.maximum(union, MIN_UNION), F.zeros_like(overlap))
 
 
 def shared_and_union(F, boxes, others):

@@ -38,6 +38,16 @@ def split_argument(parser):
     )
 
 
+def proposals_argument(parser):
+    """Adds ``--proposals``."""
+    parser.add_argument(
+        "--proposals",
+        metavar="FILE",
+        help="an .npz of the images' proposals, for a detector that makes none of its own; an "
+        "image is known by its file's name without the suffix",
+    )
+
+
 def positive(text):
     """The type of an argument that counts something: a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:

@@ -3,11 +3,10 @@
 import mxnet as mx
 import numpy as np
 
-from detkit.data import apply, check_proposals, make_batch, with_proposals
+from detkit.data import add_proposals, apply, make_batch
 from detkit.data.images import is_one_image, read_images
 from detkit.data.sample import unlabelled
 from detkit.detections import detections_of
-from detkit.errors import DataError
 
 
 class Detector:
@@ -38,6 +37,16 @@ class Detector:
         """``class_names`` of the network's own labels, without a background."""
         return self.class_names[self.first_label :]
 
+    @property
+    def takes_proposals(self):
+        """Whether ``detect`` is given boxes to look at, as of a FastRCNN."""
+        return "proposals" in self.model.INPUTS
+
+    @property
+    def name(self):
+        """What messages call the network: "a FastRCNN"."""
+        return f"a {type(self.model).__name__}"
+
     def detect(self, images, proposals=None):
         """The Detections of one image, boxes in its own pixels, or a list of them for several.
 
@@ -57,7 +66,8 @@ class Detector:
         """The Batch that the network gets for some images, a list; the rest as for ``detect``."""
         arrays = read_images(images)
         rng = np.random.default_rng(0)  # a transform may vary colours or sizes, but reproducibly
-        samples = self._proposed([unlabelled(array) for array in arrays], proposals)
+        samples = [unlabelled(array) for array in arrays]
+        samples = add_proposals(samples, proposals, self.takes_proposals, self.name)
         samples = [apply(self.transforms, sample, rng) for sample in samples]
         return make_batch(samples, [array.shape[:2] for array in arrays], self.pad_multiple)
 
@@ -67,21 +77,3 @@ class Detector:
         outputs = self.model(*(mx.nd.array(array, ctx=self._ctx) for array in inputs))
         arrays = [output.asnumpy() for output in outputs]
         return detections_of(batch, arrays, self.class_names, self.first_label)
-
-    def _proposed(self, samples, proposals):
-        """The samples with the proposals that the network needs."""
-        name = type(self.model).__name__
-        if "proposals" not in self.model.INPUTS:
-            if proposals is not None:
-                raise DataError(f"a {name} makes its own proposals: call detect(images)")
-            return samples
-        if proposals is None or len(proposals) != len(samples):
-            found = "none" if proposals is None else f"those of {len(proposals)}"
-            raise DataError(
-                f"a {name} needs proposals: call detect(images, proposals) with boxes (R, 4) for "
-                f"each of the {len(samples)} images; found {found}"
-            )
-        return [
-            with_proposals(sample, check_proposals(boxes, f"proposals[{position}]"), dropped=[])
-            for position, (sample, boxes) in enumerate(zip(samples, proposals))
-        ]

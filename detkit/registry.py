@@ -8,6 +8,10 @@
 A config's keys are the keyword arguments of the part's constructor. They are checked against its
 signature and its annotations before it is called, so that every mistake is reported with the
 file and line it was made on.
+
+A part may have parts of its own: a class says in ``PARTS`` {argument: registry, or class} which of
+its arguments are built of sections within its own section. Its ``KEYS`` {argument: key} has those
+whose key in a config is no name in Python.
 """
 
 import contextlib
@@ -40,10 +44,13 @@ class Entry(typing.NamedTuple):
 
 
 class Registry:
-    """The parts of one kind, by name."""
+    """The parts of one kind, by name.
 
-    def __init__(self, kind):
-        self.kind = kind
+    default: the name of the part that a section without ``type`` is for; None: ``type`` is needed.
+    """
+
+    def __init__(self, kind, default=None):
+        self.kind, self.default = kind, default
         self._entries = {}
 
     def register(self, name=None, *, force=False):
@@ -106,7 +113,9 @@ class Registry:
                 f"a {self.kind} is a mapping with the key 'type', found {shown(node)}; "
                 f"one of: {', '.join(self.names())}"
             )
-        entry = self.entry(require(node, "type"), place(node, "type"))
+        known = self.default is not None and node.get("type") is None
+        name = self.default if known else require(node, "type")
+        entry = self.entry(name, place(node, "type"))
         arguments = {key: value for key, value in node.items() if key != "type"}
         return _call(entry.target, node, arguments, derived, f"{entry.name} ({entry.where})")
 
@@ -141,9 +150,9 @@ def signature(target):
 def _call(target, node, arguments, derived, label):
     accepted, others_pass = signature(target)
     _check_derived(node, arguments, derived, label, None if others_pass else accepted)
-    for name in derived:
-        accepted.pop(name, None)
-    listed = [_with_default(parameter) for parameter in accepted.values()]
+    keys = getattr(target, "KEYS", {})
+    accepted = {keys.get(n, n): each for n, each in accepted.items() if n not in derived}
+    listed = [_with_default(key, parameter) for key, parameter in accepted.items()]
     hints = _hints(target)
     for key, value in arguments.items():
         if key not in accepted and not others_pass:
@@ -157,15 +166,35 @@ def _call(target, node, arguments, derived, label):
             f"{place(node)}: {label} needs the missing key{'s' * (len(missing) > 1)} "
             f"{', '.join(map(repr, missing))}; it takes: {', '.join(listed)}"
         )
+    own = {n: source for n, source in getattr(target, "PARTS", {}).items() if n not in derived}
+    parts = _own_parts(own, keys, node, hints)
+    built = [keys.get(name, name) for name in parts]
+    plain = {key: value for key, value in arguments.items() if key not in built}
     try:
-        return target(**arguments, **derived)
+        return target(**plain, **parts, **derived)
     except DetkitError:
         raise
     except (TypeError, ValueError) as error:
         # The constructor says which argument it refuses; the config knows where that was set.
-        named = [key for key in arguments if re.search(rf"\b{re.escape(key)}\b", str(error))]
+        named = [key for key in plain if re.search(rf"\b{re.escape(key)}\b", str(error))]
         where = place(node, named[0]) if len(named) == 1 else place(node)
         raise ConfigError(f"{where}: {label}: {error}") from error
+
+
+def _own_parts(sources, keys, node, hints):
+    """{argument: part} of those of ``sources`` {argument: registry or class} that ``node`` names.
+
+    A null stands for no part where the argument's annotation in ``hints`` allows it.
+    """
+    parts = {}
+    for name, source in sources.items():
+        key = keys.get(name, name)
+        optional = type(None) in typing.get_args(hints.get(name))
+        if key in node and not (node[key] is None and optional):
+            own = require(node, key, dict)
+            is_registry = isinstance(source, Registry)
+            parts[name] = source.build(own) if is_registry else construct(source, own)
+    return parts
 
 
 def _check_derived(node, arguments, derived, label, accepted):
@@ -201,9 +230,9 @@ def _hints(target):
         return {}
 
 
-def _with_default(parameter):
+def _with_default(key, parameter):
     empty = parameter.default is parameter.empty
-    return f"{parameter.name} (required)" if empty else f"{parameter.name}={parameter.default!r}"
+    return f"{key} (required)" if empty else f"{key}={parameter.default!r}"
 
 
 def _label(target):
@@ -224,6 +253,10 @@ ASSIGNERS = Registry("assigner")
 SAMPLERS = Registry("sampler")
 ROI_EXTRACTORS = Registry("RoI extractor")
 HEADS = Registry("head")
+PROPOSALS = Registry("kind of proposals", default="Proposals")
+POSTPROCESS = Registry("postprocessing", default="Postprocess")
+DENSE_POSTPROCESS = Registry("postprocessing of one stage", default="DensePostprocess")
+NMS = Registry("NMS")
 LOSSES = Registry("loss")
 DETECTORS = Registry("detector")
 TRAIN_STEPS = Registry("training step")  # each under the name of the detector it trains
@@ -242,6 +275,10 @@ REGISTRIES = {
     "sampler": SAMPLERS,
     "roi_extractor": ROI_EXTRACTORS,
     "head": HEADS,
+    "proposals": PROPOSALS,
+    "postprocess": POSTPROCESS,
+    "dense_postprocess": DENSE_POSTPROCESS,
+    "nms": NMS,
     "loss": LOSSES,
     "detector": DETECTORS,
     "train_step": TRAIN_STEPS,

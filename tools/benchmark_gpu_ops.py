@@ -22,7 +22,7 @@ from detkit.cli import debug_argument, positive, run
 from detkit.errors import DetkitError
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ROOT / "detkit/ops/native"
+SOURCES = ROOT / "detkit/ops/native/cuda"
 FLAGS = ("-std=c++17", "-O3", "-Xcompiler", "-fPIC,-fvisibility=hidden")
 ARCHITECTURES = ("80", "86", "90")
 WARM_UP = 5

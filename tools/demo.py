@@ -6,7 +6,8 @@ import sys
 
 from detkit import load
 from detkit.build import open_config
-from detkit.cli import common_arguments, run
+from detkit.cli import common_arguments, proposals_argument, run
+from detkit.data import proposals_of_files
 from detkit.data.images import decode_image, list_images
 from detkit.detections.draw import draw_detections, save_image
 from detkit.errors import DataError, ImageError
@@ -21,14 +22,16 @@ def main(argv=None):
     parser.add_argument("images", metavar="IMAGE_OR_FOLDER", nargs="+")
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the drawn images")
     parser.add_argument("--score", type=float, default=0.5, help="draw detections from here on")
+    proposals_argument(parser)
     args = parser.parse_args(argv)
     paths = list_images(args.images)
     detector = load(open_config(args.config, args.overrides), args.checkpoint)
+    proposals = proposals_of_files(args.proposals, paths, detector.takes_proposals, detector.name)
     make_folder(args.out)
     unreadable = [
         path
-        for path, name in zip(paths, output_names(paths))
-        if not draw(detector, path, os.path.join(args.out, name), args.score)
+        for path, name, boxes in zip(paths, output_names(paths), proposals or [None] * len(paths))
+        if not draw(detector, path, boxes, os.path.join(args.out, name), args.score)
     ]
     if unreadable:
         raise DataError(f"{len(unreadable)} of {len(paths)} images could not be read, see above")
@@ -41,14 +44,17 @@ def output_names(paths):
     return [f"{stem}-{n + 1}.png" if n else f"{stem}.png" for stem, n in zip(stems, again)]
 
 
-def draw(detector, path, out, score):
-    """Writes the drawn image as PNG and prints what was found; False if it cannot be read."""
+def draw(detector, path, proposals, out, score):
+    """Writes the drawn image as PNG and prints what was found; False if it cannot be read.
+
+    proposals: boxes (R, 4) of the image, or None.
+    """
     try:
         image = decode_image(path)
     except ImageError as error:
         print(f"skipped: {error}", file=sys.stderr)
         return False
-    (found,) = detector.detect([image])
+    found = detector.detect(image, proposals)
     shown = [
         f"{found.class_names[label]} {confidence:.2f}"
         for label, confidence in zip(found.labels, found.scores)

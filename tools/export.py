@@ -5,12 +5,12 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Optional, Sequence
 
 from detkit import load, load_exported
-from detkit.build import build_dataset, open_config
-from detkit.cli import common_arguments, positive, run
-from detkit.data import Dataset
+from detkit.build import build_dataset, build_proposals, open_config
+from detkit.cli import common_arguments, positive, proposals_argument, run
+from detkit.data import Dataset, proposals_of_files
 from detkit.data.images import decode_image, list_images
 from detkit.errors import ExportError
 from detkit.export.check import TOLERANCE, build_program, compare, run_onnx, run_program
@@ -30,6 +30,30 @@ CALIBRATION = 32  # images
 
 def main(argv=None):
     """Export; with --check, an error if what was written finds anything else."""
+    args = arguments(argv)
+    check_folder(args.out)
+    paths = list_images(args.check)
+    images = [decode_image(path) for path in paths]
+    detector = load(open_config(args.config, args.overrides), args.checkpoint, device="cpu")
+    proposals = None
+    if images:
+        needed = detector.takes_proposals
+        proposals = proposals_of_files(args.proposals, paths, needed, detector.name)
+    sha256 = sha256_of(os.path.join(args.checkpoint, WEIGHTS))
+    calibration = calibration_of(args, detector)
+    precision = precision_of(args, detector, calibration)
+    manifest = export(detector, args.out, args.ops, sha256, precision)
+    names = [*manifest.files, *write_report(args.out, precision)]
+    names += write_onnx(detector, args.out, args.onnx, calibration)
+    for name in names:
+        size = os.path.getsize(os.path.join(args.out, name))
+        print(f"written: {os.path.join(args.out, name)}, {size / 1e6:.1f} MB")
+    if images:
+        check(detector, args.out, images, proposals)
+
+
+def arguments(argv):
+    """The arguments of the command line, which fit each other."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint's folder")
@@ -49,25 +73,15 @@ def main(argv=None):
         default=[],
         help="compare what the network, the files, the C++ program and ONNX Runtime find in these",
     )
+    proposals_argument(parser)
     args = parser.parse_args(argv)
     if (args.calib or args.calib_mode or args.int8_for) and not args.int8:
         parser.error("--calib, --calib-mode and --int8-for are for --int8")
     if args.keep is not None and not (args.int8 or args.bf16):
         parser.error("--keep is for --int8 and --bf16")
-    check_folder(args.out)
-    images = [decode_image(path) for path in list_images(args.check)]
-    detector = load(open_config(args.config, args.overrides), args.checkpoint, device="cpu")
-    sha256 = sha256_of(os.path.join(args.checkpoint, WEIGHTS))
-    calibration = calibration_of(args, detector)
-    precision = precision_of(args, detector, calibration)
-    manifest = export(detector, args.out, args.ops, sha256, precision)
-    names = [*manifest.files, *write_report(args.out, precision)]
-    names += write_onnx(detector, args.out, args.onnx, calibration)
-    for name in names:
-        size = os.path.getsize(os.path.join(args.out, name))
-        print(f"written: {os.path.join(args.out, name)}, {size / 1e6:.1f} MB")
-    if images:
-        check(detector, args.out, images)
+    if args.proposals and not args.check:
+        parser.error("--proposals is for --check")
+    return args
 
 
 def precision_arguments(parser):
@@ -113,6 +127,7 @@ class Calibration(NamedTuple):
     mode: str
     keep: Sequence[str]
     cpus: str
+    proposals: Optional[Mapping[Any, Any]] = None  # of the dataset, where the network takes them
 
 
 def calibration_of(args, detector):
@@ -122,7 +137,12 @@ def calibration_of(args, detector):
     dataset = build_dataset(detector.config, "train")
     keep = KEEP if args.keep is None else args.keep
     return Calibration(
-        dataset, args.calib or CALIBRATION, args.calib_mode or NAIVE, keep, args.int8_for or ANY
+        dataset,
+        args.calib or CALIBRATION,
+        args.calib_mode or NAIVE,
+        keep,
+        args.int8_for or ANY,
+        build_proposals(detector.config, "train", dataset),
     )
 
 
@@ -132,7 +152,8 @@ def precision_of(args, detector, calibration):
         return BFloat16(args.keep or ())
     if calibration is None:
         return Float32()
-    examples = examples_of(detector, calibration.dataset, calibration.count)
+    images = calibration.dataset, calibration.count
+    examples = examples_of(detector, *images, calibration.proposals)
     return Int8(examples, calibration.mode, calibration.keep, calibration.cpus)
 
 
@@ -167,17 +188,20 @@ def write_onnx(detector, folder, wanted, calibration):
     return [ONNX, ONNX_INT8]
 
 
-def check(detector, folder, images):
+def check(detector, folder, images, proposals=None):
     """Print how far each way of running the network is from the Python code; ExportError above
     the tolerance. With fewer bits that is no error, but the C++ program must find what the symbol
     finds, and model.onnx has all its bits."""
     detector.model.hybridize(False)
-    expected = [detector.detect(image) for image in images]
+    given = list(zip(images, proposals or [None] * len(images)))
+    expected = [detector.detect(*each) for each in given]
     exported = load_exported(folder, device="cpu")
     exact = exported.manifest.precision == Float32.name
-    symbol = [exported.detect(image) for image in images]
+    symbol = [exported.detect(*each) for each in given]
     ways = {"symbol": (expected, symbol)}
-    if shutil.which("cmake"):
+    if exported.takes_proposals:
+        print("C++: not compared, it takes no proposals")
+    elif shutil.which("cmake"):
         program = build_program(ROOT / "tools/deploy", ROOT / "build/deploy")
         found = run_program(program, folder, images, exported.class_names)
         ways["C++"] = (expected if exact else symbol, found)
@@ -186,7 +210,7 @@ def check(detector, folder, images):
     for way, name in (("ONNX", ONNX), ("ONNX INT8", ONNX_INT8)):
         path = os.path.join(folder, name)
         if os.path.exists(path):
-            ways[way] = (expected, run_onnx(path, exported, images))
+            ways[way] = (expected, run_onnx(path, exported, images, proposals))
     count = sum(len(found.boxes) for found in expected)
     beside = "" if exact else ", of C++ from the symbol"
     print(f"{len(images)} images, {count} detections; largest difference from Python{beside}:")

@@ -113,13 +113,13 @@ def on_aarch64(path):
 def compile_into(folder, compiler, isas):
     """Compile and link the program; its path. Raises DetkitError where that fails."""
     folder.mkdir(exist_ok=True)
-    jobs = [("isa", SOURCES / "isa.cc", ())]
+    jobs = [("isa", SOURCES / "cpu/isa.cc", ())]
     jobs += [(path.stem, path, DRIVER_FLAGS) for path in sorted(DRIVER.glob("fuzz_*.cc"))]
     for kernels, contract in ((ROI_KERNELS, "fast"), (BOX_KERNELS, "off")):
         jobs += [
             (
                 f"{kernel}.{isa}",
-                SOURCES / f"{kernel}.cc",
+                SOURCES / "cpu" / f"{kernel}.cc",
                 (f"-ffp-contract={contract}", *INSTRUCTION_SETS[isa]),
             )
             for kernel, isa in itertools.product(kernels, isas)

@@ -9,7 +9,7 @@ from detkit.cli import debug_argument, run
 from detkit.config.yaml import display_path
 from detkit.errors import ConfigError
 from detkit.plugins import import_folder
-from detkit.registry import REGISTRIES
+from detkit.registry import REGISTRIES, signature
 from detkit.wording import did_you_mean
 
 
@@ -43,9 +43,9 @@ def describe(kind, registry):
 
 
 def _arguments(target):
-    """A signature; of what is made of parts, their names."""
-    parts = getattr(target, "PARTS", None)
-    return f"({', '.join(parts)})" if parts else inspect.signature(target)
+    """A signature; of what takes nothing but parts, their names."""
+    parts, (_, others_pass) = getattr(target, "PARTS", None), signature(target)
+    return f"({', '.join(parts)})" if parts and others_pass else inspect.signature(target)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from detkit.build.data import (
     build_dataset,
     build_evaluator,
     build_loader,
+    build_proposals,
     build_transforms,
     pad_multiple_of,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "build_evaluator",
     "build_loader",
     "build_model",
+    "build_proposals",
     "build_train_step",
     "build_transforms",
     "check_parts",

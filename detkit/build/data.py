@@ -54,12 +54,15 @@ def build_loader(config, split, dataset, batch_size, inputs=None):
         shuffle=training,
         masks=training and "masks" in inputs,
         fields=[name for name in inputs or () if name not in Batch._fields],
-        proposals=_proposals(config, split, dataset),
+        proposals=build_proposals(config, split, dataset),
     )
 
 
-def _proposals(config, split, dataset):
-    """What ``data.train_proposals`` or ``data.val_proposals`` names; None if it is not needed."""
+def build_proposals(config, split, dataset):
+    """{image_id: boxes (R, 4)} of ``data.train_proposals`` or ``data.val_proposals``.
+
+    None for a detector that makes its own.
+    """
     if "proposals" not in detector_of(config).INPUTS:
         return None
     node = require(config["data"], f"{split}_proposals", dict)

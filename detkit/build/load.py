@@ -9,6 +9,7 @@ from mxnet import gluon
 from detkit.build.data import build_transforms, pad_multiple_of
 from detkit.build.model import build_model
 from detkit.build.sections import opened
+from detkit.build.train_step import check_scores
 from detkit.config import Config, load_config
 from detkit.detector import Detector
 from detkit.device import find_device
@@ -28,6 +29,7 @@ def load(config, checkpoint, device="auto"):
     saved = load_checkpoint(checkpoint)
     ctx = find_device(device)
     model = build_model(config, saved.class_names, ctx, pretrained=False)
+    check_scores(config, model)  # a config of before there was a choice has softmax
     load_model_weights(model, saved)
     return detector_for(config, model, saved.class_names, ctx)
 

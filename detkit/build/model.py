@@ -80,7 +80,9 @@ class _Wiring:
             return construct(source, section(self._node, name))
         if name == "neck" and self._node.get(name) is None:
             return None
-        return _build(source, require(self._node, name, dict), self._derived(name))
+        has_default = source.default is not None
+        node = section(self._node, name) if has_default else require(self._node, name, dict)
+        return _build(source, node, {} if has_default else self._derived(name))
 
     def _derived(self, name):
         """The arguments of a part that follow from the parts before it."""

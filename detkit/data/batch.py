@@ -10,11 +10,11 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from detkit.constants import CROWD, PADDING
 from detkit.data.sample import Batch, Sample
 
 LEAST_OBJECTS = 8
 PROPOSALS_MULTIPLE = 100
-DIFFICULT = -2  # the label of a region that is no object and, for an assigner, no background
 
 
 def make_batch(
@@ -62,14 +62,14 @@ def _pad_objects(samples: Sequence[Sample], size: Tuple[int, int]):
     """Batch.boxes, Batch.labels and Batch.masks, of a batch of images of size (height, width)."""
     slots = object_slots(max(len(sample.boxes) for sample in samples))
     boxes = np.zeros((len(samples), slots, 4), np.float32)
-    labels = np.full((len(samples), slots), -1, np.float32)
+    labels = np.full((len(samples), slots), PADDING, np.float32)
     masks = None
     if all(sample.masks is not None for sample in samples):
         masks = np.zeros((len(samples), slots, *size), np.uint8)
     for row, sample in enumerate(samples):
         count = len(sample.boxes)
         boxes[row, :count] = sample.boxes
-        labels[row, :count] = np.where(sample.difficult, DIFFICULT, sample.labels)
+        labels[row, :count] = np.where(sample.difficult, CROWD, sample.labels)
         if masks is not None:
             h, w = sample.image.shape[:2]
             masks[row, :count, :h, :w] = sample.masks

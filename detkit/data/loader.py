@@ -13,7 +13,7 @@ from typing import Any, Deque, Dict, Iterator, List, Mapping, NamedTuple, Option
 import numpy as np
 
 from detkit.data.batch import group_by_aspect, make_batch
-from detkit.data.precomputed import with_proposals
+from detkit.data.proposed import with_proposals
 from detkit.data.sample import (
     NO_FIELDS,
     Annotation,

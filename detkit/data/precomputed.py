@@ -1,15 +1,16 @@
 """Proposals that come with the data: a file of boxes, made beforehand by another detector."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
 from detkit.data.one_class import OneClass
-from detkit.data.sample import Dataset, Sample
-from detkit.detections.proposal_files import is_proposal_file, read_proposals
+from detkit.data.sample import Dataset
+from detkit.detections.proposal_files import is_proposal_file, read_by_name, read_proposals
 from detkit.detections.results import load_results
 from detkit.errors import DataError
+from detkit.wording import did_you_mean
 
 
 def load_proposals(path: str, dataset: Dataset, limit: int = 2000) -> Dict[Any, np.ndarray]:
@@ -42,26 +43,37 @@ def load_proposals(path: str, dataset: Dataset, limit: int = 2000) -> Dict[Any, 
     return {image_id: proposals[image_id][:limit] for image_id in image_ids}
 
 
-def check_proposals(boxes: Any, where: str) -> np.ndarray:
-    """The boxes as (R, 4) float32. Raises DataError, beginning with ``where``, if they are none."""
-    boxes = np.asarray(boxes)
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or boxes.dtype.kind not in "uif":
-        found = f"{boxes.dtype} {boxes.shape}"
-        raise DataError(f"{where}: found {found}, expected boxes (R, 4), x1 y1 x2 y2 in pixels")
-    if not np.isfinite(boxes).all():
-        raise DataError(f"{where}: a box is not finite")
-    return boxes.astype(np.float32)
+def proposals_of_files(
+    path: Optional[str], images: Sequence[str], needed: bool, who: str
+) -> Optional[List[np.ndarray]]:
+    """The proposals (R, 4), best first, of each of several image files; None if not ``needed``.
 
+    path: an .npz of proposals, see `save_proposals`. images: paths. The proposals of an image are
+    found by its file's name without the suffix, or by the number that this is (000000000139.jpg is
+    COCO's image 139). needed: whether the network takes proposals. who: the network, as messages
+    call it: "a FastRCNN".
 
-def with_proposals(sample: Sample, boxes: np.ndarray, dropped: List[Tuple[Any, str]]) -> Sample:
-    """The Sample with proposals: boxes (R, 4) in pixels of its image, clipped to it.
-
-    Those of which nothing is left are gone, which is added to `dropped`.
+    Raises DataError for a path that is missing or not needed, for a file that is no such thing, and
+    for an image that the file does not know.
     """
-    height, width = sample.image.shape[:2]
-    clipped = np.clip(boxes, 0, np.array([width, height] * 2, np.float32))
-    kept = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
-    if not kept.all():
-        reason = f"{(~kept).sum()} of {len(boxes)} proposals have no area in the image, which is "
-        dropped.append((sample.image_id, f"{reason}{width} x {height} pixels"))
-    return sample._replace(proposals=clipped[kept])
+    if not needed:
+        if path is not None:
+            raise DataError(f"--proposals {path}: {who} makes its own proposals; leave it out")
+        return None
+    if path is None:
+        raise DataError(f"{who} needs proposals: name a file of them, --proposals FILE.npz")
+    if not is_proposal_file(path):
+        raise DataError(
+            f"--proposals {path}: expected an .npz of proposals, found {Path(path).suffix!r}; "
+            "tools/test.py --out FILE.npz writes one for an RPN"
+        )
+    known = read_by_name(path)
+    found = []
+    for image in images:
+        stem = Path(image).stem
+        name = str(int(stem)) if stem not in known and stem.isdecimal() else stem
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; its ids are like {next(iter(known), None)!r}"
+            raise DataError(f"{path}: has no proposals for {image}, expected the id {name!r}{hint}")
+        found.append(known[name][0])
+    return found

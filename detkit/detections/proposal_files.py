@@ -13,7 +13,7 @@ Boxes and scores are those of the first image, then those of the second, and so 
 
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Iterable, Mapping, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, Mapping, Tuple, Union
 
 import numpy as np
 
@@ -84,24 +84,45 @@ def read_proposals(path: Union[str, Path], dataset) -> Dict[Any, Proposed]:
     """
     path = Path(path)
     _refuse_classes(path, dataset)
-    image_ids, counts, boxes, scores = _read(path)
     known = _ids_of(path, dataset)
     found: Dict[Any, Proposed] = {}
-    end = 0
-    for name, count in zip(image_ids.tolist(), counts.tolist()):
-        start, end = end, end + count
+    for name, boxes, scores in _images(path):
         if name not in known:
             example = next(iter(known), None)
             raise DataError(
                 f"{path}: image {name!r} is not in the dataset, whose ids are like {example!r}"
             )
-        if known[name] in found:
-            raise DataError(f"{path}: has the image {name!r} twice")
-        try:
-            found[known[name]] = _best_first(boxes[start:end], scores[start:end])
-        except DataError as error:
-            raise DataError(f"{path}: image {name!r}: {error}") from error
+        found[known[name]] = _checked(path, name, boxes, scores)
     return found
+
+
+def read_by_name(path: Union[str, Path]) -> Dict[str, Proposed]:
+    """{image id as the file has it: (boxes (R, 4), scores (R,))} of all images, best first.
+
+    Raises DataError as `read_proposals` does, without a dataset to compare the file with.
+    """
+    path = Path(path)
+    return {name: _checked(path, name, *arrays) for name, *arrays in _images(path)}
+
+
+def _images(path: Path) -> Iterator[Tuple[str, np.ndarray, np.ndarray]]:
+    """The id, the boxes and the scores of each image. Raises DataError for one that is twice."""
+    image_ids, counts, boxes, scores = _read(path)
+    seen = set()
+    end = 0
+    for name, count in zip(image_ids.tolist(), counts.tolist()):
+        start, end = end, end + count
+        if name in seen:
+            raise DataError(f"{path}: has the image {name!r} twice")
+        seen.add(name)
+        yield name, boxes[start:end], scores[start:end]
+
+
+def _checked(path: Path, name: str, boxes: np.ndarray, scores: np.ndarray) -> Proposed:
+    try:
+        return _best_first(boxes, scores)
+    except DataError as error:
+        raise DataError(f"{path}: image {name!r}: {error}") from error
 
 
 def _best_first(boxes: np.ndarray, scores: np.ndarray) -> Proposed:

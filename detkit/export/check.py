@@ -120,10 +120,11 @@ def run_program(program, folder, images, class_names):
     return [_parsed(json.loads(line), class_names) for line in printed.splitlines()]
 
 
-def run_onnx(path, exported, images):
+def run_onnx(path, exported, images, proposals=None):
     """The Detections that ONNX Runtime finds in images (H, W, 3) uint8 RGB with an ONNX model.
 
     exported: the ExportedDetector of the same network, which says how images are prepared.
+    proposals: boxes (R, 4) of each image, if the network takes them.
     Raises ExportError where ONNX Runtime is not installed.
     """
     try:
@@ -132,8 +133,8 @@ def run_onnx(path, exported, images):
         raise ExportError(f"{path}: to run it, install 'detkit[onnx]' ({error})") from error
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     found = []
-    for image in images:
-        batch = exported.batch([image])
+    for number, image in enumerate(images):
+        batch = exported.batch([image], proposals and [proposals[number]])
         inputs = {name: getattr(batch, name) for name in exported.manifest.inputs}
         outputs = session.run(None, inputs)
         names, first_label = exported.class_names, exported.manifest.first_label

@@ -4,9 +4,11 @@ import logging
 import os
 
 import mxnet as mx
+import numpy as np
 
 from detkit.data.batch import make_batch
 from detkit.data.images import is_one_image, read_images
+from detkit.data.proposed import add_proposals
 from detkit.data.resize import resample, resized_size
 from detkit.data.sample import unlabelled
 from detkit.detections import detections_of
@@ -62,29 +64,37 @@ def load_exported(folder, device="auto", fuse=False):
 class ExportedDetector:
     """A network out of files, used as a Detector is.
 
-    class_names: the names of the labels. manifest: what model.json says.
+    class_names: the names of the labels. manifest: what model.json says. takes_proposals: whether
+        ``detect`` is given boxes to look at, as the FastRCNN that was exported.
     """
 
     def __init__(self, network, manifest, ctx):
         self.manifest = manifest
         self.class_names = tuple(manifest.classes)
+        self.takes_proposals = "proposals" in manifest.inputs
         self._network, self._ctx = network, ctx
 
-    def detect(self, images):
+    def detect(self, images, proposals=None):
         """The Detections of one image, boxes in its own pixels, or a list of them for several.
 
         images: as for Detector.detect, an (H, W, 3) uint8 RGB array or the name of an image file,
-            or a list of such. Raises ImageError.
+            or a list of such.
+        proposals: where ``takes_proposals``, boxes (R, 4) in pixels of the image, or of each of
+            several.
+
+        Raises ImageError; DataError for proposals that are missing, too many or no boxes.
         """
         if is_one_image(images):
-            return self.detect([images])[0]
+            return self.detect([images], None if proposals is None else [proposals])[0]
         images = list(images)
-        return self.detect_batch(self.batch(images)) if images else []
+        return self.detect_batch(self.batch(images, proposals)) if images else []
 
-    def batch(self, images):
-        """The Batch that the network gets for some images, a list."""
+    def batch(self, images, proposals=None):
+        """The Batch that the network gets for some images, a list; the rest as for ``detect``."""
         arrays = read_images(images)
-        samples = [unlabelled(self._resized(array)) for array in arrays]
+        samples = [unlabelled(array) for array in arrays]
+        samples = add_proposals(samples, proposals, self.takes_proposals, "this exported detector")
+        samples = [self._resized(sample) for sample in samples]
         originals = [array.shape[:2] for array in arrays]
         return make_batch(samples, originals, self.manifest.pad_multiple)
 
@@ -95,12 +105,14 @@ class ExportedDetector:
         arrays = [output.asnumpy() for output in outputs]
         return detections_of(batch, arrays, self.class_names, self.manifest.first_label)
 
-    def _resized(self, image):
-        resize = self.manifest.resize
+    def _resized(self, sample):
+        resize, (height, width) = self.manifest.resize, sample.image.shape[:2]
         if resize is None:
-            return image
-        size = resized_size(*image.shape[:2], **resize)
-        return resample(image, size, resize["like"])
+            return sample
+        size = resized_size(height, width, **resize)
+        ratio = np.array([size[0] / width, size[1] / height] * 2, np.float32)
+        moved = sample.move_boxes(lambda boxes: boxes * ratio)
+        return moved._replace(image=resample(sample.image, size, resize["like"]))
 
 
 def load_network(folder, manifest, ctx, fuse=False):

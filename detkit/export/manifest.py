@@ -24,8 +24,10 @@ class Manifest(NamedTuple):
 
     detkit, mxnet: the versions that wrote it.
     classes: names; label l of the network is ``classes[l + first_label]``.
-    inputs: names, images and sizes. outputs: of each a name and a shape, "B" the number of images
-        and the number of rows the largest.
+    inputs: names: images, sizes and, of a network that makes no proposals of its own, proposals
+        (B, R, 4) in pixels of the input and proposal_scores (B, R), 1, or -1 for padding.
+    outputs: of each a name and a shape, "B" the number of images and the number of rows the
+        largest.
     resize: {short, long, like}, the arguments of detkit.data.resize, or None: as they are.
     pad_multiple: the sides of the input are multiples of it.
     ops, library: native, and the name of the file of operators; or mxnet and None.

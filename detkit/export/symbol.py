@@ -15,19 +15,20 @@ from detkit.export.graph.simplify import simplify
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, Manifest, parse_manifest
 from detkit.export.precision.precisions import Float32
 from detkit.files.disk import make_folder, sha256_of
-from detkit.models.detectors.network import Network
+from detkit.models import FastRCNN, Network
 from detkit.ops import backend
 from detkit.ops.compile import LIBRARY, library
 
 OUTPUTS = ("boxes", "scores", "labels", "masks")
+MOST_PROPOSALS = 2000  # of an image, as in detkit.data.load_proposals
 PARTIAL = ".partial-"  # of the folder that the files are written in before they are moved
 
 
 def export(detector, folder, ops=backend.NATIVE, checkpoint_sha256=None, precision=None):
     """Write what ``load_exported`` and tools/deploy read into ``folder``.
 
-    detector: a Detector whose network takes images alone, and whose images are resized or left as
-        they are.
+    detector: a Detector whose network takes images and, perhaps, proposals, and whose images are
+        resized or left as they are.
     ops: "native", detkit's operators, which are put into the folder; or "mxnet", those that every
         MXNet has.
     checkpoint_sha256: of the weights, to be remembered.
@@ -38,10 +39,10 @@ def export(detector, folder, ops=backend.NATIVE, checkpoint_sha256=None, precisi
     """
     check_folder(folder)
     inputs = detector.model.INPUTS
-    if inputs != Network.INPUTS:
+    if inputs not in (Network.INPUTS, FastRCNN.INPUTS):
         raise ExportError(
             f"a {type(detector.model).__name__} takes {', '.join(inputs)}; what can be exported "
-            f"takes {' and '.join(Network.INPUTS)} alone"
+            f"takes {', '.join(Network.INPUTS)} or {', '.join(FastRCNN.INPUTS)}"
         )
     resize = _resize_of(detector)
     precision = precision or Float32()
@@ -52,7 +53,7 @@ def export(detector, folder, ops=backend.NATIVE, checkpoint_sha256=None, precisi
         classes=list(detector.class_names),
         first_label=detector.first_label,
         inputs=list(inputs),
-        outputs=_outputs(symbol, resize, detector.pad_multiple),
+        outputs=_outputs(symbol, inputs, resize, detector.pad_multiple),
         resize=resize,
         pad_multiple=detector.pad_multiple,
         ops=ops,
@@ -136,11 +137,17 @@ def _resize_of(detector):
     )
 
 
-def _outputs(symbol, resize, pad_multiple):
-    """Name and shape of each output for an image as large as they come."""
+def _outputs(symbol, inputs, resize, pad_multiple):
+    """Name and shape of each output for an image as large, and of as many proposals, as come."""
     sides = (resize["short"], resize["long"]) if resize else (1000, 1000)
     height, width = (-(-side // pad_multiple) * pad_multiple for side in sides)
-    _, shapes, _ = symbol.infer_shape(images=(1, 3, height, width), sizes=(1, 2))
+    known = {
+        "images": (1, 3, height, width),
+        "sizes": (1, 2),
+        "proposals": (1, MOST_PROPOSALS, 4),
+        "proposal_scores": (1, MOST_PROPOSALS),
+    }
+    _, shapes, _ = symbol.infer_shape(**{name: known[name] for name in inputs})
     return [{"name": name, "shape": ["B", *shape[1:]]} for name, shape in zip(OUTPUTS, shapes)]
 
 

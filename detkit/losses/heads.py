@@ -32,6 +32,7 @@ class HeadLoss(HybridBlock):
     """
 
     PARTS = {"box": LOSSES, "class_loss": LOSSES}
+    KEYS = {"class_loss": "class"}
     CLASS_LOSS, COMPARES = None, ()  # the default class loss, and what a class loss may compare
 
     def __init__(
@@ -126,7 +127,8 @@ class RoILoss(HeadLoss):
     """Class and box loss of the RoIs (Girshick 2015, section 2.3).
 
     Both are divided by the number of sampled RoIs of the batch. A class loss that compares BINARY
-    asks of every logit, that of the background too, whether the RoI is of its class.
+    asks of every logit, that of the background too, whether the RoI is of its class; the detector
+    must then score by the sigmoid, ``Postprocess(scores="sigmoid")``.
 
     num_classes: derived from the dataset; the weights of a CrossEntropy are one more.
     """

@@ -20,15 +20,21 @@ from detkit.models.refine import Refine
 from detkit.models.retina_head import RetinaHead
 from detkit.models.roi_extractors import CropPool, PrRoIPool, RoIAlign, RoIPool
 from detkit.models.rpn_head import RPNHead
+from detkit.models.suppression import GaussianNMS, HardNMS, LinearNMS
+from detkit.models.voting import BoxVoting
 
 __all__ = [
     "AnchorGrid",
+    "BoxVoting",
     "CascadeMaskRCNN",
     "CascadeRCNN",
     "CropPool",
     "DensePostprocess",
     "FastRCNN",
     "FasterRCNN",
+    "GaussianNMS",
+    "HardNMS",
+    "LinearNMS",
     "MaskRCNN",
     "Network",
     "Normalize",

@@ -1,11 +1,14 @@
 """Postprocessing of a one-stage detector: class scores and box deltas of anchors -> detections."""
 
-from typing import Tuple
+from typing import Any, Optional, Tuple
 
 from detkit import boxes, ops
-from detkit.models.postprocess import MIN_SIDE, Postprocess
+from detkit.models.postprocess import MIN_SIDE, SIGMOID, Postprocess, best
+from detkit.models.voting import BoxVoting
+from detkit.registry import DENSE_POSTPROCESS
 
 
+@DENSE_POSTPROCESS.register()
 class DensePostprocess(Postprocess):
     """Sigmoid, the best of each level, decode, clip; NMS within each class, the best of all levels.
 
@@ -13,7 +16,7 @@ class DensePostprocess(Postprocess):
 
     pre_nms: how many pairs of an anchor and a class each level of an image gives at most; an anchor
         may be in several.
-    The others: as for Postprocess.
+    All other arguments: see Postprocess; the scores are always the sigmoid's.
     """
 
     def __init__(
@@ -24,9 +27,19 @@ class DensePostprocess(Postprocess):
         pre_nms: int = 1000,
         box_weights: Tuple[float, float, float, float] = (1, 1, 1, 1),
         min_side: float = MIN_SIDE,
+        nms: Optional[Any] = None,
+        voting: Optional[BoxVoting] = None,
     ):
         super().__init__(
-            score_floor, nms_iou, max_detections, pre_nms, box_weights, min_side=min_side
+            score_floor,
+            nms_iou,
+            max_detections,
+            pre_nms,
+            box_weights,
+            min_side=min_side,
+            scores=SIGMOID,
+            nms=nms,
+            voting=voting,
         )
 
     def hybrid_forward(self, F, anchors, class_logits, deltas, sizes):
@@ -46,23 +59,16 @@ class DensePostprocess(Postprocess):
         """
         # An anchor in one of the best pairs is one of as many anchors of the best maxima: only
         # their scores need be ordered.
-        _, anchor = _best(F, F.sigmoid(F.max(logits, axis=2)), self._pre_nms)
+        maxima, anchor = best(F, F.sigmoid(F.max(logits, axis=2)), self._pre_nms)
         logits, deltas = (ops.gather_rows(F, each, anchor) for each in (logits, deltas))
         decoded = boxes.decode(
             F, deltas, F.take(F.squeeze(anchors, axis=0), anchor), self.box_weights
         )
-        scores, pair = _best(F, F.reshape(F.sigmoid(logits), shape=(0, -1)), self._pre_nms)
+        scores = F.sigmoid(logits)
+        # A row without an anchor stands at the first one, which must not be there twice.
+        found = F.broadcast_greater_equal(F.expand_dims(maxima, axis=2), F.zeros_like(scores))
+        scores = F.where(found, scores, F.ones_like(scores) * -1)
+        scores, pair = best(F, F.reshape(scores, shape=(0, -1)), self._pre_nms)
         classes = F.expand_dims(ops.extent(F, logits, 2), axis=0)
         row = F.floor(F.broadcast_div(pair, classes))
         return ops.gather_rows(F, decoded, row), scores, pair - F.broadcast_mul(row, classes)
-
-
-def _best(F, scores, count):
-    """The best of scores (B, N), and where they are: (B, M) each, M = min(N, count), best first.
-
-    A score that is not a number comes last, as a -1 at 0. This is an NMS in which no box touches
-    another: unlike topk, it takes what there is, and of equal scores the first.
-    """
-    nowhere = F.broadcast_axis(F.expand_dims(F.zeros_like(scores), axis=2), axis=2, size=4)
-    _, scores, _, index = ops.nms(F, nowhere, scores, 1, top_k_in=count, top_k_out=count)
-    return scores, F.relu(F.cast(index, dtype="float32"))

@@ -5,8 +5,10 @@ from typing import Tuple
 from mxnet.gluon import HybridBlock
 
 from detkit import boxes, ops
+from detkit.registry import PROPOSALS
 
 
+@PROPOSALS.register()
 class Proposals(HybridBlock):
     """The best ``pre_nms`` anchors, decoded and clipped, without the small; NMS; ``post_nms`` best.
 

@@ -4,9 +4,10 @@ Each is detkit's own (native/, C++ and CUDA) or, where that cannot be had, made 
 (fallback/); detkit.ops.backend says which, and the results are the same.
 """
 
+from detkit.constants import CROWD, PADDING
 from detkit.ops.arrays import extent, finite, gather_rows, grid_shifts, plane, valid_area
 from detkit.ops.masks import mask_paste, mask_target
-from detkit.ops.match import CROWD, PADDING, Match, match
+from detkit.ops.match import Match, match
 from detkit.ops.nms import nms, soft_nms
 from detkit.ops.proposals import proposals
 from detkit.ops.roi_pooling import Levels, crop_pool, prroi_pool, roi_align, roi_pool

@@ -31,7 +31,7 @@ COMPILERS = ("g++", "c++", "clang++")
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp", "-fvisibility=hidden")
 # Boxes are compared with thresholds and with each other: no instruction set may round differently.
 BOX_KERNELS = ("nms", "proposals", "match")
-ROI_KERNELS = ("roi_align", "roi_pool", "prroi_pool", "crop_pool", "mask")
+ROI_KERNELS = ("roi_align", "roi_pool", "prroi_pool", "crop_pool", "mask_target", "mask_paste")
 INSTRUCTION_SETS = {
     "baseline": ("-DDETKIT_ISA=baseline", "-DDETKIT_DISPATCH"),
     "avx2": ("-DDETKIT_ISA=avx2", "-mavx2", "-mfma", "-mbmi2"),
@@ -109,7 +109,7 @@ class Build:
         """A name for everything the library depends on."""
         digest = hashlib.sha256(mx.__version__.encode())
         header = self._include / "mxnet" / "lib_api.h"
-        for path in [*sorted(SOURCES.glob("*.*")), header, self._lib_api]:
+        for path in [*sorted(SOURCES.rglob("*.[ch]*")), header, self._lib_api]:
             digest.update(path.name.encode() + path.read_bytes())
         for tool in filter(None, (self.compiler, self.nvcc)):
             digest.update(_output([tool, "--version"]).encode())
@@ -135,17 +135,16 @@ class Build:
         mxnet = ["-I", self._include, *cuda]
         commands = [
             self._compile(folder, self._lib_api, *mxnet, "-fvisibility=default"),
-            self._compile(folder, SOURCES / "isa.cc"),
+            self._compile(folder, SOURCES / "cpu/isa.cc"),
         ]
-        for source in sorted(SOURCES.glob("binding*.cc")):
+        for source in sorted(SOURCES.glob("mxnet/*.cc")):
             commands.append(self._compile(folder, source, *mxnet))
         for kernels, contract in ((BOX_KERNELS, "off"), (ROI_KERNELS, "fast")):
             for kernel, isa in itertools.product(kernels, instruction_sets()):
                 flags = (f"-ffp-contract={contract}", *INSTRUCTION_SETS[isa])
-                commands.append(
-                    self._compile(folder, SOURCES / f"{kernel}.cc", *flags, suffix=f".{isa}.o")
-                )
-        for source in sorted(SOURCES.glob("*.cu")) if self.nvcc else ():
+                source = SOURCES / "cpu" / f"{kernel}.cc"
+                commands.append(self._compile(folder, source, *flags, suffix=f".{isa}.o"))
+        for source in sorted(SOURCES.glob("cuda/*.cu")) if self.nvcc else ():
             target = os.path.join(folder, f"{source.stem}.cuda.o")
             flags = ("-ccbin", self.compiler, *CUDA_FLAGS, *_architectures(self.nvcc))
             commands.append([self.nvcc, *flags, "-c", source, "-o", target])

@@ -4,8 +4,6 @@ from typing import Any, NamedTuple
 
 from detkit.ops import backend, fallback
 
-PADDING, CROWD = -1, -2  # labels of what is no object
-
 
 class Match(NamedTuple):
     """What ``match`` finds for B images, N boxes and G objects.

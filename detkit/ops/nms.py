@@ -24,7 +24,16 @@ def nms(F, boxes, scores, iou, top_k_in=-1, top_k_out=-1, labels=None):
 
 
 def soft_nms(
-    F, boxes, scores, top_k_out, mode=LINEAR, iou=0.3, sigma=0.5, min_score=1e-3, labels=None
+    F,
+    boxes,
+    scores,
+    top_k_out,
+    mode=LINEAR,
+    iou=0.3,
+    sigma=0.5,
+    min_score=1e-3,
+    labels=None,
+    top_k_in=-1,
 ):
     """Soft-NMS (Bodla et al. 2017): boxes beside a better one lose score instead of going.
 
@@ -32,9 +41,9 @@ def soft_nms(
         score * exp(-IoU ** 2 / sigma).
     min_score: a box whose score falls below it is dropped.
 
-    Arrays as for ``nms``; the scores returned are the lessened ones.
+    Arrays and counts as for ``nms``; the scores returned are the lessened ones.
     """
-    how = {"iou": iou, "sigma": sigma, "min_score": min_score}
+    how = {"iou": iou, "sigma": sigma, "min_score": min_score, "top_k_in": top_k_in}
     if not backend.native():
         return fallback.soft_nms(F, boxes, scores, labels, mode=mode, top_k_out=top_k_out, **how)
     return _native(F, boxes, scores, labels, mode, top_k_out, **how)

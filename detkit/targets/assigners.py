@@ -6,6 +6,7 @@ from mxnet.gluon import HybridBlock
 
 from detkit import boxes as box_functions
 from detkit import ops
+from detkit.constants import MIN_UNION
 from detkit.registry import ASSIGNERS
 from detkit.typing import Namespace, Tensor
 
@@ -88,5 +89,5 @@ def matched_iou(F: Namespace, boxes: Tensor, objects: Tensor, labels: Tensor) ->
     It is 0 if the label (B, N) of the object is below 0.
     """
     shared, union = box_functions.shared_and_union(F, boxes, objects)
-    iou = F.squeeze(shared / F.maximum(union, 1e-30), axis=2)
+    iou = F.squeeze(shared / F.maximum(union, MIN_UNION), axis=2)
     return iou * (labels >= 0)

@@ -3,8 +3,7 @@
 from mxnet import autograd
 
 from detkit.losses import RoILoss, RPNLoss
-from detkit.models import Proposals
-from detkit.registry import TRAIN_STEPS
+from detkit.registry import PROPOSALS, TRAIN_STEPS
 from detkit.targets import RoITargets, RPNTargets
 from detkit.train_steps.stages import RoIStage, RPNStage
 from detkit.train_steps.step import TrainStep
@@ -21,7 +20,7 @@ class FasterRCNNTrainStep(TrainStep):
     PARTS = {
         "rpn_targets": RPNTargets,
         "rpn_loss": RPNLoss,
-        "proposals": Proposals,
+        "proposals": PROPOSALS,
         "roi_targets": RoITargets,
         "roi_loss": RoILoss,
     }

@@ -10,8 +10,8 @@ class TrainStep:
     {name: loss (1,)}, each loss weighted already; their sum is minimised. Nothing in it waits for
     the device.
 
-    PARTS: {name: class} of the parts that only training uses, in the order of their use. A class
-        in a list is built once for each stage of a cascade.
+    PARTS: {name: class, or registry} of the parts that only training uses, in the order of their
+        use. A class in a list is built once for each stage of a cascade.
     INPUTS: names of fields of detkit.data.Batch.
     """
 

@@ -146,7 +146,7 @@ VALUES = {
         "class: there are 2 weights for 6 classes; expected 7, that of the background first",
     ],
     "train_step.roi_loss.class=null": ["train_step.roi_loss.class: expected a mapping, found null"],
-    "train_step.roi_loss.class_loss=1": ["class_loss: detkit derives 'class_loss'"],
+    "train_step.roi_loss.class_loss=1": ["unknown key 'class_loss'; did you mean 'class'?"],
     "train_step.rpn_targets.assigner.crowd_share=2": ["crowd_share is in [0, 1], but here it is 2"],
     "plugins=x.py": ["plugins: expected a list of str, found 'x.py' (str)"],
     "plugins=[x.py]": ["plugins.0: no such plugin file: configs/x.py or x.py"],

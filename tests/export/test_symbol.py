@@ -129,10 +129,16 @@ def test_only_resizing_can_be_exported(small_model, tmp_path, transforms, said):
     assert not (tmp_path / "out").exists()
 
 
-def test_proposals_of_ones_own_cannot_be_exported(small_model, tmp_path):
+class MaskedRCNN(FastRCNN):
+    """A network that is given masks as well."""
+
+    INPUTS = (*FastRCNN.INPUTS, "masks")
+
+
+def test_other_inputs_than_images_and_proposals_cannot_be_exported(small_model, tmp_path):
     model = small_model()
-    model = FastRCNN(**{name: getattr(model, name) for name in FastRCNN.PARTS})
-    with pytest.raises(ExportError, match="a FastRCNN takes images, sizes, proposals, "):
+    model = MaskedRCNN(**{name: getattr(model, name) for name in FastRCNN.PARTS})
+    with pytest.raises(ExportError, match="a MaskedRCNN takes images, .* proposal_scores, masks; "):
         exported(model, tmp_path)
 
 

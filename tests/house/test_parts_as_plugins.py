@@ -1,6 +1,7 @@
-"""One part of every kind in one plugin file, none of them derived from detkit's, trained together.
+"""One part of every kind in plugin files, none of them derived from detkit's, trained together.
 
-every_kind.py is that file; what is asked of its parts is what plugins/README.md says of each kind.
+every_kind.py and box_kinds.py are those files; what is asked of their parts is what
+plugins/README.md says of each kind.
 """
 
 import json
@@ -24,10 +25,10 @@ model:
   neck: {type: MyNeck, channels: 6}
   anchors: {type: MyAnchors, side: 16}
   rpn_head: {type: MyRPNHead}
-  proposals: {post_nms: 8, min_size: 1}
+  proposals: {type: MyProposals}
   roi_extractor: {type: MyExtractor}
   roi_head: {type: MyRoIHead}
-  postprocess: {score_floor: 0.01}
+  postprocess: {type: MyPostprocess, nms: {type: MyNMS}}
 train_step:
   rpn_targets: {assigner: {type: MyAssigner}, sampler: {type: MySampler}, straddle: null}
   rpn_loss: {box: {type: MyLoss}}
@@ -54,7 +55,8 @@ evaluate: {type: MyEvaluator}
 def project(tmp_path):
     """A folder with the plugin and the config, and its own registrations."""
     (tmp_path / "plugins").mkdir()
-    shutil.copy(tiny.ROOT / "tests/support/every_kind.py", tmp_path / "plugins/mine.py")
+    for name in ("every_kind.py", "box_kinds.py"):
+        shutil.copy(tiny.ROOT / "tests/support" / name, tmp_path / "plugins" / name)
     config = tmp_path / "mine.yaml"
     config.write_text(CONFIG.replace("HOOK", str(tmp_path / "steps")))
     with ExitStack() as stack:
@@ -81,7 +83,7 @@ def test_a_part_of_every_kind_trains_evaluates_and_detects(project, tmp_path):
     detector = detkit.load(project, tmp_path / "run/checkpoints/best", device="cpu")
     (found,) = detector.detect([np.zeros((40, 56, 3), "uint8")])
     assert found.class_names == ("square",)
-    assert len(found.boxes) > 0
+    assert len(found.boxes) == 1
 
 
 def test_they_are_listed_with_their_places(project, tmp_path, monkeypatch, capsys):

@@ -3,6 +3,8 @@
 A shell script stands in for the compiler: it writes the file after -o and notes that it was called.
 """
 
+import ast
+import re
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ import pytest
 
 from detkit.ops import compile as compiling
 from detkit.ops.compile import Build, BuildError, find_compiler, library
+from support import tiny
 
 FAKE = """#!/bin/sh
 if [ "$1" = --version ]; then echo "fake 1.0"; exit; fi
@@ -44,6 +47,16 @@ def test_it_is_built_once_and_then_found(fake):
     calls = fake.calls()
     assert library() == path
     assert fake.calls() == calls
+
+
+def test_an_installed_package_has_all_sources():
+    """Only what setup.py names is in a wheel."""
+    setup = (tiny.ROOT / "setup.py").read_text(encoding="utf-8")
+    patterns = ast.literal_eval(re.search(r"package_data=(\{.*\})", setup).group(1))["detkit"]
+    sources = {path for path in compiling.SOURCES.rglob("*") if path.is_file()}
+    package = compiling.SOURCES.parents[1]
+    assert sources == {path for each in patterns for path in package.glob(each)} & sources
+    assert {"kernels.h", "isa.cc", "nms.cu", "binding.cc"} <= {path.name for path in sources}
 
 
 def test_processes_that_start_at_once_build_it_once(fake):

@@ -1,4 +1,4 @@
-"""detkit/ops/native/kernels_cuda.h through ctypes, for arrays of numpy or of torch.
+"""detkit/ops/native/cuda/kernels_cuda.h through ctypes, for arrays of numpy or of torch.
 
 Each method prepares a call: it allocates the outputs and the workspace and returns (run, outputs),
 so that run() can be timed. The library is one of nvcc's, on torch's CUDA tensors, or one of g++
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 TESTS = Path(__file__).resolve().parents[1]
-SOURCES = TESTS.parent / "detkit/ops/native"
+SOURCES = TESTS.parent / "detkit/ops/native/cuda"
 MAX_LEVELS = 8
 MODES = {"average": 0, "max": 1}
 NMS_MODES = {"hard": 0, "linear": 1, "gaussian": 2}

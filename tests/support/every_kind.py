@@ -1,4 +1,7 @@
-"""A plugin with one part of every kind; test_parts_as_plugins.py copies it into a project."""
+"""A plugin with one part of every kind but those that choose boxes, which are in box_kinds.py.
+
+test_parts_as_plugins.py copies both into a project.
+"""
 
 import mxnet as mx
 import numpy as np
@@ -8,8 +11,7 @@ from mxnet.gluon import HybridBlock, nn
 from detkit import registry
 from detkit.data import Annotation
 from detkit.losses import RPNLoss
-from detkit.models import Network, Normalize, Postprocess, Proposals
-from detkit.registry import ANCHORS, BACKBONES, HEADS, NECKS, ROI_EXTRACTORS
+from detkit.models import Network, Normalize
 from detkit.targets import RPNTargets
 
 SIDE = 16
@@ -113,14 +115,14 @@ class MyDetector(Network):
 
     PARTS = {
         "normalize": Normalize,
-        "backbone": BACKBONES,
-        "neck": NECKS,
-        "anchors": ANCHORS,
-        "rpn_head": HEADS,
-        "proposals": Proposals,
-        "roi_extractor": ROI_EXTRACTORS,
-        "roi_head": HEADS,
-        "postprocess": Postprocess,
+        "backbone": registry.BACKBONES,
+        "neck": registry.NECKS,
+        "anchors": registry.ANCHORS,
+        "rpn_head": registry.HEADS,
+        "proposals": registry.PROPOSALS,
+        "roi_extractor": registry.ROI_EXTRACTORS,
+        "roi_head": registry.HEADS,
+        "postprocess": registry.POSTPROCESS,
     }
 
     def hybrid_forward(self, F, images, sizes):

@@ -179,6 +179,7 @@ DENSE = (
     "train_step.rpn_targets.sampler={type: PseudoSampler}",
     "train_step.roi_targets.sampler={type: PseudoSampler}",
     "train_step.roi_loss={class: {type: SigmoidBCE}, box: {type: BalancedL1}}",
+    "model.postprocess.scores=sigmoid",
     "train_step.rpn_loss.box={type: L1}",
 )
 

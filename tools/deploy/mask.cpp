@@ -7,7 +7,7 @@
 namespace detkit {
 
 namespace baseline {
-// In detkit/ops/native/mask.cc; kernels.h there says what it computes.
+// In detkit/ops/native/cpu/mask_paste.cc; detkit/ops/native/kernels.h says what it computes.
 int mask_paste(int masks, int size, const float* probabilities, const float* boxes, int height,
                int width, float* out);
 }  // namespace baseline

@@ -141,8 +141,8 @@ Model read_model(const std::string& folder) {
   check_format(root);
   model.mxnet_version = root.string("mxnet");
   // Before there was a choice, INT8 was made for VNNI.
-  model.needs_vnni =
-      root.string("precision") == "int8" && (!root.has("int8_for") || root.string("int8_for") == "vnni");
+  model.needs_vnni = root.string("precision") == "int8" &&
+                     (!root.has("int8_for") || root.string("int8_for") == "vnni");
   model.classes = root.strings("classes");
   model.inputs = root.strings("inputs");
   model.first_label = root.number("first_label", 0);

@@ -74,6 +74,11 @@ struct InputShapes {
 
 Predictor::Predictor(const Model& model)
     : name_(model.path(kSymbol)), version_(model.mxnet_version), outputs_(model.outputs.size()) {
+  if (model.inputs.size() > inputs_.size() && model.inputs[2] == "proposals") {
+    throw Error(model.path("model.json") +
+                ": inputs has proposals, which this library cannot pass on: the detector makes none "
+                "of its own, as a Fast R-CNN; use detkit.load_exported in Python, or ONNX Runtime");
+  }
   if (model.inputs.size() != inputs_.size()) {
     throw Error(model.path("model.json") + ": inputs are not two, the images and their sizes");
   }

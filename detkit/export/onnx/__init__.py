@@ -44,7 +44,7 @@ def save(detector, path):
     _write(convert(detector), path)
 
 
-def save_int8(detector, path, dataset, count, mode=NAIVE, keep=KEEP, cpus=ANY):
+def save_int8(detector, path, dataset, count, mode=NAIVE, keep=KEEP, cpus=ANY, proposals=None):
     """Write ``convert(detector)`` with layers of 8 bits: whole numbers between QuantizeLinear and
     DequantizeLinear, which any runtime of opset 17 computes, and ONNX Runtime as one operator.
 
@@ -52,6 +52,7 @@ def save_int8(detector, path, dataset, count, mode=NAIVE, keep=KEEP, cpus=ANY):
     mode: "naive", of all values, or "entropy", by the divergence: ONNX Runtime's MinMax, Entropy.
     keep: patterns of the layers that stay float32, as for ``precision.quantize``.
 
+    proposals: {image_id: boxes (R, 4)} of the dataset, for a network that takes them.
     cpus: ANY, weights of 7 bits; VNNI, of 8, with which CPUs without VNNI give wrong sums.
 
     Weights have a scale for each output channel. What is no layer stays float32.
@@ -68,7 +69,7 @@ def save_int8(detector, path, dataset, count, mode=NAIVE, keep=KEEP, cpus=ANY):
         ) from error
     from detkit.export.onnx.quantize import quantized
 
-    _write(quantized(detector, model, dataset, count, mode, keep, cpus), path)
+    _write(quantized(detector, model, dataset, count, mode, keep, cpus, proposals), path)
 
 
 def _write(model, path):

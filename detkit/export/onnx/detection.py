@@ -4,24 +4,22 @@ The numbers of rows that leave are constants, as TensorRT wants them: where MXNe
 because there are fewer candidates, rows without a box follow.
 """
 
-import math
-
 import numpy as np
 
+from detkit.constants import MAX_LOG_SCALE, MIN_PROPOSAL_SIDE
 from detkit.export.onnx.translate import translates
 
 LARGEST = float(np.finfo("float32").max)
 LOWEST = -LARGEST
 INVALID = -1.0  # the score of a row without a box; such are below FLOOR
 FLOOR = -0.5
-SHORTEST_SIDE = 1e-3
-MOST_LOG_SCALE = math.log(1000 / 16)  # as in proposals.cc
 
 
 @translates("detkit_nms")
 def nms(b, call, boxes, scores, labels=None):
     """Greedy NMS as detkit_nms in kernels.h; labels are 0..classes-1."""
-    call.require(call.integer("mode", 0) == 0, "soft-NMS", "use ops.nms: a Postprocess without it")
+    remedy = "set model.postprocess.nms: {type: hard}"
+    call.require(call.integer("mode", 0) == 0, "soft-NMS", remedy)
     top_in, top_out = call.integer("top_k_in", -1), call.integer("top_k_out", -1)
     iou = call.real("iou", 0.5)
     sound = b("And", is_finite(b, scores), b("GreaterOrEqual", scores, 0.0))
@@ -71,7 +69,7 @@ def _level(b, call, sizes, count, anchors, objectness, deltas):
     weights = np.array(call.numbers("weights"), "float32")
     decoded = _decode(b, b("Div", rows_at(b, deltas, index), weights), anchors)
     boxes = _clip(b, decoded, sizes)
-    shortest = max(call.real("min_size", 0), SHORTEST_SIDE)
+    shortest = max(call.real("min_size", 0), MIN_PROPOSAL_SIDE)
     x1y1, x2y2 = b("Split", boxes, outputs=2, axis=2)
     side = b("ReduceMin", b("Sub", x2y2, x1y1), axes=[2], keepdims=0)
     sound = b("And", b("GreaterOrEqual", side, shortest), are_finite(b, decoded))
@@ -85,7 +83,7 @@ def _decode(b, deltas, anchors):
     middle, side = b("Mul", b("Add", low, high), 0.5), b("Sub", high, low)
     moved, log_scale = b("Split", deltas, outputs=2, axis=2)
     centre = b("Add", b("Mul", moved, side), middle)
-    scale = b("Exp", b("Min", log_scale, MOST_LOG_SCALE))
+    scale = b("Exp", b("Min", log_scale, MAX_LOG_SCALE))
     half = b("Mul", b("Mul", scale, side), 0.5)
     return b("Concat", b("Sub", centre, half), b("Add", centre, half), axis=2)
 

@@ -125,6 +125,15 @@ def _softmax(b, call, x, op):
     return b(op, x, axis=call.integer("axis", -1))
 
 
+@translates("batch_dot")
+def batch_dot(b, call, x, y):
+    if call.flag("transpose_a", False):
+        x = b("Transpose", x, perm=[0, 2, 1])
+    if call.flag("transpose_b", False):
+        y = b("Transpose", y, perm=[0, 2, 1])
+    return b("MatMul", x, y)
+
+
 def _windows(call, dilated=True):
     """What ONNX calls kernel, stride, pad and, of convolutions, dilate."""
     layout = call.text("layout", "None")

@@ -42,7 +42,7 @@ HOW = {
 PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}  # else the quantizer warns
 
 
-def quantized(detector, model, dataset, count, mode, keep, cpus):
+def quantized(detector, model, dataset, count, mode, keep, cpus, proposals=None):
     """``model``, which ``convert`` made of a Detector, in INT8; see detkit.export.onnx.save_int8.
 
     It is used up.
@@ -67,7 +67,7 @@ def quantized(detector, model, dataset, count, mode, keep, cpus):
             quantize_static(
                 source,
                 target,
-                Examples(detector, dataset, count),
+                Examples(detector, dataset, count, proposals),
                 nodes_to_quantize=[node.name for node in (*layers, *after)],
                 calibrate_method=METHODS[mode],
                 # To 7 bits: CPUs without VNNI add two products in 16 bits, and saturate.
@@ -85,9 +85,9 @@ class Examples(CalibrationDataReader):
     All are one range until it names another.
     """
 
-    def __init__(self, detector, dataset, count):
+    def __init__(self, detector, dataset, count, proposals):
         self._inputs = detector.model.INPUTS
-        self._examples = examples_of(detector, dataset, count)
+        self._examples = examples_of(detector, dataset, count, proposals)
         self._count = self._left = min(count, len(dataset))
 
     def __len__(self):

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
+from detkit.constants import LEVEL_SLACK, MAX_ROI_COORDINATE, MIN_ROI_SIDE
 from detkit.export.onnx.detection import is_finite
 from detkit.export.onnx.translate import translates
 
-FARTHEST, SHORTEST = 1e4, 1e-2  # as in rois.h
 INSTEAD = "use RoIAlign, or RoIPool of mode max, or CropPool"
 
 
@@ -115,8 +115,9 @@ def _rows(b, rois):
     """The image (R,) int64 of each of RoIs (R, 5), and clean boxes (R, 4)."""
     image, boxes = b("Split", rois, np.array([1, 4]), outputs=2, axis=1)
     boxes = b("Where", is_finite(b, boxes), boxes, 0.0)
-    low, high = b("Split", b("Clip", boxes, -FARTHEST, FARTHEST), outputs=2, axis=1)
-    boxes = b("Concat", low, b("Max", high, b("Add", low, SHORTEST)), axis=1)
+    boxes = b("Clip", boxes, -MAX_ROI_COORDINATE, MAX_ROI_COORDINATE)
+    low, high = b("Split", boxes, outputs=2, axis=1)
+    boxes = b("Concat", low, b("Max", high, b("Add", low, MIN_ROI_SIDE)), axis=1)
     return b.cast(b("Squeeze", image, [1]), "int64"), boxes
 
 
@@ -136,6 +137,6 @@ def _levels(b, call, boxes, count):
     size = b("Sqrt", b("ReduceProd", sides, axes=[1], keepdims=0))
     log2 = b("Div", b("Log", b("Div", size, call.real("canonical_size", 224))), math.log(2))
     canonical = call.integer("canonical_level", 4)
-    level = b("Floor", b("Add", b("Add", log2, float(canonical)), 1e-6))
+    level = b("Floor", b("Add", b("Add", log2, float(canonical)), LEVEL_SLACK))
     index = b("Sub", level, float(call.integer("first_level", 2)))
     return b("Clip", index, 0.0, float(count - 1))

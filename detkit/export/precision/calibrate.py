@@ -99,15 +99,21 @@ def _divergence(counts, end, levels):
 
 
 def runner(symbol, parameters, inputs):
-    """A function that evaluates a Symbol: arrays by the names ``inputs``, in order -> NDArrays."""
-    block = mx.gluon.SymbolBlock(symbol, [mx.sym.var(name, dtype="float32") for name in inputs])
+    """A function that evaluates a Symbol: arrays by the names ``inputs``, in order -> NDArrays.
+
+    Those of the inputs that the Symbol does not read are ignored: a block refuses them.
+    """
+    names = set(symbol.list_inputs())
+    read = [position for position, name in enumerate(inputs) if name in names]
+    variables = [mx.sym.var(inputs[position], dtype="float32") for position in read]
+    block = mx.gluon.SymbolBlock(symbol, variables)
     for name, parameter in block.collect_params().items():
         parameter.initialize(ctx=mx.cpu())
         parameter.set_data(parameters[name])
     block.hybridize(static_alloc=True)
 
     def run(*arrays):
-        outputs = block(*(mx.nd.array(array) for array in arrays))
+        outputs = block(*(mx.nd.array(arrays[position]) for position in read))
         return outputs if isinstance(outputs, (list, tuple)) else [outputs]
 
     return run

@@ -55,9 +55,15 @@ class Int8:
         return symbol, parameters
 
 
-def examples_of(detector, dataset, count):
-    """A Detector's inputs, one image each: up to ``count`` from all over a Dataset."""
+def examples_of(detector, dataset, count, proposals=None):
+    """A Detector's inputs, one image each: up to ``count`` from all over a Dataset.
+
+    proposals: {image_id: boxes (R, 4)} for a network that takes them.
+    """
     positions = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
     for position in positions:
-        batch = detector.batch([dataset.image(int(position))])
+        given = []
+        if proposals is not None:
+            given = [[proposals[dataset.annotation(int(position)).image_id]]]
+        batch = detector.batch([dataset.image(int(position))], *given)
         yield tuple(getattr(batch, name) for name in detector.model.INPUTS)

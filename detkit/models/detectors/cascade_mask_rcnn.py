@@ -4,6 +4,7 @@ from detkit.models.detectors.cascade_rcnn import (
     CascadeRCNN,
     MeanLogits,
     cascaded,
+    scores_of,
     weights_of_stages,
 )
 from detkit.models.detectors.network import Network
@@ -25,7 +26,7 @@ class CascadeMaskRCNN(Network):
         super().__init__(**parts)
         self.stage_weights = weights_of_stages(self)
         with self.name_scope():
-            self.mean = MeanLogits()
+            self.mean = MeanLogits(scores_of(self))
 
     def hybrid_forward(self, F, images, sizes):
         """Detections with masks; arguments and results are those of MaskRCNN."""

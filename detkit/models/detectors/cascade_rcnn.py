@@ -4,9 +4,9 @@ from mxnet.gluon import HybridBlock
 
 from detkit.models.detectors.faster_rcnn import FasterRCNN
 from detkit.models.detectors.network import Network
-from detkit.models.postprocess import Postprocess
+from detkit.models.postprocess import SOFTMAX, probabilities_of
 from detkit.models.refine import Refine
-from detkit.registry import DETECTORS, HEADS
+from detkit.registry import DETECTORS, HEADS, POSTPROCESS
 
 REPLACED = ("roi_head", "postprocess")
 
@@ -26,14 +26,14 @@ class CascadeRCNN(Network):
         **{name: part for name, part in FasterRCNN.PARTS.items() if name not in REPLACED},
         "roi_heads": [HEADS],  # of each stage, as FasterRCNN's roi_head
         "refine": Refine,  # -> the RoIs of the next stage (B, R, 4)
-        "postprocess": Postprocess,  # boxes of the last stage -> detections
+        "postprocess": POSTPROCESS,  # boxes of the last stage -> detections
     }
 
     def __init__(self, **parts):
         super().__init__(**parts)
         self.stage_weights = weights_of_stages(self)
         with self.name_scope():
-            self.mean = MeanLogits()
+            self.mean = MeanLogits(scores_of(self))
 
     def hybrid_forward(self, F, images, sizes):
         """Detections of padded images; arguments and results are those of FasterRCNN."""
@@ -67,10 +67,29 @@ def weights_of_stages(model):
     return [*model.refine.box_weights, model.postprocess.box_weights]
 
 
+def scores_of(model):
+    """How the class logits of a detector become scores: see Postprocess; "softmax" if not said."""
+    return getattr(model.postprocess, "scores", SOFTMAX)
+
+
 class MeanLogits(HybridBlock):
-    """Logits of the mean probabilities."""
+    """Logits of the mean probabilities of several heads.
+
+    scores: "softmax" or "sigmoid", which makes probabilities of logits, see Postprocess.
+    """
+
+    def __init__(self, scores=SOFTMAX):
+        super().__init__()
+        self._scores = scores
 
     def hybrid_forward(self, F, *class_logits):
         """One (M, 1 + K) of several."""
-        probabilities = [F.softmax(logits, axis=1) for logits in class_logits]
-        return F.log(F.add_n(*probabilities) / len(probabilities))
+        mean = self._mean(F, class_logits)
+        if self._scores == SOFTMAX:
+            return F.log(mean)
+        # 1 - mean would lose the digits of a mean near 1; the sigmoid of -x is 1 - that of x.
+        return F.log(mean) - F.log(self._mean(F, [-logits for logits in class_logits]))
+
+    def _mean(self, F, class_logits):
+        probabilities = [probabilities_of(F, logits, self._scores) for logits in class_logits]
+        return F.add_n(*probabilities) / len(probabilities)

@@ -1,8 +1,7 @@
 """Fast R-CNN (Girshick 2015): classes and boxes of proposals that come with the image."""
 
 from detkit.models.detectors.network import Network
-from detkit.models.postprocess import Postprocess
-from detkit.registry import DETECTORS, HEADS, ROI_EXTRACTORS
+from detkit.registry import DETECTORS, HEADS, POSTPROCESS, ROI_EXTRACTORS
 
 
 @DETECTORS.register()
@@ -13,7 +12,7 @@ class FastRCNN(Network):
         **Network.PARTS,
         "roi_extractor": ROI_EXTRACTORS,  # maps under the proposals, (B * R, C, P, P)
         "roi_head": HEADS,  # -> class logits (B * R, 1 + K), box deltas (B * R, K or 1, 4)
-        "postprocess": Postprocess,  # -> detections
+        "postprocess": POSTPROCESS,  # -> detections
     }
     INPUTS = (*Network.INPUTS, "proposals", "proposal_scores")
 

@@ -1,9 +1,7 @@
 """Faster R-CNN (Ren et al. 2015): the whole flow, in the order the data passes."""
 
 from detkit.models.detectors.network import Network
-from detkit.models.postprocess import Postprocess
-from detkit.models.proposals import Proposals
-from detkit.registry import ANCHORS, DETECTORS, HEADS, ROI_EXTRACTORS
+from detkit.registry import ANCHORS, DETECTORS, HEADS, POSTPROCESS, PROPOSALS, ROI_EXTRACTORS
 
 
 @DETECTORS.register()
@@ -18,10 +16,10 @@ class FasterRCNN(Network):
         **Network.PARTS,
         "anchors": ANCHORS,  # maps -> anchors (1, N, 4) of each level
         "rpn_head": HEADS,  # maps -> objectness logits (B, N), deltas (B, N, 4) of each level
-        "proposals": Proposals,  # the best of them as boxes (B, R, 4), scores (B, R)
+        "proposals": PROPOSALS,  # the best of them as boxes (B, R, 4), scores (B, R)
         "roi_extractor": ROI_EXTRACTORS,  # maps under the proposals, (B * R, C, P, P)
         "roi_head": HEADS,  # -> class logits (B * R, 1 + K), box deltas (B * R, K or 1, 4)
-        "postprocess": Postprocess,  # -> detections
+        "postprocess": POSTPROCESS,  # -> detections
     }
 
     def hybrid_forward(self, F, images, sizes):

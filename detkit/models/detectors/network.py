@@ -11,8 +11,9 @@ class Network(HybridBlock):
 
     A subclass adds its own to ``PARTS``, in the order the data passes, and says in
     ``hybrid_forward`` how they are called. Each value of PARTS is what builds that part: a
-    registry, where the config names one by ``type``, or the class itself; in a list, where the
-    config has a list of such sections, one for each stage. A part that is left out is None.
+    registry, where the config names one by ``type`` (which may be left out if the registry has a
+    default), or the class itself; in a list, where the config has a list of such sections, one for
+    each stage. A part that is left out is None.
 
     INPUTS: the fields of a Batch that ``hybrid_forward`` is called with.
     TELLS_CLASSES: whether it tells the classes of the data apart; if not, all are one to it.

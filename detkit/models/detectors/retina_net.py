@@ -1,8 +1,7 @@
 """RetinaNet (Lin et al. 2017b): detections straight from the anchors, in one stage."""
 
-from detkit.models.dense_postprocess import DensePostprocess
 from detkit.models.detectors.network import Network
-from detkit.registry import ANCHORS, DETECTORS, HEADS
+from detkit.registry import ANCHORS, DENSE_POSTPROCESS, DETECTORS, HEADS
 
 
 @DETECTORS.register()
@@ -13,7 +12,7 @@ class RetinaNet(Network):
         **Network.PARTS,
         "anchors": ANCHORS,  # maps -> anchors (1, N, 4) of each level
         "head": HEADS,  # maps -> class logits (B, N, K), box deltas (B, N, 4) of each level
-        "postprocess": DensePostprocess,  # -> detections
+        "postprocess": DENSE_POSTPROCESS,  # -> detections
     }
 
     def hybrid_forward(self, F, images, sizes):

@@ -1,8 +1,7 @@
 """The region proposal network alone (Ren et al. 2015, section 3.1): boxes of whatever is there."""
 
 from detkit.models.detectors.network import Network
-from detkit.models.proposals import Proposals
-from detkit.registry import ANCHORS, DETECTORS, HEADS
+from detkit.registry import ANCHORS, DETECTORS, HEADS, PROPOSALS
 
 
 @DETECTORS.register()
@@ -13,7 +12,7 @@ class RPN(Network):
         **Network.PARTS,
         "anchors": ANCHORS,  # maps -> anchors (1, N, 4) of each level
         "rpn_head": HEADS,  # maps -> objectness logits (B, N), deltas (B, N, 4) of each level
-        "proposals": Proposals,  # the best of them as boxes (B, R, 4), scores (B, R)
+        "proposals": PROPOSALS,  # the best of them as boxes (B, R, 4), scores (B, R)
     }
     TELLS_CLASSES = False
 

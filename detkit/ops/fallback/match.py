@@ -1,6 +1,7 @@
 """Which object each box overlaps most."""
 
 from detkit import boxes as box_functions
+from detkit.constants import CROWD
 from detkit.ops.fallback.arrays import finite_boxes, is_finite, keep
 
 
@@ -16,7 +17,7 @@ def match(F, boxes, candidates, objects, labels):
     boxes, real = keep(F, is_finite(F, boxes), boxes, 0), finite_boxes(F, objects)
     objects = keep(F, is_finite(F, objects), objects, 0)
     is_object = F.broadcast_mul(takes_part, F.expand_dims(real * (labels >= 0), axis=1))
-    is_region = F.broadcast_mul(takes_part, F.expand_dims(real * (labels == -2), axis=1))
+    is_region = F.broadcast_mul(takes_part, F.expand_dims(real * (labels == CROWD), axis=1))
 
     shared = _shared(F, boxes, objects)
     own, theirs = box_functions.area(F, boxes), box_functions.area(F, objects)

@@ -1,4 +1,4 @@
-"""Non-maximum suppression: greedy on contrib.box_nms, soft as a loop of the graph."""
+"""Non-maximum suppression: greedy on contrib.box_nms, soft step by step."""
 
 from detkit import boxes as box_functions
 from detkit.ops.arrays import gather_rows
@@ -55,7 +55,9 @@ def soft_nms(
     """detkit_nms in the modes "linear" and "gaussian" (Bodla et al. 2017): as nms.
 
     A row whose score is below min_score when its turn comes is dropped, decayed or not. It takes
-    M steps of a loop over all boxes: set top_k_out.
+    M steps over all boxes: set top_k_out. The steps are then operators of the graph, one after the
+    other. Without it they are contrib.foreach, which in a hybridized graph of MXNet 1.9.1 may read
+    its inputs before they are written, if they take long to compute.
     """
     boxes, scores = _entrants(F, boxes, scores)
     if top_k_in >= 0:
@@ -63,9 +65,8 @@ def soft_nms(
         scores = keep(F, rank < top_k_in, scores, INVALID)
     ids = None if labels is None else label_ids(F, F.cast(labels, dtype="float32"))
 
-    def step(zero, left):
+    def step(left):
         """The best row of those left, its score, and the scores left after it."""
-        left = F.broadcast_add(left, zero)  # foreach refuses a step that doesn't use its data
         best = F.argmax(left, axis=1, keepdims=True)
         overlap = box_functions.iou(F, boxes, gather_rows(F, boxes, best))
         factor = _decay(F, F.squeeze(overlap, axis=2), iou, mode, sigma)
@@ -74,13 +75,9 @@ def soft_nms(
             decays = decays * F.broadcast_equal(ids, take(F, ids, best))
         after = F.where(decays, left * factor, left)
         taken = F.broadcast_equal(F.expand_dims(F.contrib.arange_like(left, axis=1), axis=0), best)
-        return [best, F.max(left, axis=1, keepdims=True)], keep(F, 1 - taken, after, INVALID)
+        return best, F.max(left, axis=1, keepdims=True), keep(F, 1 - taken, after, INVALID)
 
-    turns = F.reshape(F.zeros_like(F.contrib.arange_like(scores, axis=1)), shape=(-1, 1, 1))
-    if top_k_out >= 0:
-        turns = F.slice(turns, begin=(0,), end=(top_k_out,))
-    (index, scores), _ = F.contrib.foreach(step, turns, scores)
-    index, scores = (F.transpose(F.squeeze(a, axis=2)) for a in (index, scores))
+    index, scores = _loop(F, step, scores, top_k_out)
     kept = (scores >= 0) * (scores >= min_score)
     labels = F.zeros_like(scores) if labels is None else take(F, labels, index)
     return (
@@ -89,6 +86,26 @@ def soft_nms(
         keep(F, kept, labels, INVALID),
         F.cast(keep(F, kept, index, INVALID), dtype="int32"),
     )
+
+
+def _loop(F, step, scores, count):
+    """Rows and scores (B, M) of as many steps from scores (B, N) on; M = min(N, count), -1: N."""
+    rows = F.contrib.arange_like(scores, axis=1)
+    if count < 0:
+        turns = F.reshape(F.zeros_like(rows), shape=(-1, 1, 1))
+
+        def turn(zero, left):
+            *found, left = step(F.broadcast_add(left, zero))  # foreach wants its data to be used
+            return found, left
+
+        found, _ = F.contrib.foreach(turn, turns, scores)
+        return [F.transpose(F.squeeze(each, axis=2)) for each in found]
+    found = []
+    for _ in range(count):
+        *one, scores = step(scores)
+        found.append(one)
+    first = F.slice(rows, begin=(0,), end=(count,))  # slice accepts an end beyond the axis
+    return [F.take(F.concat(*each, dim=1), first, axis=1) for each in zip(*found)]
 
 
 def _decay(F, overlap, iou, mode, sigma):

@@ -1,11 +1,10 @@
 """Region proposals of one or several levels."""
 
 from detkit import boxes as box_functions
+from detkit.constants import MIN_PROPOSAL_SIDE
 from detkit.ops.arrays import gather_rows
 from detkit.ops.fallback.arrays import descending, is_finite, keep, take
 from detkit.ops.fallback.nms import nms
-
-SHORTEST_SIDE = 1e-3
 
 
 def proposals(F, levels, sizes, pre_nms, post_nms, iou, min_size, weights=(1, 1, 1, 1)):
@@ -14,7 +13,7 @@ def proposals(F, levels, sizes, pre_nms, post_nms, iou, min_size, weights=(1, 1,
     levels are (anchors (1, N, 4), objectness (B, N) logits, deltas (B, N, 4)), sizes (B, 2) h, w.
     """
     found = [
-        _level(F, *level, sizes, pre_nms, iou, max(min_size, SHORTEST_SIDE), weights)
+        _level(F, *level, sizes, pre_nms, iou, max(min_size, MIN_PROPOSAL_SIDE), weights)
         for level in levels
     ]
     boxes = F.concat(*(boxes for boxes, _ in found), dim=1)

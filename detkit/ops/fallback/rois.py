@@ -1,9 +1,7 @@
 """What all kinds of RoI pooling share: cleaned RoIs, their levels, several maps."""
 
+from detkit.constants import LEVEL_SLACK, MAX_ROI_COORDINATE, MIN_ROI_SIDE
 from detkit.ops.fallback.arrays import is_finite, keep
-
-SMALLEST_SIDE = 1e-2
-FARTHEST = 1e4
 
 
 def clean_rois(F, rois):
@@ -11,10 +9,10 @@ def clean_rois(F, rois):
 
     A coordinate that was clamped gets no gradient, nor does its clamping give one to another.
     """
-    rois = F.clip(keep(F, is_finite(F, rois), rois, 0), -FARTHEST, FARTHEST)
+    rois = F.clip(keep(F, is_finite(F, rois), rois, 0), -MAX_ROI_COORDINATE, MAX_ROI_COORDINATE)
     x1, y1, x2, y2 = F.split(rois, num_outputs=4, axis=-1)
-    x2 = F.maximum(x2, F.BlockGrad(x1 + SMALLEST_SIDE))
-    y2 = F.maximum(y2, F.BlockGrad(y1 + SMALLEST_SIDE))
+    x2 = F.maximum(x2, F.BlockGrad(x1 + MIN_ROI_SIDE))
+    y2 = F.maximum(y2, F.BlockGrad(y1 + MIN_ROI_SIDE))
     return x1, y1, x2, y2
 
 
@@ -38,7 +36,7 @@ def roi_levels(
     """
     x1, y1, x2, y2 = clean_rois(F, F.BlockGrad(rois))
     size = F.sqrt((x2 - x1 + margin) * (y2 - y1 + margin))
-    level = F.floor(F.log2(size / canonical_size) + (canonical_level + 1e-6))
+    level = F.floor(F.log2(size / canonical_size) + (canonical_level + LEVEL_SLACK))
     return F.squeeze(F.clip(level, first_level, last_level), axis=2)
 
 

@@ -71,6 +71,7 @@ PARTS = {
         "proposals": Proposals(6000, 2000, min_size=0),
         "postprocess": Postprocess(0.2, max_detections=300, pre_nms=5000, clip=False),
     },
+    "scores by sigmoid": {"postprocess": Postprocess(0.5, max_detections=12, scores="sigmoid")},
     "RoIAlign, adaptive": {"roi_extractor": RoIAlign([8], 8, size=3, sampling=None)},
     "RoIAlign, not aligned": {"roi_extractor": RoIAlign([8], 8, size=3, aligned=False)},
     "RoIAlign, max": {"roi_extractor": RoIAlign([8], 8, size=3, sampling=3, mode="max")},
@@ -87,6 +88,8 @@ def test_every_part(parts, small_model, images):
 def test_class_agnostic_cascade(small_model, images):
     assert_detections_agree(cascade(small_model(), class_agnostic=True), images)
     assert_detections_agree(cascade(small_model(), class_agnostic=False), images)
+    post = Postprocess(0.5, max_detections=12, box_weights=(30, 30, 15, 15), scores="sigmoid")
+    assert_detections_agree(cascade(small_model(), postprocess=post), images)
 
 
 class Pyramid(HybridBlock):

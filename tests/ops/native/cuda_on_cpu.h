@@ -1,13 +1,13 @@
 // Runs CUDA kernels on a CPU, so that the .cu files can be tested where there is no GPU:
 //
-//   g++ -std=c++17 -x c++ -include tests/ops/native/cuda_on_cpu.h -c detkit/ops/native/nms.cu
+//   g++ -std=c++17 -x c++ -include tests/ops/native/cuda_on_cpu.h -c detkit/ops/native/cuda/nms.cu
 //
 // Blocks run one after another; the threads of a block are fibers (ucontext) that take turns at
 // barriers only. A warp runs as far as it can without the others; warps follow each other in
 // ascending or, after detkit_emulate_backwards(1), in descending order, lanes too: results that
-// differ between the two, or are wrong in either, show a missing barrier. Stricter than a GPU in one thing: a thread
-// that ends while others of its block (or warp) wait at a barrier is an error. Memory is the
-// host's, so that AddressSanitizer sees every access.
+// differ between the two, or are wrong in either, show a missing barrier. Stricter than a GPU in
+// one thing: a thread that ends while others of its block (or warp) wait at a barrier is an error.
+// Memory is the host's, so that AddressSanitizer sees every access.
 #pragma once
 
 #include <math.h>
@@ -145,8 +145,8 @@ inline void run_block(unsigned threads) {
 
 }  // namespace emulator
 
-extern "C" __attribute__((used, visibility("default"))) inline void
-detkit_emulate_backwards(int on) {
+extern "C" __attribute__((used, visibility("default"))) inline void detkit_emulate_backwards(
+    int on) {
   emulator::block.backwards = on;
 }
 
@@ -160,9 +160,7 @@ inline void emulate(unsigned blocks, int threads, std::function<void()> kernel) 
   }
 }
 
-inline void __syncthreads() {
-  emulator::wait(emulator::block.all);
-}
+inline void __syncthreads() { emulator::wait(emulator::block.all); }
 
 inline void __syncwarp() {
   emulator::wait(emulator::block.warps[threadIdx.x / emulator::kWarpSize]);

@@ -25,8 +25,8 @@ double iou(const float* a, const float* b) {
   const double w = std::min(a[2], b[2]) - double(std::max(a[0], b[0]));
   const double h = std::min(a[3], b[3]) - double(std::max(a[1], b[1]));
   if (!(w > 0 && h > 0)) return 0;
-  const double areas = (double(a[2]) - a[0]) * (double(a[3]) - a[1]) +
-                       (double(b[2]) - b[0]) * (double(b[3]) - b[1]);
+  const double areas =
+      (double(a[2]) - a[0]) * (double(a[3]) - a[1]) + (double(b[2]) - b[0]) * (double(b[3]) - b[1]);
   return w * h / (areas - w * h);
 }
 
@@ -59,9 +59,9 @@ int top_k(Random& random, int boxes) {
 
 bool same(float a, float b) { return a == b || (isnan(a) && isnan(b)); }
 
-void check_nms(const DetkitNms& nms, const Floats& boxes, const Floats& scores,
-               const float* labels, const Floats& out_boxes, const Floats& out_scores,
-               const Floats& out_labels, const Ints& index, int rows) {
+void check_nms(const DetkitNms& nms, const Floats& boxes, const Floats& scores, const float* labels,
+               const Floats& out_boxes, const Floats& out_scores, const Floats& out_labels,
+               const Ints& index, int rows) {
   for (int b = 0; b < nms.images; ++b) {
     const int n = b * nms.boxes, m = b * rows;
     const int kept = kept_rows(out_boxes.data() + 4 * m, out_scores.data() + m, rows);
@@ -200,9 +200,17 @@ struct MatchCase {
   Floats iou, is_best, ignored, best_iou;
 
   MatchCase(Random& random, const DetkitMatch& m, size_t n, size_t g)
-      : match(m), boxes(random, 4 * (m.shared_boxes ? size_t(m.boxes) : n)), candidates(random, n),
-        objects(random, 4 * g), labels(random, g), index(random, n), best_index(random, g),
-        iou(random, n), is_best(random, n), ignored(random, n), best_iou(random, g) {
+      : match(m),
+        boxes(random, 4 * (m.shared_boxes ? size_t(m.boxes) : n)),
+        candidates(random, n),
+        objects(random, 4 * g),
+        labels(random, g),
+        index(random, n),
+        best_index(random, g),
+        iou(random, n),
+        is_best(random, n),
+        ignored(random, n),
+        best_iou(random, g) {
     fill_boxes(random, boxes);
     fill_boxes(random, objects);
     for (size_t i = 0; i < n; ++i) candidates[i] = random.chance(0.8) ? 1.f : random.number(0, 1);
@@ -217,7 +225,7 @@ bool repeats(const float* box) { return std::equal(box, box + 4, box - 4); }
 // Equal boxes get the same result, and of equal ones the first is the best.
 void check_equals(const MatchCase& c, const float* candidates, int b) {
   const int n = c.match.boxes, g = c.match.objects;
-  const float *boxes = c.boxes.data() + (c.match.shared_boxes ? 0 : 4 * b * n);
+  const float* boxes = c.boxes.data() + (c.match.shared_boxes ? 0 : 4 * b * n);
   const float *objects = c.objects.data() + 4 * b * g, *labels = c.labels.data() + b * g;
   for (int i = 1, row = b * n + 1; i < n; ++i, ++row) {
     if (candidates && (candidates[row] == 0 || candidates[row - 1] == 0)) continue;
@@ -236,7 +244,7 @@ void check_equals(const MatchCase& c, const float* candidates, int b) {
 // The results for image b against float64, where the boxes are such that both agree.
 void check_image(const MatchCase& c, const float* candidates, int b) {
   const int n = c.match.boxes, g = c.match.objects;
-  const float *boxes = c.boxes.data() + (c.match.shared_boxes ? 0 : 4 * b * n);
+  const float* boxes = c.boxes.data() + (c.match.shared_boxes ? 0 : 4 * b * n);
   const float *objects = c.objects.data() + 4 * b * g, *labels = c.labels.data() + b * g;
   for (int i = 0; i < n; ++i) {
     const int row = b * n + i;
@@ -286,7 +294,6 @@ void fuzz_match(Random& random, uint64_t* digest) {
             "the best box of object %zu is not marked", j);
   }
   for (int b = 0; b < match.images && random.ordinary(); ++b) {
-    check_image(c, candidates, b);
-    check_equals(c, candidates, b);
+    check_image(c, candidates, b), check_equals(c, candidates, b);
   }
 }

@@ -7,16 +7,16 @@
 // from finite input, and that backward of an RoI kernel is the adjoint of its forward. The first
 // failure names its case and ends the process. FILE gets 8 bytes for each case, a digest of what
 // the box kernels wrote, which has to be the same on every instruction set.
-#include <iterator>
-
 #include "fuzz_kernels.h"
+
+#include <iterator>
 
 // UBSan has a run-time library of its own in GCC, which knows nothing of death callbacks.
 extern "C" const char* __ubsan_default_options() { return "abort_on_error=1:print_stacktrace=1"; }
 
 namespace {
 
-constexpr unsigned kSeconds = 60;      // for kBetweenAlarms cases, the slowest a sanitizer makes
+constexpr unsigned kSeconds = 60;  // for kBetweenAlarms cases, the slowest a sanitizer makes
 constexpr long long kBetweenAlarms = 64;
 
 struct Op {
@@ -47,12 +47,19 @@ int usage(const char* program) {
 bool parse(int count, char** words) {
   for (int i = 1; i + 1 < count; i += 2) {
     const char *name = words[i], *value = words[i + 1];
-    if (!strcmp(name, "--seed")) running.seed = strtoull(value, nullptr, 10);
-    else if (!strcmp(name, "--first")) running.first = atoll(value);
-    else if (!strcmp(name, "--cases")) running.cases = atoll(value);
-    else if (!strcmp(name, "--digests")) running.digests = value;
-    else if (!strcmp(name, "--only")) running.only = value;
-    else return false;
+    if (!strcmp(name, "--seed")) {
+      running.seed = strtoull(value, nullptr, 10);
+    } else if (!strcmp(name, "--first")) {
+      running.first = atoll(value);
+    } else if (!strcmp(name, "--cases")) {
+      running.cases = atoll(value);
+    } else if (!strcmp(name, "--digests")) {
+      running.digests = value;
+    } else if (!strcmp(name, "--only")) {
+      running.only = value;
+    } else {
+      return false;
+    }
   }
   const auto asked = [](const Op& op) { return !running.only || !strcmp(op.name, running.only); };
   return count % 2 == 1 && std::any_of(std::begin(kOps), std::end(kOps), asked);

@@ -55,9 +55,9 @@ __attribute__((format(printf, 2, 3))) inline void require(bool holds, const char
   _exit(1);
 }
 
-constexpr float kStrange[] = {NAN,    -NAN,   INFINITY, -INFINITY, FLT_MAX, -FLT_MAX, 3.39e38f,
-                              1e30f,  -1e30f, 1e20f,    -1e10f,    1e4f,    -1e4f,    FLT_MIN,
-                              1e-40f, -1e-40f, 1e-20f,  0.0f,      -0.0f,   2147483648.0f};
+constexpr float kStrange[] = {NAN,    -NAN,    INFINITY, -INFINITY, FLT_MAX, -FLT_MAX,     3.39e38f,
+                              1e30f,  -1e30f,  1e20f,    -1e10f,    1e4f,    -1e4f,        FLT_MIN,
+                              1e-40f, -1e-40f, 1e-20f,   0.0f,      -0.0f,   2147483648.0f};
 
 // The numbers of one case.
 class Random {

@@ -30,8 +30,8 @@ struct RoICase {
       rois[5 * size_t(r)] = random.chance(0.1) ? wrong : float(image);
     }
     for (int level = 0; level < geometry.levels; ++level) {
-      const size_t count = size_t(geometry.images) * geometry.channels *
-                           geometry.height[level] * geometry.width[level];
+      const size_t count = size_t(geometry.images) * geometry.channels * geometry.height[level] *
+                           geometry.width[level];
       fill(random, features.emplace_back(random, count));
       maps[level] = features.back().data();
       grad_maps[level] = grad_features.emplace_back(random, count).data();
@@ -158,9 +158,9 @@ void fuzz_crop_pool(Random& random, uint64_t*) {
 }
 
 void fuzz_mask_target(Random& random, uint64_t*) {
-  const DetkitMaskTarget target = {random.between(0, 2),  random.between(0, 3), random.count(20),
-                                   random.between(1, 40), random.between(1, 40),
-                                   random.one_of({1, 2, 7, 14, 28})};
+  const DetkitMaskTarget target = {random.between(0, 2),  random.between(0, 3),
+                                   random.count(20),      random.between(1, 40),
+                                   random.between(1, 40), random.one_of({1, 2, 7, 14, 28})};
   const size_t masks = size_t(target.images) * target.objects;
   const size_t count = size_t(target.images) * target.rois;
   const size_t cells = size_t(target.size) * target.size;

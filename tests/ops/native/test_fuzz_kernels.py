@@ -50,7 +50,7 @@ def quick_builds(fuzz_ops, tmp_path_factory):
     the same bits on every instruction set would say little.
     """
     call, compile_into = fuzz_ops.call, fuzz_ops.compile_into
-    sources = {fuzz_ops.SOURCES / f"{kernel}.cc" for kernel in fuzz_ops.ROI_KERNELS}
+    sources = {fuzz_ops.SOURCES / "cpu" / f"{kernel}.cc" for kernel in fuzz_ops.ROI_KERNELS}
     made = {}
 
     def quick_call(command):

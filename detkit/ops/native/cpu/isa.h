@@ -1,0 +1,90 @@
+// One source, three builds: compile.py compiles every kernel for the baseline of the architecture
+// and, on x86-64, also for AVX2 and for AVX-512. The processor chooses when a kernel is called.
+//
+// A kernel lives in namespace detkit::DETKIT_ISA, so that no function of one build can replace
+// another's when they are linked. For the same reason, templates of the standard library get only
+// types of that namespace as arguments, and Scratch is used instead of std::vector.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <new>
+
+#include "../kernels.h"
+
+#ifndef DETKIT_ISA
+#define DETKIT_ISA baseline
+#endif
+
+namespace detkit {
+
+enum Isa { kBaseline = 0, kAvx2 = 1, kAvx512 = 2 };
+Isa isa();                      // the build that this process uses, decided once
+[[noreturn]] void no_memory();  // throws std::bad_alloc
+
+namespace DETKIT_ISA {
+
+// An array that is freed at the end of its scope, aligned for vectors, not initialised.
+template <class T>
+class Scratch {
+ public:
+  explicit Scratch(size_t count) : data_(nullptr) {
+    const size_t bytes = (count * sizeof(T) + 127) / 64 * 64;  // a vector past the end is readable
+    if (count > SIZE_MAX / sizeof(T) - 127 ||
+        !(data_ = static_cast<T*>(aligned_alloc(64, bytes)))) {
+      no_memory();
+    }
+  }
+  ~Scratch() { free(data_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  T* get() const { return data_; }
+  T& operator[](size_t i) const { return data_[i]; }
+
+ private:
+  T* data_;
+};
+
+}  // namespace DETKIT_ISA
+}  // namespace detkit
+
+// DETKIT_KERNEL(nms, (const DetkitNms* n, ...), (n, ...)) after the definition of int nms(...) in
+// detkit::DETKIT_ISA defines detkit_nms, once, in the baseline's build.
+#if defined(DETKIT_DISPATCH) && defined(__x86_64__)
+#define DETKIT_KERNEL(name, parameters, arguments) \
+  namespace detkit {                               \
+  namespace avx2 {                                 \
+  int name parameters;                             \
+  }                                                \
+  namespace avx512 {                               \
+  int name parameters;                             \
+  }                                                \
+  }                                                \
+  extern "C" int detkit_##name parameters {        \
+    try {                                          \
+      switch (detkit::isa()) {                     \
+        case detkit::kAvx512:                      \
+          return detkit::avx512::name arguments;   \
+        case detkit::kAvx2:                        \
+          return detkit::avx2::name arguments;     \
+        default:                                   \
+          return detkit::baseline::name arguments; \
+      }                                            \
+    } catch (const std::bad_alloc&) {              \
+      return DETKIT_OUT_OF_MEMORY;                 \
+    }                                              \
+  }
+#elif defined(DETKIT_DISPATCH)
+#define DETKIT_KERNEL(name, parameters, arguments) \
+  extern "C" int detkit_##name parameters {        \
+    try {                                          \
+      return detkit::baseline::name arguments;     \
+    } catch (const std::bad_alloc&) {              \
+      return DETKIT_OUT_OF_MEMORY;                 \
+    }                                              \
+  }
+#else
+#define DETKIT_KERNEL(name, parameters, arguments)
+#endif

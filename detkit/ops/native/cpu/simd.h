@@ -1,0 +1,79 @@
+// Vectors as wide as the processor's registers; no other file decides the width. Arithmetic on them
+// and ?: between them are the compiler's. The comparisons below return one bit for each lane.
+#pragma once
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#include "isa.h"
+
+namespace detkit {
+namespace DETKIT_ISA {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+
+typedef float Floats __attribute__((vector_size(4 * kLanes)));
+typedef int32_t Ints __attribute__((vector_size(4 * kLanes)));
+
+inline Floats spread(float value) { return value - Floats{}; }
+inline Ints spread(int32_t value) { return value - Ints{}; }
+
+inline Floats load_lanes(const float* from) {
+  Floats lanes;
+  memcpy(&lanes, from, sizeof lanes);
+  return lanes;
+}
+inline Ints load_lanes(const int32_t* from) {
+  Ints lanes;
+  memcpy(&lanes, from, sizeof lanes);
+  return lanes;
+}
+inline void store_lanes(float* to, Floats lanes) { memcpy(to, &lanes, sizeof lanes); }
+inline void store_lanes(int32_t* to, Ints lanes) { memcpy(to, &lanes, sizeof lanes); }
+
+// min is a < b ? a : b and max is a > b ? a : b, also of NaN and zeros; not every compiler makes
+// one instruction of that. Bit k of greater (a > b) and of at_least (a >= b) belongs to lane k.
+#if defined(__AVX512F__)
+constexpr __mmask16 kAllLanes = 0xffff;  // the forms without a mask make GCC 12 warn
+inline Floats min(Floats a, Floats b) { return _mm512_maskz_min_ps(kAllLanes, a, b); }
+inline Floats max(Floats a, Floats b) { return _mm512_maskz_max_ps(kAllLanes, a, b); }
+inline uint32_t greater(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+inline uint32_t at_least(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+#elif defined(__AVX2__)
+inline Floats min(Floats a, Floats b) { return _mm256_min_ps(a, b); }
+inline Floats max(Floats a, Floats b) { return _mm256_max_ps(a, b); }
+inline uint32_t greater(Floats a, Floats b) {
+  return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)));
+}
+inline uint32_t at_least(Floats a, Floats b) {
+  return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)));
+}
+#else
+inline Floats min(Floats a, Floats b) { return a < b ? a : b; }
+inline Floats max(Floats a, Floats b) { return a > b ? a : b; }
+inline uint32_t bits(Ints true_lanes) {
+#if defined(__SSE2__)
+  return static_cast<uint32_t>(_mm_movemask_ps(reinterpret_cast<__m128>(true_lanes)));
+#else
+  const Ints bit = true_lanes & Ints{1, 2, 4, 8};
+  return static_cast<uint32_t>(bit[0] | bit[1] | bit[2] | bit[3]);
+#endif
+}
+inline uint32_t greater(Floats a, Floats b) { return bits(a > b); }
+inline uint32_t at_least(Floats a, Floats b) { return bits(a >= b); }
+#endif
+
+inline int lowest(uint32_t bits) { return __builtin_ctz(bits); }
+
+}  // namespace DETKIT_ISA
+}  // namespace detkit
