@@ -18,7 +18,8 @@ from detkit.models.postprocess import Postprocess
 from detkit.models.proposals import Proposals
 from detkit.models.refine import Refine
 from detkit.models.retina_head import RetinaHead
-from detkit.models.roi_extractors import CropPool, PrRoIPool, RoIAlign, RoIPool
+from detkit.models.roi_extractors import RoIAlign
+from detkit.models.roi_pools import CropPool, PrRoIPool, RoIPool
 from detkit.models.rpn_head import RPNHead
 from detkit.models.suppression import GaussianNMS, HardNMS, LinearNMS
 from detkit.models.voting import BoxVoting

@@ -1,14 +1,14 @@
 """Layers: activations, norms, and convolutions that fold norms; the maps of a backbone."""
 
-from typing import Any, Iterable, List, Optional, Sequence
+from typing import Iterable, List, Sequence
 
 from mxnet import init
-from mxnet.gluon import Block, HybridBlock, Parameter, contrib, nn
+from mxnet.gluon import Block, HybridBlock, Parameter, nn
 
+from detkit.models.norms import GroupNorm, SyncBatchNorm
 from detkit.typing import Namespace, Tensor
 
 NORMS = ("BN", "FrozenBN", "FrozenStatsBN", "SyncBN", "GN")
-GROUPS = 32  # of channels, in GN
 
 # He's initialisation (He et al. 2015): normal numbers of the variance 2 / fan. The fan-in, the
 # inputs of an output, keeps the size of the features; the fan-out keeps that of their gradients.
@@ -56,70 +56,6 @@ def norm_layer(kind: str, channels: int, eps: float = 1e-5, momentum: float = 0.
     return layer
 
 
-class GroupNorm(HybridBlock):
-    """Group norm with a scale and a shift for each channel (Wu and He 2018, section 3.1).
-
-    The mean and the variance are those of C / groups channels of one image. Gluon's GroupNorm has
-    one scale and one shift for a whole group instead.
-    """
-
-    def __init__(self, channels: int, eps: float = 1e-5, groups: int = GROUPS) -> None:
-        super().__init__()
-        if channels % groups:
-            raise ValueError(
-                f"norm: expected a multiple of {groups} channels for GN, found {channels}"
-            )
-        self._groups, self._eps = groups, eps
-        with self.name_scope():
-            self.gamma = self.params.get("gamma", shape=(channels,), init="ones")
-            self.beta = self.params.get("beta", shape=(channels,), init="zeros")
-
-    def hybrid_forward(self, F: Namespace, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        """Returns the normalised maps (B, C, H, W), of the shape of x."""
-        one = F.ones_like(F.slice_axis(gamma, axis=0, begin=0, end=self._groups))
-        x = F.GroupNorm(x, one, F.zeros_like(one), num_groups=self._groups, eps=self._eps)
-        gamma, beta = (F.reshape(each, shape=(1, -1, 1, 1)) for each in (gamma, beta))
-        return F.broadcast_add(F.broadcast_mul(x, gamma), beta)
-
-
-class SyncBatchNorm(contrib.nn.SyncBatchNorm):
-    """Batch norm over the batches of all devices of a process together (Peng et al. 2018).
-
-    It is plain batch norm until ``synchronise_norms`` sets a number of devices above 1, which a
-    training loop that runs a block on several devices must do.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(num_devices=1, **options)
-
-    def hybrid_forward(
-        self,
-        F: Namespace,
-        x: Tensor,
-        gamma: Tensor,
-        beta: Tensor,
-        running_mean: Tensor,
-        running_var: Tensor,
-    ) -> Tensor:
-        """Returns the normalised maps (B, C, H, W), of the shape of x."""
-        inputs = (x, gamma, beta, running_mean, running_var)
-        if self._kwargs["ndev"] > 1:
-            return super().hybrid_forward(F, *inputs)
-        # BatchNorm gives the same numbers as the synchronised operator, several times as fast.
-        alone = {name: self._kwargs[name] for name in ("eps", "momentum", "use_global_stats")}
-        return F.BatchNorm(*inputs, fix_gamma=False, **alone)
-
-
-def synchronise_norms(block: Block, devices: int) -> None:
-    """Sets how many devices run each SyncBatchNorm in ``block``; call it before the first pass."""
-
-    def visit(child: Block) -> None:
-        if isinstance(child, SyncBatchNorm):
-            child._kwargs["ndev"] = devices
-
-    block.apply(visit)
-
-
 def freeze_norms(block: Block) -> None:
     """Freezes the statistics, scale and shift of every batch norm in ``block``."""
     freeze_statistics(block)
@@ -160,63 +96,6 @@ class FoldingSequential(nn.HybridSequential):
     def hybrid_forward(self, F: Namespace, x: Tensor) -> Tensor:
         """Returns the output of the last layer."""
         return run_folding(F, x, self)
-
-
-class SplitDeconv(nn.Conv2DTranspose):
-    """A deconvolution of kernel 2 and stride 2: (N, C, H, W) -> (4 N, C', H, W).
-
-    Its windows do not overlap: each cell makes 2x2 cells of its own. That is a 1x1 convolution,
-    which a CPU computes faster and can compute with fewer bits. The four maps of an image, of the
-    upper left, upper right, lower left and lower right cells, stay separate, because 1x1 layers
-    after it treat every cell alike; ``joined`` puts the output of the last layer together. The
-    weights have the names and shapes of a deconvolution.
-    """
-
-    def __init__(self, channels: int, in_channels: int, **options: Any) -> None:
-        super().__init__(channels, 2, strides=2, in_channels=in_channels, **options)
-
-    def hybrid_forward(self, F: Namespace, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Returns the four maps (4 N, C', H, W), after the activation if there is one."""
-        filters = 4 * self._channels
-        kernel = F.reshape(F.transpose(weight, axes=(2, 3, 1, 0)), shape=(filters, -1, 1, 1))
-        shift = F.tile(bias, reps=(4,))
-        x = F.Convolution(x, kernel, shift, kernel=(1, 1), num_filter=filters, name="fwd")
-        x = x if self.act is None else self.act(x)
-        return F.reshape(x, shape=(-1, self._channels, 0, 0))
-
-
-def joined(F: Namespace, maps: Tensor) -> Tensor:
-    """Returns one map (N, 1, 2 H, 2 W) for each four of a SplitDeconv, (4 N, 1, H, W)."""
-    return F.depth_to_space(F.reshape(maps, shape=(-1, 4, 0, 0)), block_size=2)
-
-
-def conv_relu(
-    before: int,
-    width: int,
-    norm: Optional[str] = None,
-    weights: init.Initializer = HE_FAN_IN,
-) -> FoldingSequential:
-    """Returns a 3x3 convolution and a ReLU: (B, before, H, W) -> (B, width, H, W).
-
-    norm: one of NORMS between the two; the convolution then has no bias.
-    weights: the initialiser of the kernel.
-    """
-    layers = FoldingSequential()
-    with layers.name_scope():
-        layers.add(
-            nn.Conv2D(
-                width,
-                3,
-                padding=1,
-                use_bias=not norm,
-                in_channels=before,
-                weight_initializer=weights,
-            )
-        )
-        if norm:
-            layers.add(norm_layer(norm, width))
-        layers.add(nn.Activation("relu"))
-    return layers
 
 
 def run_folding(F: Namespace, x: Tensor, layers: Iterable[HybridBlock]) -> Tensor:

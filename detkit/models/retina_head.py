@@ -6,7 +6,7 @@ from typing import Optional
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import conv_relu
+from detkit.models.blocks import conv_relu
 from detkit.registry import HEADS
 
 

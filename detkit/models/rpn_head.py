@@ -1,12 +1,12 @@
 """The region proposal network's head: features -> objectness and box deltas of every anchor."""
 
-from typing import List, Sequence, Tuple
+from typing import List, Tuple
 
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
 from detkit.registry import HEADS
-from detkit.typing import Namespace, Tensor
+from detkit.typing import Namespace, PerLevel, Tensor
 
 
 @HEADS.register()
@@ -49,9 +49,7 @@ class RPNHead(HybridBlock):
             self.objectness = nn.Conv2D(outputs, 1, in_channels=channels, **normal)
             self.deltas = nn.Conv2D(num_anchors * 4, 1, in_channels=channels, **normal)
 
-    def hybrid_forward(
-        self, F: Namespace, features: Sequence[Tensor]
-    ) -> Tuple[List[Tensor], List[Tensor]]:
+    def hybrid_forward(self, F: Namespace, features: PerLevel) -> Tuple[List[Tensor], List[Tensor]]:
         """Returns objectness logits (B, N) and deltas (B, N, 4), each as a list of all levels.
 
         The N rows of a level are in the order of its anchors. The sigmoid of a logit is the

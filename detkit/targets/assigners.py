@@ -88,6 +88,6 @@ def matched_iou(F: Namespace, boxes: Tensor, objects: Tensor, labels: Tensor) ->
 
     It is 0 if the label (B, N) of the object is below 0.
     """
-    shared, union = box_functions.shared_and_union(F, boxes, objects)
+    shared, union = box_functions.intersection_and_union(F, boxes, objects)
     iou = F.squeeze(shared / F.maximum(union, MIN_UNION), axis=2)
     return iou * (labels >= 0)

@@ -1,4 +1,4 @@
-"""Targets of anchors: of a region proposal network, and of the head of a one-stage detector."""
+"""Targets of anchors in the training of a region proposal network."""
 
 from typing import Optional, Sequence, Tuple
 
@@ -6,9 +6,9 @@ from mxnet.gluon import HybridBlock
 
 from detkit import boxes
 from detkit.registry import ASSIGNERS, SAMPLERS
-from detkit.targets.assigners import POSITIVE, matched_iou, matched_objects
+from detkit.targets.assigners import matched_iou, matched_objects
 from detkit.targets.samplers import IOU, needs_of
-from detkit.typing import Namespace, Tensor
+from detkit.typing import Namespace, PerLevel, Tensor
 
 
 class RPNTargets(HybridBlock):
@@ -51,12 +51,7 @@ class RPNTargets(HybridBlock):
             self.sampler = sampler
 
     def hybrid_forward(
-        self,
-        F: Namespace,
-        anchors: Sequence[Tensor],
-        sizes: Tensor,
-        gt_boxes: Tensor,
-        gt_labels: Tensor,
+        self, F: Namespace, anchors: PerLevel, sizes: Tensor, gt_boxes: Tensor, gt_labels: Tensor
     ) -> Tuple[Tensor, Tensor]:
         """Returns labels (B, N), 1 object, 0 background, -1 not sampled, and targets (B, N, 4).
 
@@ -88,23 +83,3 @@ class RPNTargets(HybridBlock):
         beyond = F.broadcast_sub(anchors, boxes.clip(F, anchors, sizes))
         beyond = F.max(F.abs(beyond), axis=2)
         return F.ones_like(beyond) if self._straddle is None else beyond <= self._straddle
-
-
-class DenseTargets(RPNTargets):
-    """The targets of a one-stage head: RPNTargets with each object's class (Lin et al. 2017b).
-
-    Anchors that cross the image's border are trained on too (section 4.1). A focal loss is made
-    for all anchors, so that its sampler is the PseudoSampler.
-
-    box_weights: what the targets dx dy dw dh are multiplied by; derived from the postprocessing,
-        which decodes with the same numbers.
-    """
-
-    def __init__(
-        self, assigner: HybridBlock, sampler: HybridBlock, box_weights: Sequence[float]
-    ) -> None:
-        super().__init__(assigner, sampler, box_weights, straddle=None)
-
-    def _labels(self, F: Namespace, labels: Tensor, classes: Tensor) -> Tensor:
-        """Returns labels (B, N): 0 background, 1 + k for class k, -1 not sampled."""
-        return F.where(labels == POSITIVE, classes + 1, labels)

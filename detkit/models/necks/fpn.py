@@ -2,13 +2,13 @@
 
 from typing import List, Optional, Sequence
 
-from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
 from detkit import ops
-from detkit.models.layers import FoldingSequential, norm_layer, relu
+from detkit.models.blocks import conv_block, convolution
+from detkit.models.layers import relu
 from detkit.registry import NECKS
-from detkit.typing import Namespace, Tensor
+from detkit.typing import Namespace, PerLevel, Tensor
 
 EXTRA = {"pool": 1, "p6": 1, "p6p7": 2, "none": 0}  # levels beyond the backbone's
 
@@ -61,11 +61,13 @@ class FPN(HybridBlock):
                 )
                 self.layer_blocks.add(conv_block(channels, channels, 3, norm))
             if extra in ("p6", "p6p7"):
-                self.p6 = _conv(in_channels[-1] if p6_from == "c5" else channels, channels, 3, 2)
+                self.p6 = convolution(
+                    in_channels[-1] if p6_from == "c5" else channels, channels, 3, 2
+                )
             if extra == "p6p7":
-                self.p7 = _conv(channels, channels, 3, 2)
+                self.p7 = convolution(channels, channels, 3, 2)
 
-    def hybrid_forward(self, F: Namespace, maps: Sequence[Tensor]) -> List[Tensor]:
+    def hybrid_forward(self, F: Namespace, maps: PerLevel) -> List[Tensor]:
         """Returns levels (B, C, H, W), finest first: one for each map, then the extra levels.
 
         maps: of the backbone, (B, C', H, W), finest first.
@@ -86,7 +88,7 @@ class FPN(HybridBlock):
             levels.append(self.p7(relu(F, levels[-1])))
         return levels
 
-    def levels(self, F: Namespace, merged: Sequence[Tensor]) -> List[Tensor]:
+    def levels(self, F: Namespace, merged: PerLevel) -> List[Tensor]:
         """Returns the merged maps (B, C, H, W) after their 3x3 convolutions."""
         return [layer(level) for layer, level in zip(self.layer_blocks, merged)]
 
@@ -95,42 +97,6 @@ def _enlarged(F: Namespace, coarse: Tensor, step: int, fine: Tensor) -> Tensor:
     """Returns ``coarse`` with each cell repeated, cut to the size of ``fine``, which may be odd."""
     repeated = F.UpSampling(coarse, scale=step, sample_type="nearest")
     return F.slice_like(repeated, ops.plane(F, fine), axes=(2, 3))
-
-
-def conv_block(
-    before: int,
-    channels: int,
-    kernel: int,
-    norm: Optional[str],
-    stride: int = 1,
-    zero: bool = False,
-) -> FoldingSequential:
-    """Returns a convolution and its norm, if any; with ``zero``, its weights are 0 at first."""
-    block = FoldingSequential()
-    with block.name_scope():
-        block.add(_conv(before, channels, kernel, stride, use_bias=not norm, zero=zero))
-        if norm:
-            block.add(norm_layer(norm, channels))
-    return block
-
-
-def _conv(
-    before: int,
-    channels: int,
-    kernel: int,
-    stride: int = 1,
-    use_bias: bool = True,
-    zero: bool = False,
-) -> nn.Conv2D:
-    return nn.Conv2D(
-        channels,
-        kernel,
-        stride,
-        kernel // 2,
-        use_bias=use_bias,
-        in_channels=before,
-        weight_initializer=init.Zero() if zero else init.Xavier("uniform", "in", 3),
-    )
 
 
 def _check(

@@ -4,10 +4,11 @@ from typing import List, Optional, Sequence
 
 from mxnet.gluon import nn
 
+from detkit.models.blocks import conv_block
 from detkit.models.layers import relu
-from detkit.models.necks.fpn import FPN, conv_block
+from detkit.models.necks.fpn import FPN
 from detkit.registry import NECKS
-from detkit.typing import Namespace, Tensor
+from detkit.typing import Namespace, PerLevel, Tensor
 
 
 @NECKS.register()
@@ -47,7 +48,7 @@ class PAFPN(FPN):
                 self.down_blocks.add(conv_block(channels, channels, 3, norm, step))
                 self.fused_blocks.add(conv_block(channels, channels, 3, norm))
 
-    def levels(self, F: Namespace, merged: Sequence[Tensor]) -> List[Tensor]:
+    def levels(self, F: Namespace, merged: PerLevel) -> List[Tensor]:
         """Returns the levels N (B, C, H, W) of the merged maps."""
         levels = super().levels(F, merged)
         for n, (down, fused) in enumerate(zip(self.down_blocks, self.fused_blocks)):

@@ -4,7 +4,7 @@ from typing import Optional, Sequence, Tuple
 
 from mxnet.gluon import nn
 
-from detkit.models.layers import conv_relu
+from detkit.models.blocks import conv_relu
 from detkit.models.roi_heads.fc import FCHead
 from detkit.registry import HEADS
 from detkit.typing import Namespace, Tensor

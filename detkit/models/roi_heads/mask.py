@@ -1,10 +1,11 @@
 """The convolutional mask head: features of a RoI -> the mask of the object in it."""
 
-from typing import Optional
+from typing import Any, Optional
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import HE_FAN_IN, SplitDeconv, conv_relu, joined
+from detkit.models.blocks import conv_relu
+from detkit.models.layers import HE_FAN_IN
 from detkit.registry import HEADS
 from detkit.typing import Namespace, Tensor
 
@@ -72,3 +73,31 @@ def of_class(F: Namespace, logits: Tensor, labels: Tensor) -> Tensor:
     own = F.broadcast_like(F.reshape(labels, shape=(-1, 1, 1, 1)), rows)
     own = F.pick(logits, F.squeeze(own, axis=1), axis=1, mode="clip")
     return F.expand_dims(own, axis=1)
+
+
+class SplitDeconv(nn.Conv2DTranspose):
+    """A deconvolution of kernel 2 and stride 2: (N, C, H, W) -> (4 N, C', H, W).
+
+    Its windows do not overlap: each cell makes 2x2 cells of its own. That is a 1x1 convolution,
+    which a CPU computes faster and can compute with fewer bits. The four maps of an image, of the
+    upper left, upper right, lower left and lower right cells, stay separate, because 1x1 layers
+    after it treat every cell alike; ``joined`` puts the output of the last layer together. The
+    weights have the names and shapes of a deconvolution.
+    """
+
+    def __init__(self, channels: int, in_channels: int, **options: Any) -> None:
+        super().__init__(channels, 2, strides=2, in_channels=in_channels, **options)
+
+    def hybrid_forward(self, F: Namespace, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Returns the four maps (4 N, C', H, W), after the activation if there is one."""
+        filters = 4 * self._channels
+        kernel = F.reshape(F.transpose(weight, axes=(2, 3, 1, 0)), shape=(filters, -1, 1, 1))
+        shift = F.tile(bias, reps=(4,))
+        x = F.Convolution(x, kernel, shift, kernel=(1, 1), num_filter=filters, name="fwd")
+        x = x if self.act is None else self.act(x)
+        return F.reshape(x, shape=(-1, self._channels, 0, 0))
+
+
+def joined(F: Namespace, maps: Tensor) -> Tensor:
+    """Returns one map (N, 1, 2 H, 2 W) for each four of a SplitDeconv, (4 N, 1, H, W)."""
+    return F.depth_to_space(F.reshape(maps, shape=(-1, 4, 0, 0)), block_size=2)

@@ -9,7 +9,7 @@ from mxnet.gluon import HybridBlock, nn
 from detkit import ops
 from detkit.errors import ExportError
 from detkit.export.onnx import convert
-from detkit.models.layers import GroupNorm
+from detkit.models.norms import GroupNorm
 from support.exports import detector_of
 from support.onnx_runs import ONNX, runs
 
