@@ -54,23 +54,15 @@ class HeadLoss(HybridBlock):
             self.box = box
             self.class_loss = class_loss
 
-    def forward(
-        self,
-        logits: NDArray,
-        deltas: NDArray,
-        labels: NDArray,
-        targets: NDArray,
-        boxes: Optional[NDArray] = None,
-    ) -> Tuple[NDArray, NDArray]:
+    def forward(self, logits: NDArray, *others: NDArray) -> Tuple[NDArray, NDArray]:
         """Returns the class loss (1,) and the box loss (1,).
 
-        boxes: the boxes that the deltas move. They are not passed on if the box loss compares
-            deltas, because a hybridized block refuses an input that it does not read.
-
-        For the other arguments, see ``hybrid_forward`` of the subclass.
+        The arguments are those of ``hybrid_forward`` of the subclass. The last one, the boxes that
+        the deltas move, is not passed on if the box loss compares deltas, because a hybridized
+        block refuses an input that it does not read.
         """
-        read = [boxes] if compared_by(self.box) == BOXES else []
-        return super().forward(logits, deltas, labels, targets, *read)
+        read = 4 if compared_by(self.box) == BOXES else 3
+        return super().forward(logits, *others[:read])
 
     def box_losses(
         self,
@@ -87,10 +79,6 @@ class HeadLoss(HybridBlock):
         if boxes is not None:
             deltas, targets = (decode(F, d, boxes, self._box_weights) for d in (deltas, targets))
         return F.sum(self.box(deltas, targets), axis=-1) * positive * self._box_weight
-
-    def class_losses(self, F: Namespace, logits: Tensor, labels: Tensor, trained: Tensor) -> Tensor:
-        """Returns class losses (B, N), 0 for all rows that are not ``trained`` (B, N)."""
-        return self.class_loss(logits, labels) * trained * self._class_weight
 
 
 class RPNLoss(HeadLoss):
@@ -119,7 +107,7 @@ class RPNLoss(HeadLoss):
         """
         logits, moves = F.concat(*objectness, dim=1), F.concat(*deltas, dim=1)
         moved = None if anchors is None else F.concat(*anchors, dim=1)
-        class_losses = self.class_losses(F, logits, labels > 0, labels >= 0)
+        class_losses = self.class_loss(logits, labels > 0) * (labels >= 0) * self._class_weight
         box_losses = self.box_losses(F, moves, targets, labels > 0, moved)
         return divided(F, class_losses, box_losses, labels >= 0)
 

@@ -1,4 +1,4 @@
-"""The network, in the order the data passes."""
+"""The parts of a detector, in the order in which the data passes them, and the detectors."""
 
 from detkit.models import backbones, necks, roi_heads  # noqa: F401  (their parts register themselves)
 from detkit.models.anchors import AnchorGrid

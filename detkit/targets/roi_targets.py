@@ -66,9 +66,7 @@ class RoITargets(Block):
         given = {IOU: iou, BOX: rois}
         if LOSS in self._needs:
             if losses_of is None:
-                raise TypeError(
-                    "losses_of: expected a function for a sampler by losses, found None"
-                )
+                raise TypeError("losses_of: expected a function of the RoIs' losses, found None")
             given[LOSS] = losses_of(rois, labels, targets)
         return self.sample(rois, labels, targets, *(given[need] for need in self._needs))
 
@@ -83,19 +81,14 @@ class _Assign(HybridBlock):
             self.assigner = assigner
 
     def hybrid_forward(
-        self,
-        F: Namespace,
-        proposals: Tensor,
-        proposal_scores: Tensor,
-        gt_boxes: Tensor,
-        gt_labels: Tensor,
+        self, F: Namespace, proposals: Tensor, scores: Tensor, gt_boxes: Tensor, gt_labels: Tensor
     ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns RoIs (B, M, 4), labels (B, M), box targets (B, M, 4) and IoUs (B, M); M = R + G.
 
         The arguments are those of RoITargets.
         """
         rois = F.concat(proposals, gt_boxes, dim=1)
-        candidates = F.concat(proposal_scores >= 0, gt_labels >= 0, dim=1)
+        candidates = F.concat(scores >= 0, gt_labels >= 0, dim=1)
         labels, matched = self.assigner(rois, candidates, gt_boxes, gt_labels)
         objects, classes = matched_objects(F, gt_boxes, gt_labels, matched)
         labels = F.where(labels == POSITIVE, classes + 1, labels)

@@ -20,9 +20,8 @@ class FCHead(HybridBlock):
     hidden: the widths of the layers.
     dropout: the share, in [0, 1), that is dropped after each of them during training.
     class_agnostic: whether there is one box per RoI instead of one for each class.
-    he_init: whether the layers get He's initialisation (He et al. 2015) instead of N(0, 0.01). The
-        latter is made for wide layers over a pretrained backbone; in narrow layers, it makes the
-        first outputs too small.
+    he_init: whether the layers get He's initialisation (He et al. 2015) instead of N(0, 0.01),
+        which suits wide layers over a pretrained backbone and makes narrow ones start too small.
     """
 
     def __init__(
