@@ -40,9 +40,8 @@ def iou(F: Namespace, boxes: Tensor, others: Tensor) -> Tensor:
     intersection = width * height
     areas = F.broadcast_add(area(F, boxes), F.transpose(area(F, others), axes=(0, 2, 1)))
     union = areas - intersection
-    return F.where(
-        union > 0, intersection / F.maximum(union, MIN_UNION), F.zeros_like(intersection)
-    )
+    iou = intersection / F.maximum(union, MIN_UNION)
+    return F.where(union > 0, iou, F.zeros_like(intersection))
 
 
 def intersection_and_union(F: Namespace, boxes: Tensor, others: Tensor) -> Tuple[Tensor, Tensor]:
