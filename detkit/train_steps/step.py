@@ -1,12 +1,12 @@
 """The base of all training steps: a detector, and the parts that only training uses."""
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Tuple
 
 from detkit.models import Network
 from detkit.typing import NDArray
 
 Losses = Dict[str, NDArray]  # {name: loss (1,)}, in the order of their computation
-Derived = Union[Dict[str, Any], List[Dict[str, Any]]]
+Derived = Any  # {argument: value} of a part, or a list of them for the parts of all stages
 
 
 class TrainStep:
