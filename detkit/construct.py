@@ -148,9 +148,13 @@ def _hints(target: Callable[..., Any]) -> Dict[str, Any]:
     """
     function: Any = target.func if isinstance(target, functools.partial) else target
     try:
-        return typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
+        hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
     except (NameError, TypeError, AttributeError):
         return {}
+    # Below Python 3.11, a default of None makes an annotation Optional that does not say so.
+    written = {name: parameter.annotation for name, parameter in signature(target)[0].items()}
+    exact = {n: a for n, a in written.items() if inspect.isclass(a) and hints.get(n) == Optional[a]}
+    return {**hints, **exact}
 
 
 def _with_default(key: str, parameter: inspect.Parameter) -> str:

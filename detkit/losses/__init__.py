@@ -1,7 +1,7 @@
-"""Losses: of rows and elements (elements, balanced, iou), and of heads (heads, dense, mask)."""
+"""Losses: of rows and elements (elements, balanced, iou), and of heads (heads, dense)."""
 
 from detkit.losses.balanced import BalancedL1, SigmoidFocal
-from detkit.losses.dense import DenseLoss
+from detkit.losses.dense import DenseLoss, MaskLoss
 from detkit.losses.elements import (
     BINARY,
     BOXES,
@@ -17,7 +17,6 @@ from detkit.losses.elements import (
 )
 from detkit.losses.heads import RoILoss, RPNLoss
 from detkit.losses.iou import CIoULoss, DIoULoss, GIoULoss, IoULoss
-from detkit.losses.mask import MaskLoss
 
 __all__ = [
     "BINARY",

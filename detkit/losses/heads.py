@@ -39,7 +39,7 @@ class HeadLoss(HybridBlock):
     def __init__(
         self,
         box: HybridBlock,
-        class_loss: Optional[HybridBlock] = None,
+        class_loss: HybridBlock = None,  # not Optional: a config leaves it out, and sets no null
         box_weights: Sequence[float] = (1, 1, 1, 1),
         class_weight: float = 1.0,
         box_weight: float = 1.0,
@@ -128,7 +128,7 @@ class RoILoss(HeadLoss):
     def __init__(
         self,
         box: HybridBlock,
-        class_loss: Optional[HybridBlock] = None,
+        class_loss: HybridBlock = None,  # not Optional: a config leaves it out, and sets no null
         box_weights: Sequence[float] = (1, 1, 1, 1),
         class_weight: float = 1.0,
         box_weight: float = 1.0,
@@ -138,8 +138,8 @@ class RoILoss(HeadLoss):
         count = len(getattr(class_loss, "weights", ()))
         if count and num_classes is not None and count != 1 + num_classes:
             raise ValueError(
-                f"class: expected {1 + num_classes} weights, that of the background first, for "
-                f"{num_classes} classes, found {count}"
+                f"class: expected {1 + num_classes} weights for {num_classes} classes, that of the "
+                f"background first, found {count} weights"
             )
 
     def hybrid_forward(

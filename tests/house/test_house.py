@@ -78,7 +78,6 @@ SHORT = {
     "data/one_class.py": "a wrapper of datasets",
     "detections/overlap.py": "needs neither MXNet nor a file of detections",
     "device.py": "below everything that uses a device",
-    "losses/mask.py": "off the path of a Faster R-CNN step",
     "models/detectors/": "one file for each detector",
     "naming.py": "shared by two rooms of which neither may know the other",
     "ops/": "one wrapper for each kernel",

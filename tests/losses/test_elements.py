@@ -16,15 +16,12 @@ from detkit.losses import (
     SigmoidFocal,
     SmoothL1,
 )
-from support import loss_oracles as oracles
 from support.gradients import gradient, slopes, value_and_gradient
 from support.oracles import binary_cross_entropy, cross_entropy, smooth_l1
 from support.refusals import assert_refused
 
 DIFFERENCES = st.floats(-1000, 1000, width=32)
 
-
-FOCAL = [(0.25, 2.0), (None, 2.0), (0.5, 0.5), (None, 0.0), (1.0, 5.0)]
 
 LOGITS = st.floats(-100, 100, width=32)
 
@@ -58,62 +55,12 @@ def test_gradient_of_smooth_l1(beta):
     )
 
 
-@pytest.mark.parametrize("alpha, gamma", [(0.5, 1.5), (1.0, 1.0), (0.2, 2.0)])
-@given(differences=arrays("float32", 7, elements=DIFFERENCES))
-def test_balanced_l1(alpha, gamma, differences):
-    found, _ = value_and_gradient(BalancedL1(alpha, gamma), differences, np.zeros(7))
-    expected = [oracles.balanced_l1(d, alpha, gamma) for d in differences]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("alpha, gamma", [(0.5, 1.5), (0.2, 2.0)])
-def test_gradient_of_balanced_l1(alpha, gamma):
-    differences = np.array([-30, -1.01, -0.99, -0.4, 0.003, 0.2, 0.999, 1.001, 7], "float32")
-    _, found = value_and_gradient(BalancedL1(alpha, gamma), differences, np.zeros(9))
-    expected = [
-        oracles.slopes(lambda x: oracles.balanced_l1(x[0], alpha, gamma), [d])[0]
-        for d in differences
-    ]
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(np.abs(found[[0, -1]]), gamma)
-
-
-@pytest.mark.parametrize("alpha, gamma", FOCAL)
-@given(
-    arrays("float32", 6, elements=st.floats(-100, 100, width=32)),
-    arrays("float32", 6, elements=st.integers(0, 1)),
-)
-def test_focal(alpha, gamma, logits, labels):
-    found, _ = value_and_gradient(SigmoidFocal(alpha, gamma), logits, labels)
-    expected = [oracles.focal(z, t, alpha, gamma) for z, t in zip(logits, labels)]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("alpha, gamma", FOCAL)
-def test_gradient_of_focal(alpha, gamma):
-    logits, labels = np.array([-30, -3, -0.5, 0, 0.5, 4, 30] * 2, "float32"), [0] * 7 + [1] * 7
-    _, found = value_and_gradient(SigmoidFocal(alpha, gamma), logits, labels)
-    expected = [
-        oracles.slopes(lambda x: oracles.focal(x[0], t, alpha, gamma), [z])[0]  # noqa: B023
-        for z, t in zip(logits, labels)
-    ]
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
-
-
 @pytest.mark.parametrize("loss", [SigmoidBCE(), SigmoidFocal(), SigmoidFocal(gamma=0.5)])
 def test_any_logit_has_a_finite_loss_and_gradient(loss):
     logits = np.array([0, 88, 89, 1e4, 1e30, -88, -89, -1e4, -1e30] * 2)
     found, slope = value_and_gradient(loss, logits, [0] * 9 + [1] * 9)
     assert np.isfinite(found).all()
     assert np.isfinite(slope).all()
-
-
-def test_bce_is_focal_without_focus():
-    logits, labels = np.linspace(-9, 9, 12), np.arange(12) % 2
-    found, slope = value_and_gradient(SigmoidBCE(), logits, labels)
-    other, other_slope = value_and_gradient(SigmoidFocal(None, 0.0), logits, labels)
-    np.testing.assert_allclose(found, other, rtol=1e-6)
-    np.testing.assert_allclose(slope, other_slope, rtol=1e-6, atol=1e-7)
 
 
 @given(arrays("float32", 6, elements=LOGITS), arrays("float32", 6, elements=st.integers(0, 1)))
@@ -171,10 +118,6 @@ def test_differences_of_any_size_have_finite_losses():
     ("kind", "wrong"),
     [
         (SmoothL1, {"beta": -0.5}),
-        (BalancedL1, {"alpha": 0.0}),
-        (BalancedL1, {"gamma": -1.0}),
-        (SigmoidFocal, {"gamma": -1.0}),
-        (SigmoidFocal, {"alpha": 1.5}),
         (CrossEntropy, {"weights": [1.0, -1.0]}),
     ],
 )

@@ -81,7 +81,7 @@ TARGETS = "{assigner: {type: MaxIoUAssigner}, sampler: {type: RandomSampler}}"
 @pytest.mark.parametrize(
     ("override", "fragments"),
     [
-        (f"model.roi_heads=[{HEAD}, {HEAD}]", ("cascade.yaml:5", "found 2 for 2 roi_heads")),
+        (f"model.roi_heads=[{HEAD}, {HEAD}]", ("cascade.yaml:5", "2 roi_heads", "found 2")),
         (f"model.roi_heads={HEAD}", ("model.roi_heads", "expected a list of mappings")),
         ("model.roi_heads=[{type: FCHead, hiden: [16]}]", ("hiden", "did you mean 'hidden'")),
         ("model.refine.box_weights=[[1, 1, 1]]", ("expected a list of lists of 4 (float",)),

@@ -1,4 +1,4 @@
-"""The training step: its losses against numpy's, no waiting for the device, and that it learns."""
+"""The training step of Faster R-CNN: losses against numpy, no waiting for the device, learning."""
 
 import mxnet as mx
 import numpy as np
