@@ -12,6 +12,7 @@ from detkit.export.symbol import trace
 needs_onednn = pytest.mark.skipif(
     not mx.runtime.Features().is_enabled("MKLDNN"), reason="this MXNet has no oneDNN"
 )
+LOOPS = {"_foreach", "_while_loop", "_cond"}  # see detkit/ops/README.md, "A trap of MXNet"
 INPUTS = ("images", "sizes")
 SIZES = [(64, 80)], [(48, 96), (48, 70)]  # of the images of two batches
 KEPT = {
