@@ -1,15 +1,24 @@
-"""detkit: two-stage object detection on MXNet/Gluon, put together out of named parts.
+"""detkit: two-stage object detection on MXNet/Gluon, composed of named parts.
 
-detector = detkit.load("configs/faster_rcnn_vgg16.yaml", "work_dirs/.../checkpoints/best")
-for found in detector.detect(["street.jpg"]):
-    print(found.boxes, found.scores, found.labels)
+    detector = detkit.load("configs/faster_rcnn_vgg16.yaml", "work_dirs/.../checkpoints/best")
+    for detections in detector.detect(["street.jpg"]):
+        print(detections.boxes, detections.scores, detections.labels)
 
-An exported detector, the folder that tools/export.py writes, is used in the same way and needs
-none of detkit's models: ``detkit.load_exported("exported").detect(["street.jpg"])``.
+An exported detector, the folder that tools/export.py writes, is used in the same way. It needs none
+of detkit's models: ``detkit.load_exported("exported").detect(["street.jpg"])``.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from detkit.processor import limit_instructions
 from detkit.threads import use_physical_cores
+
+if TYPE_CHECKING:
+    from detkit.build.load import load
+    from detkit.detections import Detections
+    from detkit.detector import Detector
+    from detkit.export.exported import load_exported
 
 __version__ = "0.1.0"
 __all__ = ["Detections", "Detector", "load", "load_exported"]
@@ -18,22 +27,16 @@ use_physical_cores()
 limit_instructions()
 
 
-def __getattr__(name):
-    # Tools that only read configs should not wait for MXNet.
-    if name == "Detections":
-        from detkit.detections import Detections
+# These are imported late: tools that only read configs should not wait for MXNet.
+_MODULE_OF = {
+    "Detections": "detkit.detections",
+    "Detector": "detkit.detector",
+    "load": "detkit.build.load",
+    "load_exported": "detkit.export.exported",
+}
 
-        return Detections
-    if name == "load_exported":
-        from detkit.export.exported import load_exported
 
-        return load_exported
-    if name == "Detector":
-        from detkit.detector import Detector
-
-        return Detector
-    if name == "load":
-        from detkit.build.load import load
-
-        return load
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        return getattr(import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module 'detkit' has no attribute {name!r}")

@@ -1,14 +1,15 @@
-"""What every tool's command line shares."""
+"""The arguments and the error handling that the command lines of all tools share."""
 
 import argparse
 import logging
 import sys
 import traceback
+from typing import Callable, List, Optional
 
 from detkit.errors import DetkitError
 
 
-def common_arguments(parser):
+def common_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds CONFIG (``config``), ``--set`` (``overrides``, a list) and ``--debug``."""
     parser.add_argument("config", metavar="CONFIG", help="the YAML file that names the parts")
     parser.add_argument(
@@ -18,47 +19,48 @@ def common_arguments(parser):
         nargs="+",
         action="extend",
         default=[],
-        help="values to set over the file's, for example --set train.epochs=2",
+        help="values that replace those of the file, for example --set train.epochs=2",
     )
     debug_argument(parser)
 
 
-def debug_argument(parser):
+def debug_argument(parser: argparse.ArgumentParser) -> None:
     """Adds ``--debug`` to a tool that takes no config."""
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
-def split_argument(parser):
+def split_argument(parser: argparse.ArgumentParser) -> None:
     """Adds ``--split``."""
     parser.add_argument(
         "--split",
         choices=("val", "train"),
         default="val",
-        help="the images of data.val (the default) or of data.train, these not augmented either",
+        help="the images of data.val (the default) or of data.train; neither is augmented",
     )
 
 
-def proposals_argument(parser):
+def proposals_argument(parser: argparse.ArgumentParser) -> None:
     """Adds ``--proposals``."""
     parser.add_argument(
         "--proposals",
         metavar="FILE",
-        help="an .npz of the images' proposals, for a detector that makes none of its own; an "
-        "image is known by its file's name without the suffix",
+        help="an .npz with the proposals of the images, for a detector that makes none of its own; "
+        "an image is known by the name of its file without the suffix",
     )
 
 
-def positive(text):
-    """The type of an argument that counts something: a whole number of at least 1."""
+def positive(text: str) -> int:
+    """Parses an argument that counts: a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
     return int(text)
 
 
-def run(main, argv=None):
-    """``main(argv)`` and its exit status: a DetkitError's own (1), 130 for an interrupt.
+def run(main: Callable[[List[str]], Optional[int]], argv: Optional[List[str]] = None) -> int:
+    """Calls ``main(argv)`` and returns the exit status of the process.
 
-    A DetkitError is the input's fault: only its message is printed, unless ``--debug`` is given.
+    The status is main's own (None counts as 0), a DetkitError's (1), or 130 for an interrupt. A
+    DetkitError is a fault of the input: only its message is printed, unless ``--debug`` is given.
     Any other exception is a bug and keeps its traceback.
     """
     argv = sys.argv[1:] if argv is None else argv

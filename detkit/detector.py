@@ -1,28 +1,43 @@
-"""A trained detector in use: images of any size in, Detections in their own pixels out."""
+"""A trained detector: images of any size in, Detections in their own pixels out."""
+
+import os
+from typing import Any, List, Optional, Sequence, Union, overload
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 
+from detkit.config import Config
 from detkit.data import add_proposals, apply, make_batch
 from detkit.data.images import is_one_image, read_images
-from detkit.data.sample import unlabelled
-from detkit.detections import detections_of
+from detkit.data.sample import Batch, Transforms, unlabelled
+from detkit.detections import Detections, detections_of
+from detkit.typing import Context
 
 
 class Detector:
-    """Wraps a Network with what it needs to be used on images.
+    """A network with its class names and its transforms, ready for images.
 
-    model: the block, images (B, 3, H, W), sizes (B, 2) and, of a FastRCNN, proposals -> boxes,
-        scores, labels; of a MaskRCNN also the probabilities of masks.
+    model: the network, images (B, 3, H, W), sizes (B, 2) and, for a FastRCNN, proposals -> boxes,
+        scores, labels; a MaskRCNN also returns the probabilities of masks.
     class_names: the names of the labels.
-    transforms: what an image passes before the network (Resize, as a rule).
-    ctx, pad_multiple: where the network lives; multiples the batch's sides are padded to.
-    first_label: added to the network's labels; 1 where class_names begin with the background.
-    config: what it was built from, where it was.
+    transforms: the transforms of an image before the network, usually Resize alone.
+    ctx: the device of the network.
+    pad_multiple: the number that divides the sides of every batch, in pixels.
+    first_label: the number that is added to the network's labels; 1 if class_names begin with the
+        background.
+    config: the config that the detector was built from, or None.
     """
 
     def __init__(
-        self, model, class_names, transforms, ctx, pad_multiple, first_label=0, config=None
+        self,
+        model: HybridBlock,
+        class_names: Sequence[str],
+        transforms: Transforms,
+        ctx: Context,
+        pad_multiple: int,
+        first_label: int = 0,
+        config: Optional[Config] = None,
     ):
         self.model = model
         self.class_names = tuple(class_names)
@@ -33,37 +48,52 @@ class Detector:
         self.first_label = first_label
 
     @property
-    def foreground_names(self):
-        """``class_names`` of the network's own labels, without a background."""
+    def foreground_names(self) -> Sequence[str]:
+        """The ``class_names`` of the network's own labels, without a background."""
         return self.class_names[self.first_label :]
 
     @property
-    def takes_proposals(self):
-        """Whether ``detect`` is given boxes to look at, as of a FastRCNN."""
+    def takes_proposals(self) -> bool:
+        """Whether ``detect`` needs proposals, as with a FastRCNN."""
         return "proposals" in self.model.INPUTS
 
     @property
-    def name(self):
-        """What messages call the network: "a FastRCNN"."""
+    def name(self) -> str:
+        """The network's name in messages: "a FastRCNN"."""
         return f"a {type(self.model).__name__}"
 
-    def detect(self, images, proposals=None):
-        """The Detections of one image, boxes in its own pixels, or a list of them for several.
+    @overload
+    def detect(self, images: Union[str, os.PathLike], proposals: Any = None) -> Detections: ...
+
+    @overload
+    def detect(self, images: Union[list, tuple], proposals: Any = None) -> List[Detections]: ...
+
+    @overload
+    def detect(self, images: np.ndarray, proposals: Any = None) -> Any: ...
+
+    def detect(self, images: Any, proposals: Any = None) -> Any:
+        """Returns the Detections of one image, boxes in its own pixels, or a list for several.
 
         images: an (H, W, 3) uint8 RGB array or the name of an image file; grey, RGBA and 16-bit
-            images are converted. Several: a list or tuple of such, of any sizes, or one array
-            (B, H, W, 3). They go through the network as one batch.
-        proposals: for a FastRCNN, boxes (R, 4) in pixels of the image, or of each of several.
+            images are converted. Several images are a list or tuple of these, of any sizes, or one
+            array (B, H, W, 3). They go through the network as one batch.
+        proposals: for a FastRCNN, boxes (R, 4) in pixels of the image, or one array for each of
+            several images.
 
-        Raises ImageError; DataError for proposals that are missing, too many or no boxes.
+        Raises ImageError, and DataError for proposals that are missing, too many or no boxes.
         """
         if is_one_image(images):
-            return self.detect([images], None if proposals is None else [proposals])[0]
-        images = list(images)
+            return self._detect([images], None if proposals is None else [proposals])[0]
+        return self._detect(list(images), proposals)
+
+    def _detect(self, images: Sequence[Any], proposals: Any) -> List[Detections]:
         return self.detect_batch(self.batch(images, proposals)) if images else []
 
-    def batch(self, images, proposals=None):
-        """The Batch that the network gets for some images, a list; the rest as for ``detect``."""
+    def batch(self, images: Sequence[Any], proposals: Any = None) -> Batch:
+        """Returns the Batch that the network gets for a list of images.
+
+        The arguments and errors are the same as those of ``detect``.
+        """
         arrays = read_images(images)
         rng = np.random.default_rng(0)  # a transform may vary colours or sizes, but reproducibly
         samples = [unlabelled(array) for array in arrays]
@@ -71,8 +101,8 @@ class Detector:
         samples = [apply(self.transforms, sample, rng) for sample in samples]
         return make_batch(samples, [array.shape[:2] for array in arrays], self.pad_multiple)
 
-    def detect_batch(self, batch):
-        """One Detections for each image of a Batch, boxes in pixels of the image on disk."""
+    def detect_batch(self, batch: Batch) -> List[Detections]:
+        """Returns the Detections of each image of a Batch, boxes in pixels of the image on disk."""
         inputs = (getattr(batch, name) for name in self.model.INPUTS)
         outputs = self.model(*(mx.nd.array(array, ctx=self._ctx) for array in inputs))
         arrays = [output.asnumpy() for output in outputs]

@@ -1,14 +1,14 @@
-"""What goes wrong for reasons the user can mend.
+"""The errors that a user can mend.
 
-Tools print these without a traceback and exit with status 1 (``--debug`` shows it). The message
-names the place, what was found, what was expected and the next step.
+Tools print the message without a traceback (unless ``--debug`` is given) and exit with status 1. A
+message names the place, what was expected, what was found and what to do next.
 """
 
 
 class DetkitError(Exception):
-    """The base of every error that is the input's fault and not the program's.
+    """The base of every error that is a fault of the input and not of the program.
 
-    status: what a tool's process exits with.
+    status: the exit status of the tool's process.
     """
 
     status = 1
@@ -23,7 +23,7 @@ class DataError(DetkitError):
 
 
 class ImageError(DetkitError):
-    """One image cannot be decoded; training skips it and counts it."""
+    """An image cannot be decoded; training skips it and counts it."""
 
 
 class WeightsError(DetkitError):
@@ -31,7 +31,7 @@ class WeightsError(DetkitError):
 
 
 class CheckpointError(DetkitError):
-    """A checkpoint is incomplete, damaged or of another network."""
+    """A checkpoint is incomplete, is damaged or belongs to another network."""
 
 
 class TrainingError(DetkitError):
@@ -39,4 +39,4 @@ class TrainingError(DetkitError):
 
 
 class ExportError(DetkitError):
-    """An exported detector is incomplete, damaged or not for this machine, or cannot be written."""
+    """An exported detector cannot be written, is damaged, or does not run on this machine."""

@@ -1,8 +1,8 @@
 """Imports the parts that live outside the package.
 
 Every ``plugins/*.py`` of the project is imported, then the files and modules that the config lists
-under ``plugins:``. A found file that fails is remembered, and told when a name cannot be found; a
-listed one that fails is an error at once.
+under ``plugins:``. A failing file of the folder is recorded, and a message about an unknown name
+lists it. A failing file or module of the list is an error at once.
 """
 
 import glob
@@ -12,10 +12,9 @@ import importlib.util
 import os
 import sys
 import traceback
-from typing import List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional, Sequence
 
-from detkit.config import is_plugin_file, place, require
-from detkit.config.yaml import display_path
+from detkit.config import Config, display_path, is_plugin_file, place, require
 from detkit.errors import ConfigError
 from detkit.registry import FAILED_PLUGINS
 
@@ -28,25 +27,30 @@ class Failure(NamedTuple):
     reason: str
     traceback: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         line = "" if self.line is None else f":{self.line}"
         return f"{display_path(self.path)}{line}: {self.reason}"
 
 
 class PluginReport(NamedTuple):
-    """What ``import_plugins`` did: absolute paths, names of modules, and failures."""
+    """The plugins that were imported and those that failed.
+
+    files: the absolute paths of imported files.
+    modules: the names of imported modules.
+    failures: the files that could not be imported.
+    """
 
     files: List[str]
     modules: List[str]
     failures: List[Failure]
 
 
-def import_plugins(config):
-    """Imports the project's plugins and those the config lists; each file once in a process.
+def import_plugins(config: Config) -> PluginReport:
+    """Imports the project's plugins and those that the config lists, each file once in a process.
 
-    Raises ConfigError, with the traceback, when a listed plugin is missing or fails.
+    Raises ConfigError, with the traceback, if a listed plugin is missing or fails.
     """
-    listed = require(config, "plugins", List[str]) if "plugins" in config else ()
+    listed: Sequence[str] = require(config, "plugins", List[str]) if "plugins" in config else ()
     report = import_folder(os.path.join(config.project_root, "plugins"))
     for index, entry in enumerate(listed):
         where = place(config["plugins"], index)
@@ -57,14 +61,16 @@ def import_plugins(config):
         path = _find(entry, config, where)
         failure = _import_file(path)
         if failure:
-            raise ConfigError(f"{where}: the plugin failed: {failure}\n{failure.traceback}")
+            raise ConfigError(
+                f"{where}: the plugin cannot be imported: {failure}\n{failure.traceback}"
+            )
         if path not in report.files:
             report.files.append(path)
     return report
 
 
-def import_folder(folder):
-    """Imports every ``*.py`` of a folder, in order of names, but those that begin with '_'."""
+def import_folder(folder: str) -> PluginReport:
+    """Imports every ``*.py`` of a folder whose name does not begin with '_', in order of names."""
     report = PluginReport([], [], [])
     for path in sorted(glob.glob(os.path.join(glob.escape(folder), "[!_]*.py"))):
         path = os.path.realpath(path)
@@ -76,29 +82,29 @@ def import_folder(folder):
     return report
 
 
-def _find(entry, config, where):
-    """The real path of a listed file, relative to the config's folder or the project's."""
+def _find(entry: str, config: Config, where: str) -> str:
+    """Returns the real path of a listed file, relative to the config's folder or the project's."""
     folders = dict.fromkeys((os.path.dirname(config.file), config.project_root))
     paths = [os.path.join(folder, os.path.expanduser(entry)) for folder in folders]
     for path in paths:
         if os.path.isfile(path):
             return os.path.realpath(path)
     tried = " or ".join(map(display_path, paths))
-    raise ConfigError(f"{where}: no such plugin file: {tried}")
+    raise ConfigError(f"{where}: expected a plugin file, found none at {tried}")
 
 
-def _import_module(name, where):
+def _import_module(name: str, where: str) -> None:
     try:
         importlib.import_module(name)
     except (Exception, SystemExit) as error:
         raise ConfigError(
-            f"{where}: the plugin module {name!r} failed: {_reason(error)}\n"
+            f"{where}: the plugin module {name!r} cannot be imported: {_reason(error)}\n"
             f"{traceback.format_exc()}"
         ) from error
 
 
-def _import_file(path):
-    """Imports one real path; returns the Failure of this or an earlier attempt, or None."""
+def _import_file(path: str) -> Optional[Failure]:
+    """Imports one real path; returns the Failure of this or of an earlier attempt, or None."""
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
     name = f"_detkit_plugin_{digest}"
     if name in sys.modules:
@@ -106,30 +112,37 @@ def _import_file(path):
     for failure in FAILED_PLUGINS:
         if failure.path == path:
             return failure
-    spec = importlib.util.spec_from_file_location(name, path)
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        _execute(name, path)
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
+        sys.modules.pop(name, None)
         failure = _failure(path, error)
         FAILED_PLUGINS.append(failure)
         return failure
     return None
 
 
-def _failure(path, error):
-    """The Failure for an exception, its traceback beginning in the plugin itself."""
+def _execute(name: str, path: str) -> None:
+    """Runs a file as the module ``name``. Raises whatever the file raises."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path}: expected a Python file")
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
+def _failure(path: str, error: BaseException) -> Failure:
+    """Returns the Failure for an exception; its traceback begins in the plugin itself."""
     trace = error.__traceback__
     while trace and trace.tb_frame.f_code.co_filename != path:
         trace = trace.tb_next
     lines = [frame.lineno for frame in traceback.extract_tb(trace) if frame.filename == path]
-    if isinstance(error, SyntaxError) and error.filename == path:
+    if isinstance(error, SyntaxError) and error.filename == path and error.lineno is not None:
         lines.append(error.lineno)
     text = "".join(traceback.format_exception(type(error), error, trace))
     return Failure(path, lines[-1] if lines else None, _reason(error), text)
 
 
-def _reason(error):
+def _reason(error: BaseException) -> str:
     message = error.msg if isinstance(error, SyntaxError) else str(error)
     return f"{type(error).__name__}: {message}".splitlines()[0]

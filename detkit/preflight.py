@@ -1,28 +1,34 @@
-"""What is checked, and said in ten lines, before the first step of a training."""
+"""The checks before the first step of a training, and the ten lines that describe it."""
 
 import itertools
+from typing import Iterator, List, Sequence, Tuple
 
 import numpy as np
 
+from detkit.build.training import Training
 from detkit.config import place
+from detkit.data.loader import Loader
+from detkit.data.sample import Batch, Dataset
 from detkit.detections.overlap import pairwise_iou
 from detkit.errors import DataError
 
-LOOKED_AT = 64  # images whose boxes are taken through the transforms
-MATCHABLE = 0.5  # IoU; of anchors that of the shapes alone, the best one can reach anywhere
+LOOKED_AT = 64  # images; their boxes are taken through the transforms
+# From this IoU an object counts as matched. For an anchor, the two shapes are compared around one
+# centre, which gives an upper bound of the IoU at any place.
+MATCHABLE = 0.5
 
 
-def preflight(training):
-    """Ten lines about data, anchors or proposals, and network of a Training.
+def preflight(training: Training) -> List[str]:
+    """Returns about ten lines on the data, the anchors or proposals, and the network of a Training.
 
-    Raises DataError for what no training can come of: no image, no box, more than 1 % bad images,
+    Raises DataError if no training is possible: no image, no object, more than 1 % bad images, or
     no anchor that fits into the images.
     """
     train, val = training.train_set, training.val_set
     for name, dataset in (("train", train), ("val", val)):
         _check_dataset(place(training.config["data"], name), dataset)
-    # The first batch brings the check of all known bad images with it, and shows that the
-    # evaluation will find its files.
+    # Loading the first batch checks the number of bad images, and shows that the evaluation will
+    # find its files.
     next(training.val_loader.batches(epoch=0), None)
     lines = [
         f"classes  {len(training.class_names)}: {', '.join(training.class_names)}",
@@ -35,30 +41,29 @@ def preflight(training):
     return [*lines, f"schedule {_length(training)}, on {training.ctx}"]
 
 
-def _length(training):
+def _length(training: Training) -> str:
     length, per_epoch = training.options.length, len(training.loader)
-    if length.epochs is None:
-        epochs = length.steps / per_epoch
-        return f"{length.steps} steps, {epochs:.2f} epochs of {per_epoch} steps"
     steps = length.total_steps(per_epoch)
+    if length.epochs is None:
+        return f"{steps} steps, {steps / per_epoch:.2f} epochs of {per_epoch} steps"
     return f"{length.epochs} epochs of {per_epoch} steps, {steps} in all"
 
 
-def _check_dataset(where, dataset):
+def _check_dataset(where: str, dataset: Dataset) -> None:
     if not len(dataset):
         raise DataError(
-            f"{where}: found no images, expected at least one; {_bad_images(dataset)}; look at "
-            "the dataset's paths and splits"
+            f"{where}: expected at least one image, found none; {_bad_images(dataset)}; check the "
+            "dataset's paths and splits"
         )
     annotations = (dataset.annotation(index) for index in range(len(dataset)))
     if all(annotation.difficult.all() for annotation in annotations):
         raise DataError(
-            f"{where}: found no object in {len(dataset)} images, expected at least one that is not "
-            f"difficult; {_dropped(dataset)}; look at the class names"
+            f"{where}: expected at least one object that is not difficult, found none in "
+            f"{len(dataset)} images; {_dropped(dataset)}; check the class names"
         )
 
 
-def _dataset_lines(name, dataset):
+def _dataset_lines(name: str, dataset: Dataset) -> List[str]:
     annotations = [dataset.annotation(index) for index in range(len(dataset))]
     trained = [annotation.labels[~annotation.difficult] for annotation in annotations]
     counts = np.bincount(np.concatenate(trained), minlength=len(dataset.class_names))
@@ -72,55 +77,59 @@ def _dataset_lines(name, dataset):
     ]
 
 
-def _dropped(dataset):
+def _dropped(dataset: Dataset) -> str:
     if not dataset.dropped:
         return "no box dropped"
     image_id, reason = dataset.dropped[0]
     return f"{len(dataset.dropped)} boxes dropped, the first in {image_id}: {reason}"
 
 
-def _bad_images(dataset):
+def _bad_images(dataset: Dataset) -> str:
     if not dataset.bad_images:
         return "no bad image"
     image_id, reason = dataset.bad_images[0]
     return f"{len(dataset.bad_images)} bad images skipped, the first {image_id}: {reason}"
 
 
-def _anchor_lines(training):
-    """How well the anchors fit the objects as the network will see them."""
-    anchors = np.concatenate(training.model.anchors.shapes)
+def _anchor_lines(training: Training) -> List[str]:
+    """Returns two lines on how well the anchors fit the objects as the network will see them."""
+    shapes: Sequence[np.ndarray] = training.model.anchors.shapes
+    anchors = np.concatenate(shapes)
     sides = anchors[:, 2:] - anchors[:, :2]
     boxes, largest = _transformed_boxes(training.loader)
-    if not (sides <= largest).all(axis=1).any():
-        smallest = sides[sides.prod(axis=1).argmin()]
+    smaller = (sides <= largest).all(axis=1)
+    if not smaller.any():
+        width, height = sides[sides.prod(axis=1).argmin()]
         raise DataError(
-            f"{place(training.config['model'], 'anchors')}: no anchor fits into the images, which "
-            f"are at most {largest[0]:.0f} x {largest[1]:.0f} pixels after the transforms; the "
-            f"smallest is {smallest[0]:.0f} x {smallest[1]:.0f}: choose smaller anchors or larger "
-            "images"
+            f"{place(training.config['model'], 'anchors')}: no anchor fits into the images: "
+            f"expected at most {largest[0]:.0f} x {largest[1]:.0f} pixels, the size of the images "
+            f"after the transforms, found at least {width:.0f} x {height:.0f}; choose smaller "
+            "anchors or larger images"
         )
-    fits = int((sides <= largest).all(axis=1).sum())
-    levels = len(training.model.anchors.shapes)
-    of_levels = f", of {levels} levels together" if levels > 1 else ""
-    lines = [
-        f"anchors  {len(anchors)} at each cell{of_levels}, {fits} of them smaller than the images"
-    ]
+    of_levels = f", of {len(shapes)} levels together" if len(shapes) > 1 else ""
+    count = f"anchors  {len(anchors)} at each cell{of_levels}, {smaller.sum()} of them smaller"
     if not len(boxes):
-        return [*lines, f"         no object in the first {LOOKED_AT} images to compare them with"]
-    small, middle, large = np.percentile(np.sqrt(boxes.prod(axis=1)), (5, 50, 95))
-    lines[0] += f"; objects' sides: 90 % of {small:.0f} to {large:.0f} pixels, median {middle:.0f}"
+        return [
+            f"{count} than the images",
+            f"         the first {LOOKED_AT} images have no object to compare them with",
+        ]
+    low, middle, high = np.percentile(np.sqrt(boxes.prod(axis=1)), (5, 50, 95))
     iou = _shape_iou(boxes, sides)
-    lonely = (iou.max(axis=1) < MATCHABLE).mean()
-    idle = [f"{w:.0f}x{h:.0f}" for w, h in sides[iou.max(axis=0) < MATCHABLE]]
+    unmatched = (iou.max(axis=1) < MATCHABLE).mean()
+    unused = [f"{w:.0f}x{h:.0f}" for w, h in sides[iou.max(axis=0) < MATCHABLE]]
     return [
-        *lines,
-        f"         {lonely:.1%} of the objects have no anchor of IoU {MATCHABLE}; anchors no "
-        f"object reaches: {', '.join(idle) or 'none'}",
+        f"{count} than the images; sides of the objects: 5 % below {low:.0f} pixels, median "
+        f"{middle:.0f}, 5 % above {high:.0f}",
+        f"         {unmatched:.1%} of the objects reach IoU {MATCHABLE} with no anchor; anchors "
+        f"that reach it with no object: {', '.join(unused) or 'none'}",
     ]
 
 
-def _transformed_boxes(loader):
-    """(M, 2) widths and heights of boxes in the network's input, and its largest (w, h)."""
+def _transformed_boxes(loader: Loader) -> Tuple[np.ndarray, np.ndarray]:
+    """Returns the (M, 2) widths and heights of boxes, and the largest (w, h) of the images.
+
+    Both are in pixels of the network's input.
+    """
     sides, largest = [np.zeros((0, 2))], np.zeros(2)
     for batch in _first_batches(loader):
         boxes = batch.boxes[batch.labels >= 0]
@@ -129,36 +138,36 @@ def _transformed_boxes(loader):
     return np.concatenate(sides), largest
 
 
-def _first_batches(loader):
-    """The batches of the first images of a training."""
+def _first_batches(loader: Loader) -> Iterator[Batch]:
+    """Returns the batches of the first LOOKED_AT images of a training."""
     return itertools.islice(loader.batches(epoch=0), -(-LOOKED_AT // loader.batch_size))
 
 
-def _shape_iou(boxes, anchors):
-    """IoU (M, A) of widths and heights (M, 2) and (A, 2) around one centre."""
+def _shape_iou(boxes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Returns the IoU (M, A) of widths and heights (M, 2) and (A, 2) around one centre."""
     overlap = np.minimum(boxes[:, None], anchors[None]).prod(axis=2)
     return overlap / (boxes.prod(axis=1)[:, None] + anchors.prod(axis=1)[None] - overlap)
 
 
-def _proposal_line(training):
-    """How many proposals there are, and how well they fit the objects."""
-    counts = np.array([len(boxes) for boxes in training.loader.proposals.values()])
-    best = [np.zeros(0)]
+def _proposal_line(training: Training) -> str:
+    """Returns a line on the number of proposals, and on how well they fit the objects."""
+    counts = np.array([len(boxes) for boxes in (training.loader.proposals or {}).values()])
+    overlaps = [np.zeros(0)]
+    names = ("boxes", "labels", "proposals", "proposal_scores")
     for batch in _first_batches(training.loader):
-        rows = zip(batch.boxes, batch.labels, batch.proposals, batch.proposal_scores)
-        for boxes, labels, proposals, scores in rows:
+        for boxes, labels, proposals, scores in zip(*map(batch.array, names)):
             iou = pairwise_iou(proposals[scores >= 0], boxes[labels >= 0])
-            best.append(iou.max(axis=0, initial=0))
-    best = np.concatenate(best)
-    found = f"{(best >= MATCHABLE).mean():.1%}" if len(best) else "none"
+            overlaps.append(iou.max(axis=0, initial=0))
+    best = np.concatenate(overlaps)
+    share = f"{(best >= MATCHABLE).mean():.1%}" if len(best) else "none"
     return (
         f"proposed {counts.mean():.0f} boxes an image, {(counts == 0).sum()} images without any; "
-        f"{found} of the {len(best)} objects in the first {LOOKED_AT} images have one of IoU "
+        f"{share} of the {len(best)} objects in the first {LOOKED_AT} images have one of IoU "
         f"{MATCHABLE}"
     )
 
 
-def _network_line(training):
+def _network_line(training: Training) -> str:
     parameters = training.model.collect_params().values()
     weights = {p: int(np.prod(p.shape)) for p in parameters}
     trained = sum(count for p, count in weights.items() if p.grad_req != "null")

@@ -1,14 +1,14 @@
-"""What the processor can calculate with, and how much of it this process may use.
+"""The instructions of the processor, and the part of them that this process may use.
 
-oneDNN, which runs MXNet's layers, and detkit's kernels each take the widest instructions that they
-find. The variable DETKIT_ISA holds both to a level below: one machine then calculates as another
-would, which is what the tests and the tables of the README are made with.
+oneDNN, which runs MXNet's layers, and detkit's kernels each use the widest instructions that the
+processor has. The variable DETKIT_ISA limits both to a lower level. One machine then calculates
+like an older one, which the tests and the tables of the README need.
 """
 
 import os
 import platform
 import sys
-from typing import FrozenSet, NamedTuple
+from typing import FrozenSet, List, NamedTuple, Tuple
 
 from detkit.errors import ConfigError
 
@@ -18,10 +18,12 @@ CPU_INFO = "/proc/cpuinfo"
 
 
 class Level(NamedTuple):
-    """A set of instructions that a processor has or has not as a whole.
+    """A set of instructions that a processor has as a whole or not at all.
 
-    name: a value of DETKIT_ISA. title: for people. onednn: a value of DNNL_MAX_CPU_ISA.
-    flags: what Linux calls the instructions.
+    name: the value of DETKIT_ISA.
+    title: the name for people.
+    onednn: the value of DNNL_MAX_CPU_ISA.
+    flags: Linux's names of the instructions.
     """
 
     name: str
@@ -30,7 +32,7 @@ class Level(NamedTuple):
     flags: FrozenSet[str]
 
 
-def _levels():
+def _levels() -> Tuple[Level, ...]:
     avx2 = frozenset({"avx2", "fma"})
     avx512 = avx2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
     vnni = avx512 | {"avx512_vnni"}
@@ -46,29 +48,30 @@ def _levels():
     )
 
 
-LEVELS = _levels()  # the order of preference
-OTHER = Level("baseline", "NEON", "", frozenset())  # beside x86, MXNet is built for ARM alone
+LEVELS = _levels()  # the best last
+OTHER = Level("baseline", "NEON", "", frozenset())  # MXNet is built for x86 and ARM alone
 VNNI = ("avx2_vnni", "avx512_vnni", "avx512_bf16", "amx")  # sums of 8-bit products in 32 bits
 BFLOAT16 = ("avx512_bf16", "amx")
 
 
-def limit_instructions():
-    """Hold oneDNN to DETKIT_ISA, unless DNNL_MAX_CPU_ISA says how far it may go.
+def limit_instructions() -> None:
+    """Limits oneDNN to DETKIT_ISA, unless its own variable DNNL_MAX_CPU_ISA is set.
 
-    oneDNN reads its variable once: after MXNet is imported, this does nothing.
+    oneDNN reads its variable once: after MXNet is imported, this function does nothing.
     """
     if VARIABLE in os.environ and ONEDNN_VARIABLE not in os.environ and "mxnet" not in sys.modules:
-        names = [each.name for each in LEVELS]
+        names = [known.name for known in LEVELS]
         if os.environ[VARIABLE] in names and is_x86():
             os.environ[ONEDNN_VARIABLE] = _best(names.index(os.environ[VARIABLE])).onednn
 
 
-def level():
-    """The Level that layers are calculated with: the processor's, or less where a variable asks.
+def level() -> Level:
+    """Returns the Level that this process calculates with.
 
+    It is the processor's best level, or a lower one that DETKIT_ISA or DNNL_MAX_CPU_ISA asks for.
     Raises ConfigError for a DETKIT_ISA that is no level.
     """
-    names = [each.name for each in LEVELS]
+    names = [known.name for known in LEVELS]
     asked = os.environ.get(VARIABLE)
     if asked is not None and asked not in names:
         raise ConfigError(
@@ -76,60 +79,64 @@ def level():
         )
     if not is_x86():
         return OTHER
-    by_onednn = {each.onednn: position for position, each in enumerate(LEVELS)}
+    by_onednn = {known.onednn: position for position, known in enumerate(LEVELS)}
     top = len(LEVELS) - 1
     limit = by_onednn.get(os.environ.get(ONEDNN_VARIABLE, "").upper(), top)
     return _best(min(limit, names.index(asked) if asked else top))
 
 
-def levels():
-    """Every Level that this processor has, the narrowest first."""
-    return [each for each in LEVELS if each.flags <= flags()] if is_x86() else [OTHER]
+def levels() -> List[Level]:
+    """Returns every Level that this processor has, the narrowest first."""
+    return [known for known in LEVELS if known.flags <= flags()] if is_x86() else [OTHER]
 
 
-def below():
-    """The names of the levels that this process could still be held to, the narrowest first."""
-    names = [each.name for each in levels()]
+def below() -> List[str]:
+    """Returns the names of the levels below the one that this process uses, the narrowest first."""
+    names = [known.name for known in levels()]
     return names[: names.index(level().name)]
 
 
-def has_vnni():
-    """Whether layers sum products of 8 bits exactly; other x86 add two of them in 16 bits, and
-    saturate (oneDNN's "Nuances of int8 Computations")."""
+def has_vnni() -> bool:
+    """Returns whether layers sum products of 8 bits exactly.
+
+    Other x86 processors add two products in 16 bits, which saturates (oneDNN's "Nuances of int8
+    Computations").
+    """
     return not is_x86() or level().name in VNNI
 
 
-def has_bfloat16():
-    """Whether layers calculate with bfloat16; elsewhere oneDNN at best emulates it, slowly."""
+def has_bfloat16() -> bool:
+    """Returns whether layers calculate with bfloat16; oneDNN emulates it slowly otherwise."""
     return level().name in BFLOAT16
 
 
-def describe():
-    """One line: the processor's name, the level in use and, where it is not the best one, why."""
+def describe() -> str:
+    """Returns a line with the processor's name, its level and the variable that limits it."""
     best, used = levels()[-1], level()
     text = f"{_field('model name') or platform.machine()}, {used.title}"
     if used == best:
         return text
     variable = VARIABLE if VARIABLE in os.environ else ONEDNN_VARIABLE
-    return f"{text}: held to it by {variable}={os.environ[variable]}, it has {best.title}"
+    return f"{text} (limited by {variable}={os.environ[variable]}; the CPU has {best.title})"
 
 
-def is_x86():
+def is_x86() -> bool:
+    """Returns whether this is an x86 processor of 64 bits."""
     return platform.machine() in ("x86_64", "AMD64")
 
 
-def flags():
-    """The instructions that Linux lists for this processor, a set of words."""
+def flags() -> FrozenSet[str]:
+    """Returns the names of the instructions that Linux lists for this processor."""
     return frozenset(_field("flags").split())
 
 
-def _best(limit):
-    """The last of the LEVELS up to number ``limit`` that the processor has."""
-    return [each for each in LEVELS[: limit + 1] if each.flags <= flags()][-1]
+def _best(limit: int) -> Level:
+    """Returns the last of LEVELS[: limit + 1] that the processor has."""
+    return [known for known in LEVELS[: limit + 1] if known.flags <= flags()][-1]
 
 
-def _field(name):
-    """The text of the first line of CPU_INFO with that name; "" without one."""
+def _field(name: str) -> str:
+    """Returns the text of CPU_INFO's first line with that name; "" if there is none."""
     try:
         with open(CPU_INFO, encoding="utf-8") as file:
             lines = (line.partition(":") for line in file)

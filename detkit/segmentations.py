@@ -1,45 +1,72 @@
-"""Instance masks: arrays of pixels, and COCO's ways of writing them (polygons, run lengths).
+"""Instance masks: arrays of pixels, and COCO's segmentations (polygons and run-length encodings).
 
-What comes from a file is checked before pycocotools' C code sees it: that trusts the numbers.
+A segmentation from a file is checked before it is passed to pycocotools, whose C code checks
+nothing.
 """
 
-from typing import Any, Dict, List, Tuple, Union
+import reprlib
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 from pycocotools import mask as coco_masks
 
-THRESHOLD = (
-    0.5  # a pixel of at least this probability is the object's (He et al. 2017, section 3.1)
-)
+# A pixel of at least this probability belongs to the object (He et al. 2017, section 3.1).
+THRESHOLD = 0.5
 
 RLE = Dict[str, Any]
 Segmentation = Union[List[np.ndarray], RLE]
 
-LEAST_NUMBERS = 6  # a polygon has three corners
-# Each character of COCO's compressed run lengths carries 5 bits, and one that says: more follow.
+LEAST_NUMBERS = 6  # of a polygon: x and y of three corners
+# A character of COCO's compressed run lengths holds 5 bits and a flag: more characters follow.
 FIRST_CHARACTER, BITS, MORE, LARGEST_SHIFT = 48, 5, 0x20, 60
 
 
 def parse_segmentation(value: Any, height: int, width: int) -> Segmentation:
-    """A ``segmentation`` of a COCO file, checked: polygons x1 y1 x2 y2 ..., or an RLE.
+    """Checks a ``segmentation`` of a COCO file: polygons x1 y1 x2 y2 ..., or an RLE.
 
-    height, width: of the image, which an RLE must have and a polygon may leave by its size at most.
+    height, width: the image's size in pixels. An RLE must have the same size; a polygon may reach
+        beyond the image by at most the longer side.
 
-    Polygons of less than three corners, which cover nothing, are left out. Raises ValueError with
-    what was found and what was expected.
+    Polygons with fewer than three corners cover no pixel and are dropped. Raises ValueError for
+    anything else.
     """
     if isinstance(value, dict):
-        return _parse_rle(value, height, width)
+        return parse_rle(value, height, width)
     if not isinstance(value, list):
         raise ValueError(
-            f"segmentation is {type(value).__name__}, expected a list of polygons or an RLE"
+            f"segmentation: expected a list of polygons or an RLE, found {type(value).__name__}"
         )
     polygons = [_parse_polygon(polygon, max(height, width)) for polygon in value]
     return [polygon for polygon in polygons if len(polygon) >= LEAST_NUMBERS]
 
 
+def parse_rle(value: Dict[str, Any], height: int, width: int) -> RLE:
+    """Checks an RLE of a mask (height, width) from a file. Raises ValueError."""
+    size, counts = value.get("size"), value.get("counts")
+    if size != [height, width]:
+        raise ValueError(
+            f"segmentation: expected an RLE of the image's size [{height}, {width}], found {size!r}"
+        )
+    if isinstance(counts, str):
+        lengths = _run_lengths(counts)
+        rle: Optional[RLE] = {"size": size, "counts": counts.encode("ascii")}
+    elif isinstance(counts, list) and all(type(count) is int for count in counts):
+        lengths, rle = counts, None
+    else:
+        raise ValueError(
+            "segmentation: expected counts of an RLE as a string or a list of integers, found "
+            f"{reprlib.repr(counts)}"
+        )
+    if min(lengths, default=0) < 0 or sum(lengths) != height * width:
+        raise ValueError(
+            f"segmentation: expected counts of an RLE that add up to {height} x {width} pixels, "
+            f"found {reprlib.repr(counts)}"
+        )
+    return rle or coco_masks.frPyObjects(value, height, width)
+
+
 def decode(segmentation: Segmentation, height: int, width: int) -> np.ndarray:
-    """(height, width) uint8 of 0 and 1."""
+    """Returns the mask (height, width), uint8 of 0 and 1. The sizes are in pixels."""
     if isinstance(segmentation, list):
         if not segmentation:
             return np.zeros((height, width), np.uint8)
@@ -48,12 +75,13 @@ def decode(segmentation: Segmentation, height: int, width: int) -> np.ndarray:
 
 
 def encode(mask: np.ndarray) -> RLE:
-    """The compressed RLE, {size: [height, width], counts: bytes}, of a mask (H, W) of 0 and 1."""
-    return coco_masks.encode(np.asfortranarray(mask, np.uint8))
+    """Returns the compressed RLE, {size: [H, W], counts: bytes}, of a mask (H, W) of 0 and 1."""
+    rle: RLE = coco_masks.encode(np.asfortranarray(mask, np.uint8))
+    return rle
 
 
 def fit(masks: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-    """Masks (G, H, W) cut, or filled up with 0, at the right and below to (height, width)."""
+    """Returns masks (G, H, W) at size (height, width): cropped or padded at right and bottom."""
     if masks.shape[1:] == tuple(size):
         return masks
     fitted = np.zeros((len(masks), *size), masks.dtype)
@@ -63,57 +91,47 @@ def fit(masks: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value from a JSON file is a number, and one that a float can hold."""
+    """Returns whether a value from a JSON file is a number that a float can hold."""
     return type(value) is float or (type(value) is int and abs(value) < 2**53)
 
 
 def _parse_polygon(value: Any, reach: int) -> np.ndarray:
     if not isinstance(value, list) or len(value) % 2 or not all(map(is_number, value)):
-        raise ValueError("a polygon of its segmentation is no list of numbers x, y, x, y, ...")
+        raise ValueError(
+            "segmentation: expected polygons of numbers x, y, x, y, ..., found "
+            f"{reprlib.repr(value)}"
+        )
     polygon = np.array(value, np.float64)
-    # Filling takes time and memory for every pixel of the outline. NaN fails the comparison too.
+    # pycocotools needs time and memory for every pixel of the outline. NaN fails the test too.
     if not ((polygon >= -reach) & (polygon <= 2 * reach)).all():
-        raise ValueError("a polygon of its segmentation lies far outside the image")
+        raise ValueError(
+            f"segmentation: expected corners from {-reach} to {2 * reach} pixels, found "
+            f"{reprlib.repr(value)}"
+        )
     return polygon
 
 
-def _parse_rle(value: Dict[str, Any], height: int, width: int) -> RLE:
-    size, counts = value.get("size"), value.get("counts")
-    if size != [height, width]:
-        raise ValueError(
-            f"its RLE has the size {size!r}, the image [height, width] = [{height}, {width}]"
-        )
-    if isinstance(counts, str):
-        lengths = _run_lengths(counts)
-        rle = {"size": size, "counts": counts.encode("ascii")}
-    elif isinstance(counts, list) and all(type(count) is int for count in counts):
-        lengths, rle = counts, value
-    else:
-        raise ValueError("its RLE has neither a text nor a list of whole numbers as counts")
-    if min(lengths, default=0) < 0 or sum(lengths) != height * width:
-        raise ValueError(
-            f"the counts of its RLE are not lengths that add up to {height} x {width} pixels"
-        )
-    return rle if rle is not value else coco_masks.frPyObjects(value, height, width)
-
-
 def _run_lengths(text: str) -> List[int]:
-    """The run lengths of a compressed RLE (rleFrString of the COCO API), as Python's integers."""
+    """Returns the run lengths of a compressed RLE (rleFrString of the COCO API)."""
     lengths: List[int] = []
     value = shift = 0
     for character in text:
         code = ord(character) - FIRST_CHARACTER
         if not 0 <= code < 2 * MORE or shift > LARGEST_SHIFT:
-            raise ValueError(f"the counts of its RLE are no numbers from {character!r} on")
+            raise ValueError(
+                f"segmentation: expected counts of a compressed RLE, found {character!r} in them"
+            )
         value |= (code & (MORE - 1)) << shift
         shift += BITS
         if code & MORE:
             continue
         if code & (MORE >> 1):  # the sign
             value -= 1 << shift
-        # From the fourth on, what is written is the difference from the last but one.
+        # From the fourth on, a number is the difference from the last but one.
         lengths.append(value + lengths[-2] if len(lengths) > 2 else value)
         value = shift = 0
     if shift:
-        raise ValueError("the counts of its RLE end in the middle of a number")
+        raise ValueError(
+            "segmentation: expected whole numbers as counts of an RLE, found a last one cut short"
+        )
     return lengths

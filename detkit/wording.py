@@ -1,26 +1,33 @@
-"""The near matches of a name that is not known, in the words of every message.
+"""Near matches of an unknown name and lists cut short, in words that all messages share.
 
-It stands below all packages, since networks and files of weights have names to mistake as well.
+The module lies below all packages, because configs, networks and files of weights all have names
+that can be misspelt.
 """
 
 import difflib
-from typing import Iterable, List
+from typing import Iterable, List, Sequence
 
 
 def near_matches(name: object, names: Iterable[object], most: int = 3) -> List[str]:
-    """Up to ``most`` of ``names``, nearest to ``name`` first; capitals make no difference."""
-    by_lower = {str(known).lower(): known for known in names}
+    """Returns up to ``most`` of ``names``, the nearest to ``name`` first, whatever their case."""
+    by_lower = {str(known).lower(): str(known) for known in names}
     near = difflib.get_close_matches(str(name).lower(), by_lower, n=most)
     return [by_lower[match] for match in near]
 
 
 def did_you_mean(name: object, names: Iterable[object]) -> str:
-    """ "; did you mean 'a' or 'b'?" of a name that somebody wrote, or "" if none is near."""
+    """Returns "; did you mean 'a' or 'b'?" for a name in a config, or "" if none is near."""
     near = near_matches(name, names)
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def the_nearest(name: object, names: Iterable[object]) -> str:
-    """ " (the nearest is 'a')" of a name that stands in a file, or "" if none is near."""
+    """Returns " (the nearest is 'a')" for a name in a file, or "" if none is near."""
     near = near_matches(name, names, most=1)
     return f" (the nearest is {near[0]!r})" if near else ""
+
+
+def first_few(names: Sequence[object], most: int = 5) -> str:
+    """Returns the first names of a list, separated by commas, and the number of the others."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more

@@ -28,14 +28,14 @@ def solid(count):
 
 @given(rows(6))
 def test_area_of_an_inverted_box_is_zero(array):
-    found = boxes.area(mx.nd, mx.nd.array(array)).asnumpy()
-    assert found[:, 0] == pytest.approx([area(box) for box in array])
+    actual = boxes.area(mx.nd, mx.nd.array(array)).asnumpy()
+    assert actual[:, 0] == pytest.approx([area(box) for box in array])
 
 
 @given(rows(5), rows(5))
 def test_iou(array, others):
-    found = boxes.iou(mx.nd, mx.nd.array(array[None]), mx.nd.array(others[None])).asnumpy()
-    np.testing.assert_allclose(found[0], iou_matrix(array, others), rtol=1e-6, atol=1e-7)
+    actual = boxes.iou(mx.nd, mx.nd.array(array[None]), mx.nd.array(others[None])).asnumpy()
+    np.testing.assert_allclose(actual[0], iou_matrix(array, others), rtol=1e-6, atol=1e-7)
 
 
 def test_iou_of_one_list_with_each_images_objects():
@@ -43,9 +43,9 @@ def test_iou_of_one_list_with_each_images_objects():
     anchors, objects = rng.uniform(0, 9, (1, 7, 4)), rng.uniform(0, 9, (3, 2, 4))
     anchors[..., 2:] += anchors[..., :2]
     objects[..., 2:] += objects[..., :2]
-    found = boxes.iou(mx.nd, mx.nd.array(anchors), mx.nd.array(objects)).asnumpy()
-    assert found.shape == (3, 7, 2)
-    for row, theirs in zip(found, objects):
+    actual = boxes.iou(mx.nd, mx.nd.array(anchors), mx.nd.array(objects)).asnumpy()
+    assert actual.shape == (3, 7, 2)
+    for row, theirs in zip(actual, objects):
         np.testing.assert_allclose(row, iou_matrix(anchors[0], theirs), rtol=1e-5, atol=1e-6)
 
 
@@ -58,9 +58,9 @@ def test_iou_with_itself_is_exactly_one(array):
 @given(rows(6), st.integers(1, 12), st.integers(1, 12))
 def test_clip(array, h, w):
     sizes = mx.nd.array([[h, w], [w, h]])
-    found = boxes.clip(mx.nd, mx.nd.array(np.stack([array, array])), sizes).asnumpy()
-    assert found[0].tolist() == [clip(box, (h, w)) for box in array]
-    assert found[1].tolist() == [clip(box, (w, h)) for box in array]
+    actual = boxes.clip(mx.nd, mx.nd.array(np.stack([array, array])), sizes).asnumpy()
+    assert actual[0].tolist() == [clip(box, (h, w)) for box in array]
+    assert actual[1].tolist() == [clip(box, (w, h)) for box in array]
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
@@ -69,9 +69,9 @@ def test_encode(weights, data):
     array, anchors = data.draw(solid(4)), data.draw(solid(4))
     count = min(len(array), len(anchors))
     array, anchors = array[:count], anchors[:count]
-    found = boxes.encode(mx.nd, mx.nd.array(array), mx.nd.array(anchors), weights).asnumpy()
+    actual = boxes.encode(mx.nd, mx.nd.array(array), mx.nd.array(anchors), weights).asnumpy()
     expected = [encode(box, anchor, weights) for box, anchor in zip(array, anchors)]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
 
 @given(rows(4), rows(4))
@@ -86,9 +86,9 @@ def test_encode_is_finite_whatever_the_boxes(array, anchors):
 def test_decode(weights, data):
     anchors = data.draw(solid(4))
     deltas = data.draw(arrays("float32", anchors.shape, elements=st.floats(-8, 8, width=32)))
-    found = boxes.decode(mx.nd, mx.nd.array(deltas), mx.nd.array(anchors), weights).asnumpy()
+    actual = boxes.decode(mx.nd, mx.nd.array(deltas), mx.nd.array(anchors), weights).asnumpy()
     expected = np.array([decode(d, anchor, weights) for d, anchor in zip(deltas, anchors)])
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
@@ -100,21 +100,21 @@ def test_decode_inverts_encode(weights, data):
     sides, anchor_sides = array[:, 2:] - array[:, :2], anchors[:, 2:] - anchors[:, :2]
     assume((sides < 60 * anchor_sides).all())  # beyond, decode clamps
     deltas = boxes.encode(mx.nd, mx.nd.array(array), mx.nd.array(anchors), weights)
-    found = boxes.decode(mx.nd, deltas, mx.nd.array(anchors), weights).asnumpy()
-    np.testing.assert_allclose(found, array, rtol=1e-4, atol=2e-3)
+    actual = boxes.decode(mx.nd, deltas, mx.nd.array(anchors), weights).asnumpy()
+    np.testing.assert_allclose(actual, array, rtol=1e-4, atol=2e-3)
 
 
 def test_decode_clamps_the_scale():
     deltas = mx.nd.array([[0, 0, 100, math.inf]])
-    found = boxes.decode(mx.nd, deltas, mx.nd.array([[0, 0, 16, 8]]), WEIGHTS[0]).asnumpy()
-    assert found[0] == pytest.approx([8 - 500, 4 - 250, 8 + 500, 4 + 250], rel=1e-5)
+    actual = boxes.decode(mx.nd, deltas, mx.nd.array([[0, 0, 16, 8]]), WEIGHTS[0]).asnumpy()
+    assert actual[0] == pytest.approx([8 - 500, 4 - 250, 8 + 500, 4 + 250], rel=1e-5)
 
 
 def test_deltas_broadcast_over_classes():
     deltas = np.random.default_rng(0).normal(0, 1, (2, 5, 3, 4)).astype("float32")
     anchors = np.array([[0, 0, 8, 8], [4, 4, 9, 20], [0, 1, 2, 3], [5, 5, 6, 6], [1, 1, 9, 3]])
     anchors = np.broadcast_to(anchors[None, :, None], (2, 5, 1, 4))
-    found = boxes.decode(mx.nd, mx.nd.array(deltas), mx.nd.array(anchors), WEIGHTS[0]).asnumpy()
+    actual = boxes.decode(mx.nd, mx.nd.array(deltas), mx.nd.array(anchors), WEIGHTS[0]).asnumpy()
     for index in np.ndindex(2, 5, 3):
         expected = decode(deltas[index], anchors[index[0], index[1], 0])
-        np.testing.assert_allclose(found[index], expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(actual[index], expected, rtol=1e-4, atol=1e-4)

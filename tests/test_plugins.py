@@ -135,13 +135,10 @@ def test_a_resolved_config_finds_its_plugins_from_another_folder(project, tmp_pa
 @pytest.mark.parametrize(
     ("listed", "fragments"),
     [
-        (
-            "[absent.py]",
-            ["a.yaml:1: plugins.0: no such plugin file: configs/absent.py or absent.py"],
-        ),
-        ("[json, no.such.module]", ["plugins.1: the plugin module 'no.such.module' failed"]),
+        ("[absent.py]", ["a.yaml:1: plugins.0: ", "configs/absent.py or absent.py"]),
+        ("[json, no.such.module]", ["plugins.1: ", "'no.such.module'", "ModuleNotFoundError"]),
         ("[plugins/bad.py]", ["plugins/bad.py:1: ZeroDivisionError", "Traceback", "1 / 0"]),
-        ("one.py", ["a.yaml:1: plugins: expected a list of str, found 'one.py' (str)"]),
+        ("one.py", ["a.yaml:1: plugins: ", "a list of str", "'one.py' (str)"]),
     ],
 )
 def test_a_listed_plugin_must_import(project, listed, fragments):
@@ -184,4 +181,6 @@ def test_list_shows_every_kind_or_refuses_an_unknown_one(project, list_main, cap
     assert cli.run(list_main, []) == 0
     assert set(registry.REGISTRIES) <= set(capsys.readouterr().out.splitlines())
     assert cli.run(list_main, ["backbones"]) == 1
-    assert "unknown kind 'backbones'; did you mean 'backbone'?" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "'backbones'" in shown
+    assert "did you mean 'backbone'?" in shown

@@ -1,4 +1,4 @@
-"""Masks and COCO's ways of writing them: what comes back, and what is refused before C sees it."""
+"""Masks and COCO's segmentations: each comes back, and bad ones are refused before C sees them."""
 
 import numpy as np
 import pytest
@@ -29,18 +29,18 @@ def test_every_way_of_writing_a_mask_gives_the_mask(mask):
     uncompressed = {"size": list(mask.shape), "counts": run_lengths(mask)}
     for written in (compressed(mask), uncompressed):
         parsed = segmentations.parse_segmentation(written, *mask.shape)
-        found = segmentations.decode(parsed, *mask.shape)
-        assert found.dtype == np.uint8
-        assert found.flags.c_contiguous
-        np.testing.assert_array_equal(found, mask)
+        decoded = segmentations.decode(parsed, *mask.shape)
+        assert decoded.dtype == np.uint8
+        assert decoded.flags.c_contiguous
+        np.testing.assert_array_equal(decoded, mask)
 
 
 def test_polygons_cover_their_union():
     written = [[2, 1, 6, 1, 6, 5, 2, 5], [7.0, 4.0, 9.0, 4.0, 9.0, 6.0, 7.0, 6.0], [1, 1, 3, 3]]
-    found = segmentations.decode(segmentations.parse_segmentation(written, 8, 12), 8, 12)
+    decoded = segmentations.decode(segmentations.parse_segmentation(written, 8, 12), 8, 12)
     expected = np.zeros((8, 12), np.uint8)
     expected[1:5, 2:6] = expected[4:6, 7:9] = 1
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(decoded, expected)
 
 
 def test_polygons_without_area_cover_nothing():
@@ -51,28 +51,25 @@ def test_polygons_without_area_cover_nothing():
 @pytest.mark.parametrize(
     ("segmentation", "message"),
     [
-        ("ab", "segmentation is str, expected a list of polygons or an RLE"),
-        ([[1, 2, 3, 4, 5]], "no list of numbers x, y, x, y"),
-        ([[1, 2, 3, 4, 5, "6"]], "no list of numbers"),
-        ([1, 2, 3, 4, 5, 6], "no list of numbers"),
-        ([[1, 2, 3, 4, 5, 10**400]], "no list of numbers"),
-        ([[1, 2, 3, 4, 5, 1e9]], "far outside the image"),
-        ([[1, 2, 3, 4, 5, float("nan")]], "far outside the image"),
-        ({"size": [4, 5]}, "neither a text nor a list of whole numbers as counts"),
-        ({"size": [4, 5], "counts": [20.0]}, "neither a text nor a list"),
-        (
-            {"size": [5, 4], "counts": [20]},
-            r"size \[5, 4\], the image \[height, width\] = \[4, 5\]",
-        ),
-        ({"counts": [20]}, "size None"),
-        ({"size": [4, 5], "counts": [19]}, "not lengths that add up to 4 x 5 pixels"),
-        ({"size": [4, 5], "counts": []}, "not lengths that add up"),
-        ({"size": [4, 5], "counts": [30, -10]}, "not lengths that add up"),
-        ({"size": [4, 5], "counts": "000"}, "not lengths that add up"),  # C would leave them unset
-        ({"size": [4, 5], "counts": "~~~"}, "no numbers from '~' on"),
-        ({"size": [4, 5], "counts": "\u20ac"}, "no numbers from '\u20ac' on"),
-        ({"size": [4, 5], "counts": "o" * 100}, "no numbers from 'o' on"),
-        ({"size": [4, 5], "counts": "4o"}, "end in the middle of a number"),
+        ("ab", "list of polygons or an RLE, found str"),
+        ([[1, 2, 3, 4, 5]], r"numbers x, y, .*found \[1, 2, 3, 4, 5\]"),
+        ([[1, 2, 3, 4, 5, "6"]], "numbers x, y, .*'6'"),
+        ([1, 2, 3, 4, 5, 6], "numbers x, y, .*found 1"),
+        ([[1, 2, 3, 4, 5, 10**400]], "numbers x, y, .*1000"),
+        ([[1, 2, 3, 4, 5, 1e9]], "from -5 to 10 pixels, .*1000000000.0"),
+        ([[1, 2, 3, 4, 5, float("nan")]], "from -5 to 10 pixels, .*nan"),
+        ({"size": [4, 5]}, "counts .*a string or a list .*None"),
+        ({"size": [4, 5], "counts": [20.0]}, r"counts .*a string or a list .*\[20.0\]"),
+        ({"size": [5, 4], "counts": [20]}, r"size \[4, 5\], found \[5, 4\]"),
+        ({"counts": [20]}, r"size \[4, 5\], found None"),
+        ({"size": [4, 5], "counts": [19]}, r"add up to 4 x 5 .*\[19\]"),
+        ({"size": [4, 5], "counts": []}, r"add up to 4 x 5 .*\[\]"),
+        ({"size": [4, 5], "counts": [30, -10]}, r"add up to 4 x 5 .*\[30, -10\]"),
+        ({"size": [4, 5], "counts": "000"}, "add up to 4 x 5 .*'000'"),  # C would leave them unset
+        ({"size": [4, 5], "counts": "~~~"}, "counts .*found '~'"),
+        ({"size": [4, 5], "counts": "\u20ac"}, "counts .*found '\u20ac'"),
+        ({"size": [4, 5], "counts": "o" * 100}, "counts .*found 'o'"),
+        ({"size": [4, 5], "counts": "4o"}, "counts .*cut short"),
     ],
 )
 def test_what_is_no_segmentation_is_said(segmentation, message):

@@ -1,13 +1,14 @@
-"""Times whole detectors: detkit's forms of one beside each other, and beside its peers.
+"""Times whole detectors: detkit's forms of one beside each other, and beside other frameworks.
 
-Each side is a process of its own, and they are run in turn, so that what else the machine does hits
-all of them. They get the same drawn weights and the same pictures as uint8 arrays, and give what
-they find as numpy arrays, masks pasted into the image (ONNX Runtime's are left as they come);
-nothing is resized. First, all in full precision have to find the same. DETKIT_ISA holds all of them
-to a level of instructions; what this processor would only emulate is left out, and a line says so.
+Each side runs in a process of its own. The sides take turns, so that other work on the machine
+disturbs all of them alike. They get the same random weights and the same images as uint8 arrays,
+which nobody resizes, and return detections as numpy arrays, with masks pasted into the image (ONNX
+Runtime's masks are not pasted). Before they are timed, all sides in full precision must agree.
+DETKIT_ISA limits all sides to a level of instructions. A side that this processor would emulate is
+left out, and a line says so.
 
-A peer may be another interpreter, without detkit: --peer torchvision=/path/to/python. Ratios say
-how many times as long as the fastest of detkit's forms something takes.
+A peer may run under another interpreter, without detkit: --peer torchvision=/path/to/python. A
+ratio is a side's time divided by the time of the fastest of detkit's forms.
 """
 
 import argparse
@@ -17,45 +18,53 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent / "benchmark"))
-
-import report
-from limit import described
-from plan import FILES, FORMS, PEERS, SWEEP, TRAINED, left_out, specs
-from processes import run_once
-from session import Session
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import detkit
+from benchmark.detectors import report
+from benchmark.detectors.running_sides import RunningSides
+from benchmark.detectors.sides import (
+    FILES,
+    FORMS,
+    PEERS,
+    SWEEP,
+    TRAINABLE,
+    Side,
+    left_out,
+    sides_of,
+)
+from benchmark.detectors.worker_process import write_file
+from benchmark.instruction_limit import describe
 from detkit.cli import debug_argument, positive, run
 
 MODELS = ("fasterrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn", "fasterrcnn_vgg16")
 TRAINED_MODELS = ("fasterrcnn_vgg16", "fasterrcnn_resnet50_fpn")
 SIZE = (600, 800)
+Size = Tuple[int, int]  # height, width in pixels
 
 
-def main(argv=None):
-    """Measure, print, write."""
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Measures, prints the tables, writes the files."""
     args = parsed(argv)
     if args.plot:
-        report.pyplot()
+        report.pyplot()  # its absence must be known before the measuring
     versions = f"detkit {detkit.__version__}, Python {platform.python_version()}"
     print(f"{args.processor}; {args.threads} threads; {versions}", flush=True)
     for side, reason in args.left_out.items():
         print(f"{side} is left out: {reason}", flush=True)
-    found = []
+    figures: List[report.Figures] = []
     for model in args.models:
         with tempfile.TemporaryDirectory() as folder:
             write_files(model, Path(folder), args)
             if args.detect:
-                found += detecting(model, folder, args)
+                figures += measure_detecting(model, Path(folder), args)
             if args.train and model in TRAINED_MODELS:
-                found += training(model, folder, args)
-        write_figures(found, args)  # a later detector may fail
+                figures += measure_training(model, Path(folder), args)
+        write_figures(figures, args)  # after each detector, because a later one may fail
 
 
-def parsed(argv):
-    """The arguments, checked and completed."""
+def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    """Returns the arguments, checked and completed."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_sides(parser)
     add_measures(parser)
@@ -63,36 +72,41 @@ def parsed(argv):
     args = parser.parse_args(argv)
     for model in args.models:
         if model not in MODELS:
-            parser.error(f"no model {model!r}; there are {', '.join(MODELS)}")
+            parser.error(f"MODEL: expected one of {', '.join(MODELS)}, found {model!r}")
     args.models = args.models or MODELS
     args.peers = dict(args.peers)
     leave_out(parser, args)
     if not args.train and not args.detect:
-        parser.error("--no-detect without --train leaves nothing to measure")
-    if args.train and not set(TRAINED) & set(args.forms):
-        parser.error(f"--train needs a form that can be trained, {' or '.join(TRAINED)}")
+        parser.error("--no-detect: expected --train with it, found nothing else to measure")
+    if args.train and not set(TRAINABLE) & set(args.forms):
+        parser.error(f"--train: expected {' or '.join(TRAINABLE)} in --forms, found neither")
     return args
 
 
-def leave_out(parser, args):
-    """Adds ``left_out``, {side: why}, and ``processor``, a line; ``forms`` keeps the others."""
+def leave_out(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Sets ``left_out``, {side: reason}, ``processor``, a line, and ``forms``, the others."""
     forms = args.forms or FORMS
-    args.processor, args.left_out = described(), left_out(forms, args.peers)
+    args.processor, args.left_out = describe(), left_out(forms, args.peers)
     args.forms = [form for form in forms if f"detkit {form}" not in args.left_out]
     if not args.forms:
         reasons = (args.left_out[f"detkit {form}"] for form in forms)
         parser.error(f"nothing is left of --forms {' '.join(forms)}: {'; '.join(reasons)}")
 
 
-def add_sides(parser):
-    """Adds what is run, and on which images."""
-    parser.add_argument("models", metavar="MODEL", nargs="*", help=f"of {', '.join(MODELS)}")
+def add_sides(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that choose the sides and their images."""
+    parser.add_argument("models", metavar="MODEL", nargs="*", help=f"default: {', '.join(MODELS)}")
     parser.add_argument(
-        "--size", type=size, nargs="+", default=[SIZE], metavar="HxW", help="default: 600x800"
+        "--size",
+        type=size,
+        nargs="+",
+        default=[SIZE],
+        metavar="HxW",
+        help="height and width of the images in pixels; default: 600x800",
     )
-    parser.add_argument("--batch", type=positive, default=1, help="images at once")
-    parser.add_argument("--threads", type=positive, default=2)
-    parser.add_argument("--forms", nargs="+", choices=FORMS, help="of detkit; default: all")
+    parser.add_argument("--batch", type=positive, default=1, help="images in a batch; default: 1")
+    parser.add_argument("--threads", type=positive, default=2, help="of each side; default: 2")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, help="forms of detkit; default: all")
     parser.add_argument(
         "--peer",
         dest="peers",
@@ -100,132 +114,150 @@ def add_sides(parser):
         default=[],
         type=peer,
         metavar="NAME[=PYTHON]",
-        help=f"of {', '.join(PEERS)}, and its interpreter where it is not this one",
+        help=f"one of {', '.join(PEERS)}, and its interpreter, if it is another than this one",
     )
 
 
-def add_measures(parser):
-    """Adds what is measured of it."""
-    parser.add_argument("--rounds", type=positive, default=7, help="runs of each side")
+def add_measures(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that choose what is measured."""
+    parser.add_argument("--rounds", type=positive, default=7, help="runs of each side; default: 7")
     parser.add_argument(
         "--clock",
         choices=("wall", "cpu"),
         default="wall",
-        help="cpu: seconds of all threads together, which other programs disturb less",
+        help="cpu: the seconds of all threads together, which other programs disturb less",
     )
     parser.add_argument(
         "--train",
         action="store_true",
-        help=f"a step of training as well, of {' and '.join(TRAINED_MODELS)}",
+        help=f"also measure a training step of {' and '.join(TRAINED_MODELS)}",
     )
     parser.add_argument(
-        "--no-detect", dest="detect", action="store_false", help="with --train: nothing else"
+        "--no-detect",
+        dest="detect",
+        action="store_false",
+        help="measure --train alone",
     )
-    parser.add_argument("--stages", action="store_true", help="the time of each part as well")
-    parser.add_argument("--floor", action="store_true", help="and that of one large convolution")
-    parser.add_argument("--sweep", action="store_true", help="several image sizes and batches")
-    parser.add_argument("--no-compare", action="store_true", help="time sides that disagree too")
-    parser.add_argument("--json", metavar="FILE", help="write all figures")
-    parser.add_argument("--plot", metavar="FILE.png", help="draw them, with Matplotlib")
+    parser.add_argument("--stages", action="store_true", help="also measure the parts")
+    parser.add_argument("--floor", action="store_true", help="also measure one large convolution")
+    parser.add_argument("--sweep", action="store_true", help="measure several sizes and batches")
+    parser.add_argument(
+        "--no-compare", action="store_true", help="measure the sides even if they disagree"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write all figures to this file")
+    parser.add_argument("--plot", metavar="FILE.png", help="draw the figures, with Matplotlib")
 
 
-def size(text):
-    """The type of --size: (height, width)."""
+def size(text: str) -> Size:
+    """Returns the value of --size."""
     if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
-        raise argparse.ArgumentTypeError(f"expected height x width, as 600x800, found {text!r}")
-    return tuple(int(side) for side in text.split("x"))
+        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH, such as 600x800, found {text!r}")
+    height, width = map(int, text.split("x"))
+    return height, width
 
 
-def peer(text):
-    """The type of --peer: (name, interpreter or None)."""
+def peer(text: str) -> Tuple[str, Optional[str]]:
+    """Returns the value of --peer: a name and an interpreter, or None for this one."""
     name, _, python = text.partition("=")
     if name not in PEERS:
-        raise argparse.ArgumentTypeError(f"no peer {name!r}; there are {', '.join(PEERS)}")
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(PEERS)}, found {name!r}")
     return name, python or None
 
 
-def write_files(model, folder, args):
-    """The drawn weights, and what the forms need that are read from files."""
+def write_files(model: str, folder: Path, args: argparse.Namespace) -> None:
+    """Writes the random weights, and the files that some sides load."""
     state = folder / "state.npz"
-    run_once("state", model, state)
+    write_file("state", model, state)
     if not args.detect:
         return
     for kind in sorted({FILES[form] for form in args.forms if form in FILES}):
-        run_once(kind, model, state, folder / kind)
+        write_file(kind, model, state, folder / kind)
     if "onnxruntime" in args.peers and "onnxruntime fp32" not in args.left_out:
-        run_once("onnx", model, state, folder / "model.onnx")
+        write_file("onnx", model, state, folder / "model.onnx")
 
 
-def write_figures(found, args):
-    """All figures there are, as a file and a picture."""
+def write_figures(figures: List[report.Figures], args: argparse.Namespace) -> None:
+    """Writes the figures to --json and --plot."""
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
-            json.dump(found, file, indent=1)
-    if args.plot and found:
-        report.plot(found, args.plot)
+            json.dump(figures, file, indent=1)
+    if args.plot and figures:
+        report.plot(figures, args.plot)
 
 
-def sides(model, folder, forms, args, training):
-    """The Specs of what is measured."""
-    all_sides = specs(model, Path(folder), forms, args.peers, training, args.clock)
-    return [spec for spec in all_sides if spec.name not in args.left_out]
+def measured_sides(
+    model: str, folder: Path, forms: Sequence[str], args: argparse.Namespace, training: bool
+) -> List[Side]:
+    """Returns the sides that are not left out."""
+    sides = sides_of(model, folder, forms, args.peers, training, args.clock)
+    return [side for side in sides if side.name not in args.left_out]
 
 
-def detecting(model, folder, args):
-    """The figures of detecting at each size and batch, as they are written to --json."""
-    chosen = sides(model, folder, args.forms, args, training=False)
-    found = []
-    with Session(chosen, args.threads, folder) as session:
-        for each, batch in points(args):
-            session.use(each, batch)
-            shares = session.shares(not args.no_compare)
-            figures = measure(session, model, chosen, args, each, batch, shares)
+def measure_detecting(model: str, folder: Path, args: argparse.Namespace) -> List[report.Figures]:
+    """Measures detecting at each size and batch; returns the figures, as written to --json."""
+    sides = measured_sides(model, folder, args.forms, args, training=False)
+    measured = []
+    with RunningSides(sides, args.threads, folder) as running:
+        for pixels, batch in points(args):
+            running.use(pixels, batch)
+            shares = running.agreements(required=not args.no_compare)
+            what = {"model": model, "training": False, "size": pixels, "batch": batch}
+            figures = measure(running, sides, args, what, shares)
             if args.stages:
-                figures["stages"] = session.stages(args.rounds)
+                figures["stages"] = running.stages(args.rounds)
                 print(report.stage_table(figures["stages"]), flush=True)
-            found.append(figures)
+            measured.append(figures)
         if args.floor:
-            found[-1]["floor"] = session.floors()
-            print(report.floor_table(found[-1]["floor"]))
-    return found
+            measured[-1]["floor"] = running.floors()
+            print(report.floor_table(measured[-1]["floor"]))
+    return measured
 
 
-def training(model, folder, args):
-    """The figures of a step of training, at the first size."""
-    forms = [form for form in TRAINED if form in args.forms]
-    chosen = sides(model, folder, forms, args, training=True)
-    with Session(chosen, args.threads, folder) as session:
-        session.use(args.size[0], args.batch)
-        return [measure(session, model, chosen, args, args.size[0], args.batch)]
+def measure_training(model: str, folder: Path, args: argparse.Namespace) -> List[report.Figures]:
+    """Measures a training step at the first size; returns the figures."""
+    forms = [form for form in TRAINABLE if form in args.forms]
+    sides = measured_sides(model, folder, forms, args, training=True)
+    with RunningSides(sides, args.threads, folder) as running:
+        running.use(args.size[0], args.batch)
+        what = {"model": model, "training": True, "size": args.size[0], "batch": args.batch}
+        return [measure(running, sides, args, what, shares={})]
 
 
-def measure(session, model, chosen, args, pixels, batch, shares=None):
-    """The figures of all sides for images of one size, printed too; ``shares`` when detecting."""
-    taken, peaks = session.times(args.rounds), session.peaks()
-    rows = {
-        spec.name: report.row(
-            spec,
-            taken[spec.name],
+def measure(
+    running: RunningSides,
+    sides: Sequence[Side],
+    args: argparse.Namespace,
+    what: Dict[str, Any],
+    shares: Mapping[str, Optional[float]],
+) -> report.Figures:
+    """Measures all sides on their present images; prints and returns the figures.
+
+    what: the figures' first entries. shares: {side: share of detections in common with the first}.
+    """
+    taken, peaks = running.times(args.rounds), running.peaks()
+    figures = {**what, "processor": args.processor, "threads": args.threads, "clock": args.clock}
+    figures["left_out"] = args.left_out
+    figures["sides"] = {
+        side.name: report.row(
+            side,
+            taken[side.name],
             args.clock,
-            peaks[spec.name],
-            shares[spec.name] if shares else None,
-            session.about[spec.name],
+            peaks[side.name],
+            shares.get(side.name),
+            running.about[side.name],
         )
-        for spec in chosen
+        for side in sides
     }
-    figures = {"model": model, "training": shares is None, "size": pixels, "batch": batch}
-    figures.update(processor=args.processor, threads=args.threads, clock=args.clock)
-    figures.update(left_out=args.left_out, sides=rows)
     print(f"\n{report.table(figures)}", flush=True)
     return figures
 
 
-def points(args):
-    """[(size, batch)] to be measured."""
+def points(args: argparse.Namespace) -> List[Tuple[Size, int]]:
+    """Returns the pairs of size and batch that are measured."""
     if not args.sweep:
-        return [(each, args.batch) for each in args.size]
+        return [(pixels, args.batch) for pixels in args.size]
     sizes, batches = SWEEP
-    return [(each, 1) for each in sizes] + [(args.size[0], batch) for batch in batches if batch > 1]
+    return [(pixels, 1) for pixels in sizes] + [(args.size[0], n) for n in batches if n > 1]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Times detkit's CUDA operators against torchvision's on this machine's GPU.
+"""Times detkit's CUDA operators beside torchvision's on this machine's GPU.
 
-The kernels are compiled alone, without MXNet, and run on PyTorch's tensors. Each is compared with
-torchvision, or with PyTorch's formula for the same, before it is timed; what nobody else offers is
-timed only. With --compile-only it needs nvcc alone and shows what the compiler made of each source.
+The kernels are compiled without MXNet and run on PyTorch's tensors. Each operator is compared with
+torchvision's, or with a formula in PyTorch, before it is timed. An operator that neither has is
+timed alone. With --compile-only the tool needs nvcc alone, and prints the size, the registers and
+the spilled bytes of each source.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from detkit.cli import debug_argument, positive, run
 from detkit.errors import DetkitError
@@ -30,7 +32,8 @@ KERNEL = re.compile(r"Compiling entry function '(\w+)' for 'sm_(\d+)'")
 RESOURCES = re.compile(r"(\d+) bytes spill stores.*?Used (\d+) registers", re.DOTALL)
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Compiles; then compares, times, prints the table and writes the files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--arch",
@@ -40,9 +43,9 @@ def main(argv=None):
         f"with --compile-only {' '.join(ARCHITECTURES)}",
     )
     parser.add_argument("--compile-only", action="store_true", help="sizes and registers, no GPU")
-    parser.add_argument("--repeat", type=positive, default=50, help="timed runs of each")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="where to write the figures")
-    parser.add_argument("--markdown", metavar="FILE", type=Path, help="the same as a table")
+    parser.add_argument("--repeat", type=positive, default=50, help="timed runs of a case")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here")
+    parser.add_argument("--markdown", metavar="FILE", type=Path, help="write the table here")
     debug_argument(parser)
     args = parser.parse_args(argv)
     nvcc = find_nvcc()
@@ -61,11 +64,11 @@ def main(argv=None):
         args.markdown.write_text(table(figures) + "\n", encoding="utf-8")
 
 
-# ------------------------------------------------------------------------- what is needed
+# ---------------------------------------------------------------------------- requirements
 
 
-def find_nvcc():
-    """The path of nvcc. Raises DetkitError without one."""
+def find_nvcc() -> str:
+    """Returns the path of nvcc. Raises DetkitError without one."""
     path = shutil.which("nvcc")
     if not path:
         raise DetkitError(
@@ -74,25 +77,25 @@ def find_nvcc():
     return path
 
 
-def find_torch():
-    """torch and torchvision, with a GPU. Raises DetkitError where one of the three is missing."""
+def find_torch() -> Tuple[Any, Any]:
+    """Returns torch and torchvision. Raises DetkitError if one of them or a GPU is missing."""
     try:
         torch, torchvision = map(importlib.import_module, ("torch", "torchvision"))
     except ImportError as error:
         raise DetkitError(
-            f"the benchmark compares with torchvision on PyTorch's tensors, and {error}; "
+            f"expected torchvision on PyTorch's tensors, to compare with; found: {error}; "
             "install both (pip install torch torchvision), or use --compile-only"
         ) from error
     if not torch.cuda.is_available():
         raise DetkitError(
-            f"PyTorch {torch.__version__} finds no GPU; run this where there is one, "
-            "or use --compile-only"
+            f"expected a GPU for PyTorch {torch.__version__}, found none; use another machine, "
+            "or --compile-only"
         )
     return torch, torchvision
 
 
-def from_tests(name):
-    """A module of tests/support/, where the interface to the kernels and the cases are."""
+def from_tests(name: str) -> Any:
+    """Returns a module of tests/support/, which has the interface to the kernels and the cases."""
     if str(ROOT / "tests") not in sys.path:
         sys.path.insert(0, str(ROOT / "tests"))
     return importlib.import_module(f"support.{name}")
@@ -101,11 +104,11 @@ def from_tests(name):
 # -------------------------------------------------------------------------------- compiling
 
 
-def compile_all(nvcc, architectures, folder):
-    """Compile every source, print a line for each architecture of it; the paths of the objects."""
+def compile_all(nvcc: str, architectures: Sequence[str], folder: Path) -> List[Path]:
+    """Compiles every source, prints a line for each of its architectures; returns the objects."""
     gencode = [f"-gencode=arch=compute_{number},code=sm_{number}" for number in architectures]
 
-    def one(source):
+    def one(source: Path) -> Tuple[Path, List[Tuple[str, Tuple[int, int]]]]:
         target = folder / f"{source.stem}.o"
         command = [nvcc, *FLAGS, *gencode, "-Xptxas", "-v", "-c", source, "-o", target]
         return target, resources(call(command))
@@ -125,36 +128,37 @@ def compile_all(nvcc, architectures, folder):
     return [target for target, _ in results]
 
 
-def resources(printed):
-    """[(architecture, (registers, bytes spilled))] of each kernel, from what ptxas -v prints."""
-    found = []
+def resources(printed: str) -> List[Tuple[str, Tuple[int, int]]]:
+    """Returns (architecture, (registers, spilled bytes)) of each kernel from ptxas -v's output."""
+    used = []
     parts = KERNEL.split(printed)[1:]
     for number, text in zip(parts[1::3], parts[2::3]):
-        spilled, registers = RESOURCES.search(text).groups()
-        found.append((number, (int(registers), int(spilled))))
-    return found
+        spilled, registers = RESOURCES.findall(text)[0]
+        used.append((number, (int(registers), int(spilled))))
+    return used
 
 
-def link(nvcc, objects, folder):
+def link(nvcc: str, objects: Sequence[Path], folder: Path) -> Path:
+    """Returns the library of some objects."""
     library = folder / "libdetkit_cuda.so"
     call([nvcc, "-shared", *objects, "-o", library])
     return library
 
 
-def call(command):
-    """What a command prints. Raises DetkitError with the end of it when the command fails."""
-    command = list(map(str, command))
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def call(command: Sequence[Any]) -> str:
+    """Returns the output of a command. Raises DetkitError with its end if the command fails."""
+    words = list(map(str, command))
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
-        raise DetkitError(f"cannot compile:\n{done.stdout[-3000:]}\n  {' '.join(command)}")
+        raise DetkitError(f"cannot compile:\n{done.stdout[-3000:]}\n  {' '.join(words)}")
     return done.stdout
 
 
 # -------------------------------------------------------------------------------- measuring
 
 
-def measure(torch, torchvision, library, repeat):
-    """Compare and time every case; the figures as a dict. Raises DetkitError where one differs."""
+def measure(torch: Any, torchvision: Any, library: Path, repeat: int) -> Dict[str, Any]:
+    """Compares and times every case; returns the figures. Raises DetkitError if a case differs."""
     kernels, cases = from_tests("cuda_kernels"), from_tests("gpu_cases")
     own = kernels.CudaKernels(library, kernels.TorchMemory(torch))
     rows = [measure_case(torch, case, repeat) for case in cases.Cases(torch, torchvision, own)]
@@ -168,7 +172,8 @@ def measure(torch, torchvision, library, repeat):
     }
 
 
-def measure_case(torch, case, repeat):
+def measure_case(torch: Any, case: Any, repeat: int) -> Dict[str, Any]:
+    """Compares and times a case of tests/support/gpu_cases.py; returns its figures."""
     run_own, outputs = case.call
     run_own()
     if case.peer:
@@ -181,8 +186,13 @@ def measure_case(torch, case, repeat):
     return {"name": case.name, "detkit_us": own, "torchvision_us": peer}
 
 
-def medians(torch, functions, repeat):
-    """Microseconds of each, in turns so that a warm or throttled card is the same for all."""
+def medians(
+    torch: Any, functions: Sequence[Callable[[], Any]], repeat: int
+) -> Tuple[float, Optional[float]]:
+    """Returns the median microseconds of one or two functions.
+
+    The functions take turns, so that a warm or throttled card slows them alike.
+    """
     events = [
         [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in functions]
         for _ in range(WARM_UP + repeat)
@@ -194,15 +204,15 @@ def medians(torch, functions, repeat):
             end.record()
     torch.cuda.synchronize()
     timed = events[WARM_UP:]
-    found = [
+    taken = [
         1000 * median(turn[i][0].elapsed_time(turn[i][1]) for turn in timed)
         for i in range(len(functions))
     ]
-    return (*found, None)[:2]
+    return taken[0], taken[1] if len(functions) > 1 else None
 
 
-def table(figures):
-    """Markdown: the card and the date, a row for each case."""
+def table(figures: Dict[str, Any]) -> str:
+    """Returns Markdown: the card and the date, and a table with a row for each case."""
     lines = [
         f"{figures['card']}, {figures['date']}, medians of {figures['repeat']} runs; "
         f"PyTorch {figures['torch']}, torchvision {figures['torchvision']}.",

@@ -1,30 +1,28 @@
 """Times detkit's operators beside those of MXNet and torchvision, on the same inputs.
 
-First all sides have to give the same results; then they are timed in turn, in one process for each
-number of threads. Ratios are how many times faster detkit's library is; `fallback` are detkit's own
-operators made of MXNet's, `mxnet` MXNet's nearest operator as it is. The floor is the time that
-the bytes to be moved, or the multiply-adds, take at the rates measured on this machine.
+All implementations must give the same results before they are timed in turn, in one process for
+each number of threads. `detkit` is the compiled library, `fallback` are detkit's operators made of
+MXNet's, and `mxnet` is MXNet's most similar operator. A ratio is an implementation's time divided
+by the library's. The floor is the time that the necessary bytes, or multiply-adds, take at the
+rates measured on this machine.
 """
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "benchmark"))
-
-from limit import environment
-
+from benchmark.errors import BenchmarkError
+from benchmark.worker_environment import worker_environment
 from detkit.cli import debug_argument, positive, run
-from detkit.errors import DetkitError
 from detkit.processor import describe
 
-WORKER = Path(__file__).parent / "benchmark/worker.py"
+WORKER = Path(__file__).parent / "benchmark/operators/worker.py"
 PEERS = ("fallback", "mxnet", "torchvision")
-# How many times faster the library has to be, on one thread: case, side, ratio.
+# The least ratio of --check, on one thread: case, implementation, ratio.
 REQUIRED = (
     ("nms 2,000 random", "torchvision", 25),
     ("nms 12,000 random", "torchvision", 40),
@@ -37,80 +35,92 @@ REQUIRED = (
     ("roi_pool 512", "torchvision", 5),
     ("roi_pool 512", "mxnet", 20),
 )
-# A network plans its memory once. Without these, glibc gives large results back to the system after
-# each call, and the page faults of the next would be most of what is measured.
+# A network plans its memory once. Without these variables, glibc gives large results back to the
+# system after each call, and the page faults of the next call would take most of the time.
 KEEP_MEMORY = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**40),
     "MALLOC_ARENA_MAX": "1",
 }
 MATCH = (200000, 100)  # boxes, objects; a matrix of them is 80 MB
-BYTES_PER_BOX = 64  # that matching may take at most, whatever the number of objects
+BYTES_PER_BOX = 64  # the limit of --check for matching, for any number of objects
 
 
-class BenchmarkError(DetkitError):
-    """Two sides disagree, or detkit is slower than it has to be."""
-
-
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Measures, prints the tables, writes --json; with --check, an error for a missed ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", metavar="CASE", nargs="*", help="only those that begin so: nms")
-    parser.add_argument("--threads", type=numbers, default=[1, 2], help="for example 1,4")
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each side of a case")
+    parser.add_argument(
+        "names",
+        metavar="CASE",
+        nargs="*",
+        help="how the names of cases begin: nms; default: all",
+    )
+    parser.add_argument(
+        "--threads", type=numbers, default=[1, 2], help="numbers of threads; default: 1,2"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="for each implementation of a case; default: 2"
+    )
     parser.add_argument("--json", metavar="FILE", help="write all figures as JSON")
     parser.add_argument(
-        "--check", action="store_true", help="required ratios, one thread: status 1 if missed"
+        "--check",
+        action="store_true",
+        help="measure the required ratios on one thread; the status is 1 if one is missed",
     )
     debug_argument(parser)
     args = parser.parse_args(argv)
     if args.check:
         args.threads, args.names = [1], sorted({name for name, *_ in REQUIRED})
     print(describe(), flush=True)
-    found = {}
+    figures = {}
     for threads in args.threads:
-        found[threads] = work(threads, "time", args.seconds, *args.names)
-        print_table(threads, found[threads])
+        figures[threads] = measure(threads, "time", args.seconds, *args.names)
+        print_table(threads, figures[threads])
     memory = match_memory() if not args.names or args.check else {}
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
-            figures = {"processor": describe(), "threads": found, "match_memory": memory}
-            json.dump(figures, file, indent=1)
+            measured = {"processor": describe(), "threads": figures, "match_memory": memory}
+            json.dump(measured, file, indent=1)
     if args.check:
-        check(found[1]["rows"], memory)
+        check(figures[1]["rows"], memory)
 
 
-def numbers(text):
+def numbers(text: str) -> List[int]:
+    """Returns the value of --threads."""
     return [positive(part) for part in text.split(",")]
 
 
-def work(threads, mode, *arguments):
-    """What the worker found, run on so many threads. Raises BenchmarkError where it fails."""
-    count = str(threads)
-    counts = {"OMP_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count}
-    kept = KEEP_MEMORY if mode == "time" else {}
-    variables = {**os.environ, **counts, **environment(), **kept}
+def measure(threads: int, mode: str, *arguments: Any) -> Any:
+    """Returns the result of a worker process. Raises BenchmarkError if the process fails.
+
+    mode and arguments: see operators/worker.py.
+    """
+    variables = {**worker_environment(threads), **(KEEP_MEMORY if mode == "time" else {})}
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "found.json")
+        out = Path(folder, "out.json")
         command = [sys.executable, WORKER, mode, out, *arguments]
         done = subprocess.run(list(map(str, command)), env=variables)
         if done.returncode:
-            raise BenchmarkError(f"measuring on {threads} threads failed, see above")
+            raise BenchmarkError(
+                f"the worker process on {threads} threads failed; its own message is above"
+            )
         return json.loads(out.read_text(encoding="utf-8"))
 
 
-def print_table(threads, found):
-    copied, multiplied = (found["machine"][rate] / 1e9 for rate in ("bytes", "operations"))
+def print_table(threads: int, figures: Dict[str, Any]) -> None:
+    """Prints the times and ratios of all cases."""
+    copied, multiplied = (figures["machine"][rate] / 1e9 for rate in ("bytes", "operations"))
     print(f"\nOMP_NUM_THREADS={threads}: medians in ms, ratios to detkit;", end=" ")
     print(f"floor: {copied:.1f} GB/s copied, {multiplied:.1f} G multiply-adds/s\n")
     print(f"{'':28}{'detkit':>10}" + "".join(f"{peer:>20}" for peer in PEERS) + f"{'floor':>10}")
-    for row in found["rows"]:
+    for row in figures["rows"]:
         milliseconds = row["milliseconds"]
         cells = "".join(cell(row, peer) for peer in PEERS)
         print(f"{row['name']:28}{milliseconds['detkit']:10.3f}{cells}{row['floor']:10.3f}")
 
 
-def cell(row, peer):
-    """A peer's time and ratio, or why there is none."""
+def cell(row: Dict[str, Any], peer: str) -> str:
+    """Returns a peer's time and ratio, or why there is none."""
     if peer in row["left_out"]:
         return f"{'> ' + format(row['left_out'][peer], '.0f') + ' s, left out':>20}"
     if peer not in row["milliseconds"]:
@@ -118,28 +128,30 @@ def cell(row, peer):
     return f"{row['milliseconds'][peer]:11.2f} {ratio(row, peer):7.1f}x"
 
 
-def ratio(row, peer):
+def ratio(row: Dict[str, Any], peer: str) -> float:
+    """Returns a peer's time divided by the library's."""
     return row["milliseconds"][peer] / row["milliseconds"]["detkit"]
 
 
-def match_memory():
-    """{side: bytes} by which a process grows when it matches; prints them."""
-    sides = ("detkit", "fallback", "mxnet")
-    memory = {side: work(1, "memory", side, *MATCH) for side in sides}
+def match_memory() -> Dict[str, int]:
+    """Measures by how many bytes a process grows when it matches; prints and returns them."""
+    implementations = ("detkit", "fallback", "mxnet")
+    memory = {name: measure(1, "memory", name, *MATCH) for name in implementations}
     print("\nmatch {:,} x {}: peak growth of the resident memory".format(*MATCH))
-    for side, grown in memory.items():
-        print(f"  {side:10}{grown / 1e6:10.1f} MB")
+    for name, grown in memory.items():
+        print(f"  {name:10}{grown / 1e6:10.1f} MB")
     return memory
 
 
-def check(rows, memory):
-    """Prints the required ratios beside those measured. Raises BenchmarkError for a missed one."""
-    rows, missed = {row["name"]: row for row in rows}, []
+def check(rows: Sequence[Dict[str, Any]], memory: Dict[str, int]) -> None:
+    """Prints the required and the measured ratios. Raises BenchmarkError if one is missed."""
+    by_name = {row["name"]: row for row in rows}
+    missed: List[str] = []
     print("\nrequired, measured")
     for name, peer, required in REQUIRED:
-        if peer not in rows[name]["milliseconds"]:
-            raise BenchmarkError(f"{name}: {peer} cannot be imported here, nothing to compare with")
-        measured = ratio(rows[name], peer)
+        if peer not in by_name[name]["milliseconds"]:
+            raise BenchmarkError(f"{name}: expected a time of {peer}, found none: install {peer}")
+        measured = ratio(by_name[name], peer)
         line = f"{name:28}{peer:12}{required:6.0f}x {measured:8.1f}x"
         print(line + ("" if measured >= required else "  MISSED"))
         missed += [name] if measured < required else []
@@ -147,7 +159,7 @@ def check(rows, memory):
     print(f"{'match, memory':40}{allowed / 1e6:6.1f}MB {memory['detkit'] / 1e6:7.1f}MB")
     missed += ["match, memory"] if memory["detkit"] > allowed else []
     if missed:
-        raise BenchmarkError(f"missed: {', '.join(missed)}")
+        raise BenchmarkError(f"the required ratio or memory is missed: {', '.join(missed)}")
 
 
 if __name__ == "__main__":

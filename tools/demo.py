@@ -1,4 +1,4 @@
-"""Draws what a checkpoint detects in images: boxes, names, scores."""
+"""Draws the detections of a checkpoint into images: boxes, names, scores."""
 
 import argparse
 import os
@@ -15,13 +15,15 @@ from detkit.files.disk import make_folder
 
 
 def main(argv=None):
-    """Draw every image that can be read; an error at the end if some could not."""
+    """Draws every image that can be read; raises DataError at the end for the others."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint's folder")
-    parser.add_argument("images", metavar="IMAGE_OR_FOLDER", nargs="+")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="the folder of a checkpoint")
+    parser.add_argument(
+        "images", metavar="IMAGE_OR_FOLDER", nargs="+", help="files, and folders of images"
+    )
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the drawn images")
-    parser.add_argument("--score", type=float, default=0.5, help="draw detections from here on")
+    parser.add_argument("--score", type=float, default=0.5, help="the least score (default: 0.5)")
     proposals_argument(parser)
     args = parser.parse_args(argv)
     paths = list_images(args.images)
@@ -38,14 +40,14 @@ def main(argv=None):
 
 
 def output_names(paths):
-    """'street.png' for each path, numbered where several images have the same name."""
+    """Returns 'street.png' for each path, numbered if several images have the same name."""
     stems = [os.path.splitext(os.path.basename(path))[0] for path in paths]
     again = [stems[:position].count(stem) for position, stem in enumerate(stems)]
     return [f"{stem}-{n + 1}.png" if n else f"{stem}.png" for stem, n in zip(stems, again)]
 
 
 def draw(detector, path, proposals, out, score):
-    """Writes the drawn image as PNG and prints what was found; False if it cannot be read.
+    """Writes the drawn image as PNG, prints its detections; returns False for an unreadable one.
 
     proposals: boxes (R, 4) of the image, or None.
     """

@@ -1,4 +1,4 @@
-"""Says what detkit finds on this machine: packages, processor, compiler, GPU, operators in use."""
+"""Prints what detkit finds on this machine: packages, processor, compiler, GPU and operators."""
 
 import argparse
 import ctypes
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Optional, Sequence
 
 import detkit
 from detkit import processor
@@ -21,10 +22,21 @@ KERNELS = ("every processor of its kind", "AVX2", "AVX-512")
 INDENT = "\n" + " " * 13
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Prints a line for each package and each part of the machine; with --build, a path alone."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--build",
+        action="store_true",
+        help="compile detkit's operators, unless the cache has them, and print their path alone; "
+        "python -m detkit.ops.build does the same",
+    )
     debug_argument(parser)
-    parser.parse_args(argv)
+    if parser.parse_args(argv).build:
+        from detkit.ops.compile import library  # a broken MXNet must not stop the lines below
+
+        print(library())
+        return
     row("detkit", f"{detkit.__version__} in {Path(detkit.__file__).parent}")
     row("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     for name in PACKAGES:
@@ -34,12 +46,13 @@ def main(argv=None):
     row("operators", describe_operators())
 
 
-def row(name, text):
+def row(name: str, text: str) -> None:
+    """Prints a line."""
     print(f"{name:12} {text}")
 
 
-def version_of(name):
-    """A package's version, or why it cannot be imported."""
+def version_of(name: str) -> str:
+    """Returns a package's version, or why it cannot be imported."""
     try:
         module = importlib.import_module(name)
     except ImportError as error:
@@ -47,8 +60,8 @@ def version_of(name):
     return getattr(module, "__version__", "installed")
 
 
-def describe_processor():
-    """Its name, the level of its instructions in use and why, what that means, and its cores."""
+def describe_processor() -> str:
+    """Returns its name, its level of instructions, what it lacks, and its cores."""
     lines = [processor.describe()]
     if not processor.has_vnni():
         lines.append("no VNNI: INT8 needs an export made with --int8-for any, and gains less")
@@ -58,16 +71,14 @@ def describe_processor():
     return INDENT.join(lines)
 
 
-def describe_mxnet():
-    """Version, build and GPUs. Raises DetkitError where MXNet cannot be imported."""
+def describe_mxnet() -> str:
+    """Returns version, build and GPUs. Raises DetkitError if MXNet cannot be imported."""
     try:
         import mxnet as mx
-    except Exception as error:  # numpy 1.24 makes it an AttributeError, a lost library an OSError
+    except Exception as error:  # an AttributeError with numpy 1.24, an OSError without a library
         advice = 'reinstall detkit with pip install -e ".[cpu]", or ".[cu112]" for a GPU'
         if platform.machine() == "aarch64" and "libarmpl" in str(error):
-            advice = (
-                "MXNet's wheel for aarch64 needs the Arm Performance Libraries, which are not in it"
-            )
+            advice = "MXNet's wheel for aarch64 needs the Arm Performance Libraries; install them"
         raise DetkitError(f"mxnet cannot be imported: {error}\n  {advice}") from error
     features = mx.runtime.Features()
     build = "GPU build" if features.is_enabled("CUDA") else "CPU build"
@@ -75,8 +86,8 @@ def describe_mxnet():
     return f"{mx.__version__}, {build} {dnn} oneDNN, {mx.context.num_gpus()} GPUs"
 
 
-def describe_operators():
-    """Which operators are in use and why, and what is there to compile them."""
+def describe_operators() -> str:
+    """Returns which operators are used and why, and the compilers on PATH."""
     from detkit.ops import backend
 
     choice = backend.choose()
@@ -91,10 +102,10 @@ def describe_operators():
     return INDENT.join(lines)
 
 
-def first_line(compiler):
-    """What a compiler calls itself."""
-    said = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
-    lines = [line for line in said.splitlines() if "Copyright" not in line and line.strip()]
+def first_line(compiler: str) -> str:
+    """Returns the line of ``compiler --version`` with its name and version."""
+    printed = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
+    lines = [line for line in printed.splitlines() if "Copyright" not in line and line.strip()]
     return lines[-1] if "nvcc" in compiler else lines[0]
 
 

@@ -1,7 +1,8 @@
-"""Evaluates detections saved by test.py --out, without the model."""
+"""Evaluates the detections that tools/test.py --out saved, without the model."""
 
 import argparse
 import sys
+from typing import Optional, Sequence
 
 from detkit.build import build_dataset, build_evaluator, open_config
 from detkit.cli import common_arguments, run, split_argument
@@ -9,8 +10,8 @@ from detkit.detections.results import load_results
 from detkit.evaluate import format_table
 
 
-def main(argv=None):
-    """Read the results, print the table."""
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Reads the results, prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
     parser.add_argument(

@@ -1,27 +1,37 @@
-"""Lists the parts a config can name, with their arguments, and the plugins in ./plugins."""
+"""Lists the parts that a config can name, with their arguments, and the plugins in ./plugins."""
 
 import argparse
 import inspect
 import sys
+from typing import Any, Optional, Sequence
 
 import detkit.parts  # noqa: F401
 from detkit.cli import debug_argument, run
-from detkit.config.yaml import display_path
+from detkit.config import display_path
+from detkit.construct import signature
 from detkit.errors import ConfigError
 from detkit.plugins import import_folder
-from detkit.registry import REGISTRIES, signature
+from detkit.registry import REGISTRIES, Registry
 from detkit.wording import did_you_mean
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Prints the kinds, then the plugins."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kinds", metavar="KIND", nargs="*", help=f"any of {', '.join(REGISTRIES)}")
+    parser.add_argument(
+        "kinds",
+        metavar="KIND",
+        nargs="*",
+        help=f"of {', '.join(REGISTRIES)}; default: all",
+    )
     debug_argument(parser)
     kinds = parser.parse_args(argv).kinds or list(REGISTRIES)
     for kind in kinds:
         if kind not in REGISTRIES:
             hint = did_you_mean(kind, REGISTRIES)
-            raise ConfigError(f"unknown kind {kind!r}{hint}\n  kinds: {', '.join(REGISTRIES)}")
+            raise ConfigError(
+                f"KIND: expected one of {', '.join(REGISTRIES)}, found {kind!r}{hint}"
+            )
     plugins = import_folder("plugins")
     for kind in kinds:
         print(describe(kind, REGISTRIES[kind]))
@@ -32,8 +42,8 @@ def main(argv=None):
         print(f"  failed: {failure}")
 
 
-def describe(kind, registry):
-    """The kind, then for each name its signature and the first line of its docstring."""
+def describe(kind: str, registry: Registry) -> str:
+    """Returns the kind, then each name with its signature and its docstring's first line."""
     lines = [kind]
     for name in registry.names():
         target = registry.get(name)
@@ -42,10 +52,10 @@ def describe(kind, registry):
     return "\n".join(lines)
 
 
-def _arguments(target):
-    """A signature; of what takes nothing but parts, their names."""
+def _arguments(target: Any) -> str:
+    """Returns a signature, or the names of the parts of something that takes only parts."""
     parts, (_, others_pass) = getattr(target, "PARTS", None), signature(target)
-    return f"({', '.join(parts)})" if parts and others_pass else inspect.signature(target)
+    return f"({', '.join(parts)})" if parts and others_pass else str(inspect.signature(target))
 
 
 if __name__ == "__main__":

@@ -1,31 +1,37 @@
-"""Prints a config as detkit reads it: bases merged, overrides and environment applied."""
+"""Prints a config as detkit reads it, with its bases, --set and environment variables applied."""
 
 import argparse
 import sys
+from typing import Any, Optional, Sequence
 
 from detkit.cli import common_arguments, run
-from detkit.config import dump_config, leaves, load_config, to_plain
+from detkit.config import Config, dump_config, leaves, load_config, to_plain
 from detkit.config.yaml import dump_yaml
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Prints the config."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("--origin", action="store_true", help="say where each value was written")
+    parser.add_argument(
+        "--origin",
+        action="store_true",
+        help="print for each value where it was written",
+    )
     args = parser.parse_args(argv)
     config = load_config(args.config, args.overrides)
     print(origins(config) if args.origin else dump_config(config), end="")
 
 
-def origins(config):
-    """One line for each value: 'path: value  # file:line', the places aligned."""
+def origins(config: Config) -> str:
+    """Returns one line for each value: 'path: value  # file:line', the places aligned."""
     rows = [(f"{path}: {one_line(value)}", where) for path, value, where in leaves(config)]
     width = max((len(text) for text, _ in rows), default=0)
     return "".join(f"{text:{width}}  # {where}\n" for text, where in rows)
 
 
-def one_line(value):
-    """A scalar or a list of scalars as YAML, without the end-of-document mark of bare scalars."""
+def one_line(value: Any) -> str:
+    """Returns a scalar or a list of scalars as YAML, without the end-of-document mark."""
     return dump_yaml(to_plain(value)).split("\n...")[0].strip()
 
 

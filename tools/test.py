@@ -1,51 +1,42 @@
-"""Evaluates a checkpoint, or an export, on the images of data.val, or of data.train."""
+"""Evaluates a checkpoint or an export on the images of data.val or data.train."""
 
 import argparse
 import os
 import sys
+from typing import Optional, Sequence, Tuple, Union
 
 from detkit import load, load_exported
 from detkit.build import build_dataset, build_evaluator, build_loader, open_config
 from detkit.build.model import detector_of
 from detkit.cli import common_arguments, positive, run, split_argument
+from detkit.config import Config
 from detkit.detections.of_dataset import detect_dataset
 from detkit.detections.proposal_files import is_proposal_file
 from detkit.detections.results import save_results
+from detkit.detector import Detector
 from detkit.errors import CheckpointError, ConfigError
 from detkit.evaluate import format_table
 from detkit.evaluate.metrics import save_metrics
+from detkit.export.exported import ExportedDetector
 from detkit.export.manifest import MANIFEST
 from detkit.files.disk import make_folder
 
 
-def main(argv=None):
-    """Detect, evaluate, write result.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    common_arguments(parser)
-    parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="a checkpoint's folder, or what export.py wrote"
-    )
-    parser.add_argument(
-        "--out",
-        metavar="FILE",
-        help="write the detections as COCO results JSON; of an RPN, as FILE.npz, far smaller",
-    )
-    split_argument(parser)
-    parser.add_argument("--work-dir", metavar="DIR", help="default: that of the run or the export")
-    parser.add_argument("--batch-size", type=positive, default=1, metavar="B")
-    args = parser.parse_args(argv)
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Detects, evaluates, writes result.json."""
+    args = parsed(argv)
     config = open_config(args.config, args.overrides)
     detector, run_dir = opened(config, args.checkpoint)
     if args.out and is_proposal_file(args.out) and detector_of(config).TELLS_CLASSES:
         raise ConfigError(
-            f"--out {args.out}: an .npz keeps boxes and scores alone, and the detector "
-            f"{config['model']['type']!r} tells classes; name a .json file"
+            f"--out {args.out}: expected a .json file, because the detector "
+            f"{config['model']['type']!r} has classes, which an .npz does not keep; found an .npz"
         )
     dataset = build_dataset(config, args.split)
     if tuple(dataset.class_names) != detector.class_names:
         raise CheckpointError(
-            f"{args.checkpoint}: its classes are {list(detector.class_names)}, those of "
-            f"data.{args.split} {list(dataset.class_names)}; names and order must agree"
+            f"{args.checkpoint}: expected the classes of data.{args.split}, "
+            f"{list(dataset.class_names)}, in this order; found {list(detector.class_names)}"
         )
     loader = build_loader(config, args.split, dataset, args.batch_size)
     for folder in (args.work_dir or run_dir, os.path.dirname(args.out or "") or "."):
@@ -61,8 +52,33 @@ def main(argv=None):
     print(f"written: {save_metrics(args.work_dir or run_dir, metrics, name)}")
 
 
-def opened(config, folder):
-    """The detector of a checkpoint or an export, and the folder where its results go."""
+def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    """Returns the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    common_arguments(parser)
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="the folder of a checkpoint or an export",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        help="write the detections as COCO results JSON, or, for an RPN, as FILE.npz, which is "
+        "far smaller",
+    )
+    split_argument(parser)
+    parser.add_argument(
+        "--work-dir",
+        metavar="DIR",
+        help="of result.json; default: the run's or export's",
+    )
+    parser.add_argument("--batch-size", type=positive, default=1, metavar="B", help="default: 1")
+    return parser.parse_args(argv)
+
+
+def opened(config: Config, folder: str) -> Tuple[Union[Detector, ExportedDetector], str]:
+    """Returns the detector of a checkpoint or an export, and the folder of its results."""
     if os.path.isfile(os.path.join(folder, MANIFEST)):
         return load_exported(folder), folder
     return load(config, folder), os.path.dirname(os.path.dirname(os.path.abspath(folder)))

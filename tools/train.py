@@ -1,4 +1,4 @@
-"""Trains a detector: python tools/train.py configs/faster_rcnn_vgg16.yaml"""
+"""Trains a detector. Example: python tools/train.py configs/faster_rcnn_vgg16.yaml"""
 
 import argparse
 import os
@@ -13,17 +13,19 @@ from detkit.preflight import preflight
 
 
 def main(argv=None):
-    """Preflight, then a dry run or a training to its end."""
+    """Checks config and data, then takes a dry run, or trains to the end."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("--work-dir", metavar="DIR", help="default: work_dirs/ and CONFIG's name")
+    parser.add_argument("--work-dir", metavar="DIR", help="default: work_dirs/NAME of CONFIG")
     parser.add_argument(
         "--resume",
         metavar="auto|PATH",
-        help="go on from the work folder's latest checkpoint, or from a given one",
+        help="continue from the latest checkpoint of the work folder (auto), or from a given one",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="one training step, one evaluation batch, no files"
+        "--dry-run",
+        action="store_true",
+        help="take one step, evaluate one batch, write no files",
     )
     args = parser.parse_args(argv)
     config = open_config(args.config, args.overrides)

@@ -1,7 +1,7 @@
-"""Measures every config: weights, multiply-adds, time per image; writes the table of a guide.
+"""Measures configs: weights, multiply-adds and time per image; writes the table of a guide.
 
-Weights are drawn, not trained: every proposal and every detection there can be is computed. The
-image is 480 x 640, resized as the config says. Each config runs in a process of its own.
+The weights are random, so that a detector computes its largest number of proposals and detections.
+The image is 480 x 640, resized as the config says. Each config runs in a process of its own.
 """
 
 import argparse
@@ -11,9 +11,11 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 
 from detkit.build import build_model, open_config
 from detkit.build.load import detector_for
@@ -32,11 +34,12 @@ SIZE = (480, 640)
 PROPOSALS = 1000
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Prints a row for each config; with --write, puts the table into a guide."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("configs", metavar="CONFIG", nargs="*", type=Path, help="all by default")
-    parser.add_argument("--runs", type=positive, default=5, help="times of which the median is")
-    parser.add_argument("--write", metavar="FILE", type=Path, help="put the table into this guide")
+    parser.add_argument("configs", metavar="CONFIG", nargs="*", type=Path, help="default: all")
+    parser.add_argument("--runs", type=positive, default=5, help="runs, of which the median counts")
+    parser.add_argument("--write", metavar="FILE", type=Path, help="write the table into a guide")
     debug_argument(parser)
     args = parser.parse_args(argv)
     rows = [HEADER]
@@ -48,8 +51,8 @@ def main(argv=None):
         write(args.write, "\n".join(rows))
 
 
-def measure(path, runs):
-    """Weights, multiply-adds, (height, width) of the network's input, median seconds per image."""
+def measure(path: Path, runs: int) -> Tuple[int, int, Tuple[int, ...], float]:
+    """Returns weights, multiply-adds, (height, width) of the input, median seconds per image."""
     config = open_config(path)
     names = [str(label) for label in range(class_count(config["data"]["val"]))]
     model = build_model(config, names, mx.cpu(), pretrained=False)
@@ -62,24 +65,27 @@ def measure(path, runs):
         start = time.perf_counter()
         detector.detect_batch(batch)
         seconds.append(time.perf_counter() - start)
+    median = float(np.median(seconds[1:]))  # the first run prepares
     weights = sum(int(np.prod(p.shape)) for p in model.collect_params().values())
     shapes = {name: getattr(batch, name).shape for name in model.INPUTS}
-    return weights, multiply_adds(model, shapes), batch.images.shape[2:], np.median(seconds[1:])
+    return weights, multiply_adds(model, shapes), batch.images.shape[2:], median
 
 
-def _proposals(model, rng):
-    """Boxes (R, 4) of the image for a network that makes none of its own."""
+def _proposals(model: HybridBlock, rng: np.random.Generator) -> Optional[List[np.ndarray]]:
+    """Returns boxes (R, 4) of one image for a network that takes proposals, else None."""
     if "proposals" not in model.INPUTS:
         return None
     corners = rng.uniform(0, [SIZE[1] / 2, SIZE[0] / 2], (PROPOSALS, 2))
     return [np.concatenate([corners, 2 * corners + 8], axis=1).astype("float32")]
 
 
-def multiply_adds(model, shapes):
-    """Those of one pass: convolutions, deconvolutions and fully connected layers of the graph.
+def multiply_adds(model: HybridBlock, shapes: Mapping[str, Tuple[int, ...]]) -> int:
+    """Returns the multiply-adds of one forward pass.
 
-    shapes: {name: shape} of the network's inputs, in its order. A multiplication with its addition
-    counts once, as in torchvision's and Detectron2's tables.
+    Convolutions, deconvolutions and fully connected layers count. A multiplication with its
+    addition counts once, like in torchvision's and Detectron2's tables.
+
+    shapes: {name: shape} of the network's inputs, in its order.
     """
     outputs = model(*(mx.sym.var(name, shape=shape) for name, shape in shapes.items()))
     graph = outputs if isinstance(outputs, mx.sym.Symbol) else mx.sym.Group(list(outputs))
@@ -94,7 +100,9 @@ def multiply_adds(model, shapes):
     return sum(_of_node(node, nodes, size_of) for node in nodes)
 
 
-def _of_node(node, nodes, size_of):
+def _of_node(
+    node: Dict[str, Any], nodes: Sequence[Dict[str, Any]], size_of: Mapping[str, Tuple[int, ...]]
+) -> int:
     if node["op"] not in ("Convolution", "Deconvolution", "FullyConnected"):
         return 0
     data, weight = (
@@ -105,22 +113,25 @@ def _of_node(node, nodes, size_of):
     return int(np.prod(positions, dtype=np.int64) * np.prod(weight[1:], dtype=np.int64))
 
 
-def _size(node, index, size_of):
-    """The shape of an output of a node, whose name depends on how many there are."""
+def _size(
+    node: Dict[str, Any], index: int, size_of: Mapping[str, Tuple[int, ...]]
+) -> Tuple[int, ...]:
+    """Returns the shape of an output of a node; its name depends on the number of outputs."""
     name = node["name"]
-    found = [n for n in (name, f"{name}_output", f"{name}_output{index}") if n in size_of]
-    return size_of[found[0]]
+    names = [n for n in (name, f"{name}_output", f"{name}_output{index}") if n in size_of]
+    return size_of[names[0]]
 
 
-def class_count(node):
-    """How many classes the dataset of a config has, without the dataset."""
+def class_count(node: Mapping[str, Any]) -> int:
+    """Returns how many classes the dataset of a config has, without the dataset's files."""
     if node.get("class_names"):
         return len(node["class_names"])
     known = {"COCO": COCO_CLASSES, "VOC": len(VOC_CLASSES)}
     return known.get(node["type"]) or len(DATASETS.get(node["type"]).class_names)
 
 
-def row(path, weights, operations, size, seconds):
+def row(path: Path, weights: int, operations: int, size: Tuple[int, ...], seconds: float) -> str:
+    """Returns a row of the table."""
     name = path.resolve().relative_to(CONFIGS.resolve())
     what = title(path)
     return (
@@ -129,8 +140,8 @@ def row(path, weights, operations, size, seconds):
     )
 
 
-def title(path):
-    """The first sentence of a config's first comment."""
+def title(path: Path) -> str:
+    """Returns the first sentence of a config's first comment."""
     lines = path.read_text(encoding="utf-8").splitlines()
     comment = []
     for line in lines:
@@ -140,8 +151,8 @@ def title(path):
     return re.split(r"(?<!\bal)[.:;](?:\s|$)", " ".join(comment))[0]
 
 
-def write(path, table):
-    """Put the table between the two marks of a file."""
+def write(path: Path, table: str) -> None:
+    """Writes the table between the two marks of a guide. Raises DetkitError without the marks."""
     text = path.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise DetkitError(f"{path}: expected one line {BEGIN!r} and, after it, one line {END!r}")

@@ -1,4 +1,4 @@
-"""A config -> objects: the one place that knows the config and the parts.
+"""Assembly: a config -> objects. Only this package knows both the config and the parts.
 
 Importing this package registers every part that detkit ships.
 """

@@ -1,47 +1,68 @@
 """The sections ``data`` and ``evaluate`` of a config -> datasets, batches and an evaluator."""
 
-from typing import List
+from typing import Any, Callable, Dict, List, Optional, Sequence
+
+import numpy as np
 
 from detkit.build.model import detector_of
-from detkit.config import place, require, without
-from detkit.data import Batch, Loader, OneClass, load_proposals
+from detkit.config import Config, place, require, without
+from detkit.config.yaml import Node
+from detkit.construct import construct
+from detkit.data.loader import Loader
+from detkit.data.one_class import OneClass
+from detkit.data.precomputed import load_proposals
+from detkit.data.sample import Batch, Dataset, Transform
 from detkit.errors import ConfigError, DataError
-from detkit.registry import DATASETS, EVALUATORS, TRANSFORMS, construct
+from detkit.registry import DATASETS, EVALUATORS, TRANSFORMS
 
 PROPOSALS = ("train_proposals", "val_proposals")
 TRANSFORMED = ("train_transforms", "val_transforms")
 DATA_KEYS = ("train", "val", *PROPOSALS, *TRANSFORMED, "pad_multiple", "workers", "group_aspect")
 
 
-def build_dataset(config, split):
-    """The dataset ``data.train`` or ``data.val``, with the classes that the detector knows."""
+def build_dataset(config: Config, split: str) -> Dataset:
+    """Returns the dataset ``data.train`` or ``data.val``, with the classes of the detector.
+
+    A detector that does not tell classes apart (an RPN) has one class.
+
+    Raises ConfigError, and DataError with the place of the section.
+    """
     node = require(config["data"], split, dict)
     try:
         dataset = DATASETS.build(node)
     except DataError as error:
         raise DataError(f"{place(node)}: {error}") from error
-    return dataset if detector_of(config).TELLS_CLASSES else OneClass(dataset)
+    if not detector_of(config).TELLS_CLASSES:
+        dataset = OneClass(dataset)
+    return dataset
 
 
-def build_transforms(config, split):
-    """The transforms of the images of ``data.train`` or ``data.val``, in order."""
+def build_transforms(config: Config, split: str) -> List[Transform]:
+    """Returns the transforms of ``data.train`` or ``data.val``, in their order."""
     nodes = require(config["data"], f"{split}_transforms", List[dict])
-    transforms = [TRANSFORMS.build(node) for node in nodes]
+    transforms: List[Transform] = [TRANSFORMS.build(node) for node in nodes]
     for node, transform in zip(nodes, transforms):
         if split == "val" and getattr(transform, "mirrors", False):
             raise ConfigError(
-                f"{place(node)}: {node['type']} mirrors the image, and detections are not mirrored "
-                "back; it belongs in data.train_transforms alone"
+                f"{place(node)}: expected a transform that does not mirror the image, because "
+                f"detections are not mirrored back, found {node['type']!r}; move it to "
+                "data.train_transforms"
             )
     return transforms
 
 
-def build_loader(config, split, dataset, batch_size, inputs=None):
-    """The Loader of ``dataset``, which is the ``split`` "train" or "val".
+def build_loader(
+    config: Config,
+    split: str,
+    dataset: Dataset,
+    batch_size: int,
+    inputs: Optional[Sequence[str]] = None,
+) -> Loader:
+    """Returns the Loader of ``dataset``, which is the ``split`` "train" or "val".
 
-    inputs: TrainStep.INPUTS, for training: with ``data.train_transforms``, shuffled by the seed,
-        and with the masks and fields that the step takes. None: as the images are detected in, in
-        their order.
+    inputs: for training, TrainStep.INPUTS: the Loader then uses ``data.train_transforms``, shuffles
+        by the seed, and loads the masks and fields that the step takes. None: the Loader uses
+        ``data.val_transforms`` and keeps the order of the images.
     """
     training = inputs is not None
     return construct(
@@ -52,16 +73,18 @@ def build_loader(config, split, dataset, batch_size, inputs=None):
         batch_size=batch_size,
         seed=config.get("seed", 0),
         shuffle=training,
-        masks=training and "masks" in inputs,
+        masks="masks" in (inputs or ()),
         fields=[name for name in inputs or () if name not in Batch._fields],
         proposals=build_proposals(config, split, dataset),
     )
 
 
-def build_proposals(config, split, dataset):
-    """{image_id: boxes (R, 4)} of ``data.train_proposals`` or ``data.val_proposals``.
+def build_proposals(
+    config: Config, split: str, dataset: Dataset
+) -> Optional[Dict[Any, np.ndarray]]:
+    """Returns {image_id: boxes (R, 4)} of ``data.train_proposals`` or ``data.val_proposals``.
 
-    None for a detector that makes its own.
+    Returns None for a detector that makes its own.
     """
     if "proposals" not in detector_of(config).INPUTS:
         return None
@@ -72,15 +95,15 @@ def build_proposals(config, split, dataset):
         raise DataError(f"{place(node)}: {error}") from error
 
 
-def pad_multiple_of(config):
-    """What the sides of a batch are multiples of."""
+def pad_multiple_of(config: Config) -> int:
+    """Returns the number that divides the sides of every batch, in pixels."""
     return config["data"].get("pad_multiple", 32)
 
 
-def build_evaluator(config):
-    """What turns detections into numbers."""
+def build_evaluator(config: Config) -> Callable[..., Dict[str, Any]]:
+    """Returns the evaluator: a function from a dataset and detections to metrics by name."""
     return EVALUATORS.build(require(config, "evaluate", dict))
 
 
-def _only(node, *keys):
+def _only(node: Node, *keys: str) -> Node:
     return without(node, *(key for key in node if key not in keys))

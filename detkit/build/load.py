@@ -2,9 +2,11 @@
 
 import logging
 import os
+from typing import Dict, List, Sequence, Tuple, Union
 
 import numpy as np
 from mxnet import gluon
+from mxnet.gluon import HybridBlock
 
 from detkit.build.data import build_transforms, pad_multiple_of
 from detkit.build.model import build_model
@@ -14,40 +16,60 @@ from detkit.config import Config, load_config
 from detkit.detector import Detector
 from detkit.device import find_device
 from detkit.errors import CheckpointError
-from detkit.files.checkpoint import CONFIG, load_checkpoint
+from detkit.files.checkpoint import CONFIG, Checkpoint, load_checkpoint
+from detkit.typing import Context
+
+LISTED_FAULTS = 8
+
+Parameters = Dict[str, gluon.Parameter]  # by structural name
 
 log = logging.getLogger(__name__)
 
 
-def load(config, checkpoint, device="auto"):
-    """The Detector of a config (a path, or what load_config returned) and a checkpoint folder.
+def load(
+    config: Union[str, "os.PathLike[str]", Config], checkpoint: str, device: str = "auto"
+) -> Detector:
+    """Returns the Detector of a config and a checkpoint.
 
-    device: "auto" (a GPU where MXNet has one), "cpu" or "gpu". Neither the dataset nor the files
-    of pretrained weights are needed. Raises ConfigError and CheckpointError.
+    config: a path, or what load_config returned.
+    checkpoint: the checkpoint's folder.
+    device: "auto" (a GPU if MXNet has one), "cpu" or "gpu".
+
+    Neither the dataset nor the files of pretrained weights are needed. Raises ConfigError and
+    CheckpointError.
     """
-    config = opened(config if isinstance(config, Config) else load_config(config))
+    built_from = opened(config if isinstance(config, Config) else load_config(config))
     saved = load_checkpoint(checkpoint)
     ctx = find_device(device)
-    model = build_model(config, saved.class_names, ctx, pretrained=False)
-    check_scores(config, model)  # a config of before there was a choice has softmax
+    model = build_model(built_from, saved.class_names, ctx, pretrained=False)
+    check_scores(built_from, model)  # an older config sets no scores and gets softmax
     load_model_weights(model, saved)
-    return detector_for(config, model, saved.class_names, ctx)
+    return detector_for(built_from, model, saved.class_names, ctx)
 
 
-def detector_for(config, model, class_names, ctx, first_label=0):
-    """The Detector of a model: its images pass the config's ``data.val_transforms``.
+def detector_for(
+    config: Config,
+    model: HybridBlock,
+    class_names: Sequence[str],
+    ctx: Context,
+    first_label: int = 0,
+) -> Detector:
+    """Returns the Detector of a model, with the config's ``data.val_transforms``.
 
-    model: what build_model made of ``config`` in ``ctx``. The rest as of the Detector.
+    model: the network that build_model made of ``config`` in ``ctx``.
+    class_names, first_label: see Detector.
     """
     transforms, pad_multiple = build_transforms(config, "val"), pad_multiple_of(config)
     return Detector(model, class_names, transforms, ctx, pad_multiple, first_label, config)
 
 
-def load_model_weights(model, checkpoint):
-    """Put a checkpoint's weights into ``model``; CheckpointError lists what does not fit.
+def load_model_weights(model: HybridBlock, checkpoint: Checkpoint) -> None:
+    """Puts a checkpoint's weights into ``model``.
 
-    Constants, the anchors and the normalisation, stay those of the config that ``model`` is built
-    of; one line is logged where the checkpoint's are others.
+    The constants (anchors and normalisation) stay those of the config that ``model`` was built
+    from. One line is logged if the checkpoint has others.
+
+    Raises CheckpointError, which lists the weights that do not fit.
     """
     constants, ours = _constants_and_weights(model, checkpoint)
     theirs = {name: array for name, array in checkpoint.weights.items() if name not in constants}
@@ -59,39 +81,47 @@ def load_model_weights(model, checkpoint):
         if name in theirs and theirs[name].shape != ours[name].shape
     ]
     if faults:
-        shown = "\n  ".join(faults[:8] + ["..."] * (len(faults) > 8))
+        more = len(faults) > LISTED_FAULTS
+        listed = "\n  ".join(faults[:LISTED_FAULTS] + ["..."] * more)
         raise CheckpointError(
-            f"{checkpoint.path}: the checkpoint is of another network than the config describes "
-            f"({len(faults)} differences):\n  {shown}\n"
+            f"{checkpoint.path}: expected the network that the config describes, found another "
+            f"({len(faults)} differences):\n  {listed}\n"
             f"Use the config it was trained with: {os.path.join(checkpoint.path, CONFIG)}"
         )
     for name, parameter in ours.items():
         parameter.set_data(theirs[name])
 
 
-def start_from(model, checkpoint):
-    """Put in those of a checkpoint's weights that fit, as of a detector of other classes.
+def start_from(model: HybridBlock, checkpoint: Checkpoint) -> List[str]:
+    """Puts the weights of a checkpoint that fit into ``model``, which may have other classes.
 
     Constants stay those of the config, as in ``load_model_weights``. Returns the names of the
-    weights of ``model`` that none is for: they stay as they are. Raises CheckpointError where one
-    of the backbone's is among them: it is of another network.
+    weights of ``model`` for which the checkpoint has none; they stay as they are.
+
+    Raises CheckpointError if a weight of the backbone is among them, because the checkpoint then
+    belongs to another network.
     """
     (_, ours), theirs = _constants_and_weights(model, checkpoint), checkpoint.weights
     left = [n for n in ours if n not in theirs or theirs[n].shape != ours[n].shape]
     strange = [name for name in left if name.startswith("backbone.")]
     if strange:
         raise CheckpointError(
-            f"{checkpoint.path}: {len(strange)} weights of the backbone are not in the checkpoint "
-            f"or have another shape there, the first {strange[0]}; start from a checkpoint with "
-            "the same backbone"
+            f"{checkpoint.path}: expected all weights of the backbone in their shapes, found "
+            f"{len(strange)} missing or of another shape, the first {strange[0]}; start from a "
+            "checkpoint with the same backbone"
         )
     for name in set(ours) - set(left):
         ours[name].set_data(theirs[name])
     return left
 
 
-def _constants_and_weights(model, checkpoint):
-    """{name: parameter} of a model's constants, and of its weights."""
+def _constants_and_weights(
+    model: HybridBlock, checkpoint: Checkpoint
+) -> Tuple[Parameters, Parameters]:
+    """Returns {name: parameter} of a model's constants and of its weights.
+
+    Logs a line if the checkpoint has other constants.
+    """
     named = model._collect_params_with_prefix()
     constants = {n: p for n, p in named.items() if isinstance(p, gluon.Constant)}
     others = [

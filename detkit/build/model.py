@@ -1,28 +1,36 @@
-"""The ``model`` section of a config -> a detector; here channels, strides, classes are wired."""
+"""The ``model`` section of a config -> a detector; channels, strides and classes are derived."""
 
 import logging
-from typing import List
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Type
 
 import mxnet as mx
-from mxnet.gluon import nn
+from mxnet.gluon import Block, HybridBlock, nn
 
-from detkit.config import check_keys, place, require, section, without
+from detkit.config import Config, check_keys, place, require, section, without
+from detkit.config.yaml import Node
+from detkit.construct import construct
 from detkit.errors import ConfigError, WeightsError
-from detkit.models import Network
+from detkit.models import Network, Normalize
 from detkit.ops import backend
-from detkit.registry import DETECTORS, Registry, construct
+from detkit.registry import DETECTORS, Registry
+from detkit.typing import Context
 from detkit.weights import find_weights, load_weights, normalisation_of, read_weights
 
 log = logging.getLogger(__name__)
 
 EXAMPLE = {"channels": 64, "strides": 16}  # of the maps of a small backbone
-SETTLING_SIDE = 256  # pixels; enough for a map of every stride in use
+SETTLING_SIDE = 256  # pixels; enough for a map of every stride that detectors use
 
 
-def build_model(config, class_names, ctx, pretrained=True):
-    """The detector of ``model``, initialised from ``seed``, in ``ctx``, hybridized.
+def build_model(
+    config: Config, class_names: Sequence[str], ctx: Context, pretrained: bool = True
+) -> Network:
+    """Returns the detector of ``model``, initialised from ``seed``, on ``ctx``, hybridized.
 
-    ``pretrained`` False leaves the files of weights alone: a checkpoint will be loaded instead.
+    pretrained: whether to read the files of pretrained weights; False if a checkpoint is loaded
+        afterwards.
+
+    Raises ConfigError and WeightsError with the place in the config.
     """
     node = require(config, "model", dict)
     operators = config.get("ops") or backend.AUTO
@@ -40,29 +48,34 @@ def build_model(config, class_names, ctx, pretrained=True):
     return model
 
 
-def detector_of(config):
-    """The class that ``model.type`` names; ConfigError if ``model`` has keys that it does not."""
+def detector_of(config: Config) -> Type[Network]:
+    """Returns the class that ``model.type`` names.
+
+    Raises ConfigError if it is no detector, or if ``model`` has a key that it has not.
+    """
     node = require(config, "model", dict)
-    detector = DETECTORS.get(require(node, "type", str), place(node, "type"))
+    detector: Any = DETECTORS.get(require(node, "type", str), place(node, "type"))
     if not issubclass(detector, Network):
         raise ConfigError(
-            f"{place(node, 'type')}: the detector {node['type']!r} is no subclass of "
-            "detkit.models.Network, whose PARTS say what it is built of"
+            f"{place(node, 'type')}: expected a subclass of detkit.models.Network, whose PARTS "
+            f"list what a detector is built of, found {node['type']!r}"
         )
     check_keys(node, ("type", *detector.PARTS))
     return detector
 
 
 class _Wiring:
-    """The parts of a detector, made in their order: each gets what follows from those before it.
+    """The parts of a detector, built in their order; arguments follow from the parts before.
 
-    node: the section ``model``. detector: the class, whose PARTS are made.
+    node: the section ``model``. detector: the class, whose PARTS are built.
     """
 
-    def __init__(self, node, detector, num_classes):
+    def __init__(self, node: Node, detector: Type[Network], num_classes: int):
         self._node, self._num_classes = node, num_classes
-        self._channels, self._strides = None, None  # of the maps
-        self.parts = {}
+        # The maps that the next part gets: a number for each, but one of channels after the neck.
+        self._channels: Any = None
+        self._strides: Sequence[int] = ()
+        self.parts: Dict[str, Any] = {}
         for name, source in detector.PARTS.items():
             self.parts[name] = self._part(name, source)
             if name == "backbone":
@@ -70,7 +83,7 @@ class _Wiring:
             elif name == "neck":
                 self._pass_neck(self.parts[name])
 
-    def _part(self, name, source):
+    def _part(self, name: str, source: Any) -> Optional[Block]:
         if isinstance(source, list):  # the heads of a cascade
             nodes, (registry,) = require(self._node, name, List[dict]), source
             parts = nn.HybridSequential(prefix=f"{name}_")
@@ -84,8 +97,8 @@ class _Wiring:
         node = section(self._node, name) if has_default else require(self._node, name, dict)
         return _build(source, node, {} if has_default else self._derived(name))
 
-    def _derived(self, name):
-        """The arguments of a part that follow from the parts before it."""
+    def _derived(self, name: str) -> Dict[str, Any]:
+        """Returns the arguments of a part that follow from the parts before it."""
         task, _, kind = name.rpartition("_")  # mask_extractor and mask_head, for example
         if name == "backbone":
             return {}
@@ -102,52 +115,59 @@ class _Wiring:
         dense = {"in_channels": self._channels, "num_anchors": self.parts["anchors"].per_cell}
         return dense if name == "rpn_head" else {**dense, "num_classes": self._num_classes}
 
-    def _pass_neck(self, neck):
-        """The heads look at what the neck gives, or at the backbone's maps where they can."""
+    def _pass_neck(self, neck: Any) -> None:
+        """Passes on the maps of the neck or, without a neck, the maps of the backbone.
+
+        Raises ConfigError if the backbone's maps have different numbers of channels, because one
+        head reads them all.
+        """
         if neck is not None:
             self._channels, self._strides = neck.channels, tuple(neck.strides)
         elif len(set(self._channels)) > 1:
             raise ConfigError(
-                f"{place(self._node, 'backbone')}: the backbone's maps have "
-                f"{list(self._channels)} channels, and the heads need the same number everywhere: "
-                "choose one of the maps, or add a neck"
+                f"{place(self._node, 'backbone')}: expected maps with one number of channels, "
+                f"because the heads read them all, found {list(self._channels)}; choose one of the "
+                "maps, or add a neck"
             )
         else:
             self._channels = self._channels[0]
 
 
-def _build(registry, node, derived):
+def _build(registry: Registry, node: Node, derived: Dict[str, Any]) -> HybridBlock:
     return registry.build(without(node, "pretrained"), **derived)
 
 
-def levels_of(backbone, node):
-    """The channels and the strides of the maps that ``backbone``, built of ``node``, gives."""
+def levels_of(backbone: HybridBlock, node: dict) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:
+    """Returns the channels and the strides of the maps of ``backbone``, built from ``node``.
+
+    Raises ConfigError unless its attributes ``channels`` and ``strides`` have a number for each
+    map.
+    """
     channels, strides = (_numbers(backbone, name, node) for name in ("channels", "strides"))
     if len(channels) != len(strides):
         raise ConfigError(
-            f"{place(node, 'type')}: the backbone {node['type']!r} names {len(channels)} channels "
-            f"and {len(strides)} strides: one of each for every map"
+            f"{place(node, 'type')}: the backbone {node['type']!r}: expected one of 'channels' and "
+            f"one of 'strides' for each map, found {len(channels)} channels, {len(strides)} strides"
         )
     return channels, strides
 
 
-def _numbers(backbone, attribute, node):
-    """The attribute ``channels`` or ``strides`` of a backbone: a whole number for each map."""
-    numbers = getattr(backbone, attribute, None)
+def _numbers(backbone: HybridBlock, attribute: str, node: dict) -> Tuple[int, ...]:
+    """Returns the attribute ``channels`` or ``strides`` of a backbone, a number for each map."""
+    numbers: Any = getattr(backbone, attribute, None)
     listed = isinstance(numbers, (list, tuple)) and numbers
     if not listed or not all(isinstance(number, int) for number in numbers):
         shown = f"{attribute} = {numbers!r}" if hasattr(backbone, attribute) else "none"
         raise ConfigError(
             f"{place(node, 'type')}: the backbone {node['type']!r}: expected an attribute "
-            f"{attribute!r}, a tuple with a whole number for each map, found {shown}; of one map "
-            f"write, for example, {attribute} = ({EXAMPLE[attribute]},): the next parts are built "
-            "from it"
+            f"{attribute!r}, a tuple with a whole number for each map, found {shown}; for one map "
+            f"write, for example, {attribute} = ({EXAMPLE[attribute]},)"
         )
     return tuple(numbers)
 
 
-def _built_parts(model, node):
-    """(block, its section) of every part that a config names, and of each in a list of them."""
+def _built_parts(model: Network, node: Node) -> Iterator[Tuple[HybridBlock, Node]]:
+    """Yields (block, its section) of every part in a config, and of each part in a list."""
     for name in model.PARTS:
         part = node.get(name)
         if isinstance(part, list):
@@ -156,8 +176,8 @@ def _built_parts(model, node):
             yield getattr(model, name), part
 
 
-def _load_pretrained(block, node, normalize):
-    """Put the weights that ``node`` names under ``pretrained`` into ``block``."""
+def _load_pretrained(block: HybridBlock, node: Node, normalize: Normalize) -> None:
+    """Puts the weights that ``node`` names under ``pretrained`` into ``block``."""
     weights = node.get("pretrained")
     if weights is None:
         return
@@ -167,10 +187,11 @@ def _load_pretrained(block, node, normalize):
     expected = normalisation_of(weights)
     if expected and tuple(expected) != normalize.mean_std_order:
         raise ConfigError(
-            f"{where}: {weights!r} was trained with mean {expected.mean}, std {expected.std}, "
-            f"order {expected.order}; model.normalize says {normalize.mean_std_order}: use theirs"
+            f"{where}: expected the normalisation of {weights!r}, mean {expected.mean}, std "
+            f"{expected.std}, order {expected.order}, found {normalize.mean_std_order}; set "
+            "model.normalize to the expected values"
         )
-    # A part that takes only some of its weights from the file says which, and by what names.
+    # A part that takes only some of its weights from the file has this method (plugins/README.md).
     loaded, names = block.pretrained_part() if hasattr(block, "pretrained_part") else (block, None)
     path = find_weights(weights, where=where)
     try:
@@ -184,10 +205,10 @@ def _load_pretrained(block, node, normalize):
     log.info("%s: read %s; names not used: %s", node.path, path, ", ".join(unused) or "none")
 
 
-def _settle_shapes(model, ctx):
-    """Run the network once where a layer left its input's width to be found out.
+def _settle_shapes(model: Network, ctx: Context) -> None:
+    """Runs the network once if a layer was built without the width of its input.
 
-    A plugin need not give in_channels, but optimizer and checkpoints need to know every shape.
+    A plugin need not give in_channels, but optimizer and checkpoints need every shape.
     """
     if any(0 in parameter.shape for parameter in model.collect_params().values()):
         side = SETTLING_SIDE

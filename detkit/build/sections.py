@@ -1,67 +1,75 @@
 """A file -> a config whose sections are known and whose plugins are imported."""
 
+import os
+from typing import Any, Iterable, Union
+
 from detkit.build.data import DATA_KEYS, PROPOSALS
 from detkit.build.model import detector_of
 from detkit.build.outdated import check_outdated
 from detkit.build.train_step import train_step_of
-from detkit.config import check_keys, load_config, place, require, section
+from detkit.config import Config, check_keys, load_config, place, require, section
 from detkit.errors import ConfigError
 from detkit.plugins import import_plugins
 
 SECTIONS = ("seed", "model", "train_step", "data", "train", "evaluate", "plugins", "ops")
 
 
-def open_config(path, overrides=()):
-    """The Config of a file with 'a.b=c' overrides: its sections checked, its plugins imported.
+def open_config(path: Union[str, "os.PathLike[str]"], overrides: Iterable[str] = ()) -> Config:
+    """Returns the Config of a file with 'a.b=c' overrides; checks sections and imports plugins.
 
-    Raises ConfigError, naming the place, for what is wrong with any of them.
+    Raises ConfigError with the place of the error.
     """
     return opened(load_config(path, overrides))
 
 
-def opened(config):
-    """A Config that was loaded, opened as by ``open_config``; a second time changes nothing."""
+def opened(config: Config) -> Config:
+    """Returns a loaded Config after the checks and imports of ``open_config``.
+
+    A second call changes nothing.
+    """
     check_sections(config)
     config.plugin_report = import_plugins(config)
     check_outdated(config)
     return config
 
 
-def check_sections(config):
-    """Refuse a top-level key that nothing reads, and a config without what everything needs."""
+def check_sections(config: Config) -> None:
+    """Raises ConfigError for an unknown top-level key, or if ``model`` or ``data`` is missing."""
     check_keys(config, SECTIONS)
     for key in ("model", "data"):
         require(config, key, dict)
     check_keys(config["data"], DATA_KEYS)
 
 
-def check_norms(node):
-    """Refuse SyncBN in a section of a training, or in a section within it.
+def check_norms(node: Any) -> None:
+    """Raises ConfigError for SyncBN in a section of a training, or in a section within it.
 
-    A training runs on one device, and SyncBN is then BN: whoever asks for it expects the statistics
-    of a larger batch than there is.
+    A training runs on one device, where SyncBN is BN. A user who asks for it expects the statistics
+    of a larger batch.
+
+    node: a section, or a list in one.
     """
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         if isinstance(value, (dict, list)):
             check_norms(value)
         elif key == "norm" and value == "SyncBN":
             raise ConfigError(
-                f"{place(node, key)}: SyncBN takes its statistics from the batches of several "
-                "devices, and detkit trains on one device; expected norm: BN, which does the same "
-                "there, or GN or FrozenBN, which need no large batch"
+                f"{place(node, key)}: expected a norm for one device, on which detkit trains, "
+                "found 'SyncBN', which takes its statistics from several; write norm: BN, which "
+                "does the same on one device, or GN or FrozenBN, which need no large batch"
             )
 
 
-def check_parts(config):
-    """Refuse a part that the detector or its training step does not have; plugins are imported.
+def check_parts(config: Config) -> None:
+    """Raises ConfigError for a part that neither the detector nor its training step has.
 
-    Proposals, too, where the detector makes its own.
+    It also refuses precomputed proposals if the detector makes its own. Plugins must be imported.
     """
     detector = detector_of(config)
     check_keys(section(config, "train_step"), train_step_of(detector).PARTS)
     given = [key for key in PROPOSALS if key in config["data"]]
     if given and "proposals" not in detector.INPUTS:
         raise ConfigError(
-            f"{place(config['data'], given[0])}: the detector {config['model']['type']!r} takes no "
-            "proposals; remove the key"
+            f"{place(config['data'], given[0])}: expected no proposals, because the detector "
+            f"{config['model']['type']!r} makes its own, found the key; remove it"
         )

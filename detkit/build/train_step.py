@@ -2,15 +2,19 @@
 
 import inspect
 from functools import partial
-from typing import List
+from typing import Any, Dict, List, Sequence, Type
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.config import check_keys, place, require, section
+from detkit.config import Config, check_keys, place, require, section
+from detkit.config.yaml import Node
+from detkit.construct import construct
 from detkit.errors import ConfigError
 from detkit.losses import BINARY, CrossEntropy, RoILoss, SigmoidBCE, SigmoidFocal, compared_by
+from detkit.models import Network
 from detkit.models.postprocess import SIGMOID, SOFTMAX
-from detkit.registry import DETECTORS, LOSSES, TRAIN_STEPS, Registry, construct
+from detkit.registry import DETECTORS, LOSSES, TRAIN_STEPS, Registry
+from detkit.train_steps import TrainStep
 
 FITTING = {  # scores -> class losses that train logits for them
     SOFTMAX: CrossEntropy.__name__,
@@ -18,13 +22,16 @@ FITTING = {  # scores -> class losses that train logits for them
 }
 
 
-def build_train_step(config, model, num_classes):
-    """The training step of ``model``, hybridized. Raises ConfigError as ``check_scores`` does."""
+def build_train_step(config: Config, model: Network, num_classes: int) -> TrainStep:
+    """Returns the training step of ``model``, hybridized.
+
+    Raises ConfigError with the place, also for scores that its class loss does not train.
+    """
     check_scores(config, model)
     step_class = train_step_of(type(model))
     node = section(config, "train_step")
     check_keys(node, step_class.PARTS)
-    parts = {}
+    parts: Dict[str, Any] = {}
     for name, target in step_class.PARTS.items():
         derived = step_class.derived(name, model, parts, num_classes)
         if isinstance(target, list):
@@ -37,25 +44,32 @@ def build_train_step(config, model, num_classes):
     return step
 
 
-def train_step_of(detector):
-    """The class that trains ``detector``: its own, or that of the class it derives from."""
+def train_step_of(detector: Type[Network]) -> Type[TrainStep]:
+    """Returns the class that trains ``detector``: its own, or the class of its nearest base.
+
+    Raises ConfigError if there is none.
+    """
+    detectors = set(DETECTORS.names())
+    steps = {DETECTORS.get(name): name for name in TRAIN_STEPS.names() if name in detectors}
     for ancestor in detector.__mro__:
-        for name in TRAIN_STEPS.names():
-            if name in DETECTORS.names() and DETECTORS.get(name) is ancestor:
-                return TRAIN_STEPS.get(name)
+        if ancestor in steps:
+            step: Any = TRAIN_STEPS.get(steps[ancestor])
+            return step
     raise ConfigError(
-        f"the detector {detector.__name__} has no training step: register one under its name in "
-        f"TRAIN_STEPS, or derive it from one of {', '.join(TRAIN_STEPS.names())}"
+        f"model.type: expected a detector with a training step, found {detector.__name__!r}; "
+        "register a step under its name in TRAIN_STEPS, or derive it from one of "
+        f"{', '.join(TRAIN_STEPS.names())}"
     )
 
 
-def check_scores(config, model):
-    """Refuse a detector that is tested otherwise than its class loss trains it.
+def check_scores(config: Config, model: Network) -> None:
+    """Raises ConfigError if the class loss trains the logits for other scores than are computed.
 
-    config: with a section ``train_step``; without one there is nothing to compare. model: the
-    detector of ``config``. A postprocessing that does not name its ``scores`` is not compared.
+    The message has the places of the loss and of the scores.
 
-    Raises ConfigError with the places of the loss and of the scores.
+    config: its section ``train_step`` is compared, if there is one.
+    model: the detector of ``config``. A postprocessing without an attribute ``scores`` is not
+        compared.
     """
     scores = getattr(getattr(model, "postprocess", None), "scores", None)
     node = section(config, "train_step")
@@ -65,30 +79,30 @@ def check_scores(config, model):
         part = target[0] if isinstance(target, list) else target
         if inspect.isclass(part) and issubclass(part, RoILoss) and node.get(name) is not None:
             for loss in node[name] if isinstance(target, list) else [node[name]]:
-                _compare(loss, scores, config["model"])
+                _check_scores_of(loss, scores, config["model"])
 
 
-def _compare(node, scores, model):
-    """``node``: the section of a RoILoss. ``model``: that of the detector."""
-    loss = RoILoss.CLASS_LOSS
+def _check_scores_of(node: Node, scores: str, model: Node) -> None:
+    """``node`` is the section of a RoILoss, ``model`` the section of the detector."""
+    loss: Any = RoILoss.CLASS_LOSS
     if node.get("class") is not None:
         kind = require(node, "class", dict)
         loss = LOSSES.get(require(kind, "type"), place(kind, "type"))
     trained = SIGMOID if compared_by(loss) == BINARY else SOFTMAX
     if trained != scores:
         raise ConfigError(
-            f"{place(section(model, 'postprocess'), 'scores')}: expected {trained!r}, found "
-            f"{scores!r}, since {loss.__name__} ({place(node, 'class')}) trains the logits for "
-            f"that; set model.postprocess.scores: {trained}, or train with {FITTING[scores]}"
+            f"{place(section(model, 'postprocess'), 'scores')}: expected {trained!r}, for which "
+            f"{loss.__name__} ({place(node, 'class')}) trains the logits, found {scores!r}; set "
+            f"model.postprocess.scores: {trained}, or train with {FITTING[scores]}"
         )
 
 
-def _stages(target, nodes, derived):
-    """One ``target`` for each stage of a cascade: of ``nodes``, a list of sections."""
+def _stages(target: Any, nodes: Sequence[Node], derived: Sequence[dict]) -> nn.Sequential:
+    """Returns one ``target`` for each stage of a cascade, built from ``nodes``, its sections."""
     if len(nodes) != len(derived):
         raise ConfigError(
-            f"{place(nodes)}: {len(nodes)} sections for {len(derived)} stages; expected one for "
-            "each of model.roi_heads"
+            f"{place(nodes)}: expected {len(derived)} sections, one for each of model.roi_heads, "
+            f"found {len(nodes)}"
         )
     stages = nn.HybridSequential() if issubclass(target, HybridBlock) else nn.Sequential()
     stages.add(*(construct(target, own, **given) for own, given in zip(nodes, derived)))

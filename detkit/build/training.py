@@ -1,37 +1,62 @@
-"""A config -> a Runner: data, model, optimizer and hooks, wired together."""
+"""A config -> a Runner: data, model, optimizer and hooks, built and connected."""
 
 import os
 import sys
 import tempfile
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 from detkit.build.data import build_dataset, build_evaluator, build_loader
 from detkit.build.load import detector_for, load_model_weights, start_from
 from detkit.build.model import build_model
 from detkit.build.sections import check_norms, check_parts, check_sections
 from detkit.build.train_step import build_train_step
-from detkit.config import dump_config, place, require
+from detkit.config import Config, dump_config, place, require
 from detkit.config.types import shown
+from detkit.construct import construct
+from detkit.data.sample import Dataset
 from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
-from detkit.files.checkpoint import FOLDER, find_checkpoints, load_checkpoint, mend_checkpoints
+from detkit.files.checkpoint import (
+    FOLDER,
+    Checkpoint,
+    find_checkpoints,
+    load_checkpoint,
+    mend_checkpoints,
+)
 from detkit.files.disk import make_folder
-from detkit.registry import HOOKS, SCHEDULES, construct
-from detkit.runner import hooks
+from detkit.registry import HOOKS, SCHEDULES
+from detkit.runner.hooks import ScheduleHook, StopHook
 from detkit.runner.intervals import read_interval
 from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner
 from detkit.runner.optimizer import Optimizer
 from detkit.runner.options import TrainOptions
+from detkit.runner.report_hooks import LogHook, VisualizeHook
+from detkit.runner.result_hooks import CheckpointHook, EvaluateHook
 from detkit.runner.seed import seed_run
+from detkit.typing import Context
 
 
 class Training:
-    """Everything a config describes, built: the parts first, the Runner on demand.
+    """All objects that a config describes; the Runner is built on demand.
 
-    Raises ConfigError, DataError, WeightsError for what is wrong with config, data or weights.
+    config: the Config. plugin_files: the plugins that it used, for the config in the run's folder.
+
+    Its attributes are what a run consists of:
+
+    config, config_text, seed, options: the config, its resolved YAML, its sections ``seed`` and
+        ``train``.
+    class_names, train_set, val_set, loader, val_loader: the data.
+    ctx, model, detector, train_step: the device, the network, the Detector around it and its
+        training step.
+    optimizer, schedule, evaluator, hooks: the Optimizer, a function from a Position to a factor, a
+        function from dataset and detections to metrics, the hooks of the config.
+    evaluate_every, checkpoint_every: Intervals.
+
+    Raises ConfigError, DataError or WeightsError for an error in config, data or weights.
     """
 
-    def __init__(self, config, plugin_files=()):
+    def __init__(self, config: Config, plugin_files: Sequence[str] = ()):
         check_sections(config)
         check_parts(config)
         check_norms(config["model"])
@@ -39,7 +64,7 @@ class Training:
         self.config_text = dump_config(config, plugin_files)
         self.seed = _seed(config)
         seed_run(self.seed)
-        self.options = construct(TrainOptions, require(config, "train", dict))
+        self.options: TrainOptions = construct(TrainOptions, require(config, "train", dict))
         self.evaluate_every = read_interval(self.options.evaluate_every)
         self.checkpoint_every = read_interval(self.options.checkpoint_every)
         self.hooks = [HOOKS.build(node) for node in self.options.hooks]
@@ -47,30 +72,23 @@ class Training:
         self.evaluator = build_evaluator(config)
         self.train_set = build_dataset(config, "train")
         self.val_set = build_dataset(config, "val")
-        self.class_names = tuple(self.train_set.class_names)
-        if tuple(self.val_set.class_names) != self.class_names:
-            raise ConfigError(
-                f"{place(config['data'], 'val')}: the class list of data.val, "
-                f"{list(self.val_set.class_names)}, is not that of data.train, "
-                f"{list(self.class_names)}; give both the same names in the same order"
-            )
-        try:
-            self.ctx = find_device(self.options.device)
-        except ConfigError as error:
-            raise ConfigError(f"{place(config['train'], 'device')}: {error}") from error
+        self.class_names = _common_classes(config, self.train_set, self.val_set)
+        self.ctx = _context(config, self.options.device)
         self.model = build_model(config, self.class_names, self.ctx)
         self.train_step = build_train_step(config, self.model, len(self.class_names))
         self.optimizer = Optimizer(self.model, self.options)
-        self.loader = build_loader(
-            config, "train", self.train_set, self.options.batch_size, self.train_step.INPUTS
-        )
-        self.val_loader = build_loader(config, "val", self.val_set, self.options.batch_size)
+        batch_size, inputs = self.options.batch_size, self.train_step.INPUTS
+        self.loader = build_loader(config, "train", self.train_set, batch_size, inputs)
+        self.val_loader = build_loader(config, "val", self.val_set, batch_size)
         self.detector = detector_for(config, self.model, self.class_names, self.ctx)
 
-    def runner(self, work_dir, resume=None):
-        """The Runner of this training in ``work_dir``; ``resume``: None, "auto" or a path.
+    def runner(self, work_dir: str, resume: Optional[str] = None) -> Runner:
+        """Returns the Runner of this training in ``work_dir``.
 
-        Raises CheckpointError where the folder holds another run, or the checkpoint does not fit.
+        resume: None for a new run, "auto" for the latest checkpoint of the folder if there is one,
+            or a checkpoint's folder.
+
+        Raises CheckpointError if the folder holds another run, or if the checkpoint does not fit.
         """
         checkpoint = self._find_checkpoint(work_dir, resume)
         for folder in (work_dir, os.path.join(work_dir, FOLDER)):
@@ -79,22 +97,22 @@ class Training:
             file.write(self.config_text)
         done = checkpoint.progress.step if checkpoint else 0
         log = RunLog(work_dir, self.options.length.total_steps(len(self.loader)), done)
-        for image_id, reason in self.train_set.dropped + self.val_set.dropped:
+        for image_id, reason in [*self.train_set.dropped, *self.val_set.dropped]:
             log.write("dropped_box", image_id=image_id, reason=reason)
-        for image_id, reason in self.train_set.bad_images + self.val_set.bad_images:
+        for image_id, reason in [*self.train_set.bad_images, *self.val_set.bad_images]:
             log.write("bad_image", image_id=image_id, reason=reason)
         runner = self._runner(work_dir, self._hooks(work_dir, log))
         if checkpoint:
             self._restore(runner, checkpoint)
-            log.say(f"going on from {checkpoint.path}, step {done}")
+            log.say(f"resuming from {checkpoint.path}, step {done}")
         elif self.options.start_from:
-            log.say(self._start())
+            log.say(self._start(self.options.start_from))
         return runner
 
-    def dry_run(self):
-        """One training step and one evaluation batch; returns a line about them."""
+    def dry_run(self) -> str:
+        """Makes one training step and evaluates one batch; returns a line about them."""
         if self.options.start_from:
-            print(self._start())
+            print(self._start(self.options.start_from))
         with tempfile.TemporaryDirectory() as folder:
             runner = self._runner(folder, hooks=[])
             runner.step(next(self.loader.batches(epoch=0)))
@@ -103,20 +121,20 @@ class Training:
         detections = dict(zip(batch.image_ids, self.detector.detect_batch(batch)))
         self.evaluator(self.val_set, detections)
         numbers = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        return f"dry run: one step ({numbers}) and one evaluation batch went well"
+        return f"dry run: one step ({numbers}) and one evaluation batch succeeded"
 
-    def _start(self):
-        """Begin with the weights of another run; returns a line about them."""
+    def _start(self, folder: str) -> str:
+        """Takes the weights of another run's checkpoint; returns a line about them."""
         try:
-            saved = load_checkpoint(self.options.start_from)
+            saved = load_checkpoint(folder)
             left = start_from(self.model, saved)
         except CheckpointError as error:
             where = place(self.config["train"], "start_from")
             raise CheckpointError(f"{where}: {error}") from error
-        anew = f"; drawn anew: {', '.join(left)}" if left else ""
-        return f"starting from the weights of {saved.path}{anew}"
+        others = f"; initialised at random: {', '.join(left)}" if left else ""
+        return f"starting from the weights of {saved.path}{others}"
 
-    def _runner(self, work_dir, hooks):
+    def _runner(self, work_dir: str, hooks: Iterable[object]) -> Runner:
         return Runner(
             self.train_step,
             self.loader,
@@ -129,13 +147,13 @@ class Training:
             evaluate_every=self.evaluate_every,
         )
 
-    def _hooks(self, work_dir, log):
+    def _hooks(self, work_dir: str, log: RunLog) -> List[object]:
         options = self.options
         return [
-            hooks.ScheduleHook(options.lr, self.schedule, options.accumulate),
-            hooks.LogHook(log, options.log_every),
-            hooks.EvaluateHook(log, self.detector, self.val_loader, self.evaluator),
-            hooks.CheckpointHook(
+            ScheduleHook(options.lr, self.schedule, options.accumulate),
+            LogHook(log, self.loader, options.log_every),
+            EvaluateHook(log, self.detector, self.val_loader, self.evaluator),
+            CheckpointHook(
                 os.path.join(work_dir, FOLDER),
                 self.model,
                 self.optimizer,
@@ -145,12 +163,12 @@ class Training:
                 options.keep,
                 getattr(self.evaluator, "main", "AP50"),
             ),
-            hooks.VisualizeHook(os.path.join(work_dir, "pictures"), self.val_set, options.pictures),
+            VisualizeHook(os.path.join(work_dir, "pictures"), self.val_set, options.pictures),
             *self.hooks,
-            hooks.StopHook(),
+            StopHook(),
         ]
 
-    def _find_checkpoint(self, work_dir, resume):
+    def _find_checkpoint(self, work_dir: str, resume: Optional[str]) -> Optional[Checkpoint]:
         folder = os.path.join(work_dir, FOLDER)
         if resume == "auto":
             mend_checkpoints(folder)
@@ -158,8 +176,8 @@ class Training:
         if resume is None:
             if known:
                 raise CheckpointError(
-                    f"{work_dir} holds a run with checkpoints; --resume auto goes on with it, "
-                    "--work-dir DIR starts another one elsewhere"
+                    f"{work_dir}: expected a folder without a run, found {len(known)} checkpoints; "
+                    "--resume auto continues the run, --work-dir DIR starts another one elsewhere"
                 )
             return None
         if resume != "auto":
@@ -171,11 +189,11 @@ class Training:
                 print(f"warning: {error}", file=sys.stderr)
         return None
 
-    def _restore(self, runner, checkpoint):
+    def _restore(self, runner: Runner, checkpoint: Checkpoint) -> None:
         if checkpoint.class_names != self.class_names:
             raise CheckpointError(
-                f"{checkpoint.path}: its classes are {list(checkpoint.class_names)}, those of "
-                f"data.train {list(self.class_names)}; names and order must agree"
+                f"{checkpoint.path}: expected the classes of data.train, {list(self.class_names)}, "
+                f"found {list(checkpoint.class_names)}; names and order must agree"
             )
         load_model_weights(self.model, checkpoint)
         self.optimizer.load_state(checkpoint.optimizer)
@@ -183,10 +201,27 @@ class Training:
         runner.metrics, runner.best = checkpoint.metrics, checkpoint.best
 
 
-def _seed(config):
+def _seed(config: Config) -> int:
     seed = config.get("seed", 0)
     if type(seed) is not int or seed < 0:  # true is an int too
         raise ConfigError(
             f"{place(config, 'seed')}: expected a whole number from 0 on, found {shown(seed)}"
         )
     return seed
+
+
+def _common_classes(config: Config, train: Dataset, val: Dataset) -> Tuple[str, ...]:
+    names, others = tuple(train.class_names), tuple(val.class_names)
+    if others != names:
+        raise ConfigError(
+            f"{place(config['data'], 'val')}: expected the classes of data.train, {list(names)}, "
+            f"found {list(others)}; give both the same names in the same order"
+        )
+    return names
+
+
+def _context(config: Config, device: str) -> Context:
+    try:
+        return find_device(device)
+    except ConfigError as error:
+        raise ConfigError(f"{place(config['train'], 'device')}: {error}") from error

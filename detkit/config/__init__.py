@@ -1,25 +1,25 @@
-"""Text -> values that know their line."""
+"""Reads config files into values that know the file and the line that they were written on."""
 
 from detkit.config.config import (
     Config,
     check_keys,
     dump_config,
     is_plugin_file,
-    leaves,
     load_config,
-    place,
     require,
     section,
     to_plain,
     unknown_key,
-    without,
 )
+from detkit.config.nodes import Node, display_path, leaves, place, without
 from detkit.wording import did_you_mean
 
 __all__ = [
     "Config",
+    "Node",
     "check_keys",
     "did_you_mean",
+    "display_path",
     "dump_config",
     "is_plugin_file",
     "leaves",

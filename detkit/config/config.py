@@ -1,53 +1,50 @@
-"""A config file -> one mapping with every value's origin.
+"""Reads a config file into one mapping that knows the origin of every value.
 
     config = load_config("configs/faster_rcnn_vgg16.yaml", ["train.epochs=2"])
     config["train"].where("epochs")           # '--set train.epochs=2'
 
-``_base_`` names the file or files to inherit from: mappings merge, lists and scalars replace,
-``_delete_: true`` in a mapping drops what was inherited there. The keys themselves are checked by
-whoever uses them (``check_keys``, ``registry.construct``), so that a misspelt key cannot stay
-unread.
+``_base_`` names the file or files to inherit from. Mappings are merged; lists and scalars replace
+the inherited value. ``_delete_: true`` in a mapping drops the keys that the mapping inherits. The
+code that uses a mapping also checks its keys (``check_keys``, ``construct``), so that a
+misspelt key is always refused.
 """
 
-import copy
 import os
+from typing import TYPE_CHECKING, Any, Iterable, Mapping, Optional, Sequence, Tuple, Union
 
+from detkit.config.nodes import Node, NodeList, display_path, join_path, place
 from detkit.config.types import describe, matches, shown
-from detkit.config.yaml import (
-    Node,
-    NodeList,
-    display_path,
-    dump_yaml,
-    join_path,
-    parse_yaml,
-    read_yaml,
-)
+from detkit.config.yaml import dump_yaml, parse_yaml, read_yaml
 from detkit.errors import ConfigError
 from detkit.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from detkit.plugins import PluginReport
 
 
 class Config(Node):
     """The root of a loaded config.
 
-    ``file`` is the absolute path it was read from. ``project_root`` is the nearest folder above
-    it that holds a ``plugins`` folder, or else the file's own folder. ``plugin_report`` is what
-    import_plugins said, once detkit.build.open_config has called it.
+    file: the absolute path of the file.
+    project_root: the nearest folder above the file that holds a ``plugins`` folder, or else the
+        file's own folder.
+    plugin_report: the result of import_plugins; None until detkit.build.open_config has called it.
     """
 
-    def __init__(self, node, file):
+    def __init__(self, node: Node, file: Union[str, "os.PathLike[str]"]) -> None:
         super().__init__("", display_path(file))
         self.update(node)
         self.origins = dict(node.origins)
         self.inherited = node.inherited
         self.file = os.path.abspath(file)
         self.project_root = _project_root(os.path.dirname(self.file))
-        self.plugin_report = None
+        self.plugin_report: Optional[PluginReport] = None
 
 
-def load_config(path, overrides=()):
-    """Reads a config file with its bases, then applies 'a.b=c' overrides in order.
+def load_config(path: Union[str, "os.PathLike[str]"], overrides: Iterable[str] = ()) -> Config:
+    """Reads a config file with its bases, then applies the 'a.b=c' overrides in order.
 
-    Raises ConfigError, naming the place, for everything that is wrong with either.
+    Raises ConfigError, with the place, for a file or an override that is wrong.
     """
     config = Config(_load(os.path.abspath(os.fspath(path)), ()), path)
     for override in overrides:
@@ -55,11 +52,11 @@ def load_config(path, overrides=()):
     return config
 
 
-def dump_config(config, plugin_files=()):
-    """The resolved config as YAML text; ``load_config`` reads the same values from it.
+def dump_config(config: Mapping[str, Any], plugin_files: Sequence[str] = ()) -> str:
+    """Returns the resolved config as YAML text, from which ``load_config`` reads the same values.
 
-    ``plugin_files`` are written under ``plugins`` by absolute path (modules listed there stay), so
-    that the text gives the same model from any folder.
+    The absolute paths of ``plugin_files`` replace the files that are listed under ``plugins``, so
+    that the text gives the same model from any folder. Modules that are listed there are kept.
     """
     values = to_plain(config)
     if plugin_files:
@@ -68,72 +65,61 @@ def dump_config(config, plugin_files=()):
     return dump_yaml(values)
 
 
-def to_plain(value):
-    """A deep copy in plain dicts and lists, without origins."""
+def to_plain(value: Any) -> Any:
+    """Returns a deep copy made of plain dicts and lists, without origins."""
     if isinstance(value, dict):
         return {key: to_plain(item) for key, item in value.items()}
     return [to_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def is_plugin_file(entry):
-    """Whether an entry of ``plugins:`` is a file path rather than a dotted module name."""
+def is_plugin_file(entry: str) -> bool:
+    """Returns whether an entry of ``plugins:`` is a file's path and not a dotted module name."""
     return entry.endswith(".py") or "/" in entry or os.sep in entry
 
 
-def leaves(node):
-    """Yields (path, value, where) for every value of a Node or NodeList that is not a mapping.
+def check_keys(node: Mapping[str, Any], accepted: Iterable[str]) -> None:
+    """Raises ConfigError for a key of ``node`` that is not in ``accepted``, unless it is null.
 
-    A list is one value when its elements are all scalars from one place; otherwise each of its
-    elements is a value. Empty mappings count as values.
+    A config writes null to drop an inherited section that its own detector does not have.
     """
-    items = node.items() if isinstance(node, dict) else enumerate(node)
-    for key, value in items:
-        if value and (isinstance(value, dict) or (isinstance(value, list) and not _flat(value))):
-            yield from leaves(value)
-        else:
-            yield join_path(node.path, key), value, node.where(key)
-
-
-def place(node, key=None):
-    """'configs/a.yaml:12: backbone.depth': how a message names a key (or ``node`` itself)."""
-    located = isinstance(node, (Node, NodeList))
-    path = node.path if located else ""
-    path = path if key is None else join_path(path, key)
-    where = node.where(key) if located else ""
-    return ": ".join(part for part in (where, path) if part) or "config"
-
-
-def check_keys(node, accepted):
-    """Refuses a key of ``node`` that is not in ``accepted``, unless it is null.
-
-    By null a config drops a section that it inherits and its own detector does not have.
-    """
+    accepted = list(accepted)
     for key in node:
         if key not in accepted and node[key] is not None:
             raise ConfigError(unknown_key(node, key, accepted))
 
 
-def unknown_key(node, key, accepted, listed=None):
-    """The message for a key nobody reads: near match, accepted keys, and how to drop it.
+def unknown_key(
+    node: Mapping[str, Any],
+    key: str,
+    accepted: Iterable[str],
+    listed: Optional[Iterable[str]] = None,
+) -> str:
+    """Returns the message about an unknown key: the near match, the accepted keys and the remedy.
 
-    ``listed`` are the accepted keys as the message lists them (with defaults, say).
+    ``listed`` holds the accepted keys as the message shows them, for example with their defaults.
     """
+    accepted = list(accepted)
     lines = [f"{place(node, key)}: unknown key {key!r}{did_you_mean(key, accepted)}"]
     lines.append(f"  accepted: {', '.join(listed or accepted) or '(none)'}")
-    if key in getattr(node, "inherited", ()):
+    if isinstance(node, Node) and key in node.inherited:
         type_place = node.where("type")
         if type_place.startswith("--set"):
-            remedy = f"--set '{node.path}={{type: {node['type']}}}' replaces the whole mapping"
+            remedy = (
+                f"to replace the whole mapping, use --set '{node.path}={{type: {node['type']}}}'"
+            )
         else:
-            remedy = f"`_delete_: true` beside `type` ({type_place}) drops inherited keys"
-        lines.append(f"  {key!r} was inherited: {remedy}")
+            remedy = f"to drop inherited keys, write `_delete_: true` beside `type` ({type_place})"
+        lines.append(f"  {key!r} was inherited; {remedy}")
     return "\n".join(lines)
 
 
-def require(node, key, kind=None):
-    """``node[key]``; ConfigError when it is missing or does not fit the annotation ``kind``.
+def require(node: Mapping[str, Any], key: str, kind: Any = None) -> Any:
+    """Returns ``node[key]``.
 
-    ``kind`` is int, float, str, bool, dict, list or one of typing's combinations of them.
+    kind: an annotation that the value must fit: int, float, str, bool, dict, list, or one of
+        typing's combinations of them. None accepts every value.
+
+    Raises ConfigError if the key is missing or the value does not fit.
     """
     if key not in node:
         raise ConfigError(f"{place(node)}: the key {key!r} is missing{did_you_mean(key, node)}")
@@ -144,7 +130,7 @@ def require(node, key, kind=None):
     return node[key]
 
 
-def _project_root(folder):
+def _project_root(folder: str) -> str:
     parent = folder
     while not os.path.isdir(os.path.join(parent, "plugins")):
         if parent == os.path.dirname(parent):
@@ -153,25 +139,22 @@ def _project_root(folder):
     return parent
 
 
-def _flat(values):
-    scalars = not any(isinstance(value, (dict, list)) for value in values)
-    return scalars and len(set(values.origins)) == 1
-
-
-def _load(file, children):
+def _load(file: str, children: Tuple[str, ...]) -> Node:
     """Reads ``file`` over its bases; ``children`` are the real paths of the files that led here."""
     root = read_yaml(file)
     if not isinstance(root, Node):
-        what = "is empty" if root is None else f"holds {shown(root)} at the top level"
+        found = "an empty file" if root is None else f"{shown(root)} at the top level"
         raise ConfigError(
-            f"{display_path(file)}: the config {what}; expected a mapping of keys to values"
+            f"{display_path(file)}: expected a mapping of keys to values, found {found}"
         )
     origin = root.where("_base_")
     children = (*children, os.path.realpath(file))
     bases = root.pop("_base_", [])
     bases = [bases] if isinstance(bases, str) else bases
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
-        raise ConfigError(f"{origin}: _base_: expected a path or a list of paths")
+        raise ConfigError(
+            f"{origin}: _base_: expected a path or a list of paths, found {shown(bases)}"
+        )
     inherited = Node()
     for base in bases:
         path = os.path.normpath(os.path.join(os.path.dirname(file), base))
@@ -180,21 +163,25 @@ def _load(file, children):
     return _merge(inherited, root)
 
 
-def _check_base(path, children, origin):
+def _check_base(path: str, children: Tuple[str, ...], origin: str) -> None:
     if os.path.realpath(path) in children:
         chain = " -> ".join(display_path(file) for file in (*children, os.path.realpath(path)))
-        raise ConfigError(f"{origin}: _base_ goes in a circle: {chain}")
+        raise ConfigError(
+            f"{origin}: _base_: expected files that do not inherit from each other, found the "
+            f"circle {chain}"
+        )
     if not os.path.exists(path):
         folder = os.path.dirname(path)
-        names = os.listdir(folder) if os.path.isdir(folder) else ()
+        names = os.listdir(folder) if os.path.isdir(folder) else []
         hint = did_you_mean(os.path.basename(path), names)
         raise ConfigError(f"{origin}: _base_: no such file: {display_path(path)}{hint}")
 
 
-def _merge(inherited, node, exclusive=False):
-    """``node`` over ``inherited``; with ``exclusive`` no value may be set by both.
+def _merge(inherited: Node, node: Node, exclusive: bool = False) -> Node:
+    """Returns ``node`` merged over ``inherited``.
 
-    The one exception is a value that both have from the same line of a common base.
+    exclusive: whether a value that both set is an error. It is none if both inherit the value from
+        the same line of a common base.
     """
     if node.replaces:
         inherited = Node()
@@ -206,7 +193,7 @@ def _merge(inherited, node, exclusive=False):
         set_before = exclusive and key in inherited and not both
         if set_before and inherited.where(key) != node.where(key):
             raise ConfigError(
-                f"{place(node, key)}: two bases set this key, the other at "
+                f"{place(node, key)}: expected one base to set this key, found two, the other at "
                 f"{inherited.where(key)}; keep it in one of them"
             )
         if isinstance(value, Node):
@@ -217,35 +204,36 @@ def _merge(inherited, node, exclusive=False):
     return result
 
 
-def section(node, key):
-    """``node[key]``, or an empty mapping in its place: every argument then has its default."""
+def section(node: Node, key: str) -> Node:
+    """Returns the mapping ``node[key]``, or an empty one if the key is missing or null.
+
+    With an empty mapping every argument has its default. Raises ConfigError for another value.
+    """
     if node.get(key) is None:
         return Node(join_path(node.path, key), node.where(key))
-    return require(node, key, dict)
+    mapping: Node = require(node, key, dict)
+    return mapping
 
 
-def without(node, *keys):
-    """A copy of ``node`` without these keys, which remembers the places of the others."""
-    rest = copy.copy(node)
-    for key in keys:
-        rest.pop(key, None)
-    return rest
-
-
-def _override(config, text):
+def _override(config: Config, text: str) -> None:
     """Applies one 'a.b=c'."""
     origin = f"--set {text}"
     path, equals, value = text.partition("=")
     *parents, last = keys = path.strip().split(".")
     if not equals or not all(keys):
-        raise ConfigError(f"{origin}: expected KEY.KEY=VALUE, such as --set train.epochs=2")
+        raise ConfigError(
+            f"{origin}: expected KEY.KEY=VALUE, such as --set train.epochs=2, found {text!r}"
+        )
     if not {"_base_", "_delete_"}.isdisjoint(keys):
-        raise ConfigError(f"{origin}: _base_ and _delete_ belong in a file, not in an override")
-    node = config
+        raise ConfigError(
+            f"{origin}: expected a key of the config, found _base_ or _delete_; write these into a "
+            "config file"
+        )
+    node: Any = config
     for key in parents:
         index = _index(node, key, origin)
-        if isinstance(node, dict) and node.get(index) is None:
-            node.put(index, Node(join_path(node.path, key), origin), origin)
+        if isinstance(node, Node) and node.get(key) is None:
+            node.put(key, Node(join_path(node.path, key), origin), origin)
         node = node[index]
     index = _index(node, last, origin)
     parsed = parse_yaml(value, lambda mark: origin, ".".join(keys))
@@ -255,15 +243,17 @@ def _override(config, text):
     node.put(index, parsed, origin)
 
 
-def _index(node, key, origin):
-    """``key`` as an index into ``node``: itself for a mapping, an int for a list."""
+def _index(node: object, key: str, origin: str) -> Union[str, int]:
+    """Returns ``key`` as an index into ``node``: itself for a mapping, an int for a list."""
     if isinstance(node, Node):
         return key
     if not isinstance(node, NodeList):
-        raise ConfigError(f"{origin}: {key!r} is looked up in {shown(node)}, which has no keys")
+        raise ConfigError(
+            f"{origin}: expected a mapping or a list that holds {key!r}, found {shown(node)}"
+        )
     if not (key.isdecimal() and int(key) < len(node)):
         raise ConfigError(
-            f"{origin}: {key!r} is not an index into {node.path}, a list of {len(node)} "
-            f"written at {node.where()}; the first element is 0"
+            f"{origin}: expected an index below {len(node)} into the list {node.path} of "
+            f"{node.where()}, found {key!r}"
         )
     return int(key)

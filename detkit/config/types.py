@@ -1,19 +1,22 @@
-"""Whether a value from a config fits a type annotation, and how a message says what would.
+"""Type annotations as the types of a config's values: the check, and the words for messages.
 
-Only what YAML can hold is judged: int, float, bool, str, None, lists and mappings, in Optional,
-Union, Sequence, List, Tuple and Literal. Every other annotation accepts every value.
+The check covers the types that YAML can hold: int, float, bool, str, None, lists and mappings, also
+within Optional, Union, Sequence, List, Tuple and Literal. Every other annotation accepts every
+value.
 """
 
 import collections.abc
 import typing
+from typing import Any, Sequence, Tuple
 
 _SCALARS = (bool, str, type(None))
 _LISTS = (list, tuple, collections.abc.Sequence, collections.abc.Iterable)
 
 
-def matches(value, hint):
-    """Whether ``value`` fits ``hint``. An int is a float too; a bool is not an int."""
-    origin, args = typing.get_origin(hint) or hint, typing.get_args(hint)
+def matches(value: Any, hint: Any) -> bool:
+    """Returns whether ``value`` fits ``hint``. An int is a float too; a bool is not an int."""
+    origin: Any = typing.get_origin(hint) or hint
+    args = typing.get_args(hint)
     if origin is typing.Union:
         return any(matches(value, arg) for arg in args)
     if origin is typing.Literal:
@@ -30,12 +33,13 @@ def matches(value, hint):
     return True
 
 
-def describe(hint, several=False):
-    """``hint`` in a reader's words: 'int or null', 'a list of float', 'a list of 2 (int, int)'.
+def describe(hint: Any, several: bool = False) -> str:
+    """Returns ``hint`` in words: 'int or null', 'a list of float', 'a list of 2 (int, int)'.
 
-    ``several`` makes the nouns plural: 'mappings', 'lists of float'.
+    several: whether the nouns are plural: 'mappings', 'lists of float'.
     """
-    origin, args = typing.get_origin(hint) or hint, typing.get_args(hint)
+    origin: Any = typing.get_origin(hint) or hint
+    args = typing.get_args(hint)
     if origin is typing.Union:
         return " or ".join(describe(arg, several) for arg in args)
     if origin is typing.Literal:
@@ -46,11 +50,11 @@ def describe(hint, several=False):
         return "mappings" if several else "a mapping"
     if origin in _LISTS:
         return _describe_list(origin, args, several)
-    return getattr(hint, "__name__", str(hint))
+    return str(getattr(hint, "__name__", hint))
 
 
-def shown(value):
-    """``value`` and its type, as messages show what was found."""
+def shown(value: Any) -> str:
+    """Returns ``value`` and its type in words: how a message names the value that was found."""
     if value is None:
         return "null"
     if isinstance(value, dict):
@@ -60,14 +64,14 @@ def shown(value):
     return f"{text if len(text) <= 60 else text[:57] + '...'} ({kind})"
 
 
-def _elements_match(values, origin, args):
+def _elements_match(values: Sequence[Any], origin: Any, args: Tuple[Any, ...]) -> bool:
     if _fixed_length(origin, args):
         fits = len(values) == len(args)
         return fits and all(matches(value, arg) for value, arg in zip(values, args))
     return not args or all(matches(value, args[0]) for value in values)
 
 
-def _describe_list(origin, args, several):
+def _describe_list(origin: Any, args: Tuple[Any, ...], several: bool) -> str:
     lists = "lists" if several else "a list"
     if _fixed_length(origin, args):
         return f"{lists} of {len(args)} ({', '.join(describe(arg) for arg in args)})"
@@ -75,5 +79,5 @@ def _describe_list(origin, args, several):
     return f"{lists} of {describe(element, several=True)}" if element else lists
 
 
-def _fixed_length(origin, args):
+def _fixed_length(origin: Any, args: Tuple[Any, ...]) -> bool:
     return origin is tuple and bool(args) and Ellipsis not in args

@@ -1,25 +1,27 @@
-"""YAML text -> plain values that know the file and line they came from.
+"""Reads YAML text into plain values that know the file and the line that they come from.
 
-Only the safe part of YAML is read: mappings, lists, and the scalars of the YAML 1.2 core schema
-(null, true/false, integers, floats, strings). So ``1e-3`` is a float, and ``no``, ``on`` and
-``2020-01-01`` are the strings they look like. ``${NAME}`` and ``${NAME:default}`` inside a string
-are replaced from the environment; ``$${`` stands for a literal ``${``.
+The reader accepts the safe part of YAML: mappings, lists, and the scalars of the YAML 1.2 core
+schema (null, true/false, integers, floats, strings). ``1e-3`` is therefore a float, and ``no``,
+``on`` and ``2020-01-01`` are strings. ``${NAME}`` and ``${NAME:default}`` inside a string are
+replaced by the environment variable NAME; ``$${`` is written for a literal ``${``.
 """
 
 import os
 import re
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
 
 import yaml
 
+from detkit.config.nodes import Node, NodeList, display_path, join_path
 from detkit.errors import ConfigError
 
-MAX_VALUES = 100_000  # aliases of aliases grow exponentially; no honest config comes near this
+MAX_VALUES = 100_000  # far above any real config: aliases of aliases grow exponentially
 MAX_DEPTH = 100
 
 _TAG = "tag:yaml.org,2002:"
 _FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)"
 # tag: (pattern, the characters its text may begin with, text -> value). The first match wins.
-_SCALARS = {
+_SCALARS: Dict[str, Tuple[str, List[str], Callable[[str], Any]]] = {
     _TAG + "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""], lambda text: None),
     _TAG + "bool": (
         r"true|True|TRUE|false|False|FALSE",
@@ -44,98 +46,52 @@ _LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 _ENV = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_]\w*)(?::(?P<default>[^}]*))?\}|\$\{", re.ASCII)
 
 
-class Node(dict):
-    """A mapping of the config: a dict whose entries know where they were written.
+Where = Callable[[Optional[yaml.Mark]], str]  # a place in the text -> the place for a message
 
-    ``path`` is the dotted key path ('' at the root). ``replaces`` says that the mapping held
-    ``_delete_: true``. ``inherited`` names the keys that were set before ``type`` was set anew:
-    they may belong to another part.
+
+def read_yaml(file: Union[str, "os.PathLike[str]"]) -> Any:
+    """Returns the value that a UTF-8 YAML file holds.
+
+    Raises ConfigError, with the file, the line and the problem, for a file that cannot be read.
     """
-
-    def __init__(self, path="", origin="", replaces=False):
-        super().__init__()
-        self.path = path
-        self.origin = origin
-        self.origins = {}
-        self.replaces = replaces
-        self.inherited = frozenset()
-
-    def where(self, key=None):
-        """'configs/a.yaml:12' or '--set a.b=c': the place of ``key``, or of the mapping itself."""
-        return self.origins.get(key, self.origin)
-
-    def put(self, key, value, origin):
-        """Sets ``key`` together with the place it was written at."""
-        self[key] = value
-        self.origins[key] = origin
-
-
-class NodeList(list):
-    """A list of the config: a list whose elements know where they were written."""
-
-    def __init__(self, path="", origin=""):
-        super().__init__()
-        self.path = path
-        self.origin = origin
-        self.origins = []
-
-    def where(self, index=None):
-        """The place of the element at ``index``, or of the list itself."""
-        known = index is not None and 0 <= index < len(self.origins)
-        return self.origins[index] if known else self.origin
-
-    def put(self, index, value, origin):
-        """Sets the element at ``index``, or appends it when ``index`` is the length."""
-        self[index : index + 1] = [value]
-        self.origins[index : index + 1] = [origin]
-
-
-def display_path(path):
-    """``path`` as messages show it: relative when it lies below the working directory."""
-    path = os.path.abspath(path)
-    relative = os.path.relpath(path) if path.startswith(os.getcwd() + os.sep) else path
-    return path if relative.startswith(os.pardir) else relative
-
-
-def join_path(path, key):
-    """The dotted path of ``key`` below ``path``."""
-    return f"{path}.{key}" if path else str(key)
-
-
-def read_yaml(file):
-    """The value held by a UTF-8 YAML file; ConfigError names the file, the line and the problem."""
     shown = display_path(file)
     try:
         with open(file, "rb") as stream:
             text = stream.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{shown}:{line}: not UTF-8 text: {error.reason}") from error
+        raise ConfigError(f"{shown}:{line}: expected UTF-8 text: {error.reason}") from error
     except IsADirectoryError as error:
-        raise ConfigError(f"{shown}: is a folder; expected a YAML file") from error
+        raise ConfigError(f"{shown}: expected a YAML file, found a folder") from error
     except OSError as error:
         raise ConfigError(f"{shown}: cannot be read: {error.strerror}") from error
     return parse_yaml(text, lambda mark: f"{shown}:{mark.line + 1}" if mark else shown)
 
 
-def parse_yaml(text, where, path=""):
-    """The value written in ``text``: Node, NodeList or scalar; None when there is none.
+def parse_yaml(text: str, where: Where, path: str = "") -> Any:
+    """Returns the value written in ``text``: a Node, a NodeList or a scalar; None if it is empty.
 
-    ``where`` turns a YAML mark (None for the whole text) into the place that messages name;
-    ``path`` is the key path of the value.
+    where: a function from a YAML mark (None for the whole text) to the place that a message names.
+    path: the key path of the value.
+
+    Raises ConfigError for malformed text and for parts of YAML that are not accepted.
     """
     try:
         node = yaml.compose(text, _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        place = where(mark) + (f":{mark.column + 1}" if where(mark) != where(None) else "")
+        place = where(mark)
+        if mark is not None and place != where(None):
+            place = f"{place}:{mark.column + 1}"
         context = f" ({error.context})" if error.context else ""
         raise ConfigError(f"{place}: malformed YAML: {error.problem}{context}") from error
     except yaml.YAMLError as error:
         problem = str(error).splitlines()[0]
         raise ConfigError(f"{where(None)}: malformed YAML: {problem}") from error
     except RecursionError as error:
-        raise ConfigError(f"{where(None)}: nested too deeply") from error
+        raise ConfigError(
+            f"{where(None)}: expected at most {MAX_DEPTH} levels, found text that is nested deeper"
+        ) from error
     return None if node is None else _Builder(where).value(node, path, 0)
 
 
@@ -146,19 +102,22 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what YAML 1.1 or YAML 1.2 would read as something else; short lists on one line."""
+    """A dumper that quotes a string which YAML 1.1 or 1.2 would read as another type.
 
-    def represent_list(self, values):
+    It writes a list of scalars on one line.
+    """
+
+    def represent_list(self, values: Iterable[Any]) -> yaml.SequenceNode:
         flat = not any(isinstance(value, (dict, list)) for value in values)
         return self.represent_sequence(_TAG + "seq", values, flow_style=flat)
 
-    def represent_text(self, text):
+    def represent_text(self, text: str) -> yaml.ScalarNode:
         # Other quotes would fold Unicode's own line ends into a space.
         style = '"' if _LINE_ENDS.search(text) else None
         return self.represent_scalar(_TAG + "str", text, style=style)
 
 
-for _tag, (_, _first, _) in _SCALARS.items():
+for _tag, (_pattern, _first, _read) in _SCALARS.items():
     if _first:
         _Loader.add_implicit_resolver(_tag, _PATTERNS[_tag], _first)
         _Dumper.add_implicit_resolver(_tag, _PATTERNS[_tag], _first)
@@ -166,9 +125,9 @@ _Dumper.add_representer(list, _Dumper.represent_list)
 _Dumper.add_representer(str, _Dumper.represent_text)
 
 
-def dump_yaml(values):
-    """Text that ``parse_yaml`` reads back as the same plain values, keys in the same order."""
-    return yaml.dump(
+def dump_yaml(values: Any) -> str:
+    """Returns text that ``parse_yaml`` reads as the same plain values, keys in the same order."""
+    text: str = yaml.dump(
         _escape(values),
         Dumper=_Dumper,
         sort_keys=False,
@@ -176,10 +135,11 @@ def dump_yaml(values):
         default_flow_style=False,
         width=float("inf"),
     )
+    return text
 
 
-def _escape(value):
-    """``value`` with its literal "${" written so that they stay literal."""
+def _escape(value: Any) -> Any:
+    """Returns ``value`` with every "${" of its strings escaped as "$${"."""
     if isinstance(value, dict):
         return {key: _escape(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -188,33 +148,32 @@ def _escape(value):
 
 
 class _Builder:
-    """Builds values from composed YAML nodes, counting them."""
+    """A builder of values from composed YAML nodes; it counts them."""
 
-    def __init__(self, where):
+    def __init__(self, where: Where) -> None:
         self.where = where
         self.count = 0
 
-    def value(self, node, path, depth):
+    def value(self, node: yaml.Node, path: str, depth: int) -> Any:
         self.count += 1
         if self.count > MAX_VALUES or depth > MAX_DEPTH:
             raise ConfigError(
-                f"{self.where(None)}: more than {MAX_VALUES} values or {MAX_DEPTH} levels; "
-                "look for an alias (*name) that repeats itself"
+                f"{self.where(None)}: expected at most {MAX_VALUES} values and {MAX_DEPTH} levels, "
+                "found more; look for an alias (*name) that repeats itself"
             )
-        build = {
-            yaml.ScalarNode: self.scalar,
-            yaml.MappingNode: self.mapping,
-            yaml.SequenceNode: self.sequence,
-        }
-        return build[type(node)](node, path, depth)
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, path, depth)
+        if isinstance(node, yaml.SequenceNode):
+            return self.sequence(node, path, depth)
+        return self.scalar(node, path)
 
-    def origin(self, place, node):
-        """The place of a value, with the environment variables it is made from."""
+    def origin(self, place: str, node: yaml.Node) -> str:
+        """Returns the place of a value, with the environment variables that it is made from."""
         text = node.value if isinstance(node, yaml.ScalarNode) else ""
-        names = [found["name"] for found in _ENV.finditer(text) if found["name"]]
+        names = [match["name"] for match in _ENV.finditer(text) if match["name"]]
         return place + "".join(f" (${{{name}}})" for name in names)
 
-    def mapping(self, node, path, depth):
+    def mapping(self, node: yaml.MappingNode, path: str, depth: int) -> Node:
         self.expect_tag(node, "map")
         result = Node(path, self.where(node.start_mark))
         for key_node, value_node in node.value:
@@ -222,28 +181,36 @@ class _Builder:
             place = self.where(key_node.start_mark)
             if key in result:
                 raise ConfigError(
-                    f"{place}: key {join_path(path, key)!r} is set twice in one mapping, "
-                    f"before at {result.where(key)}; remove one"
+                    f"{place}: {join_path(path, key)}: expected each key once in a mapping, found "
+                    f"it also at {result.where(key)}; remove one of the two"
                 )
             if key == "_base_" and path:
-                raise ConfigError(f"{place}: {join_path(path, key)}: _base_ is for the top level")
+                raise ConfigError(
+                    f"{place}: {join_path(path, key)}: expected _base_ at the top level, found it "
+                    f"within {path}"
+                )
             value = self.value(value_node, join_path(path, key), depth + 1)
             result.put(key, value, self.origin(place, value_node))
         if not isinstance(result.get("_delete_", False), bool):
-            raise ConfigError(f"{result.where('_delete_')}: _delete_ must be true or false")
+            raise ConfigError(
+                f"{result.where('_delete_')}: {join_path(path, '_delete_')}: expected true or "
+                f"false, found {result['_delete_']!r}"
+            )
         result.replaces = result.pop("_delete_", False)
         return result
 
-    def key(self, node):
+    def key(self, node: yaml.Node) -> str:
         place = self.where(node.start_mark)
         if not isinstance(node, yaml.ScalarNode) or node.tag != _TAG + "str":
             found = node.value if isinstance(node, yaml.ScalarNode) else "a list or mapping"
-            raise ConfigError(f"{place}: a key must be a string, found {found}; quote it")
+            raise ConfigError(f"{place}: expected a string as key, found {found}; quote it")
         if node.value == "<<":
-            raise ConfigError(f"{place}: merge keys (<<) are not read; inherit through _base_")
-        return node.value
+            raise ConfigError(
+                f"{place}: expected a string as key, found a merge key (<<); inherit through _base_"
+            )
+        return str(node.value)
 
-    def sequence(self, node, path, depth):
+    def sequence(self, node: yaml.SequenceNode, path: str, depth: int) -> NodeList:
         self.expect_tag(node, "seq")
         result = NodeList(path, self.where(node.start_mark))
         for index, item in enumerate(node.value):
@@ -251,7 +218,7 @@ class _Builder:
             result.put(index, value, self.origin(self.where(item.start_mark), item))
         return result
 
-    def scalar(self, node, path, depth):
+    def scalar(self, node: yaml.Node, path: str) -> Any:
         tag, text = node.tag, node.value
         if tag == _TAG + "str":
             whole = _ENV.fullmatch(text)
@@ -266,31 +233,31 @@ class _Builder:
                 return _SCALARS[tag][2](text)
         except ValueError as error:  # an integer of thousands of digits
             raise ConfigError(f"{place}: {path}: {error}") from error
-        raise ConfigError(f"{place}: {path}: {text!r} is not of type {tag[len(_TAG) :]}")
+        raise ConfigError(f"{place}: {path}: expected {tag[len(_TAG) :]}, found {text!r}")
 
-    def reference(self, match, node, path):
-        """The text that stands for one ``$``-reference."""
+    def reference(self, match: "re.Match[str]", node: yaml.Node, path: str) -> str:
+        """Returns the text that replaces one ``$``-reference."""
         name, default = match["name"], match["default"]
         if match[0] == "$${":
             return "${"
         place = f"{self.where(node.start_mark)}: {path}"
         if name is None:
             raise ConfigError(
-                f"{place}: malformed reference in {node.value!r}: expected ${{NAME}} or "
-                "${NAME:default}; write $${ for a literal ${"
+                f"{place}: expected a reference ${{NAME}} or ${{NAME:default}}, found "
+                f"{node.value!r}; write $${{ for a literal ${{"
             )
         value = os.environ.get(name, default)
         if value is None:
             raise ConfigError(
-                f"{place}: the environment variable {name} is not set and ${{{name}}} has no "
-                f"default; set it, or write ${{{name}:default}}"
+                f"{place}: expected the environment variable {name} or a default, found neither; "
+                f"set the variable, or write ${{{name}:default}}"
             )
         return value
 
-    def expect_tag(self, node, kind):
+    def expect_tag(self, node: yaml.Node, kind: str) -> None:
         if node.tag != _TAG + kind:
             tag = node.tag.replace(_TAG, "!!")
             raise ConfigError(
-                f"{self.where(node.start_mark)}: the YAML tag {tag} is not read; "
-                "a config holds mappings, lists, strings, numbers, true/false and null"
+                f"{self.where(node.start_mark)}: expected a mapping, a list, a string, a number, "
+                f"true, false or null, found the YAML tag {tag}; remove it"
             )

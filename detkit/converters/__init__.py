@@ -1,4 +1,4 @@
-"""Trained detectors of other frameworks, by their names there, made of detkit's parts."""
+"""Converters: trained detectors of other frameworks, rebuilt from detkit's parts."""
 
 from detkit.converters.detectron2 import from_detectron2
 from detkit.converters.gluoncv import from_gluoncv

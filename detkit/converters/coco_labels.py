@@ -1,6 +1,6 @@
-"""What COCO calls the numbers that torchvision's detectors give."""
+"""COCO's names of the labels that torchvision's and Detectron2's detectors return."""
 
-# Numbers without a class, which COCO left out in its end, are N/A.
+# COCO numbers 90 classes and annotates 80; the numbers that it does not use are N/A.
 _NAMES = """
     person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire
     hydrant, N/A, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant,
@@ -13,7 +13,7 @@ _NAMES = """
     bear, hair drier, toothbrush
 """
 
-# The background is 0, so that a label is an index.
+# The background is label 0, so that a label is an index.
 COCO_LABELS = ("__background__", *(" ".join(name.split()) for name in _NAMES.split(",")))
-# The 80 that there are, in the order of their numbers: a dataset's and Detectron2's labels.
+# The 80 classes in the order of their numbers: the labels of the dataset and of Detectron2.
 COCO_CLASSES = tuple(name for name in COCO_LABELS[1:] if name != "N/A")

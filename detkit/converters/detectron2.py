@@ -1,22 +1,30 @@
-"""Detectron2's detectors out of its weights: the same detections, by detkit's parts."""
+"""The converter of Detectron2's weights: a Detector that makes the same detections."""
 
-import os
 import re
-from pathlib import Path
-from typing import Mapping, Optional, Sequence, Union
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 from mxnet import gluon
+from mxnet.gluon import HybridBlock
 
 from detkit.converters.coco_labels import COCO_CLASSES
-from detkit.converters.recipes import known, load_recipe, make_detector, rows_of
+from detkit.converters.recipes import (
+    Replacement,
+    State,
+    Weights,
+    class_names_of,
+    known,
+    load_recipe,
+    make_detector,
+    rows_of,
+    state_of,
+)
 from detkit.detector import Detector
 from detkit.errors import WeightsError
 from detkit.naming import torch_name
 from detkit.weights.load import read_weights
-from detkit.weights.published import find_weights
 
-# Names in Detectron2's model zoo -> the recipe. A schedule (1x, 3x) does not show in a network.
+# Names in Detectron2's model zoo -> the recipe. The schedule (1x, 3x) makes no other network.
 MODELS = {
     f"{model}_{schedule}": model
     for model, schedules in {
@@ -34,25 +42,25 @@ RPN = "proposal_generator.rpn_head."
 ANCHORS = "proposal_generator.anchor_generator.cell_anchors."
 PIXELS = ("pixel_mean", "pixel_std")
 
-# Parts of a name, ours -> theirs, one after the other.
-_NAMES = (
+# Patterns of our names and their replacements, applied one after the other.
+_NAMES: Sequence[Tuple[str, Replacement]] = (
     (r"^backbone\.(conv1|bn1)\.", r"backbone.stem.\1."),
     (r"^roi_head\.layer4\.", "roi_heads.res5."),
-    (r"^backbone\.layer(\d)\.", lambda found: f"backbone.res{int(found[1]) + 1}."),
+    (r"^backbone\.layer(\d)\.", lambda match: f"backbone.res{int(match[1]) + 1}."),
     (r"\.bn(\d)\.", r".conv\1.norm."),
     (r"\.downsample\.0\.", ".shortcut."),
     (r"\.downsample\.1\.", ".shortcut.norm."),
-    (r"^neck\.inner_blocks\.(\d)\.0\.", lambda found: f"backbone.fpn_lateral{int(found[1]) + 2}."),
-    (r"^neck\.layer_blocks\.(\d)\.0\.", lambda found: f"backbone.fpn_output{int(found[1]) + 2}."),
+    (r"^neck\.inner_blocks\.(\d)\.0\.", lambda match: f"backbone.fpn_lateral{int(match[1]) + 2}."),
+    (r"^neck\.layer_blocks\.(\d)\.0\.", lambda match: f"backbone.fpn_output{int(match[1]) + 2}."),
     (r"^rpn_head\.conv\.0\.", RPN + "conv."),
     (r"^rpn_head\.objectness\.", RPN + "objectness_logits."),
     (r"^rpn_head\.deltas\.", RPN + "anchor_deltas."),
-    (r"^roi_head\.fc\.(\d)\.", lambda found: f"roi_heads.box_head.fc{int(found[1]) + 1}."),
+    (r"^roi_head\.fc\.(\d)\.", lambda match: f"roi_heads.box_head.fc{int(match[1]) + 1}."),
     (r"^roi_head\.classes\.", CLASS_LOGITS),
     (r"^roi_head\.boxes\.", "roi_heads.box_predictor.bbox_pred."),
     (
         r"^mask_head\.convs\.(\d)\.0\.",
-        lambda found: f"roi_heads.mask_head.mask_fcn{int(found[1]) + 1}.",
+        lambda match: f"roi_heads.mask_head.mask_fcn{int(match[1]) + 1}.",
     ),
     (r"^mask_head\.deconv\.", "roi_heads.mask_head.deconv."),
     (r"^mask_head\.masks\.", "roi_heads.mask_head.predictor."),
@@ -61,32 +69,31 @@ _NAMES = (
 
 def from_detectron2(
     name: str,
-    pkl: Union[str, Path, Mapping[str, np.ndarray]],
+    pkl: Weights,
     class_names: Optional[Sequence[str]] = None,
     device: str = "auto",
 ) -> Detector:
-    """The Detector that gives what Detectron2's model ``name`` gives with the weights ``pkl``.
+    """Returns a Detector that detects what Detectron2's model ``name`` does with ``pkl``.
 
     name: one of MODELS, Detectron2's names.
     pkl: {name: array}, or the path or URL (see find_weights) of a model_final_*.pkl, or of a
         model_final.pth as Detectron2's trainer writes it.
-    class_names: one for each class; by default COCO's for 80 classes.
-    device: as for detkit.load.
+    class_names: a name for each class; by default COCO's for 80 classes, else numbers.
+    device: see detkit.load.
 
-    Raises WeightsError where a weight is missing, superfluous or of another shape, and where the
-    file says of pixels or anchors what the model does not.
+    Raises WeightsError if a weight is missing, superfluous or of another shape, or if the
+    normalisation or the anchors of the file differ from the model's.
     """
     config = load_recipe(MODELS[known(name, MODELS)])
-    if isinstance(pkl, (str, os.PathLike)):
-        pkl = read_weights(find_weights(pkl))
-    state = {key: np.asarray(array) for key, array in pkl.items()}
-    class_names = _class_names(name, state, class_names)
-    state = _ours(_without_buffers(state, config["model"]), config["model"]["anchors"])
+    state = state_of(pkl, read_weights)
+    count = rows_of(name, CLASS_LOGITS + "weight", state) - 1  # without the background
+    class_names = class_names_of(count, class_names, [COCO_CLASSES])
+    state = reorder(_without_buffers(state, config["model"]), config["model"]["anchors"])
     return make_detector(config, class_names, state, detectron2_names, device)
 
 
-def detectron2_names(model):
-    """{our name: Detectron2's} of every weight of ``model``."""
+def detectron2_names(model: HybridBlock) -> Dict[str, str]:
+    """Returns {our name: Detectron2's} of every weight of ``model``."""
     with_neck = model.neck is not None
     names = {}
     for ours, parameter in model._collect_params_with_prefix().items():
@@ -95,28 +102,18 @@ def detectron2_names(model):
         theirs = torch_name(ours)
         for pattern, replacement in _NAMES:
             theirs = re.sub(pattern, replacement, theirs)
-        if with_neck:  # theirs stands around the ResNet
+        if with_neck:  # Detectron2's FPN contains the ResNet
             theirs = re.sub(r"^backbone\.(stem|res)", r"backbone.bottom_up.\1", theirs)
         names[ours] = theirs
     return names
 
 
-def _class_names(name, state, given):
-    """One for each class logit but the background's."""
-    count = rows_of(name, CLASS_LOGITS + "weight", state) - 1
-    if given is None:
-        numbers = tuple(str(label) for label in range(count))
-        return COCO_CLASSES if count == len(COCO_CLASSES) else numbers
-    if len(given) != count:
-        raise WeightsError(
-            f"{len(given)} class_names for {count} classes: the file has {count + 1} class logits, "
-            "the background's among them"
-        )
-    return tuple(given)
+def _without_buffers(state: State, model: Dict[str, Any]) -> State:
+    """Returns the weights alone.
 
-
-def _without_buffers(state, model):
-    """The weights alone: what else a file may hold is what the recipe says too."""
+    A file may also hold the normalisation and the anchors. Raises WeightsError if they differ from
+    ``model``, the recipe's section.
+    """
     normalize = model["normalize"]
     expected = dict(zip(PIXELS, (normalize["mean"], normalize["std"])))
     sizes, ratios = model["anchors"]["sizes"], model["anchors"]["ratios"]
@@ -127,20 +124,23 @@ def _without_buffers(state, model):
             for root in np.sqrt(ratios)
         ]
     for name, values in expected.items():
-        found = np.ravel(state.get(name, values))
-        if found.shape != np.ravel(values).shape or not np.allclose(found, np.ravel(values)):
+        right, array = np.ravel(values), np.ravel(state.get(name, values))
+        if array.shape != right.shape or not np.allclose(array, right):
             raise WeightsError(
-                f"{name} is {found.tolist()} in the file, and the model has "
-                f"{np.ravel(values).tolist()}: the file is of a model that was configured otherwise"
+                f"{name}: expected {right.tolist()}, which the model has, found {array.tolist()} "
+                "in the file; the file is of a model with another configuration"
             )
     return {name: array for name, array in state.items() if name not in expected}
 
 
-def _ours(state, anchors):
-    """The state in our order of classes and anchors.
+def reorder(state: State, anchors: Dict[str, Any]) -> State:
+    """Returns the state in detkit's order of classes and anchors.
 
-    Their background is the last class, ours the first; at a cell their anchors change in ratio
-    first, ours in size. Arrays of another length stay as they are, to be reported.
+    Detectron2's background is the last class, detkit's the first. The anchors of a cell change in
+    ratio first in Detectron2, in size first in detkit. Arrays of an unexpected length stay as they
+    are, so that load_weights reports them.
+
+    anchors: the recipe's section ``model.anchors``.
     """
     sizes, ratios = anchors["sizes"], anchors["ratios"]
     count = len(sizes[0]) if isinstance(sizes[0], list) else len(sizes)

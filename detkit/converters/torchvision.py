@@ -1,22 +1,27 @@
-"""torchvision's detectors out of its weights: the same detections, by detkit's parts."""
+"""The converter of torchvision's weights: a Detector that makes the same detections."""
 
-import os
 import re
 from functools import partial
-from pathlib import Path
-from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Dict, Mapping, NamedTuple, Optional, Sequence
 
-import numpy as np
+from mxnet.gluon import HybridBlock
 
 from detkit.converters.coco_labels import COCO_LABELS
-from detkit.converters.recipes import known, load_recipe, make_detector, rows_of
+from detkit.converters.recipes import (
+    State,
+    Weights,
+    class_names_of,
+    known,
+    load_recipe,
+    make_detector,
+    rows_of,
+    state_of,
+)
 from detkit.detector import Detector
-from detkit.errors import WeightsError
 from detkit.naming import torch_name
 from detkit.weights.pth import read_pth
-from detkit.weights.published import find_weights
 
-# Names of files written before torchvision 0.13, and what takes their place.
+# Names in files written before torchvision 0.13, and their replacements.
 _OLD_NAMES = (
     (r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d)\.(?=[wb])", r"\1.0."),
     (r"^rpn\.head\.conv\.(?=[wb])", "rpn.head.conv.0.0."),
@@ -24,7 +29,7 @@ _OLD_NAMES = (
         (rf"^roi_heads\.mask_head\.mask_fcn{n + 1}\.", f"roi_heads.mask_head.{n}.0.")
         for n in range(4)
     ),
-    *(  # ReLUs between the convolutions were counted too
+    *(  # the ReLUs between the convolutions were counted, too
         (rf"^(head\.\w+_head\.conv)\.{2 * n}\.(?=[wb])", rf"\1.{n}.0.") for n in range(4)
     ),
 )
@@ -66,15 +71,15 @@ _DENSE = {
 
 
 class _Model(NamedTuple):
-    """What sets one of torchvision's models apart.
+    """The description of one of torchvision's models.
 
     names: the beginnings of its names, ours -> torchvision's.
     frozen_eps: see _norm_eps.
-    class_logits: its array with one row for each label, the background's first.
-    anchors: how many times each label has a row there.
-    first_label: that of our first class; 0 where the background can be detected.
-    background: {beginning of names: how many rows are the background's}: the first, which nobody
-        reads and which are not ours.
+    class_logits: the name of the array with a row for each label, the background's row first.
+    anchors: the number of anchors at a cell, each with such rows in the array.
+    first_label: the label of our first class; 0 if the model can detect the background.
+    background: {beginning of names: number of rows}: the first rows of these arrays belong to the
+        background. They are never used, and our arrays do not have them.
     """
 
     names: Dict[str, str]
@@ -88,7 +93,7 @@ class _Model(NamedTuple):
     }
 
 
-def _retinanet(frozen_eps):
+def _retinanet(frozen_eps: float) -> _Model:
     return _Model(
         {**_RESNET, **_FPN, **_P6P7, **_DENSE},
         frozen_eps,
@@ -122,40 +127,40 @@ MODELS = {
 
 def from_torchvision(
     name: str,
-    state: Union[str, Path, Mapping[str, np.ndarray], None] = None,
+    state: Optional[Weights] = None,
     class_names: Optional[Sequence[str]] = None,
     norm_eps: Optional[float] = None,
     device: str = "auto",
 ) -> Detector:
-    """The Detector that gives what torchvision's model ``name`` gives with the weights ``state``.
+    """Returns a Detector that detects what torchvision's model ``name`` does with ``state``.
 
     name: one of MODELS, torchvision's names.
-    state: the names and arrays of its state_dict, or where they are: a path, a URL, a published
-        name (see find_weights); by default what torchvision publishes for ``name``.
-    class_names: the names of labels 0 (the background), 1, 2, ...; by default COCO's for 91 labels.
-    norm_eps: what the backbone's batch norms add to their variances, where torchvision's default
-        was changed (see _norm_eps).
-    device: as for detkit.load.
+    state: {name: array} as in its state_dict, or a path, a URL or a published name (see
+        find_weights); by default the weights that torchvision publishes for ``name``.
+    class_names: the names of labels 0 (the background), 1, 2, ...; by default COCO's for 91 labels,
+        else numbers.
+    norm_eps: the number that the backbone's batch norms add to their variances, if it is not
+        torchvision's default (see _norm_eps).
+    device: see detkit.load.
 
-    Labels of its Detections are torchvision's: 1 is the first class, and class_names[label] its
-    name. A RetinaNet can find the background, 0, as in torchvision.
+    Labels of the Detections are torchvision's: 1 is the first class, and class_names[label] its
+    name. A RetinaNet can detect the background, 0, as in torchvision.
 
-    Raises WeightsError where a weight is missing, superfluous or of another shape.
+    Raises WeightsError if a weight is missing, superfluous or of another shape.
     """
     config, model = load_recipe(known(name, MODELS)), MODELS[name]
-    if state is None or isinstance(state, (str, os.PathLike)):
-        state = read_pth(find_weights(name if state is None else state))
-    state = _current_names({key: np.asarray(array) for key, array in state.items()})
-    class_names = _class_names(name, state, class_names)
-    eps = _norm_eps(model, state) if norm_eps is None else norm_eps
+    arrays = _current_names(state_of(name if state is None else state, read_pth))
+    count = rows_of(name, model.class_logits, arrays) // model.anchors
+    class_names = class_names_of(count, class_names, [COCO_LABELS], background=True)
+    eps = _norm_eps(model, arrays) if norm_eps is None else norm_eps
     config["model"]["backbone"].put("norm_eps", eps, "from_torchvision")
     names_of = partial(torchvision_names, name)
-    weights = _foreground(name, state)
+    weights = _foreground(model, arrays)
     return make_detector(config, class_names, weights, names_of, device, model.first_label)
 
 
-def torchvision_names(name, model):
-    """{our name: torchvision's} of every weight of the ``model`` that stands for ``name``."""
+def torchvision_names(name: str, model: HybridBlock) -> Dict[str, str]:
+    """Returns {our name: torchvision's} of every weight of ``model``, our version of ``name``."""
     names = {}
     for ours in model._collect_params_with_prefix():
         for beginning, theirs in MODELS[name].names.items():
@@ -164,19 +169,19 @@ def torchvision_names(name, model):
     return names
 
 
-def _foreground(model, state):
-    """The state without the background's rows."""
+def _foreground(model: _Model, state: State) -> State:
+    """Returns the state without the rows of the background."""
     rows = {
         name: array[count:]
-        for beginning, count in MODELS[model].background.items()
+        for beginning, count in model.background.items()
         for name, array in state.items()
         if name.startswith(beginning)
     }
     return {**state, **rows}
 
 
-def _current_names(state):
-    """The state under today's names."""
+def _current_names(state: State) -> State:
+    """Returns the state under the names of torchvision 0.13 and later."""
     current = {}
     for name, array in state.items():
         for old, new in _OLD_NAMES:
@@ -185,26 +190,12 @@ def _current_names(state):
     return current
 
 
-def _norm_eps(model, state):
-    """What the backbone's batch norms add to their variances.
+def _norm_eps(model: _Model, state: State) -> float:
+    """Returns the number that the backbone's batch norms add to their variances.
 
-    A state with num_batches_tracked is of a network with ordinary batch norms: 1e-5. One without is
-    of frozen ones, as torchvision publishes its first detectors; it gives these 0 (its
-    overwrite_eps), because they were trained so.
+    A state with num_batches_tracked belongs to a network with ordinary batch norms, which add 1e-5.
+    A state without belongs to one with frozen batch norms. torchvision publishes its first
+    detectors in this way and sets the number to 0 (overwrite_eps), because they were trained so.
     """
     ordinary = any(name.endswith("num_batches_tracked") for name in state)
     return 1e-5 if ordinary else model.frozen_eps
-
-
-def _class_names(name, state, given):
-    """As many names as the state has class logits, the background's first."""
-    count = rows_of(name, MODELS[name].class_logits, state) // MODELS[name].anchors
-    if given is None:
-        numbers = ("__background__", *(str(label) for label in range(1, count)))
-        return COCO_LABELS if count == len(COCO_LABELS) else numbers
-    if len(given) != count:
-        raise WeightsError(
-            f"{len(given)} class_names for {count} class logits: one for each, the background's "
-            "first"
-        )
-    return tuple(given)

@@ -1,6 +1,7 @@
-"""Files on disk -> padded batches, without MXNet: the only numbers here are numpy's."""
+"""Reads datasets from disk and makes padded batches of numpy arrays; MXNet is not needed."""
 
 from importlib import import_module
+from typing import Any
 
 _MODULES = {
     "batch": ("group_by_aspect", "make_batch"),
@@ -19,9 +20,9 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 __all__ = sorted(_MODULE_OF)
 
 
-def __getattr__(name):
-    # Who takes images from a single module, as exported detectors do, needs none of what the
-    # datasets read their files with.
+def __getattr__(name: str) -> Any:
+    # Modules are imported late: an exported detector only decodes images and should not need the
+    # libraries that the datasets read their files with.
     if name in _MODULE_OF:
         return getattr(import_module(f"detkit.data.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module 'detkit.data' has no attribute {name!r}")

@@ -1,9 +1,9 @@
-"""Samples -> one padded Batch, in few shapes.
+"""Pads samples to one Batch, in few different shapes.
 
-MXNet binds a hybridized network anew for each input shape and keeps the memory of every binding,
-so a training run must meet few shapes. Images of like aspect are put together (less padding),
-sides are rounded up to a multiple, the number of ground truths to a power of two, and that of
-proposals to hundreds.
+MXNet binds a hybridized network once for each input shape and keeps the memory of every binding, so
+a training run must use few shapes. Images of similar aspect share a batch, which saves padding.
+Sides are rounded up to a multiple, the number of ground truths to a power of two, and the number of
+proposals to a multiple of 100.
 """
 
 from typing import Iterable, List, Optional, Sequence, Tuple
@@ -24,12 +24,12 @@ def make_batch(
     indices: Sequence[int] = (),
     number: int = 0,
 ) -> Batch:
-    """Pad B samples to one shape.
+    """Pads B samples to one shape.
 
-    samples: B of them, at least one.
-    originals: (height, width) of each image as decoded, from which the scales are found.
-    pad_multiple: H and W of the batch are multiples of it.
-    indices, number: what the Batch is to say of its place in dataset and epoch.
+    samples: at least one.
+    originals: (height, width) of each decoded image in pixels, which gives the scales.
+    pad_multiple: the number that H and W of the batch are multiples of.
+    indices, number: the indices and the number of the Batch.
     """
     sizes = np.array([sample.image.shape[:2] for sample in samples], np.float32)
     height, width = (round_up(int(side), pad_multiple) for side in sizes.max(axis=0))
@@ -58,8 +58,10 @@ def make_batch(
     )
 
 
-def _pad_objects(samples: Sequence[Sample], size: Tuple[int, int]):
-    """Batch.boxes, Batch.labels and Batch.masks, of a batch of images of size (height, width)."""
+def _pad_objects(
+    samples: Sequence[Sample], size: Tuple[int, int]
+) -> Tuple[np.ndarray, np.ndarray, Optional[np.ndarray]]:
+    """Returns Batch.boxes, Batch.labels and Batch.masks for images of size (height, width)."""
     slots = object_slots(max(len(sample.boxes) for sample in samples))
     boxes = np.zeros((len(samples), slots, 4), np.float32)
     labels = np.full((len(samples), slots), PADDING, np.float32)
@@ -77,26 +79,26 @@ def _pad_objects(samples: Sequence[Sample], size: Tuple[int, int]):
 
 
 def _pad_proposals(samples: Sequence[Sample]) -> Tuple[Optional[np.ndarray], Optional[np.ndarray]]:
-    """Batch.proposals and Batch.proposal_scores."""
-    if any(sample.proposals is None for sample in samples):
+    """Returns Batch.proposals and Batch.proposal_scores."""
+    given = [sample.proposals for sample in samples if sample.proposals is not None]
+    if len(given) < len(samples):
         return None, None
-    most = max(len(sample.proposals) for sample in samples)
-    slots = round_up(max(most, 1), PROPOSALS_MULTIPLE)
+    slots = round_up(max(1, *map(len, given)), PROPOSALS_MULTIPLE)
     proposals = np.zeros((len(samples), slots, 4), np.float32)
     scores = np.full((len(samples), slots), -1, np.float32)
-    for row, sample in enumerate(samples):
-        proposals[row, : len(sample.proposals)] = sample.proposals
-        scores[row, : len(sample.proposals)] = 1
+    for row, boxes in enumerate(given):
+        proposals[row, : len(boxes)] = boxes
+        scores[row, : len(boxes)] = 1
     return proposals, scores
 
 
 def round_up(side: int, multiple: int) -> int:
-    """The least multiple that is not below `side`."""
+    """Returns the smallest multiple of `multiple` that is at least `side`."""
     return -(-side // multiple) * multiple
 
 
 def object_slots(count: int) -> int:
-    """G for a batch in which no image has more than `count` objects: 8, 16, 32, 64, ..."""
+    """Returns G of a batch whose images have at most `count` objects: 8, 16, 32, 64, ..."""
     slots = LEAST_OBJECTS
     while slots < count:
         slots *= 2
@@ -106,13 +108,14 @@ def object_slots(count: int) -> int:
 def group_by_aspect(
     sizes: Sequence[Tuple[int, int]], batch_size: int, order: Iterable[int]
 ) -> List[List[int]]:
-    """Divide an order of images into batches of landscapes and batches of portraits.
+    """Divides an order of images into batches of landscapes and batches of portraits.
 
     sizes: (height, width) of every image of the dataset; a square counts as landscape.
-    order: indices, shuffled or not; a batch keeps their order, and stands where it became full.
+    order: indices, shuffled or not. A batch keeps their order, and batches follow in the order in
+        which they become full.
 
-    Returns lists of `batch_size` indices, then what is left of each group. Their number depends
-    on the sizes alone, not on the order.
+    Returns lists of `batch_size` indices, then the incomplete batch of each group. The number of
+    batches depends on the sizes alone, not on the order.
     """
     batches: List[List[int]] = []
     waiting: Tuple[List[int], List[int]] = ([], [])

@@ -1,13 +1,13 @@
-"""Image files and arrays -> (H, W, 3) uint8 RGB.
+"""Reads image files and arrays as (H, W, 3) uint8 RGB.
 
-OpenCV fills the missing part of a truncated file with grey and says nothing, so a file is checked
-for its end before it is decoded.
+OpenCV fills the missing part of a truncated file with grey and reports no error. The end of a file
+is therefore checked before the file is decoded.
 """
 
 import os
 import re
 from pathlib import Path
-from typing import List, Optional, Sequence, Union
+from typing import Any, List, Optional, Sequence, Union
 
 import cv2
 import numpy as np
@@ -18,36 +18,38 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 HEAD_BYTES = 16
 JPEG_END = b"\xff\xd9"
 PNG_END = b"IEND\xaeB\x60\x82"
-# In a JPEG's compressed data 0xff is followed by 00 or a restart marker d0..d7, and by another ff
-# where it is filling; anything else is the marker that ends the scan.
+# In a JPEG's compressed data 0xff is followed by 00, by a restart marker d0..d7, or, as padding, by
+# another ff. Any other byte is the marker that ends the scan.
 JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
 
 
 def decode_image(path: Union[str, Path]) -> np.ndarray:
-    """Read an image file: (H, W, 3) uint8 RGB, turned upright by its EXIF orientation.
+    """Reads an image file: (H, W, 3) uint8 RGB, rotated by its EXIF orientation.
 
     Grey becomes RGB, alpha is dropped and 16 bits become 8.
 
-    Raises ImageError when the file is missing, empty, not an image or truncated.
+    Raises ImageError if the file is missing, empty, truncated or no image.
     """
     data = _read(path)
     _check(path, data[:HEAD_BYTES], len(data), data)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
-        raise ImageError(f"{path}: OpenCV refuses to decode it: {error}") from error
+        raise ImageError(
+            f"{path}: expected an image, found {len(data)} bytes that OpenCV cannot decode: {error}"
+        ) from error
     if image is None:
         raise ImageError(
-            f"{path}: OpenCV cannot decode it, although its {len(data)} bytes begin like "
-            f"{_format(data)}; replace the file or take it out of the dataset"
+            f"{path}: expected an image, found {len(data)} bytes that begin like {_format(data)} "
+            "and that OpenCV cannot decode; replace the file or remove it from the dataset"
         )
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def check_image_file(path: Union[str, Path]) -> None:
-    """Check that a file exists, begins like an image and is whole, without decoding it.
+    """Checks that a file exists, begins like an image and is complete, without decoding it.
 
-    Reads a few bytes of a sound file, however large. Raises ImageError.
+    It reads only a few bytes of a good file. Raises ImageError.
     """
     try:
         with open(path, "rb") as file:
@@ -57,18 +59,21 @@ def check_image_file(path: Union[str, Path]) -> None:
             tail = file.read()
     except OSError as error:
         raise _unreadable(path, error) from error
-    ends_well = {"JPEG": tail.endswith(JPEG_END), "PNG": tail == PNG_END}
-    if not ends_well.get(_format(head), False):
+    kind = _format(head)
+    ends_well = (kind == "JPEG" and tail.endswith(JPEG_END)) or (kind == "PNG" and tail == PNG_END)
+    if not ends_well:
         _check(path, head, size)
 
 
 def to_rgb_uint8(array: np.ndarray, name: str = "image") -> np.ndarray:
-    """Bring an array given in Python to (H, W, 3) uint8 RGB.
+    """Converts an array that a caller passed to (H, W, 3) uint8 RGB.
 
-    Takes uint8 or uint16 of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); (H, W, 3) uint8 is
-    returned as it is. Grey is repeated, alpha dropped, 16 bits are divided by 256 as OpenCV does.
+    array: uint8 or uint16 of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4). An array (H, W, 3)
+        uint8 is returned unchanged. Grey is repeated, alpha is dropped, and 16 bits are divided by
+        256, as OpenCV does.
+    name: the place that a message begins with.
 
-    Raises ImageError for anything else.
+    Raises ImageError for any other array.
     """
     if not isinstance(array, np.ndarray):
         raise ImageError(f"{name}: expected a numpy array, found {type(array).__name__}")
@@ -79,8 +84,8 @@ def to_rgb_uint8(array: np.ndarray, name: str = "image") -> np.ndarray:
         )
     if array.dtype not in (np.uint8, np.uint16):
         raise ImageError(
-            f"{name}: expected uint8 in 0..255 or uint16, found {array.dtype}; "
-            "for floats in 0..1 pass (255 * image).round().astype('uint8')"
+            f"{name}: expected uint8 in [0, 255] or uint16, found {array.dtype}; "
+            "convert floats in [0, 1] by (255 * image).round().astype('uint8')"
         )
     if array.dtype == np.uint16:
         array = (array >> 8).astype(np.uint8)
@@ -89,13 +94,15 @@ def to_rgb_uint8(array: np.ndarray, name: str = "image") -> np.ndarray:
     return array if channels == 3 else np.ascontiguousarray(array[:, :, :3])
 
 
-def is_one_image(images) -> bool:
-    """Whether ``images`` are one, a file's name or one (H, W, 3) array, and not several."""
-    return isinstance(images, (str, os.PathLike)) or getattr(images, "ndim", 4) < 4
+def is_one_image(images: Any) -> bool:
+    """Returns whether ``images`` is one image: a file's path or one array (H, W, 3)."""
+    if isinstance(images, np.ndarray):
+        return images.ndim < 4
+    return isinstance(images, (str, os.PathLike))
 
 
 def read_images(images: Sequence[Union[str, Path, np.ndarray]]) -> List[np.ndarray]:
-    """Each of some names of files and arrays as (H, W, 3) uint8 RGB. Raises ImageError."""
+    """Returns each file or array as (H, W, 3) uint8 RGB. Raises ImageError."""
     return [
         decode_image(image)
         if isinstance(image, (str, os.PathLike))
@@ -105,9 +112,9 @@ def read_images(images: Sequence[Union[str, Path, np.ndarray]]) -> List[np.ndarr
 
 
 def list_images(paths: Sequence[Union[str, Path]]) -> List[str]:
-    """The image files among `paths`: files as they are, of folders their images, sorted.
+    """Returns the files among `paths` and the sorted images of the folders among them.
 
-    Raises ImageError for a path that does not exist and a folder without an image.
+    Raises ImageError for a path that does not exist and for a folder without an image.
     """
     files: List[str] = []
     for path in map(Path, paths):
@@ -117,7 +124,9 @@ def list_images(paths: Sequence[Union[str, Path]]) -> List[str]:
             continue
         inside = sorted(str(p) for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
         if not inside:
-            raise ImageError(f"{path}: the folder has no image ({', '.join(SUFFIXES)})")
+            raise ImageError(
+                f"{path}: expected a folder with images ({', '.join(SUFFIXES)}), found no image"
+            )
         files.extend(inside)
     return files
 
@@ -133,7 +142,7 @@ def _unreadable(path: Union[str, Path], error: OSError) -> ImageError:
     if isinstance(error, FileNotFoundError):
         return ImageError(f"{path}: no such file")
     if isinstance(error, IsADirectoryError):
-        return ImageError(f"{path}: is a folder, expected an image file")
+        return ImageError(f"{path}: expected an image file, found a folder")
     return ImageError(f"{path}: cannot be read: {error.strerror}")
 
 
@@ -152,28 +161,34 @@ def _format(head: bytes) -> Optional[str]:
 
 
 def _check(path: Union[str, Path], head: bytes, size: int, data: Optional[bytes] = None) -> None:
-    """Raise ImageError unless the file is whole; it is read if `data` is needed and not given."""
+    """Raises ImageError unless the file is complete.
+
+    data: the whole file; None reads it if it is needed.
+    """
     kind = _format(head)
     if size == 0:
-        raise ImageError(f"{path}: is empty (0 bytes)")
+        raise ImageError(f"{path}: expected an image, found an empty file (0 bytes)")
     if kind is None:
         raise ImageError(
-            f"{path}: {size} bytes that are no image: expected JPEG, PNG, BMP, TIFF or WebP, "
-            f"found a file that begins with {head[:8]!r}"
+            f"{path}: expected JPEG, PNG, BMP, TIFF or WebP, found {size} bytes that begin with "
+            f"{head[:8]!r}"
         )
     if kind == "JPEG":
         missing = None if _jpeg_is_whole(data or _read(path)) else "no end-of-image marker"
     elif kind == "PNG":
         missing = None if PNG_END in (data or _read(path)) else "no IEND chunk"
     else:
-        promised = _promised_size(kind, head)
-        missing = None if size >= promised else f"its header promises {promised}"
+        stated = _stated_size(kind, head)
+        missing = None if size >= stated else f"its header says {stated}"
     if missing:
-        raise ImageError(f"{path}: {kind} truncated after {size} bytes ({missing})")
+        raise ImageError(
+            f"{path}: expected a complete file, found a {kind} truncated after {size} bytes "
+            f"({missing})"
+        )
 
 
 def _jpeg_is_whole(data: bytes) -> bool:
-    """Walk from marker to marker to the end of the image, past any thumbnail inside EXIF."""
+    """Returns whether the data reach the image's own end marker, behind any EXIF thumbnail's."""
     position = 2
     while True:
         marker = JPEG_MARKER.search(data, position)
@@ -187,8 +202,8 @@ def _jpeg_is_whole(data: bytes) -> bool:
         position = start + int.from_bytes(data[start : start + 2], "big")
 
 
-def _promised_size(kind: str, head: bytes) -> int:
-    """The least length of the file by its own header (a TIFF's does not tell)."""
+def _stated_size(kind: str, head: bytes) -> int:
+    """Returns the least length in bytes that the header states; 0 if it states none (TIFF)."""
     if kind == "BMP":
         return int.from_bytes(head[2:6], "little")
     if kind == "WebP":

@@ -1,14 +1,26 @@
-"""A dataset -> the batches of an epoch, in the same order and with the same pixels every time.
+"""Loads the batches of an epoch, in the same order and with the same pixels every time.
 
-Order and chance depend on (seed, epoch, index) alone. A run can therefore go on at any batch, and
-loading in threads gives bit for bit what loading in the caller's thread gives. Threads and not
-processes, because OpenCV and numpy let other threads run while they work, whereas a forked child
-inherits MXNet's engine without its threads and hangs.
+The order and the augmentations depend on (seed, epoch, index) alone. A run can therefore resume at
+any batch, and loading in threads gives the same bits as loading in the caller's thread. The loader
+uses threads instead of processes: OpenCV and numpy release the interpreter while they work, whereas
+a forked child inherits MXNet's engine without its threads and hangs.
 """
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Deque, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Deque,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import numpy as np
 
@@ -19,7 +31,10 @@ from detkit.data.sample import (
     Annotation,
     Batch,
     Dataset,
+    Faults,
     Field,
+    HasFields,
+    ImageId,
     Sample,
     Transforms,
 )
@@ -30,11 +45,9 @@ from detkit.segmentations import fit
 TOLERATED_BAD_IMAGES = 0.01
 LISTED_BAD_IMAGES = 10
 
-Faults = List[Tuple[str, str]]
-
 
 class Loaded(NamedTuple):
-    """What became of one batch: the Batch (None if no image could be read) and what was wrong."""
+    """One loaded batch: None if no image could be read, skipped images, dropped boxes."""
 
     batch: Optional[Batch]
     skipped: Faults
@@ -45,19 +58,21 @@ class Loader:
     """Loads, transforms and pads the images of a dataset.
 
     dataset: see detkit.data.sample.Dataset.
-    transforms: applied to every image in this order.
-    batch_size: B; the last batches of an epoch may be smaller, and so is one with a bad image.
-    seed: with the epoch it decides the order, with epoch and index the transforms' chance.
-    shuffle: another order in each epoch; without it, the dataset's own.
+    transforms: the transforms of every image, in their order.
+    batch_size: B; the last batches of an epoch may be smaller, and so is a batch with a bad image.
+    seed: (seed, epoch) fixes the order, (seed, epoch, index) the augmentations of an image.
+    shuffle: whether each epoch has its own order; otherwise it is the dataset's.
     pad_multiple: see make_batch.
-    workers: threads; 0 loads in the caller's thread.
-    group_aspect: whether a batch holds either landscapes or portraits.
-    masks: whether the batches hold the objects' masks, too.
-    proposals: {image_id: boxes (R, 4)} for the batches to hold, too; of every image.
-    fields: names of fields of the dataset for the batches to hold, too.
+    workers: the number of threads; 0 loads in the caller's thread.
+    group_aspect: whether a batch holds only landscapes or only portraits.
+    masks: whether the batches hold the objects' masks.
+    proposals: {image_id: boxes (R, 4)} of every image for the batches, or None.
+    fields: the names of the dataset's fields that the batches hold.
 
     skipped: {image_id: reason} of the images that could not be decoded so far.
-    dropped: (image_id, reason) of boxes and proposals not in the image as it was decoded.
+    dropped: (image_id, reason) of boxes and proposals that lie outside the decoded image.
+
+    Raises ValueError for a number that is too small.
     """
 
     def __init__(
@@ -73,15 +88,11 @@ class Loader:
         masks: bool = False,
         proposals: Optional[Dict[Any, np.ndarray]] = None,
         fields: Sequence[str] = (),
-    ):
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("seed", seed, 0),
-            ("pad_multiple", pad_multiple, 1),
-            ("workers", workers, 0),
-        ):
-            if value < least:
-                raise ValueError(f"Loader: {name} is {value!r}, expected at least {least}")
+    ) -> None:
+        _require_least("batch_size", batch_size, 1)
+        _require_least("seed", seed, 0)
+        _require_least("pad_multiple", pad_multiple, 1)
+        _require_least("workers", workers, 0)
         self.dataset = dataset
         self.transforms = tuple(transforms)
         self.batch_size = batch_size
@@ -92,9 +103,9 @@ class Loader:
         self.masks = masks
         self.proposals = proposals
         self.fields = tuple(fields)
-        self.skipped: Dict[str, str] = {}
+        self.skipped: Dict[ImageId, str] = {}
         self.dropped: Faults = []
-        # Nothing is grouped when all count as landscapes.
+        # If all images count as landscapes, nothing is grouped.
         self._sizes = [(0, 0)] * len(dataset)
         if group_aspect and batch_size > 1:
             known = (dataset.annotation(index) for index in range(len(dataset)))
@@ -102,15 +113,15 @@ class Loader:
         self._length = len(self._plan(epoch=0))
 
     def __len__(self) -> int:
-        """The number of batches in every epoch."""
+        """Returns the number of batches of an epoch, which is the same for every epoch."""
         return self._length
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch from number `start` on.
+        """Yields the batches of an epoch from number `start` on.
 
-        A batch none of whose images can be decoded is left out, so that a number may be missing.
+        A batch without any image that can be decoded is left out, so that its number is missing.
 
-        Raises DataError once more than 1 % of the images (and more than one) have proved bad.
+        Raises DataError once more than 1 % of the images (and more than one image) are unusable.
         """
         self._check_bad_images()
         plan = list(enumerate(self._plan(epoch)))[start:]
@@ -123,22 +134,22 @@ class Loader:
                 yield loaded.batch
 
     def _plan(self, epoch: int) -> List[List[int]]:
-        """The indices of each batch of an epoch."""
+        """Returns the indices of each batch of an epoch."""
         count = len(self.dataset)
-        order: Sequence[int] = range(count)
+        order: Iterable[int] = range(count)
         if self.shuffle:
-            # The stream after those of the images, which are numbered 0..count-1.
+            # The random streams 0..count-1 belong to the images; the next one gives the order.
             order = np.random.default_rng([self.seed, epoch, count]).permutation(count)
         return group_by_aspect(self._sizes, self.batch_size, order)
 
     def _load_all(self, epoch: int, plan: Sequence[Tuple[int, List[int]]]) -> Iterator[Loaded]:
-        """Load the planned batches in their order, at most two for each worker ahead of time."""
+        """Loads the planned batches in their order, at most two per worker ahead of time."""
         if self.workers == 0:
             for number, indices in plan:
                 yield self._load(epoch, number, indices)
             return
         remaining = iter(plan)
-        ahead: Deque[Future] = deque()
+        ahead: Deque[Future[Loaded]] = deque()
         with ThreadPoolExecutor(self.workers, thread_name_prefix="detkit-loader") as pool:
             try:
                 while True:
@@ -155,7 +166,7 @@ class Loader:
                     future.cancel()
 
     def _load(self, epoch: int, number: int, indices: Sequence[int]) -> Loaded:
-        """Load one batch. Runs in any thread and changes nothing but what it returns."""
+        """Loads one batch. It runs in any thread and changes nothing but its result."""
         samples: List[Sample] = []
         originals: List[Tuple[int, int]] = []
         used: List[int] = []
@@ -174,7 +185,7 @@ class Loader:
                 sample = with_proposals(sample, self.proposals[sample.image_id], loaded.dropped)
             rng = np.random.default_rng([self.seed, epoch, index])
             samples.append(apply(self.transforms, sample, rng))
-            originals.append(image.shape[:2])
+            originals.append((image.shape[0], image.shape[1]))
             used.append(index)
         if not samples:
             return loaded
@@ -185,16 +196,17 @@ class Loader:
         masks = self.dataset.masks(index)
         if masks is None:
             raise DataError(
-                f"the dataset {type(self.dataset).__name__} has no masks, and this detector is "
-                "trained on them; take one that has (COCO, Shapes), or a detector of boxes alone"
+                f"dataset {type(self.dataset).__name__}: expected masks, on which this detector is "
+                "trained, found none; use a dataset with masks (COCO, Shapes) or a detector of "
+                "boxes alone"
             )
         return masks
 
     def _field(self, name: str, index: int) -> Field:
-        if not hasattr(self.dataset, "field"):
+        if not isinstance(self.dataset, HasFields):
             raise DataError(
-                f"the dataset {type(self.dataset).__name__} has no field {name!r}, and this "
-                "detector is trained on it; take a dataset that has one"
+                f"dataset {type(self.dataset).__name__}: expected the field {name!r}, on which "
+                "this detector is trained, found no fields; use a dataset with a method `field`"
             )
         return self.dataset.field(name, index)
 
@@ -207,8 +219,8 @@ class Loader:
             f"  {image_id}: {reason}" for image_id, reason in bad[:LISTED_BAD_IMAGES]
         )
         raise DataError(
-            f"{len(bad)} of {total} images cannot be used, more than the 1 % that are skipped; "
-            f"replace them or take them out of the dataset. The first of them:\n{listed}"
+            f"expected at most 1 % of the images to be unusable, found {len(bad)} of {total} "
+            f"images; replace them or remove them from the dataset. The first of them:\n{listed}"
         )
 
 
@@ -219,11 +231,11 @@ def sample_of(
     masks: Optional[np.ndarray] = None,
     fields: Mapping[str, Field] = NO_FIELDS,
 ) -> Sample:
-    """Join an image, its annotation and, if they are wanted, its objects' masks (G, H, W) and
-    fields.
+    """Returns the Sample of an image, its annotation and its objects' masks (G, H, W) and fields.
 
-    Where they disagree about the size (a turned photograph, a wrong <size>) the image is right:
-    boxes and masks are clipped to it, and those of which nothing is left are added to `dropped`.
+    If the annotation states another size than the image has (a rotated photograph, a wrong <size>),
+    the image is right. Boxes and masks are clipped to it; boxes outside it are dropped, which is
+    recorded in `dropped`.
     """
     height, width = image.shape[:2]
     boxes = annotation.boxes
@@ -248,3 +260,8 @@ def sample_of(
         masks=None if masks is None else fit(masks[kept], (height, width)),
         fields={name: field.take(kept) for name, field in fields.items()},
     )
+
+
+def _require_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"{name}: expected at least {least}, found {value!r}")

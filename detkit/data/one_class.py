@@ -1,6 +1,6 @@
-"""A dataset whose objects are all of one class, for what does not tell them apart."""
+"""A dataset whose objects are all of one class, for detectors that do not tell classes apart."""
 
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -8,11 +8,11 @@ from detkit.data.sample import Annotation, Dataset
 
 
 class OneClass:
-    """The images and the boxes of ``dataset``; each is an "object"."""
+    """The images and boxes of ``dataset``; the class of every box is "object"."""
 
-    class_names = ("object",)
+    class_names: Tuple[str, ...] = ("object",)
 
-    def __init__(self, dataset: Dataset):
+    def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
         self.dropped, self.bad_images = dataset.dropped, dataset.bad_images
 
@@ -20,14 +20,14 @@ class OneClass:
         return len(self._dataset)
 
     def annotation(self, index: int) -> Annotation:
-        """As of the dataset, with labels 0."""
+        """Returns the dataset's annotation with labels 0."""
         annotation = self._dataset.annotation(index)
         return annotation._replace(labels=np.zeros_like(annotation.labels))
 
     def image(self, index: int) -> np.ndarray:
-        """As of the dataset."""
+        """Returns the dataset's image."""
         return self._dataset.image(index)
 
     def masks(self, index: int) -> Optional[np.ndarray]:
-        """As of the dataset."""
+        """Returns the dataset's masks."""
         return self._dataset.masks(index)

@@ -1,4 +1,4 @@
-"""Proposals that come with the data: a file of boxes, made beforehand by another detector."""
+"""Precomputed proposals: boxes that another detector wrote to a file."""
 
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
@@ -14,31 +14,30 @@ from detkit.wording import did_you_mean
 
 
 def load_proposals(path: str, dataset: Dataset, limit: int = 2000) -> Dict[Any, np.ndarray]:
-    """{image_id: boxes (R, 4) float32} of every image of the dataset, best first.
+    """Returns {image_id: boxes (R, 4) float32} of every image of the dataset, the best box first.
 
-    path: what tools/test.py writes of an RPN: an .npz of proposals (see `save_proposals`), or
-        COCO's results JSON of category_id 1 alone, which is slow beyond some hundred images.
-    limit: the boxes of best score that are kept of an image.
+    path: a file that tools/test.py wrote for an RPN: an .npz of proposals (see `save_proposals`),
+        or COCO's results JSON with category_id 1 alone, which is slow beyond some hundred images.
+    limit: the number of boxes with the highest scores that are kept for each image.
 
-    Raises DataError for a file that is no such thing, or that leaves out an image. JSON leaves out
-    an image without proposals; an .npz tells that there are none, and that is no error.
+    Raises DataError for a file of another format and for one that lacks an image. An .npz may hold
+    0 proposals of an image; JSON cannot, and therefore lacks such an image.
     """
     if limit < 1:
-        raise ValueError(f"limit is at least 1, not {limit}")
+        raise ValueError(f"limit: expected at least 1, found {limit}")
     file, objects = Path(path).expanduser(), OneClass(dataset)
     if is_proposal_file(file):
-        proposals = {
-            image_id: boxes for image_id, (boxes, _) in read_proposals(file, objects).items()
-        }
+        read = read_proposals(file, objects)
+        proposals = {image_id: boxes for image_id, (boxes, _) in read.items()}
     else:
-        read = load_results(file, objects)
-        proposals = {image_id: one.boxes for image_id, one in read.items() if len(one.boxes)}
+        results = load_results(file, objects)
+        proposals = {image_id: one.boxes for image_id, one in results.items() if len(one.boxes)}
     image_ids = [dataset.annotation(index).image_id for index in range(len(dataset))]
     missing = [image_id for image_id in image_ids if image_id not in proposals]
     if missing:
         raise DataError(
-            f"{path}: has no proposals for {len(missing)} of {len(image_ids)} images, beginning "
-            f"with {missing[0]!r}; was it made of another split, or could they not be read then?"
+            f"{path}: expected proposals of every image, found none of {len(missing)} of "
+            f"{len(image_ids)} images, first {missing[0]!r}; write the file again for this split"
         )
     return {image_id: proposals[image_id][:limit] for image_id in image_ids}
 
@@ -46,34 +45,41 @@ def load_proposals(path: str, dataset: Dataset, limit: int = 2000) -> Dict[Any, 
 def proposals_of_files(
     path: Optional[str], images: Sequence[str], needed: bool, who: str
 ) -> Optional[List[np.ndarray]]:
-    """The proposals (R, 4), best first, of each of several image files; None if not ``needed``.
+    """Returns the proposals (R, 4) of each image file, the best first, or None if not ``needed``.
 
-    path: an .npz of proposals, see `save_proposals`. images: paths. The proposals of an image are
-    found by its file's name without the suffix, or by the number that this is (000000000139.jpg is
-    COCO's image 139). needed: whether the network takes proposals. who: the network, as messages
-    call it: "a FastRCNN".
+    path: an .npz of proposals, see `save_proposals`.
+    images: paths. The name of an image file without its suffix is the id of the image in the .npz.
+        000000000139.jpg is also COCO's image 139.
+    needed: whether the network takes proposals.
+    who: the network, as in a message: "a FastRCNN".
 
-    Raises DataError for a path that is missing or not needed, for a file that is no such thing, and
-    for an image that the file does not know.
+    Raises DataError for a path that is missing or not needed, for a file of another format, and for
+    an image that is not in the file.
     """
     if not needed:
         if path is not None:
-            raise DataError(f"--proposals {path}: {who} makes its own proposals; leave it out")
+            raise DataError(
+                f"--proposals: expected none, because {who} makes its own proposals, found {path}; "
+                "remove the argument"
+            )
         return None
     if path is None:
-        raise DataError(f"{who} needs proposals: name a file of them, --proposals FILE.npz")
+        raise DataError(
+            f"--proposals: expected a file, because {who} makes no proposals, found none; "
+            "add --proposals FILE.npz"
+        )
     if not is_proposal_file(path):
         raise DataError(
-            f"--proposals {path}: expected an .npz of proposals, found {Path(path).suffix!r}; "
-            "tools/test.py --out FILE.npz writes one for an RPN"
+            f"--proposals: expected an .npz of proposals, found {path}; tools/test.py "
+            "--out FILE.npz writes one for an RPN"
         )
     known = read_by_name(path)
-    found = []
+    proposals = []
     for image in images:
         stem = Path(image).stem
         name = str(int(stem)) if stem not in known and stem.isdecimal() else stem
         if name not in known:
             hint = did_you_mean(name, known) or f"; its ids are like {next(iter(known), None)!r}"
-            raise DataError(f"{path}: has no proposals for {image}, expected the id {name!r}{hint}")
-        found.append(known[name][0])
-    return found
+            raise DataError(f"{path}: expected proposals of {image}, found no id {name!r}{hint}")
+        proposals.append(known[name][0])
+    return proposals

@@ -1,32 +1,36 @@
-"""Samples with proposals that come with the image, for a network that makes none of its own."""
+"""Samples with precomputed proposals, for a network that makes none of its own."""
 
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 
-from detkit.data.sample import Sample
+from detkit.data.sample import Faults, Sample
 from detkit.errors import DataError
 
 
 def add_proposals(
     samples: Sequence[Sample], proposals: Optional[Sequence[Any]], needed: bool, who: str
 ) -> List[Sample]:
-    """The samples with the proposals that a network needs.
+    """Returns the samples with the proposals that a network needs.
 
-    proposals: boxes (R, 4) in pixels of each sample's image, or None. needed: whether the network
-    takes proposals. who: the network, as messages call it: "a FastRCNN".
+    proposals: boxes (R, 4) in pixels of the image of each sample, or None.
+    needed: whether the network takes proposals.
+    who: the network, as in a message: "a FastRCNN".
 
-    Raises DataError for proposals that are missing, too many or no boxes.
+    Raises DataError for proposals that are missing or not needed, and for anything else than boxes.
     """
     if not needed:
         if proposals is not None:
-            raise DataError(f"{who} makes its own proposals: call detect(images)")
+            raise DataError(
+                f"proposals: expected none, because {who} makes its own proposals; call "
+                "detect(images)"
+            )
         return list(samples)
     if proposals is None or len(proposals) != len(samples):
-        found = "none" if proposals is None else f"those of {len(proposals)}"
+        count = "none" if proposals is None else len(proposals)
         raise DataError(
-            f"{who} needs proposals: call detect(images, proposals) with boxes (R, 4) for "
-            f"each of the {len(samples)} images; found {found}"
+            f"proposals: {who} needs boxes (R, 4) for each image: expected {len(samples)} arrays, "
+            f"found {count}; call detect(images, proposals)"
         )
     return [
         with_proposals(sample, check_proposals(boxes, f"proposals[{position}]"), dropped=[])
@@ -35,20 +39,28 @@ def add_proposals(
 
 
 def check_proposals(boxes: Any, where: str) -> np.ndarray:
-    """The boxes as (R, 4) float32. Raises DataError, beginning with ``where``, if they are none."""
+    """Returns the boxes as (R, 4) float32.
+
+    where: the place that a message begins with.
+
+    Raises DataError for anything else than finite boxes.
+    """
     boxes = np.asarray(boxes)
     if boxes.ndim != 2 or boxes.shape[1] != 4 or boxes.dtype.kind not in "uif":
-        found = f"{boxes.dtype} {boxes.shape}"
-        raise DataError(f"{where}: found {found}, expected boxes (R, 4), x1 y1 x2 y2 in pixels")
-    if not np.isfinite(boxes).all():
-        raise DataError(f"{where}: a box is not finite")
+        raise DataError(
+            f"{where}: expected boxes (R, 4), x1 y1 x2 y2 in pixels, found {boxes.dtype} "
+            f"{boxes.shape}"
+        )
+    finite = np.isfinite(boxes).all(axis=1)
+    if not finite.all():
+        raise DataError(f"{where}: expected finite boxes, found {boxes[~finite][0].tolist()}")
     return boxes.astype(np.float32)
 
 
-def with_proposals(sample: Sample, boxes: np.ndarray, dropped: List[Tuple[Any, str]]) -> Sample:
-    """The Sample with proposals: boxes (R, 4) in pixels of its image, clipped to it.
+def with_proposals(sample: Sample, boxes: np.ndarray, dropped: Faults) -> Sample:
+    """Returns the Sample with proposals: boxes (R, 4) in pixels, clipped to its image.
 
-    Those of which nothing is left are gone, which is added to `dropped`.
+    Boxes outside the image are dropped, which is recorded in `dropped`.
     """
     height, width = sample.image.shape[:2]
     clipped = np.clip(boxes, 0, np.array([width, height] * 2, np.float32))

@@ -1,40 +1,50 @@
-"""Images at another size, pixel for pixel as OpenCV or another framework resizes them."""
+"""Resizes images with the same pixels as OpenCV or as another framework."""
 
+import functools
 import math
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import cv2
 import numpy as np
 
 FRAMEWORKS = ("torchvision", "detectron2", "gluoncv")
-WEIGHT_BITS = 22  # of Pillow's fixed-point weights
-CUBIC_BITS = 11  # of OpenCV's
+WEIGHT_BITS = 22  # the fraction bits of Pillow's fixed-point weights
+CUBIC_BITS = 11  # the fraction bits of OpenCV's
 
 
 def resized_size(
     height: int, width: int, short: int, long: int, like: Optional[str] = None
 ) -> Tuple[int, int]:
-    """(width, height) of an image scaled until its shorter side is `short` or its longer `long`.
+    """Returns (width, height) of an image scaled to the shorter side `short`, in pixels.
 
-    like: one of FRAMEWORKS rounds sides otherwise than to the nearest number, see Resize.
+    long: the limit of the longer side, which may make the shorter side smaller than `short`.
+    like: one of FRAMEWORKS, whose rounding of the sides is used; None rounds to the nearest number.
     """
     scale = min(short / min(height, width), long / max(height, width))
-    whole = {"torchvision": math.floor, "detectron2": _half_up}.get(like, round)
-    return max(1, int(whole(width * scale))), max(1, int(whole(height * scale)))
+    return _rounded(width * scale, like), _rounded(height * scale, like)
+
+
+def _rounded(side: float, like: Optional[str]) -> int:
+    if like == "torchvision":
+        return max(1, math.floor(side))
+    return max(1, int(_half_up(side)) if like == "detectron2" else round(side))
 
 
 def resample(image: np.ndarray, size: Tuple[int, int], like: Optional[str] = None) -> np.ndarray:
-    """An (H, W, 3) uint8 image at size (width, height), as one of FRAMEWORKS or as OpenCV."""
+    """Returns an (H, W, 3) uint8 image at size (width, height).
+
+    like: one of FRAMEWORKS, whose pixels are reproduced; None takes OpenCV's.
+    """
     if like is None:
         return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
     how = {"torchvision": like_torch, "detectron2": like_pillow, "gluoncv": like_mxnet}
     return how[like](image, size)
 
 
-def like_torch(image: np.ndarray, size) -> np.ndarray:
-    """An (H, W, 3) image at size (width, height), float32: torch's bilinear interpolation.
+def like_torch(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """Returns an (H, W, 3) image at size (width, height), float32, by torch's bilinear resampling.
 
-    OpenCV's rounds the positions otherwise, which amounts to 1e-4 of the range of the pixels.
+    OpenCV rounds the positions differently, which changes pixels by up to 1e-4 of their range.
     """
     for axis, side in ((0, size[1]), (1, size[0])):
         before = image.shape[axis]
@@ -47,24 +57,24 @@ def like_torch(image: np.ndarray, size) -> np.ndarray:
     return image
 
 
-def like_pillow(image: np.ndarray, size) -> np.ndarray:
-    """An (H, W, 3) uint8 image at size (width, height), uint8: Pillow's BILINEAR filter.
+def like_pillow(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """Returns an (H, W, 3) uint8 image at size (width, height), uint8, by Pillow's BILINEAR filter.
 
-    Where an image shrinks, a triangle as wide as two pixels of the result weighs what it covers, so
-    that no pixel is left out. The width comes first, and each pass rounds to whole numbers.
-    (Pillow 13 takes the height first in tall images, which moves some of their pixels by 1.)
+    If an image shrinks, a triangle as wide as two pixels of the result weighs the pixels that it
+    covers, so that every pixel counts. The width is resampled first, and each pass rounds to whole
+    numbers. (Pillow 13 resamples the height of tall images first, which changes some pixels by 1.)
     """
     for axis, side in ((1, size[0]), (0, size[1])):
         places, weights = _triangles(image.shape[axis], side)
-        total = np.full((1, 1, 1), 1 << (WEIGHT_BITS - 1), np.int32)  # to round, not to cut
+        total = np.full((1, 1, 1), 1 << (WEIGHT_BITS - 1), np.int32)  # rounds to the nearest number
         for place, weight in zip(places, weights):
             total = total + image.take(place, axis) * _along(axis, weight)
         image = (total >> WEIGHT_BITS).clip(0, 255).astype(np.uint8)
     return image
 
 
-def _triangles(before: int, after: int):
-    """(taps, after) pixels that each pixel of the result is made of, and their weights, int32."""
+def _triangles(before: int, after: int) -> Tuple[np.ndarray, np.ndarray]:
+    """Returns the sources of each resampled pixel and their weights, both (taps, after) int."""
     step = before / after
     reach = max(step, 1.0)
     centre = (np.arange(after) + 0.5) * step
@@ -77,32 +87,38 @@ def _triangles(before: int, after: int):
     return np.minimum(places, before - 1), whole
 
 
-def like_mxnet(image: np.ndarray, size) -> np.ndarray:
-    """An (H, W, 3) uint8 image at size (width, height), uint8: MXNet's imresize with interp=2.
+def like_mxnet(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """Returns an (H, W, 3) uint8 image at size (width, height), uint8, by MXNet's imresize.
 
-    That is OpenCV's bicubic interpolation, of the version in MXNet's wheel; others round otherwise.
+    With interp=2, this is the bicubic resampling of the OpenCV in MXNet's wheel; other
+    versions round differently.
     """
     places, weights = _cubics(image.shape[1], size[0])
-    rows = sum(image.take(p, 1) * _along(1, w) for p, w in zip(places, weights))
-    rows = rows.reshape(len(rows), -1)
+    taps = [image.take(place, 1) * _along(1, weight) for place, weight in zip(places, weights)]
+    rows = functools.reduce(np.add, taps).reshape(len(image), -1)
     places, weights = _cubics(len(rows), size[1])
-    # It takes eight numbers of a row at a time, and what is left in the end is rounded otherwise.
+    # OpenCV takes eight numbers of a row at a time and rounds the rest of the row differently.
     vectors = rows.shape[1] // 8 * 8
-    kinds = (np.float32, rows[:, :vectors], np.rint), (np.float64, rows[:, vectors:], _half_up)
-    parts = []
-    for dtype, part, rounded in kinds:
-        taps = zip(places, weights.astype(dtype) * dtype(0.25**CUBIC_BITS))
-        total = sum(part.take(p, 0).astype(dtype) * w[:, None] for p, w in taps)
-        parts.append(rounded(total).clip(0, 255).astype(np.uint8))
+    whole = np.rint(_down(rows[:, :vectors], places, weights, np.dtype(np.float32)))
+    rest = _half_up(_down(rows[:, vectors:], places, weights, np.dtype(np.float64)))
+    parts = [part.clip(0, 255).astype(np.uint8) for part in (whole, rest)]
     return np.concatenate(parts, axis=1).reshape(size[1], size[0], 3)
 
 
-def _half_up(values: np.ndarray) -> np.ndarray:
+def _down(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Returns the weighted sums of rows (H, n), calculated in dtype from fixed-point weights."""
+    scaled = weights.astype(dtype) * dtype.type(0.25**CUBIC_BITS)
+    taps = [rows.take(p, 0).astype(dtype) * w[:, None] for p, w in zip(places, scaled)]
+    total: np.ndarray = functools.reduce(np.add, taps)
+    return total
+
+
+def _half_up(values: Any) -> Any:
     return np.floor(values + 0.5)
 
 
-def _cubics(before: int, after: int):
-    """(4, after) pixels that each pixel of the result is made of, and their weights, int32."""
+def _cubics(before: int, after: int) -> Tuple[np.ndarray, np.ndarray]:
+    """Returns the sources of each resampled pixel and their weights, both (4, after) int."""
     step = 1 / (after / before)
     position = ((np.arange(after) + 0.5) * step - 0.5).astype(np.float32)
     low = np.floor(position)

@@ -1,38 +1,37 @@
-"""The embedded dataset: coloured shapes on textured grounds, drawn when they are asked for.
+"""The embedded dataset: coloured shapes on textured backgrounds, drawn on request.
 
-It needs no download and no disk, so that everything can be tried and tested on a fresh clone. An
-image is a function of (seed, index) alone. The objects differ in size, rotation, colour and
-surface, cover each other and are cut by the border; boxes and masks are those of the pixels that
-can be seen.
+It needs no download and no disk, so that a fresh clone can try and test everything. An image is a
+function of (seed, index) alone. The objects differ in size, rotation, colour and surface; they
+occlude each other and are cut by the border. Boxes and masks cover the visible pixels.
 """
 
-import colorsys
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 
-from detkit.data.sample import Annotation
+from detkit.data.sample import Annotation, Faults
+from detkit.data.textures import ground, surface
 from detkit.registry import DATASETS
 
-# An object of which less than this part would be seen is put elsewhere, or given up: a remnant
-# that nobody can name must be neither labelled nor left in the picture without a label.
+# The least visible part of an object. If less would be visible, the object is placed elsewhere or
+# dropped: a remnant that nobody can name must neither have a label nor be visible without one.
 LEAST_VISIBLE = 0.7
-TRIES = 10
+TRIES = 10  # to place an object
 SUPERSAMPLING = 4
 SUBPIXEL_BITS = 4
 GOLDEN_RATIO = 0.618034
 
 
 def _polygon(corners: int, radii: Sequence[float] = (1.0,)) -> np.ndarray:
-    """(corners, 2) points around the origin, the first at the top, radii taken in turn."""
+    """Returns points (corners, 2) around the origin, the first at the top, with cyclic radii."""
     turn = 2 * np.pi * np.arange(corners) / corners
     radius = np.resize(radii, corners)
     return np.stack([radius * np.sin(turn), -radius * np.cos(turn)], axis=1)
 
 
 def _cross(width: float = 0.3) -> np.ndarray:
-    """(12, 2) points of a plus sign whose arms are `width` of the half length to either side."""
+    """Returns the points (12, 2) of a plus sign; `width` is half an arm's width over its length."""
     arm = np.array([[-width, -1.0], [width, -1.0], [width, -width]]) / np.hypot(1, width)
     quarter = np.array([[0.0, -1.0], [1.0, 0.0]])
     return np.concatenate([arm @ np.linalg.matrix_power(quarter.T, k) for k in range(4)])
@@ -50,11 +49,11 @@ OUTLINES: Dict[str, Tuple[np.ndarray, ...]] = {
 
 
 class Drawing(NamedTuple):
-    """The objects of one image, the hindmost first.
+    """The objects of one image, from back to front.
 
     labels: G class indices.
-    coverages: G arrays (H, W) uint8, how much of each pixel the whole object covers, 0..255.
-    masks: G arrays (H, W) bool, the pixels in which the object is seen.
+    coverages: G arrays (H, W) uint8, how much of each pixel the whole object covers, in [0, 255].
+    masks: G arrays (H, W) bool, the pixels in which the object is visible.
     """
 
     labels: List[int]
@@ -66,18 +65,18 @@ class Drawing(NamedTuple):
 class Shapes:
     """Circles, squares, triangles, stars, crosses and rings, with boxes and masks.
 
-    length: number of images.
-    size: (height, width) of every image in pixels.
-    seed: another seed gives other images: one for training, one for testing.
-    max_objects: an image holds 1 to max_objects objects, or none.
-    empty: the part of the images that holds none.
-    min_object, max_object: an object's diameter (of its circumscribed circle), as parts of the
-        image's shorter side; small ones are the more frequent.
+    length: the number of images.
+    size: (height, width) of every image in pixels, each at least 32.
+    seed: each seed gives other images, so that training and testing use two seeds.
+    max_objects: the largest number of objects of an image; the smallest is 1.
+    empty: the fraction of images without any object, in [0, 1].
+    min_object, max_object: the diameters of an object's circumscribed circle, as fractions of the
+        image's shorter side. Small objects are more frequent.
 
-    Raises ValueError for arguments that make no picture.
+    Raises ValueError for arguments outside these ranges.
     """
 
-    class_names = tuple(OUTLINES)
+    class_names: Tuple[str, ...] = tuple(OUTLINES)
 
     def __init__(
         self,
@@ -88,12 +87,12 @@ class Shapes:
         empty: float = 0.05,
         min_object: float = 0.15,
         max_object: float = 0.5,
-    ):
+    ) -> None:
         _require(_is_count(length, 1), "length", length, "an integer of at least 1")
         _require(_is_size(size), "size", size, "(height, width), two integers of at least 32")
         _require(_is_count(seed, 0), "seed", seed, "an integer of at least 0")
         _require(_is_count(max_objects, 1), "max_objects", max_objects, "an integer of at least 1")
-        _require(_is_part(empty), "empty", empty, "a number from 0 to 1")
+        _require(_is_part(empty), "empty", empty, "a number in [0, 1]")
         _require(_is_part(max_object), "max_object", max_object, "a number up to 1")
         _require(
             _is_part(min_object) and 0 < min_object <= max_object,
@@ -102,22 +101,22 @@ class Shapes:
             f"a number above 0, up to max_object ({max_object})",
         )
         self.length = length
-        self.size = tuple(size)
+        self.size: Tuple[int, int] = (size[0], size[1])
         self.seed = seed
         self.max_objects = max_objects
         self.empty = empty
         self.diameters = (min_object * min(size), max_object * min(size))
-        self.dropped: List[Tuple[str, str]] = []
-        self.bad_images: List[Tuple[str, str]] = []
+        self.dropped: Faults = []
+        self.bad_images: Faults = []
         self._annotations: Dict[int, Annotation] = {}
 
     def __len__(self) -> int:
         return self.length
 
     def annotation(self, index: int) -> Annotation:
-        """The visible objects of an image."""
+        """Returns the visible objects of an image."""
         if index not in self._annotations:
-            drawing = self._draw(index)
+            drawing = self.drawing(index)
             self._annotations[index] = Annotation(
                 image_id=f"shapes-{self.seed}-{index:06d}",
                 width=self.size[1],
@@ -129,27 +128,27 @@ class Shapes:
         return self._annotations[index]
 
     def masks(self, index: int) -> np.ndarray:
-        """(G, H, W) uint8: the visible part of each object."""
-        masks = self._draw(index).masks
+        """Returns the visible pixels of each object, (G, H, W) uint8."""
+        masks = self.drawing(index).masks
         return np.array(masks, np.uint8).reshape((-1,) + self.size)
 
     def image(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB."""
-        drawing = self._draw(index)
+        """Returns the image (H, W, 3) uint8 RGB."""
+        drawing = self.drawing(index)
         rng = np.random.default_rng([self.seed, index, 1])
-        canvas = _ground(self.size, rng)
+        canvas = ground(self.size, rng)
         first_hue = rng.random()
         for order, coverage in enumerate(drawing.coverages):
-            # Steps of the golden ratio keep the hues of an image's objects apart.
-            surface = _surface(self.size, (first_hue + GOLDEN_RATIO * order) % 1, rng)
-            canvas += (coverage / np.float32(255))[:, :, None] * (surface - canvas)
+            # Steps of the golden ratio keep the hues of the objects in an image apart.
+            colours = surface(self.size, (first_hue + GOLDEN_RATIO * order) % 1, rng)
+            canvas += (coverage / np.float32(255))[:, :, None] * (colours - canvas)
         grain = rng.integers(-6, 7, canvas.shape, dtype=np.int8)
         return np.clip(canvas + grain, 0, 255).astype(np.uint8)
 
-    def _draw(self, index: int) -> Drawing:
-        """Decide what lies where. Draws from a stream of its own, before any colour is chosen."""
+    def drawing(self, index: int) -> Drawing:
+        """Places the objects of an image. It has its own random stream; colours use another one."""
         if not 0 <= index < self.length:
-            raise IndexError(f"image {index} of {self.length}")
+            raise IndexError(f"expected an index below {self.length}, found {index}")
         rng = np.random.default_rng([self.seed, index, 0])
         drawing = Drawing([], [], [])
         if rng.random() < self.empty:
@@ -169,7 +168,7 @@ class Shapes:
         return drawing
 
     def _object(self, rng: np.random.Generator) -> Tuple[int, np.ndarray, float]:
-        """One object somewhere: label, (H, W) uint8 coverage, area in pixels when seen whole."""
+        """Returns one object: its label, its coverage (H, W) uint8, its whole area in pixels."""
         label = int(rng.integers(len(self.class_names)))
         smallest, largest = self.diameters
         radius = 0.5 * smallest * (largest / smallest) ** rng.random()
@@ -182,8 +181,12 @@ class Shapes:
 
 
 def _visible(masks: List[np.ndarray], wholes: List[float]) -> Optional[List[np.ndarray]]:
-    """The masks (H, W) bool once the last object hides parts of the others; None if one would be
-    seen too little. wholes: the objects' areas when they are seen whole."""
+    """Returns the masks (H, W) bool after the last object occludes the others.
+
+    wholes: the objects' areas without occlusion, in pixels.
+
+    Returns None if an object would be visible too little.
+    """
     *behind, last = masks
     if np.count_nonzero(last) < LEAST_VISIBLE * wholes[-1]:
         return None
@@ -193,17 +196,17 @@ def _visible(masks: List[np.ndarray], wholes: List[float]) -> Optional[List[np.n
 
 
 def _coverage(contours: Sequence[np.ndarray], size: Tuple[int, int]) -> np.ndarray:
-    """(H, W) uint8: the covered part of each pixel, found by drawing on a finer grid."""
+    """Returns the covered part of each pixel, (H, W) uint8, by drawing on a finer grid."""
     covered = np.zeros(size, np.uint8)
     ends = np.floor(contours[0].min(axis=0)) - 1, np.ceil(contours[0].max(axis=0)) + 1
     (left, top), (right, bottom) = np.clip(ends, 0, size[::-1]).astype(int).tolist()
     if right > left and bottom > top:
         fine = np.zeros((SUPERSAMPLING * (bottom - top), SUPERSAMPLING * (right - left)), np.uint8)
-        # OpenCV counts from the centre of the first pixel, we from its corner.
+        # OpenCV's coordinates begin at the centre of the first pixel, detkit's at its corner.
         points = [(c * SUPERSAMPLING - 0.5) * 2**SUBPIXEL_BITS for c in contours]
-        corner = np.int32([left, top]) * SUPERSAMPLING * 2**SUBPIXEL_BITS
+        corner = np.array([left, top], np.int32) * SUPERSAMPLING * 2**SUBPIXEL_BITS
         points = [p.round().astype(np.int32) - corner for p in points]
-        cv2.fillPoly(fine, points, 255, shift=SUBPIXEL_BITS)
+        cv2.fillPoly(fine, points, (255,), shift=SUBPIXEL_BITS)
         drawn = cv2.resize(fine, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
         covered[top:bottom, left:right] = drawn
     return covered
@@ -214,75 +217,9 @@ def _tight_box(mask: np.ndarray) -> Tuple[int, int, int, int]:
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
-def _clouds(size: Tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    coarse = rng.random((int(rng.integers(3, 9)),) * 2, dtype=np.float32)
-    return cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)
-
-
-def _gradient(size: Tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    along = _ramp(size, rng.uniform(0, 2 * np.pi))
-    return (along - along.min()) / (along.max() - along.min())
-
-
-def _stripes(size: Tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    period = min(size) * rng.uniform(0.08, 0.25)
-    waves = np.sin(2 * np.pi / period * _ramp(size, rng.uniform(0, 2 * np.pi)))
-    return np.clip(0.5 + 2 * waves, 0, 1)
-
-
-def _checker(size: Tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    frequency, angle = np.pi / (min(size) * rng.uniform(0.08, 0.2)), rng.uniform(0, 2 * np.pi)
-    along, across = (_ramp(size, direction) for direction in (angle, angle + np.pi / 2))
-    waves = np.sin(frequency * along) * np.sin(frequency * across)
-    return np.clip(0.5 + 4 * waves, 0, 1)
-
-
-def _ramp(size: Tuple[int, int], angle: float) -> np.ndarray:
-    """(H, W) float32: the distance in pixels along a direction."""
-    rows, columns = np.ogrid[: size[0], : size[1]]
-    return (columns * np.cos(angle) + rows * np.sin(angle)).astype(np.float32)
-
-
-# Patterns are (H, W) float32 in about 0..1, by which two colours are mixed.
-Pattern = Callable[[Tuple[int, int], np.random.Generator], np.ndarray]
-SHADES: Tuple[Pattern, ...] = (_clouds, _gradient)
-TEXTURES: Tuple[Pattern, ...] = (*SHADES, _stripes, _checker)
-
-
-def _ground(size: Tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """(H, W, 3) float32: two dull colours."""
-    hue, value = rng.random(), rng.uniform(0.25, 0.85)
-    one = _rgb(hue, rng.uniform(0, 0.3), value)
-    other = _rgb(hue + rng.uniform(-0.15, 0.15), rng.uniform(0, 0.3), value + rng.uniform(0.1, 0.2))
-    return _mix(one, other, TEXTURES, size, rng)
-
-
-def _surface(size: Tuple[int, int], hue: float, rng: np.random.Generator) -> np.ndarray:
-    """(H, W, 3) float32: two near and vivid colours, without any edge but the object's own."""
-    saturation, value = rng.uniform(0.65, 1), rng.uniform(0.6, 1)
-    one = _rgb(hue, saturation, value)
-    other = _rgb(hue + rng.uniform(-0.05, 0.05), saturation, value * rng.uniform(0.65, 0.9))
-    return _mix(one, other, SHADES, size, rng)
-
-
-def _rgb(hue: float, saturation: float, value: float) -> np.ndarray:
-    return np.float32(255) * np.float32(colorsys.hsv_to_rgb(hue % 1, saturation, min(value, 1)))
-
-
-def _mix(
-    one: np.ndarray,
-    other: np.ndarray,
-    patterns: Sequence[Pattern],
-    size: Tuple[int, int],
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """(H, W, 3) float32: two colours in one of the patterns."""
-    pattern = patterns[rng.integers(len(patterns))](size, rng)
-    return one + pattern[:, :, None] * (other - one)
-
-
-def _is_count(value: object, least: int) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least
+def _is_count(value: Any, least: int) -> bool:
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return is_integer and bool(value >= least)
 
 
 def _is_part(value: object) -> bool:
@@ -290,10 +227,11 @@ def _is_part(value: object) -> bool:
 
 
 def _is_size(size: object) -> bool:
-    pair = isinstance(size, (list, tuple)) and len(size) == 2
-    return pair and all(_is_count(side, 32) for side in size)
+    if not isinstance(size, (list, tuple)) or len(size) != 2:
+        return False
+    return all(_is_count(side, 32) for side in size)
 
 
 def _require(satisfied: bool, name: str, value: object, expected: str) -> None:
     if not satisfied:
-        raise ValueError(f"Shapes: {name} is {value!r}, expected {expected}")
+        raise ValueError(f"{name}: expected {expected}, found {value!r}")

@@ -1,8 +1,9 @@
-"""Sample -> Sample: resizing, flipping and changes of colour.
+"""Transforms of samples: resizing, flipping and changes of colour.
 
-A transform is any callable (sample, rng) that returns a new Sample and leaves its input as it
-was. All chance comes from the generator that it is given, so that a sample depends on (seed,
-epoch, index) alone. One that moves boxes uses Sample.move_boxes: there may be proposals, too.
+A transform is any callable (sample, rng) that returns a new Sample and leaves its input unchanged.
+It draws all random numbers from ``rng``, so that a sample depends on (seed, epoch, index) alone. A
+transform that moves boxes uses Sample.move_boxes, because a sample may have proposals, too. A true
+attribute ``mirrors`` says that the transform mirrors images, which only training allows.
 """
 
 from typing import Optional, Sequence, Tuple, Union
@@ -17,9 +18,9 @@ from detkit.registry import TRANSFORMS
 
 
 def apply(transforms: Transforms, sample: Sample, rng: np.random.Generator) -> Sample:
-    """Put a sample through the transforms, the first one first.
+    """Applies the transforms to a sample, the first one first.
 
-    Raises DataError for one that moves the objects and leaves proposals or fields where they were.
+    Raises DataError for a transform that moves the boxes and does not move proposals or fields.
     """
     for transform in transforms:
         given, sample = sample, transform(sample, rng)
@@ -28,30 +29,31 @@ def apply(transforms: Transforms, sample: Sample, rng: np.random.Generator) -> S
         name = type(transform).__name__
         if given.proposals is not None and sample.proposals is given.proposals:
             raise DataError(
-                f"the transform {name} changed the image and its objects' boxes, and not the "
-                "proposals; Sample.move_boxes moves both"
+                f"transform {name}: expected the proposals to be moved with the boxes, found them "
+                "unchanged; use Sample.move_boxes, which moves both"
             )
         if given.fields and sample.fields is given.fields:
             raise DataError(
-                f"the transform {name} changed the image and its objects' boxes, and not the "
-                f"fields {', '.join(given.fields)}; Sample.move_fields moves them"
+                f"transform {name}: expected the fields {', '.join(given.fields)} to be moved with "
+                "the boxes, found them unchanged; use Sample.move_fields"
             )
     return sample
 
 
 @TRANSFORMS.register()
 class Resize:
-    """Scale an image until its shorter side is `short`, or its longer side `long` if that is less.
+    """Scales an image to the shorter side `short`, or less if the longer side would exceed `long`.
 
-    short: pixels; of several values one is drawn for each image (multi-scale training).
-    long: the most pixels that the longer side may have.
-    like: the pixels that another framework's detectors look at. "torchvision", to 1e-6: sides
-        rounded down instead of to the nearest number, pixels not rounded at all. "detectron2":
-        Pillow's bilinear filter, which leaves no pixel out where an image shrinks.
-        "gluoncv": bicubic as in MXNet, to the bit. null: OpenCV's bilinear.
+    short: the shorter side in pixels. If there are several values, one is drawn for each image
+        (multi-scale training).
+    long: the limit of the longer side in pixels.
+    like: the framework whose pixels are reproduced. "torchvision", to 1e-6: sides are rounded down
+        instead of to the nearest number, and pixels are not rounded. "detectron2": Pillow's
+        bilinear filter, which weighs every pixel if an image shrinks. "gluoncv": MXNet's bicubic
+        filter, to the bit. null: OpenCV's bilinear filter.
 
-    600 and 1000 are Faster R-CNN's (Ren et al. 2015, section 3.3). Boxes are scaled by the exact
-    ratio of each axis, which rounding to whole pixels makes differ a little from each other.
+    The defaults 600 and 1000 are Faster R-CNN's (Ren et al. 2015, section 3.3). Boxes are scaled by
+    the exact ratio of each axis; the two ratios differ a little, because sides are whole pixels.
     """
 
     def __init__(
@@ -59,18 +61,18 @@ class Resize:
         short: Union[int, Sequence[int]] = 600,
         long: int = 1000,
         like: Optional[str] = None,
-    ):
+    ) -> None:
         self.shorts = (short,) if isinstance(short, (int, np.integer)) else tuple(short)
         self.long, self.like = long, like
         if not self.shorts or min(self.shorts) < 1:
-            raise ValueError(f"Resize: short is {short!r}, expected pixels, at least 1")
+            raise ValueError(f"short: expected at least 1 pixel, found {short!r}")
         if long < max(self.shorts):
             raise ValueError(
-                f"Resize: long is {long!r}, expected at least {max(self.shorts)}, the largest short"
+                f"long: expected at least {max(self.shorts)} (the largest short), found {long!r}"
             )
         if like is not None and like not in FRAMEWORKS:
             raise ValueError(
-                f"Resize: like is one of {', '.join(FRAMEWORKS)}, or null, not {like!r}"
+                f"like: expected one of {', '.join(FRAMEWORKS)}, or null, found {like!r}"
             )
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -88,12 +90,12 @@ class Resize:
 
 @TRANSFORMS.register()
 class HorizontalFlip:
-    """Mirror left and right with probability `p`; for training only."""
+    """Mirrors left and right with probability `p`; for training only."""
 
     mirrors = True
 
-    def __init__(self, p: float = 0.5):
-        self.p = _probability("HorizontalFlip", p)
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = _probability(p)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         return _mirror(sample, axis=1) if rng.random() < self.p else sample
@@ -101,12 +103,12 @@ class HorizontalFlip:
 
 @TRANSFORMS.register()
 class VerticalFlip:
-    """Mirror top and bottom with probability `p`; for training only."""
+    """Mirrors top and bottom with probability `p`; for training only."""
 
     mirrors = True
 
-    def __init__(self, p: float = 0.5):
-        self.p = _probability("VerticalFlip", p)
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = _probability(p)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         return _mirror(sample, axis=0) if rng.random() < self.p else sample
@@ -114,15 +116,15 @@ class VerticalFlip:
 
 @TRANSFORMS.register()
 class Photometric:
-    """Change brightness, contrast, saturation and hue, each with probability `p`.
+    """Changes brightness, contrast, saturation and hue, each with probability `p`.
 
-    brightness: the most that is added to or taken from every channel, of 255.
-    contrast, saturation: (least, greatest) factor.
-    hue: the most degrees that the hue is turned either way.
+    brightness: the largest number that is added to or subtracted from every channel, in [0, 255].
+    contrast, saturation: the smallest and the largest factor.
+    hue: the largest rotation of the hue in degrees, in [0, 180].
 
-    The ranges are those of SSD (Liu et al. 2016, section 2.2, "photo-metric distortions", after
-    Howard 2013), and so is the order: contrast comes before the change of saturation and hue or
-    after it, by chance.
+    The ranges are SSD's (Liu et al. 2016, section 2.2, "photo-metric distortions", after Howard
+    2013), and so is the order: the contrast changes before saturation and hue or after them, which
+    is drawn for each image.
     """
 
     def __init__(
@@ -132,16 +134,16 @@ class Photometric:
         saturation: Tuple[float, float] = (0.5, 1.5),
         hue: float = 18,
         p: float = 0.5,
-    ):
+    ) -> None:
         if not 0 <= brightness <= 255:
-            raise ValueError(f"Photometric: brightness is {brightness!r}, expected 0 to 255")
+            raise ValueError(f"brightness: expected a number in [0, 255], found {brightness!r}")
         if not 0 <= hue <= 180:
-            raise ValueError(f"Photometric: hue is {hue!r}, expected 0 to 180 degrees")
+            raise ValueError(f"hue: expected degrees in [0, 180], found {hue!r}")
         self.brightness = brightness
         self.contrast = _factors("contrast", contrast)
         self.saturation = _factors("saturation", saturation)
         self.hue = hue
-        self.p = _probability("Photometric", p)
+        self.p = _probability(p)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         delta = self._draw(rng, -self.brightness, self.brightness, neutral=0)
@@ -168,7 +170,7 @@ class Photometric:
 
 
 def _resize_masks(masks: Optional[np.ndarray], size: Tuple[int, int]) -> Optional[np.ndarray]:
-    """(G, H, W) -> (G, height, width) for size (width, height)."""
+    """Returns masks (G, H, W) at size (width, height)."""
     if masks is None:
         return None
     resized = np.zeros((len(masks), size[1], size[0]), masks.dtype)
@@ -178,7 +180,7 @@ def _resize_masks(masks: Optional[np.ndarray], size: Tuple[int, int]) -> Optiona
 
 
 def _mirror(sample: Sample, axis: int) -> Sample:
-    """Turn the image around along axis 0 (top and bottom) or 1 (left and right)."""
+    """Returns the Sample mirrored along axis 0 (top and bottom) or 1 (left and right)."""
     low, high = (1, 3) if axis == 0 else (0, 2)
 
     def mirrored(boxes: np.ndarray) -> np.ndarray:
@@ -197,22 +199,22 @@ def _mirror(sample: Sample, axis: int) -> Sample:
 
 
 def _change_colour(image: np.ndarray, saturation: float, turn: float) -> np.ndarray:
-    """Multiply the saturation and turn the hue (degrees) of an (H, W, 3) float32 image."""
+    """Returns an (H, W, 3) float32 image with scaled saturation and rotated hue (degrees)."""
     hsv = cv2.cvtColor(np.clip(image, 0, 255), cv2.COLOR_RGB2HSV)
     hsv[:, :, 0] = (hsv[:, :, 0] + turn) % 360
     hsv[:, :, 1] = np.minimum(hsv[:, :, 1] * saturation, 1)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
 
-def _probability(transform: str, p: float) -> float:
+def _probability(p: float) -> float:
     if not 0 <= p <= 1:
-        raise ValueError(f"{transform}: p is {p!r}, expected a probability from 0 to 1")
+        raise ValueError(f"p: expected a probability in [0, 1], found {p!r}")
     return p
 
 
 def _factors(name: str, factors: Sequence[float]) -> Tuple[float, float]:
     if len(factors) != 2 or not 0 <= factors[0] <= factors[1]:
         raise ValueError(
-            f"Photometric: {name} is {factors!r}, expected (least, greatest), both at least 0"
+            f"{name}: expected (smallest, largest), both at least 0, found {factors!r}"
         )
     return factors[0], factors[1]

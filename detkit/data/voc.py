@@ -1,7 +1,8 @@
-"""Pascal VOC folders: Annotations/*.xml, JPEGImages/*, ImageSets/Main/*.txt.
+"""Reads Pascal VOC folders: Annotations/*.xml, JPEGImages/*, ImageSets/Main/*.txt.
 
 Many tools write this layout, each a little differently: coordinates may be floats, <size> absent,
-<filename> wrong. What can be read is read; what cannot be used is left out and recorded.
+<filename> wrong. The reader accepts such files. Objects and images that it cannot use are dropped
+and recorded.
 """
 
 import math
@@ -13,12 +14,13 @@ from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import parse
+from defusedxml.ElementTree import fromstring
 
 from detkit.data.images import check_image_file, decode_image
-from detkit.data.sample import Annotation
+from detkit.data.sample import Annotation, Faults
 from detkit.errors import DataError, ImageError
 from detkit.registry import DATASETS
+from detkit.wording import first_few
 
 # fmt: off
 VOC_CLASSES = (
@@ -27,46 +29,46 @@ VOC_CLASSES = (
     "tvmonitor",
 )
 # fmt: on
-DIFFICULT = ("ignore", "keep", "drop")
+POLICIES = ("ignore", "keep", "drop")  # for difficult objects
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
-LISTED = 5
-# The second column of a list of one class: there, difficult or absent.
+# The second column in the list of one class: present (1), difficult (0) or absent (-1).
 CLASS_COLUMN = re.compile(r"\s+-?[01]$")
 
 
 class Place(NamedTuple):
-    """Where one image of a split lies: `folder` holds Annotations and JPEGImages."""
+    """The place of one image of a split; `folder` holds Annotations and JPEGImages."""
 
     folder: Path
     name: str
 
     @property
     def xml(self) -> Path:
+        """The file of the image's annotation."""
         return self.folder / "Annotations" / f"{self.name}.xml"
 
 
 @DATASETS.register()
 class VOC:
-    """The images of one or several splits of Pascal VOC or of a folder laid out like it.
+    """The images of one or several splits of Pascal VOC, or of a folder with the same layout.
 
     root: the folder that holds ImageSets, or that holds VOC2007, VOC2012, ...
-    splits: such as ["trainval"], or ["VOC2007/trainval", "VOC2012/trainval"], read as one; an
-        image that two of them name counts once.
-    class_names: the K names in the order of their labels, or the path of a text file with one
-        name to a line; VOC's 20 by default.
-    difficult: what becomes of objects marked difficult: "ignore" keeps and flags them (not
-        trained on, neither right nor wrong in evaluation, as VOC does), "keep" takes them for
-        ordinary objects, "drop" leaves them out.
+    splits: such as ["trainval"], or ["VOC2007/trainval", "VOC2012/trainval"]; they are joined, and
+        an image in two of them counts once.
+    class_names: the K names in the order of their labels, or the path of a text file with one name
+        per line; null takes VOC's 20.
+    difficult: how objects marked difficult are treated. "ignore": they are flagged, neither trained
+        on nor counted in evaluation, as in VOC. "keep": they are ordinary objects. "drop": they are
+        dropped.
 
-    Corners, which VOC counts from 1 and includes, become x1 - 1, y1 - 1, x2, y2. Boxes are
-    clipped to the image's <size>. One whose corners coincide is a click without a drag, not an
+    VOC's corners are 1-based and inclusive; they become x1 - 1, y1 - 1, x2, y2. Boxes are clipped
+    to the image's <size>. A box whose corners coincide is a click without a drag instead of an
     object of one pixel, and is dropped.
 
-    dropped: (image_id, reason) of the boxes left out: of other classes, degenerate, or outside.
-    bad_images: (image_id, reason) of the images left out because their file is no whole image.
+    dropped: (image_id, reason) of the dropped boxes: of other classes, degenerate, or outside.
+    bad_images: (image_id, reason) of the images whose file is damaged; they are left out.
 
-    Raises DataError when files are missing or malformed, or no box is left; ValueError for
-    arguments that mean nothing.
+    Raises DataError if files are missing or malformed, or if no box is left; ValueError for
+    arguments outside these values.
     """
 
     def __init__(
@@ -75,15 +77,17 @@ class VOC:
         splits: Sequence[str],
         class_names: Union[Sequence[str], str, None] = None,
         difficult: str = "ignore",
-    ):
-        if difficult not in DIFFICULT:
-            raise ValueError(f"VOC: difficult is {difficult!r}, expected one of {DIFFICULT}")
+    ) -> None:
+        if difficult not in POLICIES:
+            raise ValueError(
+                f"difficult: expected one of {', '.join(POLICIES)}, found {difficult!r}"
+            )
         if isinstance(splits, str) or not splits:
-            raise ValueError(f"VOC: splits is {splits!r}, expected a list such as ['trainval']")
+            raise ValueError(f"splits: expected a list such as ['trainval'], found {splits!r}")
         self.class_names = _class_names(class_names)
         self.difficult = difficult
-        self.dropped: List[Tuple[str, str]] = []
-        self.bad_images: List[Tuple[str, str]] = []
+        self.dropped: Faults = []
+        self.bad_images: Faults = []
         self._annotations: List[Annotation] = []
         self._images: List[Path] = []
         self._found_names: Set[str] = set()
@@ -94,9 +98,10 @@ class VOC:
         self._read_all(places)
         if not any(len(annotation.labels) for annotation in self._annotations):
             raise DataError(
-                f"{root}: no object of {', '.join(splits)} can be used: {len(places)} images, of "
-                f"which {len(self.bad_images)} are unusable, and {len(self.dropped)} dropped "
-                f"objects. Classes in the data: {', '.join(sorted(self._found_names)) or 'none'}; "
+                f"{root}: expected usable objects in {', '.join(splits)}, found none in "
+                f"{len(places)} images ({len(self.bad_images)} of them unusable, "
+                f"{len(self.dropped)} objects dropped). "
+                f"Classes in the data: {', '.join(sorted(self._found_names)) or 'none'}; "
                 f"class_names: {', '.join(self.class_names)}"
             )
 
@@ -104,15 +109,15 @@ class VOC:
         return len(self._annotations)
 
     def annotation(self, index: int) -> Annotation:
-        """The objects of an image."""
+        """Returns the objects of an image."""
         return self._annotations[index]
 
     def image(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB. Raises ImageError when the file cannot be decoded."""
+        """Returns the image (H, W, 3) uint8 RGB. Raises ImageError if it cannot be decoded."""
         return decode_image(self._images[index])
 
     def masks(self, index: int) -> Optional[np.ndarray]:
-        """None: boxes are all that is read."""
+        """Returns None: VOC's segmentations are not read."""
         return None
 
     def _read_all(self, places: Dict[str, Place]) -> None:
@@ -151,12 +156,12 @@ class VOC:
     def _object(
         self, image_id: str, xml: Path, node: Element, width: int, height: int
     ) -> Optional[Tuple[np.ndarray, int, bool]]:
-        """(box, label, difficult) of an <object>; None if it is dropped."""
+        """Returns (box, label, difficult) of an <object>; None if it is dropped."""
         name = (node.findtext("name") or "").strip()
         self._found_names.add(name)
         difficult = (node.findtext("difficult") or "").strip() == "1"
         if name not in self.class_names:
-            self.dropped.append((image_id, f'class "{name}" is not in class_names'))
+            self.dropped.append((image_id, f'"{name}" is not in class_names'))
             return None
         if difficult and self.difficult == "drop":
             self.dropped.append((image_id, f'"{name}" is marked difficult'))
@@ -174,21 +179,23 @@ def _class_names(names: Union[Sequence[str], str, None]) -> Tuple[str, ...]:
     if names is None:
         return VOC_CLASSES
     if isinstance(names, str):
-        names = _lines(Path(names), "class names, one to a line,")
-    names = tuple(str(name).strip() for name in names)
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if not names or repeated:
-        found = f"{', '.join(repeated)} more than once" if repeated else "none"
-        raise ValueError(f"VOC: class_names holds {found}, expected names that differ")
-    return names
+        names = _lines(Path(names), "class names, one per line")
+    stripped = tuple(str(name).strip() for name in names)
+    repeated = sorted({name for name in stripped if stripped.count(name) > 1})
+    if not stripped or repeated:
+        found = f"{', '.join(map(repr, repeated))} more than once" if repeated else "none"
+        raise ValueError(f"class_names: expected names that differ, found {found}")
+    return stripped
 
 
 def _places(root: Path, splits: Sequence[str]) -> Dict[str, Place]:
-    """{image_id: place}; ids are file stems, led by the folder where stems alone would repeat."""
+    """Returns {image_id: place}; an id is the file's stem, after its folder if stems repeat."""
     places: List[Place] = []
     for split in splits:
         folder, name = (root / split).parent, (root / split).name
-        lines = _lines(folder / "ImageSets" / "Main" / f"{name}.txt", f"the images of {split!r}")
+        lines = _lines(
+            folder / "ImageSets" / "Main" / f"{name}.txt", f"the list of the split {split!r}"
+        )
         places.extend(Place(folder, CLASS_COLUMN.sub("", line.strip())) for line in lines)
     places = list(dict.fromkeys(places))
     stems = [place.name for place in places]
@@ -198,44 +205,47 @@ def _places(root: Path, splits: Sequence[str]) -> Dict[str, Place]:
 
 
 def _lines(path: Path, what: str) -> List[str]:
-    """The lines of a text file that are not blank."""
+    """Returns the lines of a text file that are not blank; ``what`` names its content."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        beside = sorted(file.name for file in path.parent.glob("*.txt"))
-        there = f"found there: {_shorten(beside)}" if beside else f"{path.parent} has no .txt file"
-        raise DataError(f"{path}: cannot read {what} ({error.strerror}); {there}") from error
+        beside = first_few(sorted(file.name for file in path.parent.glob("*.txt")))
+        raise DataError(
+            f"{path}: expected {what}, found: {error.strerror}; the .txt files of {path.parent}: "
+            f"{beside or '(none)'}"
+        ) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: {what} is not UTF-8 text ({error})") from error
+        raise DataError(f"{path}: expected {what} in UTF-8: {error}") from error
     return [line for line in text.splitlines() if line.strip()]
 
 
 def _require_none(missing: Sequence[Path], what: str, places: Dict[str, Place]) -> None:
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(places)} {what} are missing: {_shorten(missing)}; "
-            "add the files, or take the names out of the lists in ImageSets/Main"
+            f"expected {len(places)} {what}, {len(missing)} are missing: {first_few(missing)}; "
+            "add the files, or remove the names from the lists in ImageSets/Main"
         )
 
 
 def _parse(xml: Path) -> Element:
     try:
-        return parse(str(xml)).getroot()
+        root: Element = fromstring(xml.read_bytes())
+        return root
     except ParseError as error:
         raise DataError(f"{xml}:{error.position[0]}: malformed XML: {error}") from error
     except DefusedXmlException as error:
         raise DataError(
-            f"{xml}: refused, for it defines or refers to entities ({error}); "
-            "an annotation needs none: remove the DOCTYPE"
+            f"{xml}: expected XML without entities, found some ({error}); remove the DOCTYPE"
         ) from error
     except (OSError, ValueError, LookupError) as error:
         raise DataError(f"{xml}: cannot be read: {error}") from error
 
 
 def _image_path(place: Place, root: Element) -> Path:
-    """The file named like the annotation if it exists, else the one that <filename> names.
+    """Returns the file named like the annotation, or else the file that <filename> names.
 
-    In this order, because <filename> is often stale where a dataset was renumbered.
+    The annotation's name comes first, because <filename> is often stale after a dataset was
+    renumbered.
     """
     folder = place.folder / "JPEGImages"
     for suffix in IMAGE_SUFFIXES:
@@ -248,7 +258,7 @@ def _image_path(place: Place, root: Element) -> Path:
 
 
 def _size(root: Element) -> Optional[Tuple[int, int]]:
-    """(width, height) by <size>, or None if it is missing or zero."""
+    """Returns (width, height) of <size> in pixels, or None if it is missing or zero."""
     try:
         width, height = (
             int(float(root.findtext(f"size/{side}", "0"))) for side in ("width", "height")
@@ -259,7 +269,7 @@ def _size(root: Element) -> Optional[Tuple[int, int]]:
 
 
 def _corners(xml: Path, node: Element, name: str) -> List[float]:
-    """xmin, ymin, xmax, ymax as the file has them; NaN and infinity pass."""
+    """Returns xmin, ymin, xmax, ymax of the file, which may be NaN or infinite."""
     corners = []
     for tag in ("xmin", "ymin", "xmax", "ymax"):
         text = node.findtext(f"bndbox/{tag}")
@@ -267,13 +277,13 @@ def _corners(xml: Path, node: Element, name: str) -> List[float]:
             corners.append(float(text or ""))
         except ValueError as error:
             raise DataError(
-                f'{xml}: <{tag}> of an object "{name}" is {text!r}, expected a number'
+                f'{xml}: "{name}": expected a number as <{tag}>, found {text!r}'
             ) from error
     return corners
 
 
 def _fault(corners: Sequence[float], width: int, height: int) -> Optional[str]:
-    """Why a box cannot be used in an image of this size, or None."""
+    """Returns the reason why a box of an image of this size is dropped, or None."""
     xmin, ymin, xmax, ymax = corners
     numbers = f"box {xmin:g} {ymin:g} {xmax:g} {ymax:g}"
     if not all(map(math.isfinite, corners)):
@@ -283,9 +293,3 @@ def _fault(corners: Sequence[float], width: int, height: int) -> Optional[str]:
     if xmax <= 0 or ymax <= 0 or xmin - 1 >= width or ymin - 1 >= height:
         return f"{numbers} lies outside the image of {width} x {height} pixels"
     return None
-
-
-def _shorten(names: Sequence[object]) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(map(str, names[:LISTED])) + more

@@ -1,7 +1,7 @@
-"""What a detector says about an image: the type here, its files, pictures and overlaps in modules.
+"""The detections of an image: their type, and in modules their files, drawings and overlaps.
 
-An exported detector takes the type from here and runs without pycocotools: this file imports none
-of the modules that need it.
+An exported detector imports the type from here and runs without pycocotools. This file therefore
+imports no module that needs it.
 """
 
 from detkit.detections.detections import Detections, detections_of

@@ -1,27 +1,31 @@
-"""What a detector says about one image."""
+"""The detections of one image.
 
-from typing import TYPE_CHECKING, NamedTuple, Optional, Sequence, Tuple
+MXNet and pycocotools are imported within functions: code that only reads or draws boxes should
+neither need them nor wait for them.
+"""
+
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from detkit.data.sample import Batch
     from detkit.segmentations import RLE
-
-# What only reads or draws boxes should wait neither for MXNet nor for pycocotools, nor need them:
-# hence the imports within functions.
 
 
 class Detections(NamedTuple):
-    """The objects found in one image, best first.
+    """The n objects that a detector found in one image, the best first.
 
-    boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of the image as it was given.
+    The masks have one of three states: mask_probs from a detector with masks, rles from a file, or
+    neither. image_size belongs to the masks and is None without them.
+
+    boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of the image on disk.
     scores: (n,) float32 in [0, 1].
     labels: (n,) int32, indices into class_names.
-    class_names: the K names the detector was trained with.
-    mask_probs: (n, M, M) float32, the probability of the object in each cell of its box; None from
-        a detector without masks.
-    image_size: (height, width) in pixels of the image that the masks belong to.
-    rles: the n masks as COCO writes them, where they were read from a file.
+    class_names: the K names of the detector's classes.
+    mask_probs: (n, M, M) float32, the probability of the object in each cell of its box.
+    image_size: (height, width) of the image in pixels.
+    rles: the n masks in COCO's format.
     """
 
     boxes: np.ndarray
@@ -34,54 +38,70 @@ class Detections(NamedTuple):
 
     @property
     def has_masks(self) -> bool:
-        """Whether there is a mask for each box."""
+        """Whether each box has a mask."""
         return self.mask_probs is not None or self.rles is not None
 
     @property
     def masks(self) -> Optional[np.ndarray]:
-        """(n, H, W) float32 probabilities, pasted into the image anew each time; None without."""
+        """The probabilities (n, H, W) float32, computed on each access; None without masks."""
         if not self.has_masks:
             return None
-        pasted = np.zeros((len(self.boxes), *self.image_size), np.float32)
+        pasted = np.zeros((len(self.boxes), *self._size()), np.float32)
         for index in range(len(pasted)):
             pasted[index] = self.mask(index)
         return pasted
 
     def mask(self, index: int) -> np.ndarray:
-        """(H, W) float32: one of ``masks``, without the memory of the others."""
+        """Returns one of ``masks``, (H, W) float32, without the memory of the others.
+
+        Raises ValueError for detections without masks.
+        """
+        size = self._size()
         if self.rles is not None:
             from detkit.segmentations import decode
 
-            return decode(self.rles[index], *self.image_size).astype(np.float32)
+            return decode(self.rles[index], *size).astype(np.float32)
         import mxnet as mx
 
         from detkit.ops import mask_paste
 
-        one = (mx.nd.array(array[index : index + 1]) for array in (self.mask_probs, self.boxes))
-        return mask_paste(mx.nd, *one, *self.image_size)[0].asnumpy()
+        probs = mx.nd.array(np.asarray(self.mask_probs)[index : index + 1])
+        box = mx.nd.array(self.boxes[index : index + 1])
+        pasted: np.ndarray = mask_paste(mx.nd, probs, box, *size)[0].asnumpy()
+        return pasted
 
     def rle(self, index: int) -> "RLE":
-        """The pixels of a mask whose probability reaches masks.THRESHOLD, as COCO writes them."""
+        """Returns the pixels of a mask with at least segmentations.THRESHOLD in COCO's format."""
         if self.rles is not None:
             return self.rles[index]
         from detkit.segmentations import THRESHOLD, encode
 
         return encode(self.mask(index) >= THRESHOLD)
 
+    def _size(self) -> Tuple[int, int]:
+        if not self.has_masks or self.image_size is None:
+            raise ValueError("expected detections with masks and an image_size, found none")
+        return self.image_size
 
-def detections_of(batch, outputs, class_names, first_label=0):
-    """One Detections for each image of a Batch, boxes in pixels of the image on disk.
 
-    outputs: the network's, as numpy arrays: boxes (B, D, 4) in pixels of the batch, scores (B, D),
-        labels (B, D), rows without a detection with score -1; from a detector with masks also their
-        probabilities (B, D, M, M).
-    first_label: the place in class_names of the network's label 0.
+def detections_of(
+    batch: "Batch",
+    outputs: Sequence[np.ndarray],
+    class_names: Sequence[str],
+    first_label: int = 0,
+) -> List[Detections]:
+    """Returns the Detections of each image of a Batch, with boxes in pixels of the image on disk.
+
+    outputs: the network's outputs as numpy arrays: boxes (B, D, 4) in pixels of the batch, scores
+        (B, D), labels (B, D) and, from a detector with masks, probabilities (B, D, M, M). A row
+        without a detection has the score -1.
+    first_label: the index in class_names of the network's label 0.
     """
-    found = []
+    detections = []
     for size, scale, boxes, scores, labels, *masks in zip(batch.sizes, batch.scales, *outputs):
         real = scores >= 0
         image_size = tuple(np.rint(size / scale[::-1]).astype(int).tolist())
-        found.append(
+        detections.append(
             Detections(
                 boxes=boxes[real] / np.tile(scale, 2),
                 scores=scores[real],
@@ -91,4 +111,4 @@ def detections_of(batch, outputs, class_names, first_label=0):
                 image_size=image_size if masks else None,
             )
         )
-    return found
+    return detections

@@ -1,7 +1,7 @@
-"""Pictures of detections: boxes, masks, names and scores drawn into a copy of the image."""
+"""Draws detections: boxes, masks, names and scores, in a copy of the image."""
 
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -10,16 +10,20 @@ from detkit.detections import Detections
 from detkit.errors import DataError
 from detkit.segmentations import THRESHOLD
 
+if TYPE_CHECKING:
+    from detkit.data.sample import Annotation
+
 Colour = Tuple[int, int, int]
+Corners = Tuple[int, int, int, int]  # left, top, right, bottom in pixels
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
-TINT = 0.45  # how much of a mask's pixels is its colour
-_GOLDEN = 0.6180339887498949
+TINT = 0.45  # the share of the mask's colour in its pixels
+GOLDEN_RATIO = 0.6180339887498949
 
 
 class _Pen(NamedTuple):
-    """What makes a drawing readable at one image size; all in pixels but `font`, OpenCV's scale."""
+    """The sizes that are readable at one image size: pixels, but `font` is OpenCV's scale."""
 
     line: int
     font: float
@@ -28,20 +32,21 @@ class _Pen(NamedTuple):
 
 
 class _Label(NamedTuple):
-    """A text on its background: left, top, right, bottom, and where the text begins."""
+    """A text, the corners of its background, and the point where it begins."""
 
     text: str
-    box: Tuple[int, int, int, int]
+    box: Corners
     origin: Tuple[int, int]
 
 
 def colour_of(label: int) -> Colour:
-    """The RGB colour of a class, the same in every picture.
+    """Returns the RGB colour of a class, which is the same in every image.
 
-    Hues follow the golden ratio, so that any first few are far apart, and lightness alternates, so
-    that close hues among many differ; both in Oklab (Ottosson, 2020), where they look even.
+    Hues follow the golden ratio, so that those of the first classes are far apart. Lightness
+    alternates, so that close hues of many classes differ. Both are chosen in Oklab (Ottosson,
+    2020), in which equal steps look equal.
     """
-    hue = 2 * np.pi * (0.08 + _GOLDEN * label)
+    hue = 2 * np.pi * (0.08 + GOLDEN_RATIO * label)
     lightness, chroma = ((0.72, 0.18), (0.62, 0.2), (0.82, 0.15))[label % 3]
     return _oklab_to_rgb(lightness, chroma * np.cos(hue), chroma * np.sin(hue))
 
@@ -67,18 +72,18 @@ def draw_detections(
     image: np.ndarray,
     detections: Detections,
     score_floor: float = 0.5,
-    truth=None,
+    truth: Optional["Annotation"] = None,
     scale: float = 1.0,
 ) -> np.ndarray:
-    """A copy of the image with the boxes, masks, names and scores of what was detected.
+    """Returns a copy of the image with boxes, masks, names and scores of its detections.
 
-    image: (H, W, 3) RGB, uint8 or numbers in 0..255.
-    score_floor: detections below it are not drawn.
-    truth: an Annotation or None; its objects are drawn with dashed lines.
-    scale: the picture's size over the image's; small images are easier to read enlarged.
+    image: (H, W, 3) RGB, uint8 or numbers in [0, 255].
+    score_floor: the smallest score of a detection that is drawn.
+    truth: the ground truth, whose boxes are drawn with dashed lines.
+    scale: the factor by which the image is enlarged; small images are easier to read enlarged.
 
-    Returns (round(H * scale), round(W * scale), 3) uint8 RGB. Raises DataError for an array that
-    is no such image.
+    The result is (round(H * scale), round(W * scale), 3) uint8 RGB. Raises DataError for another
+    array or a scale that is not above 0.
     """
     canvas = _enlarged(image, scale)
     pen = _pen(canvas)
@@ -87,7 +92,7 @@ def draw_detections(
             _dashed(canvas, _corners(box, scale, canvas), pen)
     order = np.argsort(-np.asarray(detections.scores), kind="stable")
     shown = [int(i) for i in order if detections.scores[i] >= score_floor]
-    # Boxes have the colour of their class, masks each its own, to tell neighbours apart.
+    # A box has the colour of its class. Each mask has its own, to tell neighbours apart.
     kinds = range(len(shown)) if detections.has_masks else detections.labels[shown].tolist()
     colours = dict(zip(shown, map(colour_of, kinds)))
     for i in reversed(shown):  # the best on top
@@ -95,25 +100,30 @@ def draw_detections(
         if detections.has_masks:
             _tint(canvas, detections.mask(i), colours[i], pen)
         cv2.rectangle(canvas, (x1, y1), (x2, y2), colours[i], pen.line)
+    labels = _labels(detections, shown, scale, canvas, pen)
+    for i, label in reversed(list(zip(shown, labels))):
+        _write(canvas, label, colours[i], pen)
+    return canvas
+
+
+def _labels(
+    detections: Detections, shown: Sequence[int], scale: float, canvas: np.ndarray, pen: _Pen
+) -> List[_Label]:
+    """Returns the placed labels of the shown detections."""
     placed: List[_Label] = []
     for i in shown:
         text = f"{detections.class_names[detections.labels[i]]} {detections.scores[i]:.2f}"
-        placed.append(
-            _place(text, _corners(detections.boxes[i], scale, canvas), canvas, pen, placed)
-        )
-    for i, label in reversed(list(zip(shown, placed))):
-        _write(canvas, label, colours[i], pen)
-    return canvas
+        box = _corners(detections.boxes[i], scale, canvas)
+        placed.append(_place(text, box, canvas, pen, placed))
+    return placed
 
 
 def _enlarged(image: np.ndarray, scale: float) -> np.ndarray:
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3 or not image.size or image.dtype.kind not in "uif":
-        raise DataError(
-            f"cannot draw into {image.dtype} {image.shape}, expected an (H, W, 3) image"
-        )
+        raise DataError(f"image: expected an array (H, W, 3), found {image.dtype} {image.shape}")
     if not scale > 0:
-        raise DataError(f"cannot draw at the scale {scale}, expected a number above 0")
+        raise DataError(f"scale: expected a number above 0, found {scale}")
     image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
     height, width = image.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -136,8 +146,8 @@ def _pen(canvas: np.ndarray) -> _Pen:
     )
 
 
-def _corners(box: np.ndarray, scale: float, canvas: np.ndarray) -> Tuple[int, int, int, int]:
-    """The corners as pixels of the canvas, so that a box at the border keeps all its sides."""
+def _corners(box: np.ndarray, scale: float, canvas: np.ndarray) -> Corners:
+    """Returns the corners as pixels of the canvas; a box at the border keeps all its sides."""
     limits = np.array(canvas.shape[1::-1] * 2) - 1
     corners = np.rint(np.clip(np.asarray(box, np.float64) * scale, 0, limits))
     x1, y1, x2, y2 = corners.astype(int).tolist()
@@ -145,7 +155,7 @@ def _corners(box: np.ndarray, scale: float, canvas: np.ndarray) -> Tuple[int, in
 
 
 def _tint(canvas: np.ndarray, mask: np.ndarray, colour: Colour, pen: _Pen) -> None:
-    """Mix the colour into the pixels of a mask (H, W) of probabilities, and draw its outline."""
+    """Mixes the colour into the pixels of a mask (H, W) of probabilities and draws its outline."""
     size = (canvas.shape[1], canvas.shape[0])
     inside = cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR) >= THRESHOLD
     canvas[inside] = np.rint(canvas[inside] * (1 - TINT) + np.multiply(colour, TINT))
@@ -153,8 +163,10 @@ def _tint(canvas: np.ndarray, mask: np.ndarray, colour: Colour, pen: _Pen) -> No
     cv2.drawContours(canvas, outlines, -1, colour, pen.line, cv2.LINE_AA)
 
 
-def _place(text: str, box, canvas: np.ndarray, pen: _Pen, placed: Sequence[_Label]) -> _Label:
-    """The label at the first corner of its box where it covers no better one, inside the image."""
+def _place(
+    text: str, box: Corners, canvas: np.ndarray, pen: _Pen, placed: Sequence[_Label]
+) -> _Label:
+    """Returns the label at the first corner of its box where it hides no label that is placed."""
     (width, ascent), descent = cv2.getTextSize(text, FONT, pen.font, pen.stroke)
     width, height = width + 2 * pen.margin, ascent + descent + pen.margin
     left, edge = box[0] - pen.line // 2, pen.line // 2 + 1
@@ -165,14 +177,22 @@ def _place(text: str, box, canvas: np.ndarray, pen: _Pen, placed: Sequence[_Labe
     return next(free, labels[0])
 
 
-def _clamped(text, corner, size, canvas, pen: _Pen, ascent: int) -> _Label:
+def _clamped(
+    text: str,
+    corner: Tuple[int, int],
+    size: Tuple[int, int],
+    canvas: np.ndarray,
+    pen: _Pen,
+    ascent: int,
+) -> _Label:
+    """Returns the label moved into the image; corner: its left and top, size: width and height."""
     x = max(0, min(corner[0], canvas.shape[1] - size[0]))
     y = max(0, min(corner[1], canvas.shape[0] - size[1]))
     origin = (x + pen.margin, y + pen.margin // 2 + ascent + 1)
     return _Label(text, (x, y, x + size[0], y + size[1]), origin)
 
 
-def _overlap(one, other) -> bool:
+def _overlap(one: Corners, other: Corners) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
@@ -183,8 +203,8 @@ def _write(canvas: np.ndarray, label: _Label, colour: Colour, pen: _Pen) -> None
     cv2.putText(canvas, label.text, label.origin, FONT, pen.font, ink, pen.stroke, cv2.LINE_AA)
 
 
-def _dashed(canvas: np.ndarray, box, pen: _Pen) -> None:
-    """A rectangle of black and white dashes, to be seen on any ground."""
+def _dashed(canvas: np.ndarray, box: Corners, pen: _Pen) -> None:
+    """Draws a rectangle of black and white dashes, which is visible on any background."""
     x1, y1, x2, y2 = box
     dash = 4 * pen.line + 2
     cv2.rectangle(canvas, (x1, y1), (x2, y2), BLACK, pen.line)
@@ -202,12 +222,20 @@ def contact_sheet(
     cell: Optional[Tuple[int, int]] = None,
     gap: int = 8,
 ) -> np.ndarray:
-    """Images side by side on white, row by row, each fitted into a cell and centred.
+    """Returns a white sheet with images in rows, each scaled into a cell and centred.
 
-    images: (H, W, 3) uint8 RGB of any sizes; cell: (height, width), by default the largest of each.
+    images: at least one, (H, W, 3) uint8 RGB of any size.
+    columns: the number of cells in a row.
+    cell: (height, width) in pixels; by default the largest height and the largest width.
+    gap: the pixels between cells.
+
+    Raises DataError if there is no image or no column.
     """
     if not images or columns < 1:
-        raise DataError(f"a contact sheet of {len(images)} images in {columns} columns is empty")
+        raise DataError(
+            f"contact sheet: expected at least 1 image and 1 column, found {len(images)} images in "
+            f"{columns} columns"
+        )
     height, width = cell or np.max([image.shape[:2] for image in images], axis=0).tolist()
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
@@ -223,15 +251,17 @@ def contact_sheet(
 
 
 def save_image(path: Union[str, Path], rgb: np.ndarray) -> None:
-    """Write an (H, W, 3) uint8 RGB image in the format its extension names.
+    """Writes an (H, W, 3) uint8 RGB image in the format of the path's extension.
 
-    Raises DataError, with the path and the reason, where that is not possible.
+    Raises DataError for an unknown extension and for a file that cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in EXTENSIONS:
-        raise DataError(f"{path}: cannot write {path.suffix!r}, expected {', '.join(EXTENSIONS)}")
+        raise DataError(
+            f"{path}: expected one of the extensions {', '.join(EXTENSIONS)}, found {path.suffix!r}"
+        )
     _, data = cv2.imencode(path.suffix.lower(), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     try:
         path.write_bytes(data.tobytes())
     except OSError as error:
-        raise DataError(f"{path}: the image cannot be written: {error.strerror}") from error
+        raise DataError(f"{path}: cannot be written: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""Detections -> numbers. Importing this package registers the evaluators."""
+"""Evaluates detections. Importing this package registers the evaluators."""
 
 from detkit.evaluate.coco import COCOEvaluator
 from detkit.evaluate.metrics import format_table, metrics_to_json

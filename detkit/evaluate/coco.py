@@ -1,44 +1,50 @@
-"""COCO's average precision, by pycocotools."""
+"""COCO's average precision, computed by pycocotools."""
 
 import contextlib
 import io
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from detkit.data.sample import Annotation, Dataset
 from detkit.detections import Detections
 from detkit.detections.of_dataset import paired
 from detkit.evaluate.metrics import mean
 from detkit.registry import EVALUATORS
 from detkit.segmentations import RLE, encode, fit
 
+Entries = List[List[Dict[str, Any]]]  # COCO's annotations of each image
+
 
 @EVALUATORS.register()
 class COCOEvaluator:
     """COCO's metrics (Lin et al., 2014; https://cocodataset.org/#detection-eval).
 
-    Difficult objects and crowds are COCO's crowds: what overlaps them is not counted. An object is
-    small, medium or large by its annotated area, as in COCO; where the dataset knows none, by the
-    area of its box, for masks by that of its mask.
+    Difficult objects are COCO's crowds: detections that overlap them are ignored. An object is
+    small, medium or large by its annotated area, as in COCO. If the dataset has no areas, the area
+    of its box is used, and for masks that of its mask.
 
-    Called with (dataset, {image_id: Detections}) it returns AP, AP50, AP75, APs, APm, APl, AR100
-    and per_class, the AP50 by name; nan where there is no ground truth. Where the detections and
-    the dataset have masks, mask_AP, mask_AP50, ... are the same of these.
+    It is called with (dataset, {image_id: Detections}) and returns AP, AP50, AP75, APs, APm, APl,
+    AR100 and per_class, the AP50 by name. A value is nan if it has no ground truth. If the
+    detections and the dataset have masks, mask_AP, mask_AP50, ... are the same metrics of masks.
     """
 
-    def __call__(self, dataset, detections: Dict[Any, Detections]) -> Dict[str, Any]:
+    def __call__(self, dataset: Dataset, detections: Dict[Any, Detections]) -> Dict[str, Any]:
         pairs = paired(dataset, detections)
-        truths, results = [], []
+        truths: Entries = []
+        results: Entries = []
         for image, (annotation, detected) in enumerate(pairs, 1):
             crowds = annotation.difficult
             fields = {} if annotation.areas is None else {"area": annotation.areas}
             truths.append(
-                _entries(image, annotation.boxes, annotation.labels, iscrowd=crowds, **fields)
+                coco_entries(image, annotation.boxes, annotation.labels, iscrowd=crowds, **fields)
             )
-            results.append(_entries(image, detected.boxes, detected.labels, score=detected.scores))
+            results.append(
+                coco_entries(image, detected.boxes, detected.labels, score=detected.scores)
+            )
         evaluation = _evaluate(truths, results, len(dataset.class_names), "bbox")
         metrics = {**_means(evaluation), "per_class": _per_class(evaluation, dataset.class_names)}
         if _add_masks(dataset, pairs, truths, results):
@@ -47,13 +53,18 @@ class COCOEvaluator:
         return metrics
 
 
-def _add_masks(dataset, pairs, truths, results) -> bool:
-    """Put masks into the entries of each image; False where there are none."""
+def _add_masks(
+    dataset: Dataset,
+    pairs: Sequence[Tuple[Annotation, Detections]],
+    truths: Entries,
+    results: Entries,
+) -> bool:
+    """Puts masks into the entries of each image; returns False if there are none."""
     if not any(detected.has_masks for _, detected in pairs) or dataset.masks(0) is None:
         return False
     for index, (annotation, detected) in enumerate(pairs):
-        masks = dataset.masks(index)
-        if detected.has_masks:  # the image is right about its size, not the annotation
+        masks = np.asarray(dataset.masks(index))
+        if detected.image_size is not None:  # the image is right about its size, not the annotation
             masks = fit(masks, detected.image_size)
         for entry, mask in zip(truths[index], masks):
             _add_mask(entry, encode(mask), has_area=annotation.areas is not None)
@@ -68,17 +79,22 @@ def _add_mask(entry: Dict[str, Any], rle: RLE, has_area: bool) -> None:
         entry["area"] = float(coco_masks.area(rle))
 
 
-def _evaluate(truths, results, classes: int, kind: str) -> COCOeval:
+def _evaluate(truths: Entries, results: Entries, classes: int, kind: str) -> COCOeval:
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(_index(truths, classes), _index(results, classes), kind)
+        evaluation = COCOeval(coco_index(truths, classes), coco_index(results, classes), kind)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     return evaluation
 
 
-def _entries(image: int, boxes: np.ndarray, labels: np.ndarray, **fields) -> List[Dict[str, Any]]:
-    """COCO's dicts for one image, categories from 1; `fields` are arrays beside the boxes."""
+def coco_entries(
+    image: int, boxes: np.ndarray, labels: np.ndarray, **fields: np.ndarray
+) -> List[Dict[str, Any]]:
+    """Returns COCO's annotations of one image, one for each box; category ids begin with 1.
+
+    image: the image's id. fields: further keys of the annotations, with an array of n values each.
+    """
     boxes = np.asarray(boxes, np.float64)
     sizes = boxes[:, 2:] - boxes[:, :2]
     return [
@@ -94,12 +110,13 @@ def _entries(image: int, boxes: np.ndarray, labels: np.ndarray, **fields) -> Lis
     ]
 
 
-def _index(images: List[List[Dict[str, Any]]], classes: int) -> COCO:
-    # Ids begin with 1: COCOeval takes a match with id 0 for none.
+def coco_index(images: Entries, classes: int) -> COCO:
+    """Returns pycocotools' index of the annotations of all images, whose ids begin with 1."""
+    # The annotations' ids begin with 1, because COCOeval takes a match with id 0 for no match.
     coco = COCO()
     entries = (entry for image in images for entry in image)
     coco.dataset = {
-        # An RLE has the size itself; COCO asks for the image's all the same.
+        # An RLE has its own size, but pycocotools reads these keys.
         "images": [{"id": i, "height": None, "width": None} for i in range(1, len(images) + 1)],
         "categories": [{"id": k} for k in range(1, classes + 1)],
         "annotations": [{**entry, "id": i} for i, entry in enumerate(entries, 1)],
@@ -109,12 +126,12 @@ def _index(images: List[List[Dict[str, Any]]], classes: int) -> COCO:
 
 
 def _means(evaluation: COCOeval) -> Dict[str, float]:
-    # stats: AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm, ARl; -1 without objects.
+    # stats: AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm, ARl; -1 if no objects.
     stats = [float(value) if value > -1 else float("nan") for value in evaluation.stats]
     return dict(zip(("AP", "AP50", "AP75", "APs", "APm", "APl"), stats), AR100=stats[8])
 
 
-def _per_class(evaluation: COCOeval, class_names) -> Dict[str, float]:
+def _per_class(evaluation: COCOeval, class_names: Sequence[str]) -> Dict[str, float]:
     # precision: (IoU thresholds from 0.5, recalls, K, areas from all, maxDets up to 100)
     at_50 = evaluation.eval["precision"][0, :, :, 0, -1]
     per_class = np.where(at_50 > -1, at_50, np.nan).T

@@ -1,4 +1,4 @@
-"""An evaluator's numbers: their mean, as a table, and as JSON."""
+"""The metrics of an evaluator: their mean, their table, and their JSON."""
 
 import json
 import math
@@ -11,13 +11,13 @@ from detkit.files.disk import whole_file
 
 
 def mean(values: Iterable[float]) -> float:
-    """The mean of the values that are not nan; nan when there are none."""
+    """Returns the mean of the values that are not nan; nan if there are none."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
 
 
 def format_table(metrics: Mapping[str, Any]) -> str:
-    """The metrics in percent as aligned text: AP50 of each class, if any, then the others."""
+    """Returns a table of the metrics in percent: the AP50 of each class, then the others."""
     per_class = metrics.get("per_class", {})
     means = {name: value for name, value in metrics.items() if name != "per_class"}
     width = max(map(len, ["class", *per_class, *means]))
@@ -34,7 +34,7 @@ def _row(name: str, value: float, width: int) -> str:
 def save_metrics(
     folder: Union[str, Path], metrics: Mapping[str, Any], name: str = "result.json"
 ) -> Path:
-    """Write `metrics` into `folder`; returns the file's path. Raises DataError."""
+    """Writes `metrics` as JSON into `folder` and returns the path. Raises DataError on failure."""
     path = Path(folder) / name
     with whole_file(path) as part:
         part.write_text(json.dumps(metrics_to_json(metrics), indent=1) + "\n", encoding="utf-8")
@@ -42,7 +42,7 @@ def save_metrics(
 
 
 def metrics_to_json(metrics: Mapping[str, Any]) -> Dict[str, Any]:
-    """The metrics as JSON can hold them: plain floats, and None for nan."""
+    """Returns the metrics as plain floats, with None for nan, which JSON does not have."""
     return {
         name: metrics_to_json(value)
         if isinstance(value, Mapping)

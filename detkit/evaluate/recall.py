@@ -1,9 +1,10 @@
-"""Average recall: how many objects are among an image's best proposals."""
+"""Average recall: the share of the objects that an image's best proposals cover."""
 
 from typing import Any, Dict, Sequence
 
 import numpy as np
 
+from detkit.data.sample import Annotation, Dataset
 from detkit.detections import Detections
 from detkit.detections.of_dataset import paired
 from detkit.detections.overlap import pairwise_iou
@@ -13,45 +14,50 @@ from detkit.registry import EVALUATORS
 
 @EVALUATORS.register()
 class ProposalEvaluator:
-    """The share of the objects that are found, the mean over IoU thresholds (Hosang et al. 2016).
+    """Average recall, the mean over IoU thresholds (Hosang et al. 2016).
 
-    limits: how many detections of an image are looked at, those of best score.
-    ious: the thresholds.
+    limits: the numbers of detections with the highest scores that are counted in each image.
+    ious: the thresholds, in (0, 1].
 
-    Labels do not matter, and detections that find nothing do not either. By falling score, each
-    finds the object it overlaps most of those that none has found before, if their IoU reaches the
-    threshold: as COCO's AR with ``useCats = 0``. Difficult objects are not looked for.
+    Labels and false detections do not matter. By falling score, each detection matches the object
+    that it overlaps most among those without a match, if their IoU reaches the threshold. This is
+    COCO's AR with ``useCats = 0``. Difficult objects are ignored.
 
-    Called with (dataset, {image_id: Detections}) it returns AR100, ...: one for each limit, nan
-    without objects.
+    It is called with (dataset, {image_id: Detections}) and returns AR100, ..., one for each limit.
+    A value is nan if there are no objects. ``main`` is the name of the metric with the largest
+    limit, by which a run selects its best checkpoint.
+
+    Raises ValueError for limits below 1 and thresholds outside their range.
     """
 
-    def __init__(self, limits: Sequence[int] = (100, 300, 1000), ious: Sequence[float] = COCO_IOUS):
+    def __init__(
+        self, limits: Sequence[int] = (100, 300, 1000), ious: Sequence[float] = COCO_IOUS
+    ) -> None:
         if not limits or min(limits) < 1:
             raise ValueError(f"limits: expected numbers of at least 1, found {list(limits)}")
         if not ious or not all(0 < iou <= 1 for iou in ious):
-            raise ValueError(f"ious: expected numbers above 0, up to 1, found {list(ious)}")
+            raise ValueError(f"ious: expected numbers in (0, 1], found {list(ious)}")
         self._limits, self._ious = tuple(limits), tuple(ious)
         self.main = _name(max(limits))
 
-    def __call__(self, dataset, detections: Dict[Any, Detections]) -> Dict[str, float]:
-        ranks = [self._ranks(*pair) for pair in paired(dataset, detections)]
-        ranks = np.concatenate(ranks, axis=1)
+    def __call__(self, dataset: Dataset, detections: Dict[Any, Detections]) -> Dict[str, float]:
+        of_images = [self._ranks(*pair) for pair in paired(dataset, detections)]
+        ranks = np.concatenate(of_images, axis=1)
         return {
             _name(limit): float((ranks < limit).mean()) if ranks.size else float("nan")
             for limit in self._limits
         }
 
-    def _ranks(self, annotation, detections: Detections) -> np.ndarray:
-        """(T, G): for each threshold, the rank of the detection that finds each object."""
+    def _ranks(self, annotation: Annotation, detections: Detections) -> np.ndarray:
+        """Returns the rank of the detection that matches each object, (T, G) for T thresholds."""
         order = np.argsort(-detections.scores, kind="stable")[: max(self._limits)]
         objects = annotation.boxes[~annotation.difficult]
         iou = pairwise_iou(detections.boxes[order], objects)
-        return np.array([_found_at(iou, threshold) for threshold in self._ious])
+        return np.array([_matching_ranks(iou, threshold) for threshold in self._ious])
 
 
-def _found_at(iou: np.ndarray, threshold: float) -> np.ndarray:
-    """(G,): the row of iou (n, G) that finds each object, infinite where none does."""
+def _matching_ranks(iou: np.ndarray, threshold: float) -> np.ndarray:
+    """Returns the row of iou (n, G) that matches each object, (G,); infinite without a match."""
     ranks = np.full(iou.shape[1], np.inf)
     for rank in np.flatnonzero(iou.max(axis=1, initial=0) >= threshold):
         free = np.where(np.isinf(ranks), iou[rank], 0)

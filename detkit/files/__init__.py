@@ -1,1 +1,1 @@
-"""What lies on disk, once and whole: folders, caches, files that are complete, checkpoints."""
+"""Folders, caches, files that are complete or absent, and checkpoints."""

@@ -1,12 +1,13 @@
-"""A checkpoint: one folder with everything a run needs to go on as if it had never stopped.
+"""A checkpoint: one folder with everything that a run needs to resume bit for bit.
 
     weights.params    the network, by structural names
-    optimizer.params  what the optimizer remembers, and the gradients of an unfinished accumulation
-    state.json        where the run is, its metrics, class names, random number generators
+    optimizer.params  the optimizer's state, and the gradients of an unfinished accumulation
+    state.json        the run's progress, metrics, class names and random number generators
     config.yaml       the resolved config
-    SHA256SUMS        of the four, written last: what makes the folder a checkpoint
+    SHA256SUMS        the sums of the four files; it is written last and completes the checkpoint
 
-It is written under a temporary name and renamed, so that a folder with the final name is whole.
+The folder is written under a temporary name and renamed, so that a folder with the final name is
+complete.
 """
 
 import errno
@@ -14,13 +15,15 @@ import json
 import os
 import random
 import shutil
-from typing import NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
+from mxnet import gluon
 
 from detkit.errors import CheckpointError, TrainingError
 from detkit.files.disk import sha256_of
+from detkit.typing import NDArray
 
 WEIGHTS, OPTIMIZER, STATE, CONFIG = (
     "weights.params",
@@ -29,12 +32,26 @@ WEIGHTS, OPTIMIZER, STATE, CONFIG = (
     "config.yaml",
 )
 SUMS = "SHA256SUMS"
+FORMAT = 1  # in state.json; older checkpoints have none there and are read as 1
 FOLDER = "checkpoints"  # of a run, within its work folder
 TEMPORARY, ASIDE = ".partial-", ".old"
+_FILES = (WEIGHTS, OPTIMIZER, STATE, CONFIG)
+
+
+class HasState(Protocol):
+    """The protocol of an optimizer whose state is saved."""
+
+    def state(self) -> Mapping[str, NDArray]:
+        """Returns the arrays to save, by name."""
 
 
 class Progress(NamedTuple):
-    """Where a run is: ``step`` training steps done, ``batch`` batches of ``epoch`` done."""
+    """The progress of a run.
+
+    step: the number of training steps done.
+    epoch: the number of the current epoch.
+    batch: the number of batches of that epoch done.
+    """
 
     step: int = 0
     epoch: int = 0
@@ -42,22 +59,36 @@ class Progress(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """What load_checkpoint returns. ``metrics`` are the last evaluation's, None before it."""
+    """The content of a checkpoint.
+
+    weights, optimizer: arrays by name.
+    metrics: the metrics of the last evaluation; None before the first one.
+    best: the best value of the metric that the run selects checkpoints by, or None.
+    """
 
     path: str
-    weights: dict
-    optimizer: dict
+    weights: Dict[str, NDArray]
+    optimizer: Dict[str, NDArray]
     progress: Progress
-    class_names: tuple
-    metrics: Optional[dict]
+    class_names: Tuple[str, ...]
+    metrics: Optional[Dict[str, Any]]
     best: Optional[float]
 
 
-def save_checkpoint(path, model, optimizer, progress, class_names, config_text, metrics, best):
-    """Write the folder ``path``; an older one of that name is replaced.
+def save_checkpoint(
+    path: str,
+    model: gluon.Block,
+    optimizer: HasState,
+    progress: Progress,
+    class_names: Sequence[str],
+    config_text: str,
+    metrics: Optional[Mapping[str, Any]],
+    best: Optional[float],
+) -> None:
+    """Writes the folder ``path``; an older folder of that name is replaced.
 
-    Raises CheckpointError when it cannot be written (disk full, no permission): whatever was
-    there before is left as it was.
+    Raises CheckpointError if it cannot be written (disk full, no permission). An older folder is
+    then left as it was.
     """
     partial = os.path.join(os.path.dirname(path), TEMPORARY + os.path.basename(path))
     try:
@@ -66,6 +97,7 @@ def save_checkpoint(path, model, optimizer, progress, class_names, config_text, 
         _save_arrays(os.path.join(partial, WEIGHTS), _weights(model))
         _save_arrays(os.path.join(partial, OPTIMIZER), optimizer.state())
         state = {
+            "format": FORMAT,
             "progress": progress._asdict(),
             "class_names": list(class_names),
             "metrics": metrics,
@@ -74,35 +106,40 @@ def save_checkpoint(path, model, optimizer, progress, class_names, config_text, 
         }
         _write(os.path.join(partial, STATE), json.dumps(state, indent=1))
         _write(os.path.join(partial, CONFIG), config_text)
-        sums = "".join(f"{sha256_of(os.path.join(partial, name))}  {name}\n" for name in _FILES)
-        _write(os.path.join(partial, SUMS), sums)
+        _write(os.path.join(partial, SUMS), _sums(partial))
         _replace(partial, path)
     except (OSError, mx.base.MXNetError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         reason = "the disk is full" if _disk_full(error) else _reason(error)
         raise CheckpointError(
-            f"{path}: the checkpoint could not be saved: {reason}; earlier checkpoints are as they "
-            "were: make room or mend the folder's permissions, then go on with --resume auto"
+            f"{path}: the checkpoint cannot be saved: {reason}; earlier checkpoints are unchanged. "
+            "Make room or correct the folder's permissions, then continue with --resume auto"
         ) from error
 
 
-def load_checkpoint(path, restore_random=False):
-    """Read a checkpoint. Raises CheckpointError for one that is incomplete or damaged."""
+def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
+    """Reads a checkpoint.
+
+    restore_random: whether to set the global random number generators to the saved state.
+
+    Raises CheckpointError if the checkpoint is missing, incomplete or damaged.
+    """
     if not os.path.isdir(path):
         raise CheckpointError(
-            f"{path}: there is no such checkpoint folder; a run keeps its own in "
-            f"WORK_DIR/{FOLDER}, {WEIGHTS} and {SUMS} among the files of each"
+            f"{path}: expected a checkpoint, found no such folder; a run keeps its checkpoints in "
+            f"WORK_DIR/{FOLDER}, each a folder with {WEIGHTS} and {SUMS}"
         )
     if os.path.isdir(os.path.join(path, FOLDER)):
         inside = find_checkpoints(os.path.join(path, FOLDER))
         raise CheckpointError(
-            f"{path}: is the folder of a run, expected one of its checkpoints: "
-            f"{', '.join(inside) or '(there is none yet)'}"
+            f"{path}: expected a checkpoint, found the folder of a run; its checkpoints: "
+            f"{', '.join(inside) or '(none yet)'}"
         )
     _verify(path)
     try:
         with open(os.path.join(path, STATE), encoding="utf-8") as file:
             state = json.load(file)
+        _check_format(path, state)
         checkpoint = Checkpoint(
             path=path,
             weights=mx.nd.load(os.path.join(path, WEIGHTS)),
@@ -119,23 +156,25 @@ def load_checkpoint(path, restore_random=False):
     return checkpoint
 
 
-def check_finite(model, step):
-    """TrainingError unless every weight is a number: a finite loss can still make one that is not.
+def check_finite(model: gluon.Block, step: int) -> None:
+    """Raises TrainingError if a weight is not finite, which can follow from a finite loss.
 
-    Waits for the device.
+    step: the number of training steps done, for the message.
+
+    The function waits for the device.
     """
     weights = _weights(model)
     spoilt = [name for name, array in weights.items() if not np.isfinite(array.asnumpy()).all()]
     if spoilt:
         raise TrainingError(
-            f"{len(spoilt)} of {len(weights)} weights are not finite after step {step}, the first "
-            f"{spoilt[0]}; they are not saved, checkpoints from before are as they were. A lower "
-            "train.lr, a longer warm-up or train.clip_norm may help"
+            f"step {step}: expected finite weights, found {len(spoilt)} of {len(weights)} that are "
+            f"not, first {spoilt[0]}; they are not saved, and earlier checkpoints are unchanged. A "
+            "lower train.lr, a longer warm-up or train.clip_norm may help"
         )
 
 
-def find_checkpoints(folder):
-    """The whole checkpoints in ``folder``, oldest first."""
+def find_checkpoints(folder: str) -> List[str]:
+    """Returns the paths of the complete checkpoints in ``folder``, the oldest first."""
     if not os.path.isdir(folder):
         return []
     names = sorted(name for name in os.listdir(folder) if name.startswith("step-"))
@@ -143,29 +182,26 @@ def find_checkpoints(folder):
     return [path for path in paths if os.path.isfile(os.path.join(path, SUMS))]
 
 
-_FILES = (WEIGHTS, OPTIMIZER, STATE, CONFIG)
-
-
-def mend_checkpoints(folder):
-    """Tidy up after a process that was killed while it saved into ``folder``."""
+def mend_checkpoints(folder: str) -> None:
+    """Cleans up ``folder`` after a process that was killed while it saved a checkpoint."""
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
         left = os.path.join(folder, name)
         if not name.startswith(TEMPORARY):
             continue
         whole = os.path.join(folder, name[len(TEMPORARY) :].replace(ASIDE, ""))
         if name.endswith(ASIDE) and not os.path.isdir(whole):
-            os.rename(left, whole)  # it died between the two renames
+            os.rename(left, whole)  # the process died between the two renames
         else:
             shutil.rmtree(left)
 
 
-def _weights(model):
+def _weights(model: gluon.Block) -> Dict[str, NDArray]:
     return {name: p.data() for name, p in model._collect_params_with_prefix().items()}
 
 
-def _save_arrays(path, arrays):
-    mx.nd.save(path, arrays)
-    # MXNet does not say when the last buffer did not reach a full disk.
+def _save_arrays(path: str, arrays: Mapping[str, NDArray]) -> None:
+    mx.nd.save(path, dict(arrays))
+    # MXNet raises no error if the disk is full when it writes the last buffer.
     expected = sum(array.size * np.dtype(array.dtype).itemsize for array in arrays.values())
     if os.path.getsize(path) < expected:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
@@ -173,15 +209,20 @@ def _save_arrays(path, arrays):
         os.fsync(file.fileno())
 
 
-def _write(path, text):
+def _write(path: str, text: str) -> None:
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _replace(partial, path):
-    """Rename; an older folder of the name goes out of the way and is removed last."""
+def _sums(folder: str) -> str:
+    """Returns the sums of a checkpoint's files as sha256sum prints them."""
+    return "".join(f"{sha256_of(os.path.join(folder, name))}  {name}\n" for name in _FILES)
+
+
+def _replace(partial: str, path: str) -> None:
+    """Renames ``partial`` to ``path``; an older folder is moved aside first and removed last."""
     aside = partial + ASIDE
     if os.path.isdir(path):
         shutil.rmtree(aside, ignore_errors=True)
@@ -200,45 +241,60 @@ def _replace(partial, path):
         os.close(descriptor)
 
 
-def _verify(path):
+def _check_format(path: str, state: Dict[str, Any]) -> None:
+    """Raises CheckpointError for a later format than this version of detkit reads."""
+    number = dict(state).get("format", 1)
+    if number > FORMAT:
+        raise CheckpointError(
+            f"{os.path.join(path, STATE)}: format: expected {FORMAT}, the latest that this detkit "
+            f"reads, found {number}; use the detkit that wrote the checkpoint, or a later one"
+        )
+
+
+def _verify(path: str) -> None:
     try:
         with open(os.path.join(path, SUMS), encoding="utf-8") as file:
-            sums = dict(reversed(line.split()) for line in file)
+            lines = [line.split() for line in file]
+        sums = {name: digest for digest, name in lines}
     except (OSError, ValueError):
         raise CheckpointError(
-            f"{path}: the checkpoint is incomplete: it has no readable {SUMS}, which is written "
-            "last; use another one (--resume auto takes the latest whole one)"
+            f"{path}: expected a complete checkpoint, found no readable {SUMS}, which is written "
+            "last; use another checkpoint (--resume auto takes the latest complete one)"
         ) from None
     for name in _FILES:
-        file = os.path.join(path, name)
-        if not os.path.isfile(file) or sha256_of(file) != sums.get(name):
+        member = os.path.join(path, name)
+        if not os.path.isfile(member) or sha256_of(member) != sums.get(name):
             raise CheckpointError(
-                f"{file}: the file is missing, or is not what was saved (its sha256 differs from "
-                f"{SUMS}); use another checkpoint"
+                f"{member}: expected the file with the sha256 in {SUMS}, found another or none; "
+                "use another checkpoint"
             )
 
 
-def _disk_full(error):
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return getattr(error, "errno", None) in full or "FileStream.Write incomplete" in str(error)
+def _disk_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "FileStream.Write incomplete" in str(error)  # MXNet's error
 
 
-def _reason(error):
-    return getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).strip().splitlines()[-1]
 
 
-def _random_state():
-    """The global generators, for plugins that draw from them; detkit's own draws need none.
+def _random_state() -> Dict[str, Any]:
+    """Returns the states of the global generators, from which plugins may draw; detkit does not.
 
-    MXNet's cannot be read: it is seeded anew before every step (runner/seed.py).
+    MXNet's state cannot be read: its generator is seeded before every step (runner/seed.py).
     """
-    name, keys, position, has_gauss, gauss = np.random.get_state()
+    state: Any = np.random.get_state()
+    name, keys, position, has_gauss, gauss = state
     numpy_state = [name, keys.tolist(), position, has_gauss, gauss]
     version, internal, gauss_next = random.getstate()
     return {"numpy": numpy_state, "python": [version, list(internal), gauss_next]}
 
 
-def _restore_random(state):
+def _restore_random(state: Mapping[str, Any]) -> None:
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, np.array(keys, "uint32"), *rest))
     version, internal, gauss_next = state["python"]

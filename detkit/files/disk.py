@@ -12,48 +12,48 @@ from detkit.errors import DataError, DetkitError
 CHUNK = 1 << 20  # bytes
 
 
-def make_folder(path):
-    """Make a folder and those above it.
+def make_folder(path: Union[str, Path]) -> None:
+    """Makes a folder and its parents.
 
-    Raises DetkitError where that is not possible, or where nothing can be written into it: better
-    now than after hours of training.
+    Raises DetkitError if that is impossible or the folder cannot be written to, so that a tool
+    stops at once and not after hours of training.
     """
     try:
         os.makedirs(path, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        reason = "a file of that name" if os.path.isfile(path) else error.strerror
+        found = "a file" if os.path.isfile(path) else f"none ({error.strerror})"
         raise DetkitError(
-            f"{path}: expected a folder that can be written to, found: {reason}; name another "
-            "one, or mend its permissions"
+            f"{path}: expected a writable folder, found {found}; choose another one, or correct "
+            "its permissions"
         ) from error
 
 
 def cache_folder(name: str) -> Path:
-    """$DETKIT_CACHE/NAME, else ~/.cache/detkit/NAME; it need not be there yet."""
+    """Returns $DETKIT_CACHE/NAME, or ~/.cache/detkit/NAME by default; it may not exist yet."""
     return Path(os.environ.get("DETKIT_CACHE") or "~/.cache/detkit").expanduser() / name
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Gives the path to write to, which becomes ``path`` at the end.
+    """Yields a temporary path, which is renamed to ``path`` at the end.
 
-    Raises DataError where that is not possible.
+    The file ``path`` is therefore complete or absent. Raises DataError if it cannot be written.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         yield part
         os.replace(part, path)
     except OSError as error:
-        raise DataError(f"{path}: results cannot be written: {error.strerror}") from error
+        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
     finally:
         if part.exists():
             part.unlink()
 
 
 def sha256_of(path: Union[str, Path]) -> str:
-    """The sha256 of a file, in hexadecimal. Raises OSError."""
+    """Returns the sha256 of a file in hexadecimal. Raises OSError."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         for chunk in iter(lambda: file.read(CHUNK), b""):

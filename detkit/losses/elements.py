@@ -88,7 +88,7 @@ class _OverlapLoss(HybridBlock):
     def hybrid_forward(self, F, predicted, target):
         """The losses (..., 1) of predicted boxes (..., 4), target (..., 4) of the same shape."""
         predicted, target = (F.clip(b, -FARTHEST, FARTHEST) for b in (predicted, target))
-        shared, union = boxes.shared_and_union(F, predicted, target)
+        shared, union = boxes.intersection_and_union(F, predicted, target)
         return self._loss(F, predicted, target, shared / F.maximum(union, TINY), union)
 
 
@@ -112,7 +112,7 @@ class GIoULoss(_OverlapLoss):
     """1 - IoU + the share of the smallest box around both in neither (Rezatofighi et al. 2019)."""
 
     def _loss(self, F, predicted, target, iou, union):
-        around = boxes.area(F, boxes.around(F, predicted, target))
+        around = boxes.area(F, boxes.enclosing(F, predicted, target))
         return 1 - iou + F.relu(around - union) / F.maximum(around, TINY)
 
 
@@ -209,7 +209,7 @@ def centre_distance(F, predicted, target):
     box around both: (..., 1)."""
     px, py, _, _ = boxes.centre_size(F, predicted)
     tx, ty, _, _ = boxes.centre_size(F, target)
-    _, _, w, h = boxes.centre_size(F, boxes.around(F, predicted, target))
+    _, _, w, h = boxes.centre_size(F, boxes.enclosing(F, predicted, target))
     apart = F.square(px - tx) + F.square(py - ty)
     return apart / F.maximum(F.square(w) + F.square(h), TINY)
 

@@ -1,41 +1,48 @@
-"""Ctrl-C and SIGTERM: finish the step, save, then go."""
+"""Ctrl-C and SIGTERM: the run finishes its step, saves and exits."""
 
 import signal
+from typing import Any, Dict, Optional
 
 from detkit.errors import DetkitError
 
 
 class Interrupted(DetkitError):
-    """The run was asked to stop, and has saved."""
+    """An error that ends a run which was asked to stop and has saved a checkpoint.
 
-    def __init__(self, number):
+    number: the signal's number.
+    """
+
+    def __init__(self, number: int):
         name = signal.Signals(number).name
-        super().__init__(f"stopped by {name}, everything is saved; go on with --resume auto")
+        super().__init__(f"stopped by {name}; everything is saved: continue with --resume auto")
         self.status = 128 + number  # what a shell reports of a process that died of the signal
 
 
 class Interrupt:
-    """Remembers the first SIGINT or SIGTERM within its ``with`` block; a second SIGINT raises."""
+    """A ``with`` block that remembers the first SIGINT or SIGTERM; a second SIGINT raises.
 
-    def __init__(self):
-        self.signal = None
-        self._previous = {}
+    signal: the number of the signal that came, or None.
+    """
 
-    def __enter__(self):
+    def __init__(self) -> None:
+        self.signal: Optional[int] = None
+        self._previous: Dict[int, Any] = {}
+
+    def __enter__(self) -> "Interrupt":
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._handle)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _handle(self, number, _):
+    def _handle(self, number: int, _: object) -> None:
         if self.signal == signal.SIGINT == number:
             raise KeyboardInterrupt
         self.signal = number
 
-    def check(self):
-        """Raise Interrupted if a signal came."""
+    def check(self) -> None:
+        """Raises Interrupted if a signal came."""
         if self.signal is not None:
             raise Interrupted(self.signal)

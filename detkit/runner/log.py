@@ -1,19 +1,25 @@
-"""What a run says: log.jsonl always, and a progress bar or plain lines on the terminal."""
+"""The output of a run: log.jsonl always, and a progress bar or plain lines on the terminal."""
 
 import json
 import math
 import os
 import sys
+from typing import Any
 
 from tqdm import tqdm
 
+from detkit.data.loader import Loader
 from detkit.errors import DetkitError
 
 
 class RunLog:
-    """Writes ``log.jsonl`` in a work folder, one JSON object per line, and speaks to the user."""
+    """A writer of ``log.jsonl``, one JSON object per line, and of lines for the user.
 
-    def __init__(self, work_dir, total, done=0):
+    work_dir: the folder of log.jsonl. total, done: the number of steps of the run, and of those
+    that were made before.
+    """
+
+    def __init__(self, work_dir: str, total: int, done: int = 0):
         self._path = os.path.join(work_dir, "log.jsonl")
         self._interactive = sys.stderr.isatty()
         self._bar = tqdm(
@@ -24,46 +30,49 @@ class RunLog:
             dynamic_ncols=True,
         )
 
-    def write(self, kind, **fields):
-        """Append a record; numbers that are not finite become null."""
+    def write(self, kind: str, **fields: Any) -> None:
+        """Appends a record; numbers that are not finite become null. Raises DetkitError."""
         try:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(_finite({"kind": kind, **fields})) + "\n")
         except OSError as error:
-            raise DetkitError(f"{self._path}: cannot be written: {error.strerror}") from error
+            raise DetkitError(
+                f"{self._path}: cannot be written: {error.strerror}; make room or correct the "
+                "permissions, then continue with --resume auto"
+            ) from error
 
-    def say(self, text):
-        """A line for the user, above the bar if there is one."""
+    def say(self, text: str) -> None:
+        """Prints a line for the user, above the bar if there is one."""
         if self._interactive:
             tqdm.write(text)
         else:
             print(text, flush=True)
 
-    def advance(self, step):
-        """Move the bar to ``step``."""
+    def advance(self, step: int) -> None:
+        """Moves the bar to ``step``."""
         self._bar.update(step - self._bar.n)
 
-    def show(self, text, line):
-        """``text`` beside the bar; ``line`` instead of it where the output is no terminal."""
+    def show(self, text: str, line: str) -> None:
+        """Shows ``text`` beside the bar, or prints ``line`` if the output is no terminal."""
         if self._interactive:
             self._bar.set_postfix_str(text)
         else:
             print(line, flush=True)
 
-    def close(self):
-        """Finish the bar."""
+    def close(self) -> None:
+        """Finishes the bar."""
         self._bar.close()
 
 
 class FaultLog:
-    """Writes what a Loader had to leave out since the last time: images and boxes, by id."""
+    """A writer of the images and boxes that a Loader skipped or dropped since the last update."""
 
-    def __init__(self, log, loader):
+    def __init__(self, log: RunLog, loader: Loader):
         self._log, self._loader = log, loader
         self._images = self._boxes = 0
 
-    def update(self):
-        """Records each in log.jsonl; an image is also told to the user."""
+    def update(self) -> None:
+        """Records each new fault in log.jsonl, and prints a line for each skipped image."""
         for image_id, reason in list(self._loader.skipped.items())[self._images :]:
             self._log.write("bad_image", image_id=image_id, reason=reason)
             self._log.say(f"skipped {image_id}: {reason}")
@@ -72,7 +81,7 @@ class FaultLog:
         self._images, self._boxes = len(self._loader.skipped), len(self._loader.dropped)
 
 
-def _finite(value):
+def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,43 +1,59 @@
-"""The training loop. What happens beside the step itself is in the hooks (hooks.py)."""
+"""The training loop: steps and evaluations. Hooks (hooks.py) do everything else."""
 
 import time
+from typing import Any, Dict, Iterable, Optional
 
 import mxnet as mx
 from mxnet import autograd
 
+from detkit.data.loader import Loader
+from detkit.data.sample import Batch
+from detkit.detections import Detections
 from detkit.errors import TrainingError
 from detkit.files.checkpoint import Progress
 from detkit.runner.interrupt import Interrupt
+from detkit.runner.intervals import Interval
 from detkit.runner.loss_window import LossWindow
+from detkit.runner.optimizer import Optimizer
 from detkit.runner.seed import seed_step
+from detkit.typing import Context
 
 
 class Runner:
-    """Trains: every epoch, every batch, one step; the hooks are called around it in their order.
+    """The loop over every epoch and every batch; hooks are called around each step in their order.
 
-    train_step: a TrainStep. loader: of the training images, with the fields that it takes.
-    optimizer: of the model that train_step trains. hooks: see hooks.Hook. seed: of the run.
+    train_step: a detkit.train_steps.TrainStep, a function from a batch to its losses.
+    loader: the Loader of the training images, with the fields that the step takes.
+    optimizer: the Optimizer of the model that train_step trains.
+    hooks: objects with some of the methods of hooks.Hook.
     length: the Interval after which the run ends.
-    evaluate_every: the Interval between two evaluations, of which the end always has one; None: no
-        evaluation at all.
+    ctx, work_dir, seed: the device, the folder of the run, the seed of every draw.
+    evaluate_every: the Interval between two evaluations. The end of the run always has one. None
+        switches evaluation off.
 
-    Hooks read and set: ``progress``, ``lr`` of the step, ``losses`` since they were last read,
-    ``data_wait`` seconds spent waiting for batches, ``metrics`` and ``detections`` of the last
-    evaluation (None before the first, and after one that was interrupted), ``best`` main metric so
-    far, ``stopping``.
+    Hooks read and set these attributes:
+
+    progress: the number of steps and epochs that were made.
+    lr: the learning rate of the step.
+    losses: the losses since they were last read.
+    data_wait: the seconds spent waiting for batches since the hook of the log set them to 0.
+    metrics, detections: the results of the last evaluation; None before the first evaluation, and
+        after one that was interrupted.
+    best: the best main metric so far, or None.
+    stopping: whether the run ends after this step.
     """
 
     def __init__(
         self,
-        train_step,
-        loader,
-        optimizer,
-        hooks,
-        length,
-        ctx,
-        work_dir,
-        seed=0,
-        evaluate_every=None,
+        train_step: Any,
+        loader: Loader,
+        optimizer: Optimizer,
+        hooks: Iterable[object],
+        length: Interval,
+        ctx: Context,
+        work_dir: str,
+        seed: int = 0,
+        evaluate_every: Optional[Interval] = None,
     ):
         self.train_step = train_step
         self.loader = loader
@@ -47,40 +63,39 @@ class Runner:
         self._ctx = ctx
         self._seed = seed
         self._evaluate_every = evaluate_every
-        self._evaluated_step = None
+        self._evaluated_step: Optional[int] = None
         self.progress = Progress()
         self.lr = 0.0
         self.losses = LossWindow(loader, work_dir)
         self.data_wait = 0.0
-        self.metrics = self.detections = None
-        self.best = None
+        self.metrics: Optional[Dict[str, Any]] = None
+        self.detections: Optional[Dict[Any, Detections]] = None
+        self.best: Optional[float] = None
         self.interrupt = Interrupt()
         self.stopping = False
 
     @property
-    def epoch(self):
-        """The number of epochs that were made, with the part of the one under way."""
+    def epoch(self) -> float:
+        """The number of epochs that were made, a fraction within an epoch."""
         return self.progress.epoch + self.progress.batch / len(self.loader)
 
     @property
-    def total_steps(self):
+    def total_steps(self) -> int:
         """The number of steps of the whole run."""
         return self.length.total_steps(len(self.loader))
 
     @property
-    def share(self):
-        """The part of the whole run that was made, 0 to 1."""
-        if self.length.epochs is not None:
-            return self.epoch / self.length.epochs
-        return self.progress.step / self.length.steps
+    def share(self) -> float:
+        """The part of the whole run that was made, in [0, 1]."""
+        return self.length.share(self.progress.step, self.epoch)
 
     @property
-    def finished(self):
+    def finished(self) -> bool:
         """Whether the last step was made and, if an epoch ends with it, the epoch has ended."""
         return self.length.reached(self.progress) and self.progress.batch < len(self.loader)
 
-    def run(self):
-        """Train to the end, or until a signal: then save and raise Interrupted."""
+    def run(self) -> None:
+        """Trains to the end, or until a signal: then it saves and raises Interrupted."""
         with self.interrupt:
             self.call("start")
             self._make_up_for_evaluation()
@@ -89,7 +104,7 @@ class Runner:
             self.call("finish")
         self.interrupt.check()
 
-    def _run_epoch(self):
+    def _run_epoch(self) -> None:
         step, epoch, start = self.progress
         batches = self.loader.batches(epoch, start)
         while True:
@@ -105,49 +120,53 @@ class Runner:
         self._evaluate_if_due()
         self.call("after_epoch")
 
-    def step(self, batch):
-        """One training step: forward, backward, update. It waits for nothing but an evaluation."""
+    def step(self, batch: Batch) -> None:
+        """Makes one training step: forward, backward, update.
+
+        It waits for the device only if an evaluation or a hook does.
+        """
         step, epoch, _ = self.progress
         seed_step(self._seed, step)
         self.call("before_step")
-        inputs = (batch.array(name) for name in self.train_step.INPUTS)
-        inputs = [mx.nd.array(array, ctx=self._ctx, dtype=array.dtype) for array in inputs]
+        arrays = (batch.array(name) for name in self.train_step.INPUTS)
+        inputs = [mx.nd.array(array, ctx=self._ctx, dtype=array.dtype) for array in arrays]
         with autograd.record():
             losses = self.train_step(*inputs)
             total = mx.nd.add_n(*losses.values())
         total.backward()
-        self.optimizer.step(step + 1, self.lr)
         self.progress = Progress(step + 1, epoch, batch.number + 1)
+        last = self.length.is_last_step(self.progress, len(self.loader))
+        self.optimizer.step(step + 1, self.lr, last)
         self.losses.add(self.progress, losses, batch.image_ids)
         self._evaluate_if_due()
         self.call("after_step")
 
-    def _make_up_for_evaluation(self):
-        """Make the evaluation in which a resumed run was stopped.
+    def _make_up_for_evaluation(self) -> None:
+        """Makes the evaluation in which a resumed run was stopped.
 
-        An evaluation begins by setting ``metrics`` to None, so they are those of another place
-        only where none is due.
+        An evaluation begins by setting ``metrics`` to None. Metrics that are not None therefore
+        belong to this place if an evaluation is due here, and to an earlier place if none is.
         """
         if self.metrics is None:
             self._evaluate_if_due()
         elif self._evaluation_is_due():
             self._evaluated_step = self.progress.step
 
-    def _evaluation_is_due(self):
+    def _evaluation_is_due(self) -> bool:
         every = self._evaluate_every
         return every is not None and (
             every.is_due(self.progress) or self.length.is_due(self.progress)
         )
 
-    def _evaluate_if_due(self):
+    def _evaluate_if_due(self) -> None:
         # The last step of an epoch may be due both as a step and as the end of the epoch.
         if self._evaluation_is_due() and self._evaluated_step != self.progress.step:
             self._evaluated_step = self.progress.step
             self.metrics = self.detections = None
             self.call("evaluate")
 
-    def call(self, moment):
-        """Call each hook's method of this name, if it has one.
+    def call(self, moment: str) -> None:
+        """Calls each hook's method of this name, if it has one.
 
         Every hook gets its turn, so that the failure of one does not keep another from saving; the
         first failure is raised afterwards. Only a TrainingError is raised at once.
@@ -164,5 +183,5 @@ class Runner:
             raise failure
 
 
-def _nothing(_):
-    """The turn of a hook that has no such method."""
+def _nothing(_: Runner) -> None:
+    """Stands for the method of a hook that has none of this name."""

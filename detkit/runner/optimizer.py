@@ -1,41 +1,56 @@
-"""What updates the weights, and the means to save what it remembers."""
+"""The optimizers that update the weights, and the state that a checkpoint keeps of them."""
 
 import math
 import re
+from typing import Any, Dict, Mapping, Pattern, Tuple
 
 import mxnet as mx
 from mxnet import gluon
+from mxnet.gluon import Block
 
-from detkit.config import place
+from detkit.config import place, require
+from detkit.construct import construct, signature
 from detkit.errors import CheckpointError, ConfigError
-from detkit.registry import OPTIMIZERS, construct, signature
+from detkit.registry import OPTIMIZERS
+from detkit.runner.options import TrainOptions
+from detkit.typing import NDArray
 
-UPDATES = "updates"  # how often the weights were updated, beside the arrays of a state
+# Names of single numbers in a state, beside the arrays of the weights.
+UPDATES = "updates"  # how often the weights were updated
+PARTIAL = "partial"  # the training step after which an accumulation was ended before its time
 
 
-def multiplier(match: str, lr: float = 1.0, decay: float = 1.0):
-    """One entry of train.multipliers: a compiled expression and its two factors."""
+def multiplier(match: str, lr: float = 1.0, decay: float = 1.0) -> Tuple[Pattern, float, float]:
+    """Returns one entry of train.multipliers: a compiled expression and its two factors."""
     try:
         return re.compile(match), lr, decay
     except re.error as error:
-        raise ValueError(f"match is not a regular expression: {error}") from error
+        raise ValueError(
+            f"match: expected a regular expression, found {match!r}: {error}"
+        ) from error
 
 
 @OPTIMIZERS.register("SGD")
-def sgd(learning_rate, wd, momentum: float = 0.9):
-    """Stochastic gradient descent with momentum, as the papers of this family."""
+def sgd(learning_rate: float, wd: float, momentum: float = 0.9) -> mx.optimizer.Optimizer:
+    """Returns stochastic gradient descent with momentum, as the papers of this family use it."""
     return mx.optimizer.SGD(learning_rate=learning_rate, wd=wd, momentum=momentum)
 
 
 @OPTIMIZERS.register("NAG")
-def nag(learning_rate, wd, momentum: float = 0.9):
-    """SGD with Nesterov's momentum."""
+def nag(learning_rate: float, wd: float, momentum: float = 0.9) -> mx.optimizer.Optimizer:
+    """Returns SGD with Nesterov's momentum."""
     return mx.optimizer.NAG(learning_rate=learning_rate, wd=wd, momentum=momentum)
 
 
 @OPTIMIZERS.register("Adam")
-def adam(learning_rate, wd, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8):
-    """Kingma and Ba 2014; the weight decay is added to the gradient."""
+def adam(
+    learning_rate: float,
+    wd: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+) -> mx.optimizer.Optimizer:
+    """Returns Adam (Kingma and Ba 2014); the weight decay is added to the gradient."""
     return mx.optimizer.Adam(
         learning_rate=learning_rate, wd=wd, beta1=beta1, beta2=beta2, epsilon=epsilon
     )
@@ -46,17 +61,24 @@ class AdamW(mx.optimizer.Adam):
     """Adam whose weight decay is no part of the gradient (Loshchilov and Hutter 2019, algorithm 2).
 
     A weight shrinks by ``lr * weight_decay`` of itself at each update, both with the weight's own
-    multipliers, as PyTorch's AdamW does it. The update is MXNet's operator ``adamw_update``.
+    multipliers, which matches PyTorch's AdamW. The update is MXNet's operator ``adamw_update``.
     """
 
     def __init__(
-        self, learning_rate, wd, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+        self,
+        learning_rate: float,
+        wd: float,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
     ):
         super().__init__(
             learning_rate=learning_rate, wd=wd, beta1=beta1, beta2=beta2, epsilon=epsilon
         )
 
-    def update(self, index, weight, grad, state):
+    def update(
+        self, index: int, weight: NDArray, grad: NDArray, state: Tuple[NDArray, NDArray]
+    ) -> None:
         """Updates one weight; MXNet's Trainer calls it."""
         self._update_count(index)
         lr, count = self._get_lr(index), self._index_update_count[index]
@@ -77,28 +99,33 @@ class AdamW(mx.optimizer.Adam):
         )
 
 
-def build_optimizer(options):
-    """MXNet's optimizer that the section ``train`` describes, checked."""
+def build_optimizer(options: TrainOptions) -> mx.optimizer.Optimizer:
+    """Returns MXNet's optimizer that the section ``train`` describes. Raises ConfigError."""
     node = options.optimizer
-    entry = OPTIMIZERS.entry(node.get("type"), place(node, "type"))
-    derived = {"learning_rate": options.lr, "wd": options.weight_decay}
+    entry = OPTIMIZERS.entry(require(node, "type", str), place(node, "type"))
+    derived: Dict[str, Any] = {"learning_rate": options.lr, "wd": options.weight_decay}
     if options.momentum is not None and "momentum" not in node:
         if "momentum" not in signature(entry.target)[0]:
             raise ConfigError(
-                f"{place(node, 'type')}: train.momentum is {options.momentum}, and the optimizer "
-                f"{entry.name!r} has none; set train.momentum to null"
+                f"{place(node, 'type')}: expected an optimizer with momentum, because "
+                f"train.momentum is {options.momentum}, found {entry.name!r}; set train.momentum "
+                "to null"
             )
         derived["momentum"] = options.momentum
     return OPTIMIZERS.build(node, **derived)
 
 
 class Optimizer:
-    """Updates a block's trained parameters from their gradients, summed over ``accumulate`` steps.
+    """The optimizer of a block's trained parameters; gradients are summed over several steps.
 
     Weights are known by their structural names (``backbone.features.0.weight``).
+
+    block: the network. options: the section ``train``: ``accumulate`` steps make an update.
+
+    Raises ConfigError for an optimizer or a multiplier that cannot be used.
     """
 
-    def __init__(self, block, options):
+    def __init__(self, block: Block, options: TrainOptions):
         self._accumulate = options.accumulate
         self._clip_norm = options.clip_norm
         named = block._collect_params_with_prefix()
@@ -110,33 +137,41 @@ class Optimizer:
                 parameter.grad_req = "add"
         self._updates = build_optimizer(options)
         self._trainer = gluon.Trainer(list(self._trained.values()), self._updates, kvstore=None)
+        self._partial = 0  # the training step after which a run ended within an accumulation
 
-    def step(self, number, lr):
-        """After training step ``number`` (from 1): update, if it completes an accumulation."""
-        if number % self._accumulate:
+    def step(self, number: int, lr: float, last: bool = False) -> None:
+        """Updates the weights after training step ``number``, if it completes an accumulation.
+
+        number: counted from 1. last: whether it is the last step of the run, which completes the
+        accumulation under way in any case. The gradient is the mean over the accumulated steps
+        (mmdetection does the same; Detectron2 accumulates nothing).
+        """
+        if number % self._accumulate and not last:
             return
+        # A run that was lengthened may begin within an accumulation that has been applied.
+        count = min((number - 1) % self._accumulate + 1, number - self._partial)
+        if number % self._accumulate:
+            self._partial = number
         if self._clip_norm:
-            self._clip()
+            self._clip(self._clip_norm * count)
         self._trainer.set_learning_rate(lr)
-        self._trainer.step(self._accumulate)
+        self._trainer.step(count)
         if self._accumulate > 1:
             for parameter in self._trained.values():
                 parameter.zero_grad()
 
-    def _clip(self):
+    def _clip(self, norm: float) -> None:
         grads = [grad for parameter in self._trained.values() for grad in parameter.list_grad()]
         # Checking for infinities here would wait for the device; the losses are checked instead.
-        gluon.utils.clip_global_norm(
-            grads, self._clip_norm * self._accumulate, check_isfinite=False
-        )
+        gluon.utils.clip_global_norm(grads, norm, check_isfinite=False)
 
-    def state(self):
-        """{name: array}: what the optimizer remembers of each weight, how often it updated them,
-        and the gradients of an accumulation that is under way."""
+    def state(self) -> Dict[str, NDArray]:
+        """Returns {name: array}: the means of each weight, the number of updates, and the gradients
+        of an accumulation under way."""
         memory = self._trainer._updaters[0].states
         arrays = {}
         for index, name in enumerate(self._trained):
-            # Nothing is remembered before the first update, and nothing at all without momentum.
+            # There is no state before the first update, and none at all without momentum.
             state = memory.get(index)
             if isinstance(state, tuple):  # Adam's means of gradients and of their squares
                 arrays.update({f"mean{n}/{name}": array for n, array in enumerate(state)})
@@ -146,22 +181,25 @@ class Optimizer:
             arrays[UPDATES] = mx.nd.array([self._updates.num_update], dtype="int64")
         if self._accumulate > 1:
             arrays.update({f"gradient/{n}": p.grad() for n, p in self._trained.items()})
+        if self._partial:
+            arrays[PARTIAL] = mx.nd.array([self._partial], dtype="int64")
         return arrays
 
-    def load_state(self, arrays):
-        """Take up what ``state`` returned. Raises CheckpointError for another network's."""
-        unknown = {name.partition("/")[2] for name in arrays if name != UPDATES}
-        unknown -= set(self._trained)
+    def load_state(self, arrays: Mapping[str, NDArray]) -> None:
+        """Restores what ``state`` returned. Raises CheckpointError for another network's state."""
+        names = {name.partition("/")[2] for name in arrays if name not in (UPDATES, PARTIAL)}
+        unknown = sorted(names - set(self._trained))
         if unknown:
             raise CheckpointError(
-                f"the optimizer's state is of another network: it has {sorted(unknown)[0]!r}, "
-                "which is not trained here"
+                "the optimizer's state is of another network: expected weights that are trained "
+                f"here, found {unknown[0]!r}; use the config that the checkpoint was trained with"
             )
         updater = self._trainer._updaters[0]
         if UPDATES in arrays:
-            self._updates.begin_num_update = self._updates.num_update = int(
-                arrays[UPDATES].asscalar()
-            )
+            self._updates.begin_num_update = int(arrays[UPDATES].asscalar())
+            self._updates.num_update = self._updates.begin_num_update
+        if PARTIAL in arrays:
+            self._partial = int(arrays[PARTIAL].asscalar())
         for index, (name, parameter) in enumerate(self._trained.items()):
             context = parameter.list_ctx()[0]
             means = [arrays[key] for key in (f"mean0/{name}", f"mean1/{name}") if key in arrays]
@@ -175,13 +213,13 @@ class Optimizer:
                 parameter.grad()[:] = arrays[f"gradient/{name}"]
 
 
-def _apply_multiplier(parameters, node):
+def _apply_multiplier(parameters: Mapping[str, gluon.Parameter], node: dict) -> None:
     match, lr, decay = construct(multiplier, node)
     matched = [parameter for name, parameter in parameters.items() if match.search(name)]
     if not matched:
         raise ConfigError(
-            f"{place(node, 'match')}: no trained weight's name matches {match.pattern!r}; names "
-            f"look like {next(iter(parameters))!r}"
+            f"{place(node, 'match')}: expected an expression that matches the name of a trained "
+            f"weight, found {match.pattern!r}; names look like {next(iter(parameters))!r}"
         )
     for parameter in matched:
         parameter.lr_mult, parameter.wd_mult = lr, decay

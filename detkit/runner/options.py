@@ -9,29 +9,34 @@ from detkit.runner.intervals import Interval
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How long and how a detector is trained.
+    """The length of a training and its settings.
 
     epochs, steps: the length of the run, in one of the two; the other is null.
-    batch_size: images per step; accumulate: steps per update of the weights.
-    optimizer: what updates the weights, by ``type``: SGD, NAG, Adam or AdamW, with its own
-        arguments.
-    lr, weight_decay: of every optimizer; the schedule multiplies lr.
-    momentum: of SGD and NAG; null: theirs, 0.9.
-    schedule: factors of lr over time.
+    batch_size: images per step.
+    accumulate: steps per update of the weights. The last update of a run takes the steps that are
+        left.
+    optimizer: the optimizer by ``type``: SGD, NAG, Adam or AdamW, with its own arguments.
+    lr, weight_decay: the learning rate and the weight decay of every optimizer; the schedule
+        multiplies lr.
+    momentum: the momentum of SGD and NAG; null: their default, 0.9.
+    schedule: the schedule by ``type``, which gives the factor of lr over the run.
     clip_norm: gradients are scaled down to this L2 norm over all weights; null: never.
-    start_from: a checkpoint's folder whose weights a new run begins with, but for those of another
-        shape: the last layers of other classes.
-    multipliers: ``{match, lr, decay}`` each, factors for the weights whose name matches a regular
-        expression.
-    log_every: steps between two looks at the losses, the only moments the loop waits for.
+    start_from: the folder of a checkpoint whose weights a new run begins with, except weights of
+        another shape: the last layers for other classes.
+    multipliers: a list of ``{match, lr, decay}``, factors for the weights whose name matches a
+        regular expression.
+    log_every: steps between two reports of the losses. The loop waits for the device only then.
     evaluate_every: the interval between two evaluations: a number of epochs, {epochs: N} or
         {steps: N}. The end of the run is always evaluated.
-    checkpoint_every: the interval between two checkpoints, written likewise. Each evaluation and
-        the end of the run are saved as well.
-    keep: how many of the latest checkpoints are kept, beside the best.
-    pictures: how many validation images are drawn with their detections after an evaluation.
-    hooks: more hooks, by ``type``, called after those of detkit.
-    device: "auto" (a GPU where MXNet has one), "cpu" or "gpu".
+    checkpoint_every: the interval between two checkpoints, in the same notation. Each evaluation
+        and the end of the run are saved as well.
+    keep: the number of the latest checkpoints that are kept, beside the best.
+    pictures: the number of validation images that are drawn with their detections after each
+        evaluation.
+    hooks: further hooks by ``type``, called after detkit's own.
+    device: "auto" (a GPU if MXNet has one), "cpu" or "gpu".
+
+    Raises ValueError, beginning with the argument's name, for a number out of its range.
     """
 
     batch_size: int
@@ -54,7 +59,7 @@ class TrainOptions:
     device: Literal["auto", "cpu", "gpu"] = "auto"
     hooks: Sequence[dict] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
             found = "neither" if self.steps is None else f"both, {self.epochs} and {self.steps}"
             raise ValueError(
@@ -65,18 +70,18 @@ class TrainOptions:
         for name in (*whole, "evaluate_every", "checkpoint_every"):
             value = getattr(self, name)
             if isinstance(value, int) and value < 1:
-                raise ValueError(f"{name} is at least 1, not {value}")
+                raise ValueError(f"{name}: expected at least 1, found {value}")
         for name in ("weight_decay", "pictures"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is at least 0, not {getattr(self, name)}")
+                raise ValueError(f"{name}: expected at least 0, found {getattr(self, name)}")
         for name in ("lr", "clip_norm"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name} is a number above 0, not {value}")
+                raise ValueError(f"{name}: expected a number above 0, found {value}")
         if self.momentum is not None and not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum is at least 0 and below 1, not {self.momentum}")
+            raise ValueError(f"momentum: expected at least 0 and below 1, found {self.momentum}")
 
     @property
-    def length(self):
+    def length(self) -> Interval:
         """The Interval after which the run ends."""
         return Interval(self.steps, self.epochs)

@@ -18,6 +18,6 @@ def matched_objects(F, gt_boxes, gt_labels, index):
 
 def matched_iou(F, boxes, objects, labels):
     """IoU (B, N) of boxes (B or 1, N, 4) with objects (B, N, 4), 0 where labels (B, N) are < 0."""
-    shared, union = box_functions.shared_and_union(F, boxes, objects)
+    shared, union = box_functions.intersection_and_union(F, boxes, objects)
     iou = F.squeeze(shared / F.maximum(union, MIN_UNION), axis=2)
     return iou * (labels >= 0)

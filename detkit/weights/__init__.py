@@ -1,6 +1,7 @@
-"""Files of arrays: find one, read it without its framework, put its arrays into a block."""
+"""Files of weights: they are found, read without their framework, and loaded into a block."""
 
 import importlib
+from typing import Any
 
 from detkit.weights.load import load_weights, read_weights
 from detkit.weights.params import read_params
@@ -33,8 +34,8 @@ __all__ = [
 _CONVERTERS = ("from_detectron2", "from_gluoncv", "from_torchvision")
 
 
-def __getattr__(name):
-    # They moved to detkit.converters, which needs this package: hence an alias that comes late.
+def __getattr__(name: str) -> Any:
+    # The converters live in detkit.converters, which imports this package: the import comes late.
     if name in _CONVERTERS:
         return getattr(importlib.import_module("detkit.converters"), name)
     raise AttributeError(f"module 'detkit.weights' has no attribute {name!r}")

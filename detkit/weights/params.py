@@ -1,6 +1,6 @@
-"""MXNet's ``.params`` files as numpy arrays, every number in them checked.
+"""Reads MXNet's ``.params`` files as numpy arrays and checks every number in them.
 
-MXNet's own reader is made for files that are whole: it takes their counts and shapes on trust.
+MXNet's own reader trusts the counts and shapes of a file and crashes on a damaged one.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from detkit.errors import WeightsError
 
 LIST_MAGIC = 0x112
-# Begin an array: with numpy's shapes (MXNet 1.5), and as of 1.0 and of 0.11.
+# The first number of an array: with numpy's shapes (MXNet 1.5), as of 1.0, and as of 0.11.
 NUMPY_SHAPES, WITH_STORAGE, WITH_LONG_SHAPE = 0xF993FACA, 0xF993FAC9, 0xF993FAC8
 DENSE = 0
 DTYPES = ("<f4", "<f8", "<f2", "u1", "<i4", "i1", "<i8", "?")  # by MXNet's numbers
@@ -21,9 +21,9 @@ MOST_AXES = 32  # numpy's limit
 
 
 def read_params(path: Union[str, Path]) -> Dict[str, np.ndarray]:
-    """The arrays of a file written by ``save_parameters`` or ``mx.nd.save``, by name.
+    """Returns the arrays of a file of ``save_parameters`` or ``mx.nd.save`` by name.
 
-    Raises WeightsError, with the path and what was found, for anything that is not such a file.
+    Raises WeightsError, with the path, for any other file.
     """
     path = Path(path)
     try:
@@ -36,7 +36,7 @@ def read_params(path: Union[str, Path]) -> Dict[str, np.ndarray]:
 
 
 def is_params(path: Union[str, Path]) -> bool:
-    """Whether a file begins as MXNet's do."""
+    """Returns whether a file begins like one of MXNet's."""
     try:
         with Path(path).open("rb") as file:
             return file.read(8) == struct.pack("<Q", LIST_MAGIC)
@@ -45,33 +45,37 @@ def is_params(path: Union[str, Path]) -> bool:
 
 
 class _Reader:
-    """Reads the little-endian numbers of a file of ``size`` bytes, none beyond its end."""
+    """A reader of the little-endian numbers of a file of ``size`` bytes."""
 
-    def __init__(self, file: BinaryIO, size: int):
+    def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._left = file, size
 
     def named_arrays(self) -> Dict[str, np.ndarray]:
+        """Reads the whole file."""
         if self._left < 16 or self._numbers("Q", 2) != (LIST_MAGIC, 0):
-            raise WeightsError("not a file of MXNet's: it does not begin as mx.nd.save begins")
+            raise WeightsError("expected a file of mx.nd.save, found one that begins differently")
         arrays = [self._array() for _ in range(self._count())]
         names = [self._name() for _ in range(self._count())]
         if self._left:
-            raise WeightsError(f"damaged: {self._left} bytes follow after its last name")
+            raise WeightsError(
+                f"damaged: expected the end after the last name, found {self._left} more bytes"
+            )
         if len(names) != len(arrays) or len(set(names)) != len(names):
             raise WeightsError(
-                f"it holds {len(arrays)} arrays and {len(set(names))} names: one for each is needed"
+                f"expected one name for each array, found {len(arrays)} arrays and "
+                f"{len(set(names))} names"
             )
         return dict(zip(names, arrays))
 
     def _array(self) -> np.ndarray:
         shape = self._shape()
-        if shape is None:  # nothing was in it when it was saved, and nothing follows
+        if shape is None:  # the array was empty when it was saved, and nothing follows
             return np.zeros(0, "float32")
         device, _, number = self._numbers("i", 3)
         if device < 1 or not 0 <= number < len(DTYPES):
             raise WeightsError(
-                f"damaged, or of another version of MXNet: an array of type {number} on a device "
-                f"of type {device}"
+                "damaged, or of another version of MXNet: expected a known type, found an array of "
+                f"type {number} on a device of type {device}"
             )
         dtype = np.dtype(DTYPES[number])
         return np.frombuffer(self._bytes(math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
@@ -81,30 +85,31 @@ class _Reader:
         if magic in (NUMPY_SHAPES, WITH_STORAGE):
             (storage,) = self._numbers("i", 1)
             if storage != DENSE:
-                raise WeightsError(f"an array of its is sparse (storage {storage}), not dense")
+                raise WeightsError(f"expected dense arrays, found a sparse one (storage {storage})")
         known = magic in (NUMPY_SHAPES, WITH_STORAGE, WITH_LONG_SHAPE)
         # Before 0.11 an array began with its number of axes.
         (axes,) = self._numbers("i", 1) if known else (magic,)
         if axes == (-1 if magic == NUMPY_SHAPES else 0):
             return None
         if not 0 <= axes <= MOST_AXES:
-            raise WeightsError(f"damaged: an array of {axes} axes")
+            raise WeightsError(
+                f"damaged: expected at most {MOST_AXES} axes, found an array of {axes} axes"
+            )
         shape = self._numbers("q" if known else "I", axes)
         if min(shape, default=0) < 0:
-            raise WeightsError(f"damaged: an array of shape {shape}")
+            raise WeightsError(f"damaged: expected sides of at least 0, found the shape {shape}")
         return shape
 
     def _name(self) -> str:
         try:
             return self._bytes(self._count()).decode("utf-8")
         except UnicodeDecodeError as error:
-            raise WeightsError("damaged: a name is no text") from error
+            raise WeightsError("damaged: expected names in UTF-8, found another") from error
 
     def _count(self) -> int:
-        """A number of things that follow, each of at least a byte."""
+        """Reads the number of items that follow, each of which has at least a byte."""
         (count,) = self._numbers("Q", 1)
-        if count > self._left:
-            raise WeightsError(f"damaged or cut short: {count} of {self._left} bytes are to follow")
+        self._require(count, self._left)
         return count
 
     def _numbers(self, code: str, count: int) -> Tuple[int, ...]:
@@ -112,10 +117,15 @@ class _Reader:
         return layout.unpack(self._bytes(layout.size))
 
     def _bytes(self, count: int) -> bytes:
-        if count > self._left:
-            raise WeightsError(f"cut short: {count} bytes of it are to follow, and {self._left} do")
+        self._require(count, self._left)
         self._left -= count
         data = self._file.read(count)
-        if len(data) < count:
-            raise WeightsError(f"cut short: {count} bytes of it are to follow, and {len(data)} do")
+        self._require(count, len(data))
         return data
+
+    @staticmethod
+    def _require(count: int, left: int) -> None:
+        if count > left:
+            raise WeightsError(
+                f"damaged or cut short: expected at least {count} more bytes, found {left}"
+            )

@@ -1,8 +1,8 @@
-"""torch.save's files as numpy arrays, without torch and without running anything in them.
+"""Reads torch.save's files as numpy arrays, without torch and without running anything in them.
 
-Both formats are known: the zip archive (torch >= 1.6) and the stream of pickles before it. The
-pickle only describes the tensors (see unpickle.py); their bytes are then read from the file, each
-tensor within the bounds of its own storage.
+There are two formats: the zip archive (torch >= 1.6) and the older stream of pickles. The pickle
+only describes the tensors (see unpickle.py). Their bytes are then read from the file, and each
+tensor is checked to lie within its own storage.
 """
 
 import io
@@ -10,25 +10,29 @@ import math
 import struct
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, List, Mapping, Set, Union
+from typing import Any, BinaryIO, Dict, List, Literal, Mapping, Set, Union
 
 import numpy as np
 
 from detkit.errors import WeightsError
 from detkit.weights.unpickle import Storage, TensorView, unpickle
+from detkit.wording import first_few
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
+Order = Literal["<", ">"]  # of bytes: little-endian, big-endian
+
 
 def read_pth(path: Union[str, Path]) -> Dict[str, np.ndarray]:
-    """The tensors of a file written by torch.save, by name.
+    """Returns the tensors of a file of torch.save by name.
 
-    The file holds a state dict, or a dict with one state dict in it (``{"model": {...}}``).
-    The arrays are read-only views with the shapes the tensors had; bfloat16 becomes float32.
+    The file holds a state dict, or a dict with one state dict in it (``{"model": {...}}``). The
+    arrays are read-only views with the tensors' shapes; bfloat16 becomes float32. Nothing in the
+    file is executed.
 
-    Raises WeightsError, with the path and what was found, for anything that is not such a file and
-    for every pickle that asks for more than tensors. Nothing in the file is ever executed.
+    Raises WeightsError, with the path, for any other file and for a pickle that asks for more than
+    tensors.
     """
     path = Path(path)
     try:
@@ -48,30 +52,31 @@ def _read_zip(file: BinaryIO, file_size: int) -> Dict[str, np.ndarray]:
             return _read_archive(archive, file_size)
     except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, struct.error) as error:
         raise WeightsError(
-            f"a zip archive of {file_size} bytes, damaged or cut short: {error}"
+            f"damaged or cut short: expected a zip archive, found {file_size} bytes: {error}"
         ) from error
 
 
 def _read_archive(archive: zipfile.ZipFile, file_size: int) -> Dict[str, np.ndarray]:
     pickles = [name for name in archive.namelist() if name.split("/")[1:] == ["data.pkl"]]
     if len(pickles) != 1:
-        some = ", ".join(archive.namelist()[:5]) or "nothing"
-        raise WeightsError(f"a zip archive, but not one of torch.save: it holds {some}")
+        members = first_few(archive.namelist()) or "nothing"
+        raise WeightsError(f"expected a zip archive of torch.save, found one that holds {members}")
     folder = pickles[0].split("/")[0]
     unread = file_size
 
     def member(name: str) -> bytes:
-        """A member's bytes. Nothing is unpacked to disk, so its name leads nowhere."""
+        """Returns a member's bytes; nothing is unpacked to disk, so its name cannot do harm."""
         nonlocal unread
         if f"{folder}/{name}" not in archive.NameToInfo:
-            raise WeightsError(f"its archive has no member {folder}/{name}")
+            raise WeightsError(f"expected the member {folder}/{name}, found no such member")
         info = archive.getinfo(f"{folder}/{name}")
         unread -= info.file_size
-        # torch stores members as they are, so together they are smaller than the file.
+        # torch does not compress members, so that together they are smaller than the file.
         if info.compress_type != zipfile.ZIP_STORED or unread < 0:
             raise WeightsError(
-                f"its member {info.filename} is compressed or larger than the file "
-                f"({info.file_size} bytes unpacked), as in a zip bomb; torch.save stores it as is"
+                f"{info.filename}: expected a member without compression, as torch.save writes it, "
+                f"found one of {info.file_size} bytes that is compressed or larger than the file, "
+                "as in a zip bomb"
             )
         return archive.read(info)
 
@@ -88,63 +93,69 @@ def _read_legacy(file: BinaryIO, file_size: int) -> Dict[str, np.ndarray]:
         magic = None
     if type(magic) is not int or magic != LEGACY_MAGIC:
         file.seek(0)
-        raise WeightsError(f"not a file of torch.save: {_describe(file.read(64), file_size)}")
+        raise WeightsError(
+            f"expected a file of torch.save, found {_describe(file.read(64), file_size)}"
+        )
     protocol, _ = unpickle(file)
     if protocol != LEGACY_PROTOCOL:
-        raise WeightsError(f"its protocol is {protocol!r}, expected {LEGACY_PROTOCOL}")
+        raise WeightsError(f"expected the protocol {LEGACY_PROTOCOL}, found {protocol!r}")
     system, _ = unpickle(file)
-    found, described = unpickle(file)
+    content, described = unpickle(file)
     keys, _ = unpickle(file)
     if not isinstance(keys, list) or any(key not in described for key in map(str, keys)):
-        raise WeightsError("its list of storages does not fit its tensors")
-    order = ">" if isinstance(system, dict) and not system.get("little_endian", True) else "<"
-    state = _state_dict(found)
+        raise WeightsError("expected a list of the tensors' storages, found another")
+    order: Order = (
+        ">" if isinstance(system, dict) and not system.get("little_endian", True) else "<"
+    )
+    state = _state_dict(content)
     storages = _read_storages(file, file_size, [described[str(key)] for key in keys], order)
     return _arrays(state, storages, order)
 
 
-def _read_storages(file, file_size: int, described: List[Storage], order: str) -> Dict[str, bytes]:
-    """The raw bytes behind the pickles: for each storage its size in 64 bits, then its elements."""
+def _read_storages(
+    file: BinaryIO, file_size: int, described: List[Storage], order: Order
+) -> Dict[str, bytes]:
+    """Reads the bytes behind the pickles: the size of each storage in 64 bits, and its elements."""
     storages = {}
     for storage in described:
         size = int.from_bytes(file.read(8), "big" if order == ">" else "little")
         length = size * np.dtype(storage.type.dtype).itemsize
         if size != storage.size or length > file_size - file.tell():
             raise WeightsError(
-                f"damaged or cut short: storage {storage.key} has {size} elements, expected "
-                f"{storage.size}, and {file_size - file.tell()} bytes are left"
+                f"damaged or cut short: storage {storage.key}: expected {storage.size} elements, "
+                f"found {size} ({file_size - file.tell()} bytes are left)"
             )
         storages[storage.key] = file.read(length)
     return storages
 
 
 def _describe(head: bytes, file_size: int) -> str:
-    """What a file that is no .pth seems to be."""
+    """Returns what a file that is no .pth seems to be."""
     if not file_size:
-        return "it is empty"
+        return "an empty file"
     if head.lstrip()[:1] == b"<":
-        return f"it is an HTML page, as a failed download leaves it: {head!r}"
-    return f"it has {file_size} bytes and begins with {head[:16]!r}"
+        return f"an HTML page, perhaps of a failed download: {head!r}"
+    return f"{file_size} bytes that begin with {head[:16]!r}"
 
 
-def _state_dict(found: Any) -> Dict[str, TensorView]:
-    """The one mapping of tensors in what was unpickled: the dict itself or one of its values."""
-    if not isinstance(found, dict):
-        raise WeightsError(f"it holds no dict of tensors, only {type(found).__name__}")
+def _state_dict(content: Any) -> Dict[str, TensorView]:
+    """Returns the one mapping of tensors in the unpickled content: itself or one of its values."""
+    if not isinstance(content, dict):
+        raise WeightsError(f"expected a dict of tensors, found {type(content).__name__}")
     inner = {
         key: value
-        for key, value in found.items()
+        for key, value in content.items()
         if isinstance(value, dict) and any(isinstance(v, TensorView) for v in value.values())
     }
     if len(inner) > 1:
         raise WeightsError(
-            f"it holds several dicts of tensors ({', '.join(map(repr, inner))}): save one of them"
+            f"expected one dict of tensors, found {', '.join(map(repr, inner))}; save one of them"
         )
-    chosen = next(iter(inner.values()), found)
+    chosen = next(iter(inner.values()), content)
     tensors = {str(key): value for key, value in chosen.items() if isinstance(value, TensorView)}
     if not tensors:
-        some = ", ".join(map(repr, list(found)[:10])) or "nothing"
-        raise WeightsError(f"it holds no tensors, only {some}")
+        keys = first_few([repr(key) for key in content], 10) or "nothing"
+        raise WeightsError(f"expected tensors, found the keys {keys}")
     return tensors
 
 
@@ -152,20 +163,25 @@ def _storages(state: Mapping[str, TensorView]) -> Set[Storage]:
     return {tensor.storage for tensor in state.values()}
 
 
-def _arrays(state: Mapping[str, TensorView], storages: Mapping[str, bytes], order: str):
+def _arrays(
+    state: Mapping[str, TensorView], storages: Mapping[str, bytes], order: Order
+) -> Dict[str, np.ndarray]:
     missing = [s.key for s in _storages(state) if s.key not in storages]
     if missing:
-        raise WeightsError(f"it has no data for the storages {', '.join(missing[:10])}")
+        raise WeightsError(
+            f"expected data of every storage, found none of {first_few(missing, 10)}"
+        )
     memory = {s: _elements(s, storages[s.key], order) for s in _storages(state)}
     return {name: _view(name, tensor, memory[tensor.storage]) for name, tensor in state.items()}
 
 
-def _elements(storage: Storage, data: bytes, order: str) -> np.ndarray:
-    """A storage's bytes as a flat read-only array of the machine's own byte order."""
+def _elements(storage: Storage, data: bytes, order: Order) -> np.ndarray:
+    """Returns a storage's bytes as a flat read-only array in the machine's byte order."""
     dtype = np.dtype(storage.type.dtype).newbyteorder(order)
     if len(data) != storage.size * dtype.itemsize:
         raise WeightsError(
-            f"storage {storage.key} has {len(data)} bytes, expected {storage.size * dtype.itemsize}"
+            f"storage {storage.key}: expected {storage.size * dtype.itemsize} bytes, found "
+            f"{len(data)}"
         )
     elements = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="), copy=False)
     if storage.type.bfloat16:
@@ -175,12 +191,13 @@ def _elements(storage: Storage, data: bytes, order: str) -> np.ndarray:
 
 
 def _view(name: str, tensor: TensorView, elements: np.ndarray) -> np.ndarray:
-    """The tensor's elements; numpy itself checks the bounds a second time."""
+    """Returns the tensor's elements; numpy checks the bounds a second time."""
     last = tensor.offset + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides))
     if math.prod(tensor.shape) and last >= elements.size:
         raise WeightsError(
             f"tensor {name!r} (shape {tensor.shape}, strides {tensor.strides}, offset "
-            f"{tensor.offset}) reaches element {last} of a storage of {elements.size}"
+            f"{tensor.offset}): expected a storage of at least {last + 1} elements, found "
+            f"{elements.size}"
         )
     size = elements.itemsize
     offset, strides = tensor.offset * size, tuple(stride * size for stride in tensor.strides)

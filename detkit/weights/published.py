@@ -1,4 +1,4 @@
-"""The weights torchvision publishes, by name: files, hashes, normalisations, and the download."""
+"""The weights that torchvision publishes: names, hashes, normalisations, and the download."""
 
 import hashlib
 import http.client
@@ -18,13 +18,13 @@ from detkit.wording import did_you_mean
 
 URL_BASE = "https://download.pytorch.org/models/"
 TIMEOUT = 30  # seconds without an answer
-HASH_DIGITS = 8  # of a sha256 that torchvision writes into a name; the fewest accepted
+HASH_DIGITS = 8  # the digits of a sha256 in torchvision's file names, and the fewest accepted
 
 
 class Normalisation(NamedTuple):
-    """What a network's first layer was trained on: (pixel - mean) / std of pixels 0..255.
+    """The input that a network was trained on: (pixel - mean) / std of pixels in [0, 255].
 
-    mean, std: one number for each channel, in the order the network takes them.
+    mean, std: one number for each channel, in the network's order.
     order: that order, "RGB" or "BGR".
     """
 
@@ -34,22 +34,24 @@ class Normalisation(NamedTuple):
 
 
 IMAGENET = Normalisation(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
-# As torchvision declares them for the file ported from amdegroot/ssd.pytorch.
+# torchvision states these numbers for the file ported from amdegroot/ssd.pytorch.
 CAFFE = Normalisation(mean=(123.0, 117.0, 104.0), std=(1.0, 1.0, 1.0))
 
 
 class Published(NamedTuple):
-    """One file on torchvision's server; its name ends in the first digits of its sha256."""
+    """A file on torchvision's server; its name ends with the first digits of its sha256."""
 
     file: str
     normalisation: Normalisation = IMAGENET
 
     @property
     def url(self) -> str:
+        """The address of the file."""
         return URL_BASE + self.file
 
     @property
     def sha256(self) -> str:
+        """The first digits of the file's sha256."""
         return Path(self.file).stem.rpartition("-")[2]
 
 
@@ -97,7 +99,7 @@ PUBLISHED = {
 
 
 def normalisation_of(weights: Union[str, Path]) -> Optional[Normalisation]:
-    """The normalisation of weights given by name, path or URL; None where it is not known."""
+    """Returns the normalisation of weights given by name, path or URL; None if it is unknown."""
     if str(weights) in PUBLISHED:
         return PUBLISHED[str(weights)].normalisation
     file = str(weights).partition("#")[0].replace("\\", "/").rpartition("/")[2]
@@ -112,16 +114,16 @@ def find_weights(
     cache_dir: Optional[Union[str, Path]] = None,
     where: Optional[str] = None,
 ) -> Path:
-    """The local file of some weights, downloaded and checked where need be.
+    """Returns the local file of some weights, which are downloaded and checked if necessary.
 
     spec: a name in PUBLISHED, the path of a file, or a URL with ``#sha256=`` and at least the
         first 8 digits of the file's sha256.
-    cache_dir: where downloads are kept; default $DETKIT_CACHE/weights, else
+    cache_dir: the folder of downloads; by default $DETKIT_CACHE/weights, or
         ~/.cache/detkit/weights.
-    where: the place that asks (``configs/a.yaml:12``), for messages.
+    where: the place that a message begins with (``configs/a.yaml:12``).
 
-    Raises WeightsError for an unknown name, a missing file, a failed download and a file whose
-    sha256 is another (it is removed).
+    Raises WeightsError for an unknown name, a missing file, a failed download and a file with
+    another sha256, which is removed.
     """
     try:
         return _find(str(spec), Path(cache_dir) if cache_dir else cache_folder("weights"))
@@ -145,49 +147,52 @@ def _find(spec: str, cache: Path) -> Path:
 def _unknown(spec: str, path: Path) -> str:
     for name, published in PUBLISHED.items():
         if path.name == published.file:
-            return f"there is no file {path}; `{name}` would download it from {published.url}"
+            return (
+                f"weights {spec!r}: expected a file, found none; write {name!r} to download it "
+                f"from {published.url}"
+            )
     if path.suffix or path.name != spec:
-        found = "it is a folder" if path.is_dir() else "there is no such file"
-        return f"weights {spec!r}: {found} (working directory: {Path.cwd()})"
+        found = "a folder" if path.is_dir() else f"no such file in {Path.cwd()}"
+        return f"weights {spec!r}: expected a file, found {found}"
     return (
-        f"weights {spec!r} are neither a file nor a known name{did_you_mean(spec, PUBLISHED)}\n"
-        f"  known: {', '.join(PUBLISHED)}; or a URL followed by #sha256=..."
+        f"weights {spec!r}: expected a file, a URL or a known name{did_you_mean(spec, PUBLISHED)}\n"
+        f"  known: {', '.join(PUBLISHED)}; a URL is followed by #sha256=..."
     )
 
 
 def _split_url(spec: str) -> Tuple[str, str]:
     url, _, fragment = spec.partition("#")
     if not re.match(r"https?://\w", url, re.IGNORECASE):
-        raise WeightsError(f"weights {spec!r}: only http:// and https:// are downloaded")
+        raise WeightsError(f"weights {spec!r}: expected a URL that begins with http:// or https://")
     digits = re.fullmatch(r"sha256=([0-9a-fA-F]+)", fragment)
     if not digits or not HASH_DIGITS <= len(digits.group(1)) <= 64:
         raise WeightsError(
-            f"weights {spec!r}: a download must be checked; write {url}#sha256= and at least the "
-            f"first {HASH_DIGITS} digits of the file's sha256"
+            f"weights {spec!r}: expected {url}#sha256= and at least the first {HASH_DIGITS} digits "
+            "of the file's sha256, which the download is checked by"
         )
     return url, digits.group(1).lower()
 
 
 def _file_name(url: str, digits: str) -> str:
-    """The last part of a URL, made harmless and unlike that of another URL's file."""
+    """Returns the last part of a URL as a safe name that no file with another sha256 has."""
     name = re.sub(r"[^\w.-]", "_", urllib.parse.urlsplit(url).path.rpartition("/")[2])
     return name if digits[:HASH_DIGITS] in name else f"{digits[:HASH_DIGITS]}-{name}"
 
 
 def _cached(url: str, digits: str, path: Path) -> Path:
     if path.exists():
-        _check(_sha256(path), digits, path, "the file in the cache")
+        _check(_sha256(path), digits, path, str(path))
         return path
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _check(_download(url, part), digits, part, f"what {url} sent")
+        _check(_download(url, part), digits, part, url)
         os.replace(part, path)
     # HTTPError and URLError are OSErrors, as are a full disk and a folder without permission.
     except (OSError, http.client.HTTPException) as error:
         raise WeightsError(
-            f"cannot download {url} ({error}). Without a connection, fetch it elsewhere and put "
-            f"it at {path}"
+            f"{url}: cannot be downloaded ({error}). Without a connection, download it elsewhere "
+            f"and put it at {path}"
         ) from error
     finally:
         if part.exists():
@@ -196,11 +201,11 @@ def _cached(url: str, digits: str, path: Path) -> Path:
 
 
 def _download(url: str, path: Path) -> str:
-    """Write what a URL sends to `path`; its sha256."""
+    """Downloads a URL to `path` and returns its sha256."""
     sha256 = hashlib.sha256()
     with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, path.open("wb") as file:
         length = int(answer.headers.get("Content-Length") or 0) or None
-        # disable=None: no bar where nobody watches.
+        # disable=None: a bar is shown only in a terminal.
         with tqdm(total=length, unit="B", unit_scale=True, desc=path.stem, disable=None) as bar:
             for chunk in iter(lambda: answer.read(CHUNK), b""):
                 file.write(chunk)
@@ -216,11 +221,12 @@ def _sha256(path: Path) -> str:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _check(found: str, digits: str, path: Path, what: str) -> None:
-    if not found.startswith(digits):
+def _check(digest: str, digits: str, path: Path, where: str) -> None:
+    """Removes the file and raises WeightsError unless its digest begins with the digits."""
+    if not digest.startswith(digits):
         size = path.stat().st_size
         path.unlink()
         raise WeightsError(
-            f"{what} has the sha256 {found[:16]}... and {size} bytes, expected a sha256 beginning "
-            f"with {digits}: damaged, or another file. {path} was removed; try again"
+            f"{where}: expected a sha256 that begins with {digits}, found {digest[:16]}... of "
+            f"{size} bytes: the file is damaged or another one. {path} was removed; try again"
         )

@@ -1,8 +1,8 @@
-"""A pickle -> plain containers that describe arrays; the only unpickling in detkit.
+"""Unpickles plain containers that describe arrays; it is the only unpickling in detkit.
 
-A pickle is a program. Its opcodes are scanned first, then an unpickler runs it that reaches a
-handful of names, none of which does more than take notes. What those of torch's tensors note is
-here, the bytes themselves are elsewhere in the file; numpy's arrays are in pkl.py.
+A pickle is a program. Its opcodes are scanned first. Then an unpickler runs it that knows a handful
+of names, each of which only records its arguments. This module has the names of torch's tensors,
+whose bytes lie elsewhere in the file; pkl.py has those of numpy's arrays.
 """
 
 import io
@@ -12,19 +12,19 @@ from typing import Any, BinaryIO, Callable, Dict, Mapping, NamedTuple, Tuple
 
 from detkit.errors import WeightsError
 
-PICKLE_LIMIT = 16 << 20  # bytes beside those of arrays; a large detector's are some 100 kilobytes
-ARRAY = 1 << 12  # bytes; a string that is longer is taken for an array's
+PICKLE_LIMIT = 16 << 20  # bytes without the arrays; a large detector needs some 100 kilobytes
+ARRAY = 1 << 12  # bytes; a longer string counts as the bytes of an array
 
 
 class StorageType(NamedTuple):
-    """The element type of a storage; bfloat16, unknown to numpy, is read as uint16 and widened."""
+    """The element type of a storage; numpy lacks bfloat16, which is read as uint16 and widened."""
 
     dtype: str
     bfloat16: bool = False
 
 
 class Storage(NamedTuple):
-    """One run of memory in the file, `size` elements long, not read yet."""
+    """A run of `size` elements in the file that has not been read yet."""
 
     key: str
     type: StorageType
@@ -32,7 +32,7 @@ class Storage(NamedTuple):
 
 
 class TensorView(NamedTuple):
-    """A strided view of a storage; all numbers count elements."""
+    """A strided view of a storage; all its numbers count elements."""
 
     storage: Storage
     offset: int
@@ -41,35 +41,38 @@ class TensorView(NamedTuple):
 
 
 class Rebuild(NamedTuple):
-    """A function as the pickle sees it. A tuple, so that the pickle cannot alter it."""
+    """The stand-in for a function of the pickle; it is a tuple, which the pickle cannot alter."""
 
     function: Callable[..., Any]
 
-    def __call__(self, *args):
+    def __call__(self, *args: Any) -> Any:
         return self.function(*args)
 
 
 class PlainDict(dict):
-    """Stands for OrderedDict, without the attributes (torch's _metadata) a pickle may give it."""
+    """The stand-in for OrderedDict, without the attributes (torch's _metadata) of a pickle."""
 
     __slots__ = ()
 
-    def __setstate__(self, state):
-        """Attributes are dropped: one named `items` would hide the method."""
+    def __setstate__(self, state: Any) -> None:
+        """Drops the attributes: one named `items` would hide the method."""
 
 
-def _rebuild_tensor(storage, offset, shape, strides, *_):
+def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> TensorView:
     counts = (offset, *shape, *strides)
     if not isinstance(storage, Storage) or any(type(n) is not int or n < 0 for n in counts):
-        raise WeightsError(f"a tensor is described by impossible numbers: {counts}")
+        raise WeightsError(f"a tensor: expected integers of at least 0, found {counts}")
     if len(shape) != len(strides):
-        raise WeightsError(f"a tensor of shape {tuple(shape)} has strides {tuple(strides)}")
+        raise WeightsError(
+            f"a tensor: expected a stride for each axis, found the shape {tuple(shape)} and the "
+            f"strides {tuple(strides)}"
+        )
     return TensorView(storage, offset, tuple(shape), tuple(strides))
 
 
-def _rebuild_parameter(tensor, *_):
+def _rebuild_parameter(tensor: Any, *_: Any) -> TensorView:
     if not isinstance(tensor, TensorView):
-        raise WeightsError(f"a parameter is made of {type(tensor).__name__}, not of a tensor")
+        raise WeightsError(f"a parameter: expected a tensor, found {type(tensor).__name__}")
     return tensor
 
 
@@ -89,11 +92,12 @@ _STORAGE_TYPES = {
 
 
 class Names(NamedTuple):
-    """Every name a kind of pickle may use; there is no other way to reach an object.
+    """The names that a type of pickle may use; it can reach no other object.
 
-    known: {(module, name): the stand-in for it}.
-    part_of: what the names are for. remedy: what to do with a file that asks for others.
-    encoding: of the strings of Python 2, which were bytes.
+    known: {(module, name): its stand-in}.
+    part_of: the objects that the names describe, for messages.
+    remedy: the advice for a file that uses other names, for messages.
+    encoding: the encoding of Python 2's strings, which were bytes.
     """
 
     known: Mapping[Tuple[str, str], Any]
@@ -114,64 +118,71 @@ _TORCH = {
         for name, kind in _STORAGE_TYPES.items()
     },
 }
-TENSORS = Names(_TORCH, "a tensor", "load it in torch and save model.state_dict() alone")
+TENSORS = Names(_TORCH, "tensors", "load it in torch and save model.state_dict() alone")
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows the given names and the ids of storages, and nothing else."""
+    """An unpickler that knows the given names and the ids of storages alone."""
 
-    def __init__(self, data: bytes, names: Names):
+    def __init__(self, data: bytes, names: Names) -> None:
         super().__init__(io.BytesIO(data), encoding=names.encoding)
         self.names = names
         self.storages: Dict[str, Storage] = {}
 
-    def find_class(self, module, name):
-        """The stand-in for a global of the pickle; every other global is refused by name."""
+    def find_class(self, module: str, name: str) -> Any:
+        """Returns the stand-in for a global of the pickle; any other global is refused by name."""
         if (module, name) not in self.names.known:
             raise WeightsError(
-                f"its pickle asks for {module}.{name}, which is not part of {self.names.part_of}; "
-                "files of weights can hold programs, so it is refused. If you trust the file, "
+                f"expected a pickle of {self.names.part_of} alone, found {module}.{name} in it; it "
+                "is refused, because a pickle can run programs. If you trust the file, "
                 f"{self.names.remedy}"
             )
         return self.names.known[module, name]
 
-    def persistent_load(self, pid):
-        """A storage that the pickle refers to, still without its bytes."""
+    def persistent_load(self, pid: Any) -> Storage:
+        """Returns a storage that the pickle refers to, without its bytes."""
         kind, storage_type, key, _, size, *views = pid
         known = kind == "storage" and isinstance(storage_type, StorageType)
         if not known or type(key) is not str or type(size) is not int or size < 0:
-            raise WeightsError(f"its pickle names a storage in an unknown way: {pid!r}")
+            raise WeightsError(f"expected a pickle with references to storages, found {pid!r}")
         if any(view is not None for view in views):
-            raise WeightsError(f"storage {key} is a view of another (torch 0.1): save it anew")
+            raise WeightsError(
+                f"storage {key}: expected its own memory, found a view of another storage (torch "
+                "0.1); load the file in torch and save it again"
+            )
         storage = Storage(key, storage_type, size)
         if self.storages.setdefault(key, storage) != storage:
-            raise WeightsError(f"its pickle describes storage {key} in two ways")
+            raise WeightsError(f"storage {key}: expected one description, found two that differ")
         return storage
 
 
 def _next_pickle(stream: BinaryIO) -> bytes:
-    """The bytes of the pickle that begins here, scanned to its end without running it."""
+    """Returns the bytes of the pickle that begins here after scanning it without running it."""
     start = stream.tell()
     arrays = 0  # bytes
     for opcode, argument, position in pickletools.genops(stream):
-        if position - start - arrays > PICKLE_LIMIT:
+        begin = position or start
+        if begin - start - arrays > PICKLE_LIMIT:
             raise WeightsError(
-                f"its pickle is larger than {PICKLE_LIMIT >> 20} MiB without its arrays"
+                f"expected a pickle of at most {PICKLE_LIMIT >> 20} MiB without its arrays, found "
+                "a larger one"
             )
-        if stream.tell() - position > ARRAY:
-            arrays += stream.tell() - position
+        if stream.tell() - begin > ARRAY:
+            arrays += stream.tell() - begin
         # The unpickler's memo is an array: one far index would allocate gigabytes.
-        if "PUT" in opcode.name and argument > position - start:
-            raise WeightsError(f"its pickle has an impossible memo index, {argument}")
+        if "PUT" in opcode.name and isinstance(argument, int) and argument > begin - start:
+            raise WeightsError(
+                f"damaged pickle: expected memo indices up to {begin - start}, found {argument}"
+            )
     end = stream.tell()
     stream.seek(start)
     return stream.read(end - start)
 
 
 def unpickle(stream: BinaryIO, names: Names = TENSORS) -> Tuple[Any, Dict[str, Storage]]:
-    """What the pickle that begins here describes, and the storages it names.
+    """Returns the content of the pickle that begins here, and the storages that it refers to.
 
-    Raises WeightsError where it is damaged, and where it asks for more than ``names``.
+    Raises WeightsError if the pickle is damaged or asks for more than ``names``.
     """
     try:
         unpickler = _Unpickler(_next_pickle(stream), names)
@@ -180,4 +191,4 @@ def unpickle(stream: BinaryIO, names: Names = TENSORS) -> Tuple[Any, Dict[str, S
         raise
     # A damaged pickle can fail in any way (IndexError, TypeError, MemoryError, ...).
     except Exception as error:
-        raise WeightsError(f"its pickle is damaged or cut short: {error}") from error
+        raise WeightsError(f"expected a pickle, found a damaged or short one: {error}") from error

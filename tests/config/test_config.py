@@ -69,9 +69,9 @@ def test_copies_and_pickles_keep_places(write):
 @pytest.mark.parametrize(
     ("text", "fragments"),
     [
-        ("", ["a.yaml: the config is empty"]),
-        ("# only a comment\n", ["a.yaml: the config is empty"]),
-        ("- 1\n", ["a.yaml: the config holds [1] (list) at the top level", "expected a mapping"]),
+        ("", ["a.yaml: ", "a mapping", "an empty file"]),
+        ("# only a comment\n", ["a.yaml: ", "an empty file"]),
+        ("- 1\n", ["a.yaml: ", "a mapping", "[1] (list)", "top level"]),
         ("just words\n", ["a.yaml", "'just words' (str)"]),
     ],
 )
@@ -83,9 +83,9 @@ def test_what_is_not_a_mapping_is_refused(write, text, fragments):
 def test_files_that_are_not_text_are_refused(write, tmp_path):
     write("here.yaml", "a: 1\n")
     (tmp_path / "latin.yaml").write_bytes(b"a: 1\nb: caf\xe9\n")
-    fails(lambda: load_config("latin.yaml"), "latin.yaml:2: not UTF-8 text")
-    fails(lambda: load_config("absent.yaml"), "absent.yaml: cannot be read: No such file")
-    fails(lambda: load_config(tmp_path), "is a folder; expected a YAML file")
+    fails(lambda: load_config("latin.yaml"), "latin.yaml:2: ", "UTF-8")
+    fails(lambda: load_config("absent.yaml"), "absent.yaml: ", "No such file")
+    fails(lambda: load_config(tmp_path), "a YAML file", "a folder")
 
 
 # --- _base_ ----------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_two_bases_may_share_a_mapping_but_no_value(write):
     assert load_config("ok.yaml") == {"train": {"lr": 1, "epochs": 2}}
     write("c.yaml", "train:\n\n  lr: 1\n")
     write("bad.yaml", "_base_:\n- a.yaml\n- c.yaml\n")
-    fails(lambda: load_config("bad.yaml"), "c.yaml:3: train.lr: two bases set", "a.yaml:2")
+    fails(lambda: load_config("bad.yaml"), "c.yaml:3: train.lr: ", "one base", "a.yaml:2")
 
 
 def test_two_bases_may_inherit_from_one(write):
@@ -135,9 +135,9 @@ def test_two_bases_may_inherit_from_one(write):
 def test_bad_bases_are_refused(write):
     write("faster.yaml", "x: 1\n")
     write("a.yaml", "x: 1\n_base_: fastr.yaml\n")
-    fails(lambda: load_config("a.yaml"), "a.yaml:2: _base_: no such file", "'faster.yaml'")
+    fails(lambda: load_config("a.yaml"), "a.yaml:2: _base_: ", "no such file", "'faster.yaml'")
     write("b.yaml", "_base_: {x: 1}\n")
-    fails(lambda: load_config("b.yaml"), "b.yaml:1: _base_: expected a path or a list of paths")
+    fails(lambda: load_config("b.yaml"), "b.yaml:1: _base_: ", "a list of paths", "keys x")
     write("c.yaml", "_base_: d.yaml\n")
     write("d.yaml", "_base_: c.yaml\n")
     fails(lambda: load_config("c.yaml"), "d.yaml:1: _base_", "c.yaml -> d.yaml -> c.yaml")
@@ -174,23 +174,24 @@ def test_made_sections_name_the_override(write):
     assert config["empty"] == {"x": 2}
     fails(
         lambda: check_keys(config, ["a", "empty", "optimizer"]),
-        "--set optimzer.lr=1: optimzer: unknown key 'optimzer'; did you mean 'optimizer'?",
+        "--set optimzer.lr=1: optimzer: ",
+        "did you mean 'optimizer'?",
     )
 
 
 @pytest.mark.parametrize(
     ("override", "fragments"),
     [
-        ("a.b", ["--set a.b: expected KEY.KEY=VALUE"]),
-        ("=1", ["--set =1: expected KEY.KEY=VALUE"]),
-        ("a..b=1", ["--set a..b=1: expected KEY.KEY=VALUE"]),
-        ("a.l.2=1", ["'2' is not an index into a.l, a list of 2", "a.yaml:1"]),
-        ("a.l.-1=1", ["'-1' is not an index"]),
-        ("a.l.x=1", ["'x' is not an index"]),
-        ("a.b.c=1", ["--set a.b.c=1: 'c' is looked up in 1 (int), which has no keys"]),
-        ("a=[1", ["--set a=[1: malformed YAML"]),
-        ("_base_=b.yaml", ["_base_ and _delete_ belong in a file"]),
-        ("a=!!python/none x", ["--set a=!!python/none x: the YAML tag !!python/none"]),
+        ("a.b", ["--set a.b: ", "KEY.KEY=VALUE"]),
+        ("=1", ["--set =1: ", "KEY.KEY=VALUE"]),
+        ("a..b=1", ["--set a..b=1: ", "KEY.KEY=VALUE"]),
+        ("a.l.2=1", ["an index below 2", "a.l", "a.yaml:1", "found '2'"]),
+        ("a.l.-1=1", ["an index", "found '-1'"]),
+        ("a.l.x=1", ["an index", "found 'x'"]),
+        ("a.b.c=1", ["--set a.b.c=1: ", "'c'", "found 1 (int)"]),
+        ("a=[1", ["--set a=[1: ", "malformed YAML"]),
+        ("_base_=b.yaml", ["--set _base_=b.yaml: ", "_delete_", "config file"]),
+        ("a=!!python/none x", ["--set a=!!python/none x: ", "tag !!python/none"]),
     ],
 )
 def test_bad_overrides_are_refused(write, override, fragments):
@@ -206,7 +207,9 @@ def test_unknown_keys_name_the_accepted_ones(write):
     check_keys(config, ["train"])
     fails(
         lambda: check_keys(config["train"], ["epochs", "learning_rate"]),
-        "a.yaml:3: train.learning_rat: unknown key 'learning_rat'; did you mean 'learning_rate'?",
+        "a.yaml:3: train.learning_rat: ",
+        "unknown key",
+        "did you mean 'learning_rate'?",
         "accepted: epochs, learning_rate",
     )
 
@@ -214,10 +217,12 @@ def test_unknown_keys_name_the_accepted_ones(write):
 def test_require_checks_presence_and_kind(write):
     config = load_config(write("a.yaml", "model:\n  depth: true\n"))
     assert require(config, "model", dict) == {"depth": True}
-    fails(lambda: require(config, "modle"), "a.yaml: the key 'modle' is missing", "'model'")
+    fails(lambda: require(config, "modle"), "a.yaml: ", "'modle' is missing", "'model'?")
     fails(
         lambda: require(config["model"], "depth", int),
-        "a.yaml:2: model.depth: expected int, found True (bool)",
+        "a.yaml:2: model.depth: ",
+        "expected int",
+        "True (bool)",
     )
 
 

@@ -55,23 +55,23 @@ def test_scalars_follow_yaml_1_2(text, value):
 @pytest.mark.parametrize(
     ("text", "fragments"),
     [
-        ("a: 1\nb: [1, 2\n", ["a.yaml:3:1: malformed YAML"]),
-        ("a: 1\n\tb: 2\n", ["a.yaml:2:1: malformed YAML"]),
-        ("a: 1\n---\nb: 2\n", ["a.yaml:2:1: malformed YAML", "another document"]),
-        ("a: \x07\n", ["a.yaml: malformed YAML"]),
-        ("a: *b\n", ["a.yaml:1:4: malformed YAML: found undefined alias"]),
-        ("a:\n  b: 1\n  c: 2\n  b: 3\n", ["a.yaml:4: key 'a.b' is set twice", "a.yaml:2"]),
-        ("a: !!python/object/apply:os.system [ls]\n", ["a.yaml:1: the YAML tag !!python/object"]),
-        ("a: !mine {b: 1}\n", ["a.yaml:1: the YAML tag !mine is not read"]),
-        ("a: !mine 1\n", ["a.yaml:1: the YAML tag !mine is not read"]),
-        ("a: !!int x\n", ["a.yaml:1: a: 'x' is not of type int"]),
-        ("a:\n  1: b\n", ["a.yaml:2: a key must be a string, found 1; quote it"]),
-        ("[a]: b\n", ["a.yaml:1: a key must be a string, found a list or mapping"]),
-        ("a: &a {b: 1}\nc:\n  <<: *a\n", ["a.yaml:3: merge keys (<<)", "_base_"]),
-        ("a: {_base_: b.yaml}\n", ["a.yaml:1: a._base_: _base_ is for the top level"]),
-        ("a: {_delete_: 1}\n", ["a.yaml:1: _delete_ must be true or false"]),
-        ("a: &a [*a]\n", ["a.yaml: more than", "alias"]),
-        ("a: " + "[" * 5000, ["a.yaml: nested too deeply"]),
+        ("a: 1\nb: [1, 2\n", ["a.yaml:3:1: ", "malformed YAML"]),
+        ("a: 1\n\tb: 2\n", ["a.yaml:2:1: ", "malformed YAML"]),
+        ("a: 1\n---\nb: 2\n", ["a.yaml:2:1: ", "malformed YAML", "another document"]),
+        ("a: \x07\n", ["a.yaml: ", "malformed YAML"]),
+        ("a: *b\n", ["a.yaml:1:4: ", "malformed YAML", "undefined alias"]),
+        ("a:\n  b: 1\n  c: 2\n  b: 3\n", ["a.yaml:4: a.b: ", "once", "a.yaml:2"]),
+        ("a: !!python/object/apply:os.system [ls]\n", ["a.yaml:1: ", "tag !!python/object"]),
+        ("a: !mine {b: 1}\n", ["a.yaml:1: ", "tag !mine"]),
+        ("a: !mine 1\n", ["a.yaml:1: ", "tag !mine"]),
+        ("a: !!int x\n", ["a.yaml:1: a: ", "expected int", "found 'x'"]),
+        ("a:\n  1: b\n", ["a.yaml:2: ", "a string as key", "found 1; quote it"]),
+        ("[a]: b\n", ["a.yaml:1: ", "a string as key", "a list or mapping"]),
+        ("a: &a {b: 1}\nc:\n  <<: *a\n", ["a.yaml:3: ", "merge key (<<)", "_base_"]),
+        ("a: {_base_: b.yaml}\n", ["a.yaml:1: a._base_: ", "at the top level"]),
+        ("a: {_delete_: 1}\n", ["a.yaml:1: a._delete_: ", "true or false", "found 1"]),
+        ("a: &a [*a]\n", ["a.yaml: ", "at most", "alias"]),
+        ("a: " + "[" * 5000, ["a.yaml: ", "at most 100 levels"]),
     ],
 )
 def test_bad_text_is_refused_with_its_place(text, fragments):
@@ -84,7 +84,9 @@ def test_alias_bombs_are_refused():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     for level in range(1, 9):
         lines.append(f"a{level}: &a{level} [" + ", ".join([f"*a{level - 1}"] * 10) + "]")
-    assert message("\n".join(lines)).startswith("a.yaml: more than 100000 values")
+    refused = message("\n".join(lines))
+    assert refused.startswith("a.yaml: ")
+    assert "at most 100000 values" in refused
 
 
 def test_environment_is_substituted(monkeypatch):
@@ -110,11 +112,13 @@ def test_environment_is_substituted(monkeypatch):
 def test_bad_references_are_refused(monkeypatch):
     monkeypatch.delenv("DETKIT_NONE", raising=False)
     refused = message("data:\n  root: x/${DETKIT_NONE}\n")
-    assert "a.yaml:2: data.root: the environment variable DETKIT_NONE is not set" in refused
+    assert refused.startswith("a.yaml:2: data.root: ")
+    assert "variable DETKIT_NONE" in refused
     assert "${DETKIT_NONE:default}" in refused
     refused = message("x: ${1A\n")
-    assert "a.yaml:1: x: malformed reference in '${1A'" in refused
-    assert "write $${ for a literal ${" in refused
+    assert refused.startswith("a.yaml:1: x: ")
+    assert "found '${1A'" in refused
+    assert "$${ for a literal" in refused
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()

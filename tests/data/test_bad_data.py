@@ -1,4 +1,4 @@
-"""Bad data: what cannot be used is skipped, counted and listed; too much of it stops the run."""
+"""Bad data is skipped, counted and listed; too much of it stops the run."""
 
 import json
 from pathlib import Path
@@ -64,55 +64,54 @@ def garble(name):
 
 def test_datasets_that_are_not_there(refused, voc):
     (Path("voc/ImageSets/Main/none.txt")).touch()
-    for chosen, found in (
-        (data(train="trian"), "voc/ImageSets/Main/trian.txt: cannot read the images of 'trian'"),
-        (data(train="none"), "voc: no object of none can be used: 0 images"),
-        (data(names="dog", val_names="dog"), "Classes in the data: cat; class_names: dog"),
+    for chosen, fragments in (
+        (data(train="trian"), ["ImageSets/Main/trian.txt: ", "the split 'trian'", "train.txt"]),
+        (data(train="none"), ["voc: ", "found none in 0"]),
+        (data(names="dog", val_names="dog"), ["data: cat;", "class_names: dog"]),
     ):
-        tiny.assert_says(refused("train", "configs/tiny.yaml", "--dry-run", *chosen), found)
+        message = refused("train", "configs/tiny.yaml", "--dry-run", *chosen)
+        tiny.assert_says(message, *fragments)
     Path("voc/JPEGImages/train3.jpg").unlink()
     message = refused("train", "configs/tiny.yaml", "--dry-run", *data())
-    tiny.assert_says(message, "1 of 8 images are missing: voc/JPEGImages/train3.jpg; add the files")
+    tiny.assert_says(message, "8 images", "1 are missing", "voc/JPEGImages/train3.jpg")
 
 
 def test_class_lists_that_differ(refused, voc):
     message = refused("train", "configs/tiny.yaml", "--dry-run", *data(val_names="cat, dog"))
-    tiny.assert_says(
-        message, "data.val: the class list of data.val, ['cat', 'dog'], is not that of"
-    )
+    tiny.assert_says(message, "data.val: ", "['cat', 'dog']", "data.train")
     best = "work/checkpoints/best"
     message = refused("test", "configs/tiny.yaml", best, *data())
-    tiny.assert_says(message, f"{best}: its classes are ['circle'", "those of data.val ['cat']")
+    tiny.assert_says(message, f"{best}: ", "['circle'", "data.val", "['cat']")
     resumed = ("--work-dir", "new", "--resume", best, *data())
     message = refused("train", "configs/tiny.yaml", *resumed)
-    tiny.assert_says(message, f"{best}: its classes are ['circle'", "those of data.train ['cat']")
+    tiny.assert_says(message, f"{best}: ", "['circle'", "data.train", "['cat']")
 
 
 def test_annotations_that_cannot_be_read(refused, voc):
     xml = Path("voc/Annotations/train2.xml")
     lines = '<!DOCTYPE a [<!ENTITY l "ha"><!ENTITY b "&l;&l;&l;">]><annotation>&b;</annotation>'
-    for text, found in (
-        (lines, "train2.xml: refused, for it defines or refers to entities"),
-        ("<annotation>\n<object>", "train2.xml:2: malformed XML"),
+    for text, fragments in (
+        (lines, ["train2.xml: ", "entities", "DOCTYPE"]),
+        ("<annotation>\n<object>", ["train2.xml:2: ", "malformed XML"]),
     ):
         xml.write_text(text)
-        tiny.assert_says(refused("train", "configs/tiny.yaml", "--dry-run", *data()), found)
+        message = refused("train", "configs/tiny.yaml", "--dry-run", *data())
+        tiny.assert_says(message, *fragments)
 
 
 def test_boxes_that_cannot_be_used_are_counted_and_listed(voc, capsys):
     voc("odd", "train", ("cat", 9, 9, 9, 9), ("cat", 70, 70, 90, 90), ("cat", 5, 5, 99, 99))
     assert tiny.tool("train", "configs/tiny.yaml", "--work-dir", "new", *data()) == 0
-    first = '2 boxes dropped, the first in odd: "cat": box 9 9 9 9 has no area'
-    assert first in capsys.readouterr().out
+    tiny.assert_says(capsys.readouterr().out, "2 boxes dropped", 'odd: "cat": box 9 9 9 9 ')
     dropped = tiny.records("new", "dropped_box")
     assert [record["image_id"] for record in dropped] == ["odd", "odd"]
-    assert "lies outside the image of 64 x 64 pixels" in dropped[1]["reason"]
+    tiny.assert_says(dropped[1]["reason"], "box 70 70 90 90", "outside", "64 x 64")
 
 
 def test_a_bad_image_is_skipped_and_listed(voc, capsys):
     truncate("train4")
     assert tiny.tool("train", "configs/tiny.yaml", "--work-dir", "new", *data()) == 0
-    assert "1 bad images skipped, the first train4: voc/JPEG" in capsys.readouterr().out
+    tiny.assert_says(capsys.readouterr().out, "1 bad images", "train4: voc/JPEG")
     (record,) = tiny.records("new", "bad_image")
     assert record["image_id"] == "train4"
     assert "JPEG truncated after 200 bytes" in record["reason"]
@@ -125,10 +124,10 @@ def test_an_image_that_proves_bad_on_the_way_is_skipped_and_listed(voc, workers,
     options = ("--work-dir", "new", *data(), f"data.workers={workers}")
     assert tiny.tool("train", "configs/tiny.yaml", *options) == 0
     printed = capsys.readouterr().out
-    found = {record["image_id"]: record["reason"] for record in tiny.records("new", "bad_image")}
-    assert sorted(found) == ["train4", "val1"]
-    for image_id, reason in found.items():
-        assert "OpenCV cannot decode it" in reason
+    actual = {record["image_id"]: record["reason"] for record in tiny.records("new", "bad_image")}
+    assert sorted(actual) == ["train4", "val1"]
+    for image_id, reason in actual.items():
+        assert "OpenCV" in reason
         assert printed.count(f"skipped {image_id}: {reason}") == 1
 
 
@@ -139,7 +138,7 @@ def test_boxes_outside_the_image_as_decoded_are_listed(voc):
     assert tiny.tool("train", "configs/tiny.yaml", "--work-dir", "new", *data()) == 0
     (record,) = tiny.records("new", "dropped_box")
     assert record["image_id"] == "small"
-    assert "lies outside the image, which is 32 x 32" in record["reason"]
+    tiny.assert_says(record["reason"], "outside", "32 x 32", "64 x 64")
 
 
 @pytest.mark.parametrize("spoil", [truncate, garble])
@@ -150,9 +149,7 @@ def test_more_than_one_percent_bad_images_stop_before_the_first_step(refused, vo
     if split == "val" and spoil is truncate:
         voc("val2", "val")
     message = refused("train", "configs/tiny.yaml", "--work-dir", "new", *data())
-    tiny.assert_says(
-        message, "images cannot be used, more than the 1 % that are skipped", f"{split}1: v"
-    )
+    tiny.assert_says(message, "1 %", "found 2 of", f"{split}1: v")
     assert not Path("new").exists()
 
 
@@ -160,7 +157,7 @@ def test_testing_says_what_it_skipped(voc, capsys):
     assert tiny.tool("train", "configs/tiny.yaml", "--work-dir", "new", *data()) == 0
     garble("val1")
     assert tiny.tool("test", "configs/tiny.yaml", "new/checkpoints/best", *data()) == 0
-    assert "skipped val1: voc/JPEGImages/val1.jpg: OpenCV cannot" in capsys.readouterr().err
+    tiny.assert_says(capsys.readouterr().err, "val1: voc/JPEGImages/val1.jpg: ", "OpenCV")
     assert json.loads(Path("new/result.json").read_text())["AP50"] is not None
 
 
@@ -189,11 +186,11 @@ def test_arrays_and_files_of_every_kind_are_converted(detector, scene, tmp_path)
     rgba = np.concatenate([scene, scene[:, :, :1]], axis=2)
     cv2.imwrite(str(tmp_path / "scene.png"), scene[:, :, ::-1])
     images = [scene, rgba, scene.astype(np.uint16) * 257, tmp_path / "scene.png", grey]
-    found = detector.detect([*images, scene[:, :, 0]])
-    for other in found[1:4]:
-        assert_same_detections(found[0], other)
-    assert_same_detections(found[4], found[5])
-    for one in found:
+    actual = detector.detect([*images, scene[:, :, 0]])
+    for other in actual[1:4]:
+        assert_same_detections(actual[0], other)
+    assert_same_detections(actual[4], actual[5])
+    for one in actual:
         assert one.class_names[0] == "circle"
         assert (one.boxes[:, 2:] <= (70, 50)).all()
         assert (np.diff(one.scores) <= 0).all()
@@ -208,18 +205,18 @@ def test_a_turned_photograph_is_set_upright(detector, scene, tmp_path):
     segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
     (tmp_path / "turned.jpg").write_bytes(jpeg[:2] + segment + jpeg[2:])
     upright = np.rot90(cv2.imread(str(tmp_path / "plain.jpg"))[:, :, ::-1], -1)
-    found, expected = detector.detect([tmp_path / "turned.jpg", np.ascontiguousarray(upright)])
-    assert_same_detections(found, expected)
+    actual, expected = detector.detect([tmp_path / "turned.jpg", np.ascontiguousarray(upright)])
+    assert_same_detections(actual, expected)
 
 
 def test_what_is_no_image_is_refused(detector, scene, tmp_path):
-    for image, found in (
-        (scene.astype(np.float32), r"images\[1\]: expected uint8 in 0..255 or uint16, found float"),
-        (scene[None], r"images\[1\]: expected shape \(H, W\)"),
-        ([1, 2], r"images\[1\]: expected a numpy array, found list"),
+    for image, pattern in (
+        (scene.astype(np.float32), r"images\[1\]: .*uint8.*found float32"),
+        (scene[None], r"images\[1\]: .*shape \(H, W\).*\(1, 50, 70, 3\)"),
+        ([1, 2], r"images\[1\]: .*array, found list"),
         (tmp_path / "absent.png", "absent.png: no such file"),
     ):
-        with pytest.raises(ImageError, match=found):
+        with pytest.raises(ImageError, match=pattern):
             detector.detect([scene, image])
 
 
@@ -230,10 +227,10 @@ def test_one_image_gives_its_detections_and_several_a_list(detector, scene, tmp_
     for one in (scene, path, str(path)):
         assert_same_detections(detector.detect(one), expected)
     for several in ((scene, path), iter([scene, path]), np.stack([scene, scene])):
-        found = detector.detect(several)
-        assert isinstance(found, list)
-        assert len(found) == 2
-        assert_same_detections(found[1], expected)
+        actual = detector.detect(several)
+        assert isinstance(actual, list)
+        assert len(actual) == 2
+        assert_same_detections(actual[1], expected)
     assert detector.detect([]) == []
     with pytest.raises(ImageError, match=r"images\[0\]: expected shape .*, found \(70,\)"):
         detector.detect(scene[0, :, 0])

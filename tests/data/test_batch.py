@@ -60,8 +60,8 @@ def test_masks_come_where_they_are_asked_for_and_move_with_the_boxes():
     for batch in loader.batches(0):
         for row, slot in zip(*np.nonzero(batch.labels >= 0)):
             rows, columns = np.nonzero(batch.masks[row, slot])
-            found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-            assert found == batch.boxes[row, slot].tolist()
+            tight = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            assert tight == batch.boxes[row, slot].tolist()
 
 
 def test_masks_are_clipped_and_dropped_with_their_boxes():
@@ -73,5 +73,5 @@ def test_masks_are_clipped_and_dropped_with_their_boxes():
 
 
 def test_a_dataset_without_masks_is_told():
-    with pytest.raises(DataError, match="the dataset OneImage has no masks, and this detector"):
+    with pytest.raises(DataError, match="OneImage: .*masks.*COCO"):
         next(Loader(OneImage(None), [], 1, masks=True).batches(0))

@@ -91,7 +91,7 @@ def test_crowds_are_difficult(tree):
     batch = next(Loader(dataset, [], 1, masks=True).batches(0))
     assert batch.labels[0].tolist() == [0, -2] + [-1] * 6
     assert batch.masks[0].sum(axis=(1, 2)).tolist() == [400, 800] + [0] * 6
-    assert "no object can be used" in tree.refused(thing(iscrowd=1))
+    assert "found none in 2 images" in tree.refused(thing(iscrowd=1))
 
 
 def test_a_file_without_segmentations_has_no_masks(tree):
@@ -100,7 +100,7 @@ def test_a_file_without_segmentations_has_no_masks(tree):
     assert dataset.masks(0) is None
     some = tree.read(thing(), thing(image=2, segmentation=[]))
     assert some.masks(0).shape == (1, 40, 60)
-    with pytest.raises(DataError, match="the image 2 has no segmentation, others have"):
+    with pytest.raises(DataError, match="image 2: .*segmentation"):
         some.masks(1)
 
 
@@ -109,10 +109,10 @@ def test_a_file_without_segmentations_has_no_masks(tree):
     [
         ({"bbox": [10, 10, 0, 10]}, '"cat": box 10 10 0 10 has no area'),
         ({"bbox": [10, 10, 5, -1]}, '"cat": box 10 10 5 -1 has no area'),
-        ({"bbox": [60, 1, 9, 9]}, "lies outside the image of 60 x 40 pixels"),
+        ({"bbox": [60, 1, 9, 9]}, "60 x 40 pixels"),
         ({"bbox": [1, -9, 9, 9]}, "lies outside"),
         ({"bbox": [float("nan"), 1, 9, 9]}, "box nan 1 9 9 is not finite"),
-        ({"segmentation": [[1, 1, 9, 9]]}, "its polygons have less than three corners"),
+        ({"segmentation": [[1, 1, 9, 9]]}, "three corners"),
     ],
 )
 def test_unusable_objects_are_dropped_and_recorded(tree, changes, reason):
@@ -134,60 +134,67 @@ def test_images_that_are_no_whole_image_are_left_out(tree):
 
 
 @pytest.mark.parametrize(
-    ("entry", "message"),
+    ("entry", "fragments"),
     [
-        (3, "annotations[1]: expected an object, found int"),
-        (thing(image=5), "annotations[1]: image_id 5 is not one of the file's images"),
-        (thing(image="1"), "image_id '1' is not one of the file's images"),
-        (thing(image=[1]), "image_id is [1], expected int or str"),
-        (thing(category=8), "category_id 8 is not one of the file's categories"),
-        (thing(category="cat"), "category_id is 'cat', expected int"),
-        ({"image_id": 1, "category_id": 7}, "bbox is nothing, expected list"),
-        (thing((1, 2, 3)), "bbox is [1, 2, 3], expected four numbers x, y, width, height"),
-        (thing((1, 2, 3, "4")), "expected four numbers"),
-        (thing((1, 2, 3, 10**400)), "expected four numbers"),
-        (thing(segmentation=3), "annotations[1] of the image 1: segmentation is int"),
-        (thing(segmentation={"size": [40, 60], "counts": [9]}), "add up to 40 x 60 pixels"),
+        (3, ["annotations[1]: ", "an object", "found int"]),
+        (thing(image=5), ["annotations[1].image_id: ", "found 5"]),
+        (thing(image="1"), ["annotations[1].image_id: ", "found '1'"]),
+        (thing(image=[1]), ["annotations[1].image_id: ", "int or str, found [1]"]),
+        (thing(category=8), ["annotations[1].category_id: ", "found 8"]),
+        (thing(category="cat"), ["annotations[1].category_id: ", "int, found 'cat'"]),
+        ({"image_id": 1, "category_id": 7}, ["annotations[1].bbox: ", "list, found nothing"]),
+        (thing((1, 2, 3)), ["annotations[1].bbox: ", "x, y, width, height", "found [1, 2, 3]"]),
+        (thing((1, 2, 3, "4")), ["annotations[1].bbox: ", "numbers", "'4'"]),
+        (thing((1, 2, 3, 10**400)), ["annotations[1].bbox: ", "numbers"]),
+        (thing(segmentation=3), ["annotations[1].segmentation: ", "found int", "image 1"]),
+        (
+            thing(segmentation={"size": [40, 60], "counts": [9]}),
+            ["annotations[1].segmentation: ", "40 x 60 pixels", "found [9]"],
+        ),
     ],
 )
-def test_a_malformed_annotation_is_named(tree, entry, message):
-    assert message in tree.refused(thing(), entry)
+def test_a_malformed_annotation_is_named(tree, entry, fragments):
+    refused = tree.refused(thing(), entry)
+    for fragment in fragments:
+        assert fragment in refused
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "fragments"),
     [
-        ({"categories": []}, "has no categories"),
-        ({"categories": [{"id": 7}]}, "categories[0]: name is nothing, expected str"),
+        ({"categories": []}, ["categories: ", "found none"]),
+        ({"categories": [{"id": 7}]}, ["categories[0].name: ", "str, found nothing"]),
         (
             {"categories": [{"id": 7, "name": "cat"}, {"id": 7, "name": "owl"}]},
-            "categories[1]: the id 7 or the name 'owl' is there twice",
+            ["categories[1]: ", "id 7", "name 'owl'"],
         ),
-        ({"images": None}, "expected an object with lists images, annotations, categories, found"),
+        ({"images": None}, ["images, annotations", "categories", "found keys "]),
         (
             {"images": [{"id": 1, "file_name": "1.jpg", "width": 0, "height": 40}]},
-            "images[0]: 0 x 40 pixels is no image's size",
+            ["images[0]: ", "1 to 1048576 pixels", "found 0 x 40"],
         ),
         (
             {"images": [{"id": 1, "file_name": "1.jpg", "width": 60, "height": 40}] * 2},
-            "images[1]: the id 1 is there twice",
+            ["images[1].id: ", "found 1"],
         ),
         (
             {"images": [{"id": 1, "file_name": "7.jpg", "width": 60, "height": 40}]},
-            "1 of 1 images are missing",
+            ["1 images", "1 are missing", "7.jpg"],
         ),
     ],
 )
-def test_malformed_images_and_categories_are_named(tree, changes, message):
-    assert message in tree.refused(**changes)
+def test_malformed_images_and_categories_are_named(tree, changes, fragments):
+    refused = tree.refused(**changes)
+    for fragment in fragments:
+        assert fragment in refused
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ('{\n"images": [,]}', ":2: malformed JSON"),
-        ("[]", "found no object at all"),
-        ("[" * 100000, "not a JSON file"),
+        ("[]", "found no object"),
+        ("[" * 100000, "a JSON file"),
     ],
 )
 def test_what_is_no_such_file_is_said(tree, text, message):
@@ -198,7 +205,7 @@ def test_what_is_no_such_file_is_said(tree, text, message):
 
 
 def test_a_missing_file_is_said(tmp_path):
-    with pytest.raises(DataError, match="annotations cannot be read: No such file"):
+    with pytest.raises(DataError, match="none.json: .*No such file"):
         COCO(str(tmp_path / "none.json"), str(tmp_path))
 
 

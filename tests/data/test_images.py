@@ -78,7 +78,7 @@ def test_truncated_files_are_refused(tmp_path, suffix, part):
     length = int(part * len(data))
     path.write_bytes(data[:length])
     for read in (check_image_file, decode_image):
-        with pytest.raises(ImageError, match=rf"a\.{suffix}: \w+ truncated after {length} bytes"):
+        with pytest.raises(ImageError, match=rf"a\.{suffix}: .*truncated after {length} bytes"):
             read(path)
 
 
@@ -89,7 +89,7 @@ def test_the_end_of_a_thumbnail_is_not_the_end_of_the_image(tmp_path, picture):
     path.write_bytes(whole)
     check_image_file(path)
     path.write_bytes(whole[:-20])
-    with pytest.raises(ImageError, match="no end-of-image marker"):
+    with pytest.raises(ImageError, match="end-of-image"):
         check_image_file(path)
 
 
@@ -116,9 +116,9 @@ def test_messages_name_the_file_and_what_was_found(tmp_path, read):
     (tmp_path / "page.jpg").write_bytes(b"<html>not found</html>")
     for name, message in (
         ("absent.jpg", r"absent\.jpg: no such file"),
-        ("empty.jpg", r"empty\.jpg: is empty \(0 bytes\)"),
-        ("page.jpg", r"page\.jpg: 22 bytes that are no image: expected JPEG.*begins with b'<html>"),
-        (".", "is a folder, expected an image file"),
+        ("empty.jpg", r"empty\.jpg: .*0 bytes"),
+        ("page.jpg", r"page\.jpg: .*JPEG.*22 bytes.*b'<html>"),
+        (".", "image file.*folder"),
     ):
         with pytest.raises(ImageError, match=message):
             read(tmp_path / name)
@@ -127,7 +127,7 @@ def test_messages_name_the_file_and_what_was_found(tmp_path, read):
 def test_a_sound_header_before_nonsense_is_refused_by_decoding(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(b"\xff\xd8\xff\xe0\x00\x04ab\xff\xd9")
-    with pytest.raises(ImageError, match=r"a\.jpg: OpenCV cannot decode it.*JPEG"):
+    with pytest.raises(ImageError, match=r"a\.jpg: .*JPEG.*OpenCV"):
         decode_image(path)
 
 
@@ -143,11 +143,11 @@ def test_arrays_become_rgb(picture):
 @pytest.mark.parametrize(
     "array, message",
     [
-        (np.zeros((4, 4, 3), np.float32), r"shot: expected uint8 in 0..255 or uint16, found float"),
+        (np.zeros((4, 4, 3), np.float32), r"shot: .*uint8.*uint16, found float32"),
         (np.zeros((3, 4, 5), np.uint8), r"shot: expected shape .*found \(3, 4, 5\)"),
         (np.zeros((0, 4, 3), np.uint8), r"found \(0, 4, 3\)"),
         (np.zeros((1, 4, 4, 3), np.uint8), r"found \(1, 4, 4, 3\)"),
-        ([[1, 2]], "shot: expected a numpy array, found list"),
+        ([[1, 2]], "shot: .*array, found list"),
     ],
 )
 def test_other_arrays_are_refused(array, message):

@@ -203,7 +203,8 @@ def test_too_many_bad_images_are_an_error(workers):
     loader = Loader(dataset, [], 1, workers=workers)
     with pytest.raises(DataError) as error:
         list(loader.batches(0))
-    assert "3 of 201 images cannot be used, more than the 1 %" in str(error.value)
+    assert "1 %" in str(error.value)
+    assert "3 of 201 images" in str(error.value)
     assert "\n  x: x.jpg: is empty\n  20: 20.jpg: JPEG truncated" in str(error.value)
     assert not loader_threads()
 
@@ -212,7 +213,7 @@ def test_at_most_ten_bad_images_are_listed():
     loader = Loader(Pictures([(32, 32)] * 40, broken=range(40)), [], 30)
     with pytest.raises(DataError) as error:
         list(loader.batches(0))
-    assert str(error.value).startswith("30 of 40 images")
+    assert "30 of 40 images" in str(error.value)
     assert len(str(error.value).splitlines()) == 11
 
 
@@ -236,13 +237,10 @@ def test_the_image_is_right_about_its_size():
         batch = next(loader.batches(epoch))
         assert batch.boxes[0, :2].tolist() == [[5, 5, 20, 20], [30, 5, 40, 40]]
         assert batch.labels[0].tolist() == [0, 1] + [-1] * 6
-        assert loader.dropped == [
-            (
-                "turned",
-                "box [50.0, 5.0, 60.0, 9.0] lies outside the image, which is 40 x 60 pixels and "
-                "not 60 x 40 as annotated",
-            )
-        ]
+        ((image_id, reason),) = loader.dropped
+        assert image_id == "turned"
+        for fragment in ("[50.0, 5.0, 60.0, 9.0]", "outside", "40 x 60", "60 x 40"):
+            assert fragment in reason
 
 
 def test_scales_lead_back_to_the_image_on_disk():
@@ -251,17 +249,17 @@ def test_scales_lead_back_to_the_image_on_disk():
     for batch in loader.batches(0):
         for row, index in enumerate(batch.indices):
             expected = dataset.annotation(index).boxes
-            found = batch.boxes[row, : len(expected)] / np.tile(batch.scales[row], 2)
-            np.testing.assert_allclose(found, expected, rtol=1e-5)
+            actual = batch.boxes[row, : len(expected)] / np.tile(batch.scales[row], 2)
+            np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"batch_size": 0}, "batch_size is 0, expected at least 1"),
-        ({"batch_size": 1, "workers": -1}, "workers is -1, expected at least 0"),
-        ({"batch_size": 1, "pad_multiple": 0}, "pad_multiple is 0"),
-        ({"batch_size": 1, "seed": -3}, "seed is -3"),
+        ({"batch_size": 0}, "batch_size: .*1, found 0"),
+        ({"batch_size": 1, "workers": -1}, "workers: .*0, found -1"),
+        ({"batch_size": 1, "pad_multiple": 0}, "pad_multiple: .*1, found 0"),
+        ({"batch_size": 1, "seed": -3}, "seed: .*0, found -3"),
     ],
 )
 def test_senseless_arguments_are_refused(options, message):

@@ -103,7 +103,7 @@ def test_resize_as_detectron2_is_pillows(size, short, long, expected):
 
 
 def test_resize_is_like_what_is_known():
-    with pytest.raises(ValueError, match="like is one of torchvision, .*, or null, not 'caffe'"):
+    with pytest.raises(ValueError, match="like: .*torchvision, .*null, found 'caffe'"):
         Resize(50, 90, like="caffe")
 
 
@@ -241,15 +241,15 @@ def test_apply_goes_from_first_to_last(sample):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: Resize(0), "Resize: short is 0, expected pixels, at least 1"),
-        (lambda: Resize(()), r"short is \(\)"),
-        (lambda: Resize((600, 1200), 1000), "long is 1000, expected at least 1200"),
-        (lambda: HorizontalFlip(2), "HorizontalFlip: p is 2, expected a probability"),
-        (lambda: VerticalFlip(-1), "VerticalFlip: p is -1"),
-        (lambda: Photometric(brightness=300), "brightness is 300, expected 0 to 255"),
-        (lambda: Photometric(hue=-5), "hue is -5, expected 0 to 180"),
-        (lambda: Photometric(contrast=(2, 1)), r"contrast is \(2, 1\), expected \(least"),
-        (lambda: Photometric(saturation=(1,)), r"saturation is \(1,\)"),
+        (lambda: Resize(0), "short: .*at least 1 .*found 0"),
+        (lambda: Resize(()), r"short: .*found \(\)"),
+        (lambda: Resize((600, 1200), 1000), "long: .*at least 1200 .*found 1000"),
+        (lambda: HorizontalFlip(2), r"p: .*\[0, 1\], found 2"),
+        (lambda: VerticalFlip(-1), r"p: .*\[0, 1\], found -1"),
+        (lambda: Photometric(brightness=300), r"brightness: .*\[0, 255\], found 300"),
+        (lambda: Photometric(hue=-5), r"hue: .*\[0, 180\], found -5"),
+        (lambda: Photometric(contrast=(2, 1)), r"contrast: .*found \(2, 1\)"),
+        (lambda: Photometric(saturation=(1,)), r"saturation: .*found \(1,\)"),
     ],
 )
 def test_senseless_arguments_are_refused(make, message):

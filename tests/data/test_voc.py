@@ -77,7 +77,7 @@ def test_float_coordinates_are_read_and_boxes_clipped(tree):
     [
         ((10, 10, 10, 10), "box 10 10 10 10 has no area"),
         ((30, 10, 20, 15), "box 30 10 20 15 has no area"),
-        ((61, 1, 90, 20), "box 61 1 90 20 lies outside the image of 60 x 40 pixels"),
+        ((61, 1, 90, 20), "box 61 1 90 20 lies outside"),
         ((1, -20, 9, 0), "box 1 -20 9 0 lies outside"),
         (("nan", 1, 9, 9), "box nan 1 9 9 is not finite"),
         ((1, 1, "inf", 9), "box 1 1 inf 9 is not finite"),
@@ -87,8 +87,9 @@ def test_unusable_boxes_are_dropped_with_their_numbers(tree, box, reason):
     tree.add("a", thing(box), thing((1, 1, 9, 9), "cat"))
     dataset = tree.read()
     assert [dataset.class_names[label] for label in dataset.annotation(0).labels] == ["cat"]
-    ((image_id, found),) = dataset.dropped
-    assert image_id == "a" and found.startswith(f'"dog": {reason}')
+    ((image_id, said),) = dataset.dropped
+    assert image_id == "a" and said.startswith(f'"dog": {reason}')
+    assert "outside" not in said or "60 x 40 pixels" in said
 
 
 def test_difficult_objects(tree):
@@ -97,7 +98,8 @@ def test_difficult_objects(tree):
     assert tree.read(difficult="keep").annotation(0).difficult.tolist() == [False, False]
     dropping = tree.read(difficult="drop")
     assert dropping.annotation(0).boxes.tolist() == [[1, 1, 8, 8]]
-    assert dropping.dropped == [("a", '"dog" is marked difficult')]
+    ((image_id, reason),) = dropping.dropped
+    assert image_id == "a" and reason.startswith('"dog"') and "difficult" in reason
 
 
 def test_own_classes_from_a_list_or_a_file(tree, tmp_path):
@@ -108,14 +110,13 @@ def test_own_classes_from_a_list_or_a_file(tree, tmp_path):
         dataset = tree.read(class_names=class_names)
         assert dataset.class_names == ("nut", "bolt")
         assert dataset.annotation(0).labels.tolist() == [1, 0]
-        assert dataset.dropped == [("a", 'class "x" is not in class_names')]
+        ((image_id, reason),) = dataset.dropped
+        assert image_id == "a" and '"x"' in reason and "class_names" in reason
 
 
 def test_a_class_list_that_fits_nothing_is_an_error(tree):
     tree.add("a", thing((1, 1, 9, 9), "bolt"), thing((1, 1, 9, 9), "nut"))
-    with pytest.raises(
-        DataError, match="1 images.*2 dropped.*Classes in the data: bolt, nut; .*dog"
-    ):
+    with pytest.raises(DataError, match="1 images.*2 objects.*bolt, nut; class_names: .*dog"):
         tree.read()
 
 
@@ -187,14 +188,14 @@ def test_bad_images_are_left_out_and_recorded(tree):
     assert [dataset.annotation(i).image_id for i in range(len(dataset))] == ["b"]
     (first, empty), (second, truncated) = dataset.bad_images
     assert (first, second) == ("a", "c")
-    assert "a.jpg: is empty" in empty and "JPEG truncated after" in truncated
+    assert "a.jpg: " in empty and "0 bytes" in empty and "JPEG truncated after" in truncated
 
 
 def test_an_image_that_breaks_later_is_an_image_error(tree):
     tree.add("a", thing((1, 1, 9, 9)))
     dataset = tree.read()
     (tree.root / "JPEGImages/a.jpg").write_bytes(b"\xff\xd8\xff")
-    with pytest.raises(ImageError, match=r"a\.jpg: JPEG truncated"):
+    with pytest.raises(ImageError, match=r"a\.jpg: .*JPEG truncated"):
         dataset.image(0)
 
 
@@ -210,16 +211,14 @@ def test_entities_are_refused(tree):
     tree.xml("a").write_text(
         '<!DOCTYPE a [<!ENTITY b "lol"><!ENTITY c "&b;&b;">]><annotation>&c;</annotation>'
     )
-    with pytest.raises(DataError, match=r"a\.xml: refused, for it defines or refers to entities"):
+    with pytest.raises(DataError, match=r"a\.xml: .*entities.*DOCTYPE"):
         tree.read()
 
 
 @pytest.mark.parametrize("corner", ["", "left"])
 def test_a_coordinate_that_is_no_number_is_an_error(tree, corner):
     tree.add("a", thing((1, corner, 9, 9)))
-    with pytest.raises(
-        DataError, match=r'a\.xml: <ymin> of an object "dog" is .*expected a number'
-    ):
+    with pytest.raises(DataError, match=r'a\.xml: "dog": .*number as <ymin>, found '):
         tree.read()
 
 
@@ -228,33 +227,29 @@ def test_missing_files_are_counted_and_listed(tree):
         tree.add(f"n{number}", thing((1, 1, 9, 9)))
     for number in range(7):
         (tree.root / f"JPEGImages/n{number}.jpg").unlink()
-    with pytest.raises(
-        DataError, match=r"7 of 8 images are missing: .*n0\.jpg, .* and 2 more; add"
-    ):
+    with pytest.raises(DataError, match=r"8 images, 7 are missing: .*n0\.jpg, .* and 2 more; add"):
         tree.read()
     tree.xml("n3").unlink()
-    with pytest.raises(
-        DataError, match=r"1 of 8 annotations are missing: .*n3\.xml; add the files"
-    ):
+    with pytest.raises(DataError, match=r"8 annotations, 1 are missing: .*n3\.xml; add"):
         tree.read()
 
 
 def test_a_missing_split_names_those_that_exist(tree):
     tree.add("a", thing((1, 1, 9, 9)))
-    with pytest.raises(DataError, match=r"trainval\.txt: cannot read .*found there: train\.txt"):
+    with pytest.raises(DataError, match=r"trainval\.txt: .*No such file.*Main: train\.txt"):
         tree.read(["trainval"])
-    with pytest.raises(DataError, match=r"VOC2007/ImageSets/Main has no \.txt file"):
+    with pytest.raises(DataError, match=r"VOC2007/ImageSets/Main: \(none\)"):
         tree.read(["VOC2007/train"])
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"difficult": "maybe"}, r"difficult is 'maybe', expected one of \('ignore', 'keep'"),
-        ({"splits": "train"}, r"splits is 'train', expected a list such as \['trainval'\]"),
-        ({"splits": []}, r"splits is \[\]"),
-        ({"class_names": []}, "class_names holds none"),
-        ({"class_names": ["a", "b", "a"]}, "class_names holds a more than once"),
+        ({"difficult": "maybe"}, "difficult: .*ignore, keep, drop, found 'maybe'"),
+        ({"splits": "train"}, r"splits: .*\['trainval'\], found 'train'"),
+        ({"splits": []}, r"splits: .*found \[\]"),
+        ({"class_names": []}, "class_names: .*found none"),
+        ({"class_names": ["a", "b", "a"]}, "class_names: .*found 'a' more than once"),
     ],
 )
 def test_senseless_arguments_are_refused(tree, options, message):

@@ -9,7 +9,7 @@ import pytest
 from detkit.detections.results import load_results, save_results
 from detkit.errors import DataError
 from detkit.evaluate import format_table, metrics_to_json
-from support.evaluation import Dataset, found, square
+from support.evaluation import Dataset, detected, square
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def entry(**changes):
 def test_results_survive_the_file(dataset, tmp_path):
     path = tmp_path / "results.json"
     rows = (((1.5, 2, 4.25, 6), 0.875, 2), (square(3), 0.1, 0))
-    save_results(path, {7: found(*rows), "b": found((square(1), 0.3, 1))}, dataset)
+    save_results(path, {7: detected(*rows), "b": detected((square(1), 0.3, 1))}, dataset)
     entries = json.loads(path.read_text())
     assert entries[0] == {
         "image_id": 7,
@@ -43,7 +43,7 @@ def test_results_survive_the_file(dataset, tmp_path):
     }
     loaded = load_results(path, dataset)
     assert list(loaded) == [7, "b", 9]
-    for ours, expected in zip(loaded[7], found(*rows)):
+    for ours, expected in zip(loaded[7], detected(*rows)):
         np.testing.assert_array_equal(ours, expected)
     assert [array.dtype for array in loaded[7][:3]] == [np.float32, np.float32, np.int32]
     assert loaded[9].boxes.shape == (0, 4)
@@ -53,10 +53,12 @@ def test_results_survive_the_file(dataset, tmp_path):
 def test_the_datasets_own_category_ids_are_used(dataset, tmp_path):
     dataset.category_ids = (1, 18, 90)
     path = tmp_path / "results.json"
-    save_results(path, {7: found((square(0), 0.5, 2))}, dataset)
+    save_results(path, {7: detected((square(0), 0.5, 2))}, dataset)
     assert json.loads(path.read_text())[0]["category_id"] == 90
     assert load_results(path, dataset)[7].labels.tolist() == [2]
-    assert "category_id 2 is not one of 1, 18, 90" in refused(path, dataset, [entry(category_id=2)])
+    message = refused(path, dataset, [entry(category_id=2)])
+    assert "category_id: " in message
+    assert "1, 18, 90, found 2" in message
 
 
 def test_results_are_loaded_best_first(dataset, tmp_path):
@@ -66,48 +68,50 @@ def test_results_are_loaded_best_first(dataset, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"),
+    ("changes", "fragments"),
     [
-        ({"image_id": 8}, "image_id 8 is not in the dataset, whose ids are like 7"),
-        ({"image_id": "7"}, "image_id '7' is not in the dataset"),
-        ({"image_id": [7]}, "image_id [7] is not in the dataset"),
-        ({"category_id": 4}, "category_id 4 is not one of 1, 2, 3"),
-        ({"category_id": True}, "category_id True is not one of"),
-        ({"bbox": [1, 2, 3]}, "bbox is [1, 2, 3], expected four finite numbers"),
-        ({"bbox": [1, 2, "3", 4]}, "expected four finite numbers x, y, width, height"),
-        ({"bbox": [1, 2, 1e60, 4]}, "expected four finite numbers"),
-        ({"bbox": [1, 2, -3, 4]}, "its width or height is negative"),
-        ({"score": "high"}, "score is 'high', expected a finite number"),
-        ({"score": None}, "score is None"),
+        ({"image_id": 8}, ["image_id: ", "such as 7", "found 8"]),
+        ({"image_id": "7"}, ["image_id: ", "found '7'"]),
+        ({"image_id": [7]}, ["image_id: ", "found [7]"]),
+        ({"category_id": 4}, ["category_id: ", "1, 2, 3, found 4"]),
+        ({"category_id": True}, ["category_id: ", "found True"]),
+        ({"bbox": [1, 2, 3]}, ["bbox: ", "x, y, width, height", "found [1, 2, 3]"]),
+        ({"bbox": [1, 2, "3", 4]}, ["bbox: ", "finite numbers", "'3'"]),
+        ({"bbox": [1, 2, 1e60, 4]}, ["bbox: ", "finite numbers", "1e+60"]),
+        ({"bbox": [1, 2, -3, 4]}, ["bbox: ", "at least 0", "found [1, 2, -3, 4]"]),
+        ({"score": "high"}, ["score: ", "finite number", "found 'high'"]),
+        ({"score": None}, ["score: ", "found None"]),
     ],
 )
-def test_a_wrong_entry_is_named(dataset, tmp_path, changes, expected):
+def test_a_wrong_entry_is_named(dataset, tmp_path, changes, fragments):
     message = refused(tmp_path / "r.json", dataset, [entry(), entry(**changes)])
-    assert "entry 1: " in message
-    assert expected in message
+    for fragment in ("entry 1: ", *fragments):
+        assert fragment in message
 
 
 @pytest.mark.parametrize(
-    ("content", "expected"),
+    ("content", "fragments"),
     [
-        ("", "not a JSON file"),
-        ("<html>", "not a JSON file"),
-        ("[" * 100000, "not a JSON file"),
-        ('{"annotations": []}', "expected a list of results, found dict"),
-        ('[{"score": NaN}]', "holds NaN, which is neither a number nor JSON"),
-        ("[3]", "entry 0: expected an object with image_id, category_id, bbox, score, found int"),
-        ('[{"score": 1, "box": 2}]', "entry 0: lacks image_id, category_id, bbox; it has 'score'"),
+        ("", ["JSON"]),
+        ("<html>", ["JSON"]),
+        ("[" * 100000, ["JSON"]),
+        ('{"annotations": []}', ["list of results", "found dict"]),
+        ('[{"score": NaN}]', ["found NaN"]),
+        ("[3]", ["entry 0: ", "image_id", "found int"]),
+        ('[{"score": 1, "box": 2}]', ["entry 0: ", "bbox, found score, box"]),
     ],
 )
-def test_what_is_no_results_file_is_said(dataset, tmp_path, content, expected):
-    assert expected in refused(tmp_path / "r.json", dataset, content)
+def test_what_is_no_results_file_is_said(dataset, tmp_path, content, fragments):
+    message = refused(tmp_path / "r.json", dataset, content)
+    for fragment in fragments:
+        assert fragment in message
 
 
 def test_files_that_cannot_be_read_or_written_are_said(dataset, tmp_path):
     assert "No such file" in refused(tmp_path / "missing.json", dataset)
     (tmp_path / "latin.json").write_bytes(b'["\xff"]')
-    assert "not a JSON file" in refused(tmp_path / "latin.json", dataset)
-    with pytest.raises(DataError, match="results cannot be written: No such file"):
+    assert "JSON" in refused(tmp_path / "latin.json", dataset)
+    with pytest.raises(DataError, match="no/folder.json: .*No such file"):
         save_results(tmp_path / "no" / "folder.json", {}, dataset)
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from detkit.evaluate import COCOEvaluator
-from support.evaluation import Dataset, found, square
+from support.evaluation import Dataset, detected, square
 
 
 def test_coco_counted_by_hand(capsys):
@@ -18,9 +18,9 @@ def test_coco_counted_by_hand(capsys):
         }
     )
     detections = {
-        "small": found((square(0, side=20), 0.9, 0)),
-        "medium": found(((0, 0, 50, 40), 0.8, 0)),  # IoU 0.8: a hit at 7 of 10 thresholds
-        "large": found(((0, 0, 98, 49), 0.7, 1)),  # IoU 0.5: at one
+        "small": detected((square(0, side=20), 0.9, 0)),
+        "medium": detected(((0, 0, 50, 40), 0.8, 0)),  # IoU 0.8: a hit at 7 of 10 thresholds
+        "large": detected(((0, 0, 98, 49), 0.7, 1)),  # IoU 0.5: at one
     }
     metrics = COCOEvaluator()(dataset, detections)
     # COCO's 101 recalls, 0 to 1: all of them, or the 51 up to 1/2 where only one cat is found.
@@ -41,7 +41,7 @@ def test_coco_counted_by_hand(capsys):
 
 def test_coco_counts_a_false_alarm_above_a_hit():
     dataset = Dataset({1: [(square(0), 2)]})
-    detections = {1: found((square(0), 0.5, 2), (square(60), 0.9, 2))}
+    detections = {1: detected((square(0), 0.5, 2), (square(60), 0.9, 2))}
     metrics = COCOEvaluator()(dataset, detections)
     assert metrics["AP"] == metrics["AP50"] == pytest.approx(0.5)
     assert metrics["AR100"] == pytest.approx(1)
@@ -50,7 +50,7 @@ def test_coco_counts_a_false_alarm_above_a_hit():
 def test_the_annotated_area_tells_small_from_large():
     """A thin object has a large box and a small area, and is one of COCO's small ones."""
     objects = {1: [(square(0, side=98), 0)]}
-    detections = {1: found((square(0, side=98), 0.9, 0))}
+    detections = {1: detected((square(0, side=98), 0.9, 0))}
     by_box = COCOEvaluator()(Dataset(objects), detections)
     assert by_box["APl"] == pytest.approx(1)
     assert math.isnan(by_box["APs"])

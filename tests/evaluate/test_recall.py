@@ -9,9 +9,9 @@ import pytest
 from pycocotools.cocoeval import COCOeval
 
 from detkit.evaluate import ProposalEvaluator, format_table
-from detkit.evaluate.coco import _entries, _index
+from detkit.evaluate.coco import coco_entries, coco_index
 from detkit.registry import EVALUATORS
-from support.evaluation import Dataset, found, random_case, square
+from support.evaluation import Dataset, detected, random_case, square
 
 
 def coco_recall(dataset, detections, limits):
@@ -19,12 +19,14 @@ def coco_recall(dataset, detections, limits):
     truths, results = [], []
     for index in range(len(dataset)):
         annotation = dataset.annotation(index)
-        detected = detections[annotation.image_id]
+        of_image = detections[annotation.image_id]
         labels, crowds = annotation.labels, annotation.difficult
-        truths.append(_entries(index + 1, annotation.boxes, labels, iscrowd=crowds))
-        results.append(_entries(index + 1, detected.boxes, detected.labels, score=detected.scores))
+        truths.append(coco_entries(index + 1, annotation.boxes, labels, iscrowd=crowds))
+        results.append(
+            coco_entries(index + 1, of_image.boxes, of_image.labels, score=of_image.scores)
+        )
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(_index(truths, 3), _index(results, 3), "bbox")
+        evaluation = COCOeval(coco_index(truths, 3), coco_index(results, 3), "bbox")
         evaluation.params.useCats, evaluation.params.maxDets = 0, list(limits)
         evaluation.evaluate()
         evaluation.accumulate()
@@ -46,8 +48,10 @@ def test_counted_by_hand():
     dataset = Dataset({"a": [(square(0), 0), (square(30), 2)], "b": [(square(0), 1)], "c": []})
     detections = {
         # The label is another, and the second of the two finds nothing that is left.
-        "a": found((square(0), 0.9, 1), (square(0), 0.8, 1), ((30, 0, 40, 6), 0.7, 0)),  # IoU 0.6
-        "c": found((square(0), 1.0, 0)),
+        "a": detected(
+            (square(0), 0.9, 1), (square(0), 0.8, 1), ((30, 0, 40, 6), 0.7, 0)
+        ),  # IoU 0.6
+        "c": detected((square(0), 1.0, 0)),
     }
     metrics = ProposalEvaluator(limits=(1, 2, 3))(dataset, detections)
     assert metrics == pytest.approx({"AR1": 1 / 3, "AR2": 1 / 3, "AR3": (1 + 0.3) / 3})
@@ -56,8 +60,8 @@ def test_counted_by_hand():
 def test_difficult_objects_are_not_looked_for():
     dataset = Dataset({"a": [(square(0), 0, True), (square(30), 0)]})
     evaluate = ProposalEvaluator(limits=(2,), ious=(0.5,))
-    assert evaluate(dataset, {"a": found((square(0), 0.9, 0))}) == {"AR2": 0}
-    assert evaluate(dataset, {"a": found((square(30), 0.9, 0))}) == {"AR2": 1}
+    assert evaluate(dataset, {"a": detected((square(0), 0.9, 0))}) == {"AR2": 0}
+    assert evaluate(dataset, {"a": detected((square(30), 0.9, 0))}) == {"AR2": 1}
 
 
 def test_without_objects_there_is_no_recall():
@@ -78,9 +82,9 @@ def test_a_table_without_classes():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"limits": ()}, "limits: expected numbers of at least 1, found \\[\\]"),
-        ({"limits": (0, 5)}, "found \\[0, 5\\]"),
-        ({"ious": (0.5, 1.5)}, "ious: expected numbers above 0, up to 1, found \\[0.5, 1.5\\]"),
+        ({"limits": ()}, r"limits: .*at least 1, found \[\]"),
+        ({"limits": (0, 5)}, r"limits: .*found \[0, 5\]"),
+        ({"ious": (0.5, 1.5)}, r"ious: .*\(0, 1\], found \[0.5, 1.5\]"),
     ],
 )
 def test_arguments_are_checked(wrong, message):

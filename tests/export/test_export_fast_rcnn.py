@@ -8,19 +8,18 @@ import cv2
 import mxnet as mx
 import numpy as np
 import pytest
-import test_fast_rcnn
-import test_rpn
-from detkit.export.compare import build_program
 
 import detkit
 from detkit.detections.proposal_files import save_proposals
 from detkit.errors import DataError
+from detkit.export.check import build_program
 from detkit.export.manifest import MANIFEST, SYMBOL
 from detkit.models import FastRCNN
 from support import tiny
 from support.environment import BACKENDS
 from support.exports import assert_same, exported, photos
 from support.onnx_runs import ONNX
+from support.projects import FAST_RCNN, RPN
 
 SIZES = (64, 80), (50, 96)
 
@@ -108,7 +107,7 @@ def trained(tmp_path_factory):
     """The folder of a trained Fast R-CNN, whose proposals an RPN made."""
     folder = tmp_path_factory.mktemp("trained")
     config = tiny.project(folder)
-    assert tiny.train(config, folder / "rpn", *test_rpn.PROJECT) == 0
+    assert tiny.train(config, folder / "rpn", *RPN) == 0
     last, overrides = folder / "rpn/checkpoints/step-00000006", []
     for split in ("train", "val"):
         out = folder / f"{split}.npz"
@@ -116,7 +115,7 @@ def trained(tmp_path_factory):
         assert tiny.tool("test", *words) == 0
         overrides.append(f"data.{split}_proposals={{path: {out}}}")
     work = folder / "fast"
-    assert tiny.train(config, work, *test_fast_rcnn.PROJECT, *overrides) == 0
+    assert tiny.train(config, work, *FAST_RCNN, *overrides) == 0
     return work
 
 

@@ -79,7 +79,7 @@ def test_names_of_files_and_no_image_at_all(folder, tmp_path):
     assert_same([loaded.detect(path)], [loaded.detect(image)])
     assert loaded.detect([]) == []
     (tmp_path / "text.jpg").write_text("no image")
-    with pytest.raises(ImageError, match="text.jpg: 8 bytes that are no image"):
+    with pytest.raises(ImageError, match="text.jpg: .*JPEG.*8 bytes"):
         loaded.detect(tmp_path / "text.jpg")
 
 

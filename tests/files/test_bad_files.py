@@ -1,4 +1,4 @@
-"""What wrong folders, files and checkpoints get: status 1, no traceback, a message that helps."""
+"""Wrong folders, files and checkpoints give status 1, no traceback, and a message that helps."""
 
 import pickle
 import shutil
@@ -6,12 +6,12 @@ import zipfile
 from pathlib import Path
 
 import cv2
+import mxnet as mx
 import numpy as np
 import pytest
 
 import detkit
 from detkit.errors import CheckpointError
-from detkit.files import checkpoint as checkpoint_module
 from support import tiny
 from support.torch_files import mapping, tensor, write_zip
 
@@ -21,21 +21,18 @@ from support.torch_files import mapping, tensor, write_zip
 def test_a_folder_that_holds_a_run_is_not_overwritten(refused, project):
     before = (project / "work/config.yaml").read_text()
     message = refused("train", "configs/tiny.yaml", "--work-dir", "work", "--set", "seed=9")
-    tiny.assert_says(message, "work holds a run with checkpoints; --resume auto goes on with it")
+    tiny.assert_says(message, "work", "checkpoints", "--resume auto")
     assert (project / "work/config.yaml").read_text() == before
 
 
 @pytest.mark.parametrize(
     ("work_dir", "found"),
-    [("file", "a file of that name"), ("file/x", "Not a directory"), ("/proc/x", "No such file")],
+    [("file", "found a file"), ("file/x", "Not a directory"), ("/proc/x", "No such file")],
 )
 def test_a_work_dir_that_cannot_be_written_to(refused, work_dir, found):
     Path("file").touch()
     message = refused("train", "configs/tiny.yaml", "--work-dir", work_dir)
-    tiny.assert_says(
-        message, f"{work_dir}: expected a folder that can be written to, found: {found}"
-    )
-    tiny.assert_says(message, "name another one, or mend its permissions")
+    tiny.assert_says(message, f"{work_dir}: ", "writable folder", found, "permissions")
 
 
 def test_outputs_of_the_other_tools_that_cannot_be_written(refused):
@@ -48,36 +45,38 @@ def test_outputs_of_the_other_tools_that_cannot_be_written(refused):
         ("demo", "configs/tiny.yaml", best, "image.png", "--out", "file"),
     ):
         message = refused(*arguments)
-        tiny.assert_says(message, "file: expected a folder that can be written to, found: a file")
+        tiny.assert_says(message, "file: ", "writable folder", "found a file")
     message = refused("test", "configs/tiny.yaml", best, "--out", "work")
-    tiny.assert_says(message, "work: results cannot be written: Is a directory")
+    tiny.assert_says(message, "work: ", "Is a directory")
 
 
 def test_images_for_the_demo(refused):
     Path("nothing").mkdir()
     Path("note.txt").write_text("no image")
-    for path, found in {
-        "nothing": "nothing: the folder has no image (.jpg, .jpeg",
-        "absent.png": "absent.png: no such file",
-        "note.txt": "note.txt: 8 bytes that are no image: expected JPEG, PNG",
+    for path, fragments in {
+        "nothing": ["no image", ".jpg, .jpeg"],
+        "absent.png": ["no such file"],
+        "note.txt": ["JPEG, PNG", "8 bytes", "b'no image'"],
     }.items():
         best = "work/checkpoints/best"
-        tiny.assert_says(refused("demo", "configs/tiny.yaml", best, path, "--out", "o"), found)
+        message = refused("demo", "configs/tiny.yaml", best, path, "--out", "o")
+        tiny.assert_says(message, f"{path}: ", *fragments)
     assert not Path("o").exists()
 
 
 def test_results_that_are_none(refused):
     Path("list.json").write_text("[1]")
     Path("other.json").write_text('[{"image_id": 1, "category_id": 1, "bbox": [], "score": 1}]')
-    for path, found in {
-        "absent.json": "absent.json: results cannot be read: No such file",
-        "configs/tiny.yaml": "configs/tiny.yaml: not a JSON file",
-        "list.json": "list.json: entry 0: expected an object with image_id",
-        "other.json": "other.json: entry 0: image_id 1 is not in the dataset, whose ids are l",
+    for path, fragments in {
+        "absent.json": ["No such file"],
+        "configs/tiny.yaml": ["JSON"],
+        "list.json": ["entry 0: ", "an object", "image_id"],
+        "other.json": ["entry 0: ", "image_id", "found 1", "the dataset"],
     }.items():
-        tiny.assert_says(refused("evaluate", "configs/tiny.yaml", path), found)
+        message = refused("evaluate", "configs/tiny.yaml", path)
+        tiny.assert_says(message, f"{path}: ", *fragments)
     Path("part.yaml").write_text("model: {}")
-    tiny.assert_says(refused("evaluate", "part.yaml", "list.json"), "the key 'data' is missing")
+    tiny.assert_says(refused("evaluate", "part.yaml", "list.json"), "'data' is missing")
 
 
 # --- checkpoints ----------------------------------------------------------------------------------
@@ -87,15 +86,15 @@ def test_a_checkpoint_that_is_none(refused):
     Path("file").touch()
     shutil.copytree("work/checkpoints/best", "half")
     Path("half/SHA256SUMS").unlink()
-    for path, found in {
-        "absent": "absent: there is no such checkpoint folder; a run keeps its own in WORK_DIR",
-        "file": "file: there is no such checkpoint folder",
-        "work": "work: is the folder of a run, expected one of its checkpoints: work/",
-        "half": "half: the checkpoint is incomplete: it has no readable SHA256SUMS",
+    for path, fragments in {
+        "absent": ["no such folder", "WORK_DIR/checkpoints"],
+        "file": ["no such folder"],
+        "work": ["folder of a run", "work/checkpoints/step-00000003"],
+        "half": ["complete", "SHA256SUMS"],
     }.items():
         resumed = ("configs/tiny.yaml", "--work-dir", "new", "--resume", path)
-        tiny.assert_says(refused("train", *resumed), found)
-        tiny.assert_says(refused("test", "configs/tiny.yaml", path), found)
+        tiny.assert_says(refused("train", *resumed), f"{path}: ", *fragments)
+        tiny.assert_says(refused("test", "configs/tiny.yaml", path), f"{path}: ", *fragments)
 
 
 def test_a_checkpoint_of_another_architecture(refused):
@@ -105,28 +104,31 @@ def test_a_checkpoint_of_another_architecture(refused):
     for arguments in (("train", *resumed), ("test", "configs/tiny.yaml", best)):
         tiny.assert_says(
             refused(*arguments, *other),
-            f"{best}: the checkpoint is of another network than the config describes (4 differ",
-            "roi_head.fc.0.weight: (16, 144) in the checkpoint, (8, 144) in the network",
-            f"Use the config it was trained with: {best}/config.yaml",
+            f"{best}: ",
+            "(4 differ",
+            "roi_head.fc.0.weight: (16, 144)",
+            "(8, 144)",
+            f"{best}/config.yaml",
         )
-    with pytest.raises(CheckpointError, match="of another network"):
+    with pytest.raises(CheckpointError, match=f"{best}: .*network"):
         detkit.load(str(tiny.ROOT / "configs/faster_rcnn_vgg16.yaml"), best)
 
 
 def test_a_disk_that_fills_while_saving(refused, project, monkeypatch):
-    genuine = checkpoint_module._write
+    genuine = mx.nd.save
 
-    def full(path, text):
+    def full(path, arrays):
         if "00000006" in path:
             raise OSError(28, "No space left on device")
-        genuine(path, text)
+        genuine(path, arrays)
 
-    monkeypatch.setattr(checkpoint_module, "_write", full)
+    monkeypatch.setattr(mx.nd, "save", full)
     message = refused("train", "configs/tiny.yaml", "--work-dir", "work", "--resume", "auto")
     tiny.assert_says(
         message,
-        "work/checkpoints/step-00000006: the checkpoint could not be saved: the disk is full",
-        "earlier checkpoints are as they were: make room",
+        "work/checkpoints/step-00000006: ",
+        "the disk is full",
+        "earlier checkpoints",
         "--resume auto",
     )
     assert tiny.checkpoints("work") == ["best", "step-00000003"]
@@ -149,16 +151,18 @@ def test_pretrained_weights(refused):
         archive.writestr("archive/data.pkl", pickle.dumps(Evil(), protocol=2))
     write_zip("other.pth", mapping(**{"conv.weight": tensor()}))
     Path("text.pth").write_text("no weights")
-    for weights, found in {
-        "absent.pth": "weights 'absent.pth': there is no such file",
-        "vgg17": "neither a file nor a known name; did you mean",
-        "3": "expected a name, a path, a URL or null, found 3",
-        "text.pth": "pretrained: text.pth: not a file of torch.save",
-        "other.pth": "pretrained: other.pth: weights missing in the file (",
-        "evil.pth": "pretrained: evil.pth: its pickle asks for __builtin__.getattr, which is not",
-        "http://example.org/x.pth": "a download must be checked; write http://example.org/x.pth#sh",
+    for weights, fragments in {
+        "absent.pth": ["'absent.pth'", "no such file"],
+        "vgg17": ["'vgg17'", "did you mean 'vgg1"],
+        "3": ["a URL or null", "found 3"],
+        "text.pth": ["text.pth: ", "torch.save"],
+        "other.pth": ["other.pth: ", "missing in"],
+        "evil.pth": ["evil.pth: ", "__builtin__.getattr"],
+        "http://example.org/x.pth": ["http://example.org/x.pth#sha256="],
     }.items():
         override = f"model.backbone.pretrained={weights}"
         message = refused("train", "configs/tiny.yaml", "--dry-run", "--set", override)
-        tiny.assert_says(message, f"error: --set {override}: model.backbone.pretrained: ", found)
+        tiny.assert_says(
+            message, f"error: --set {override}: model.backbone.pretrained: ", *fragments
+        )
     assert not Path("stolen").exists()

@@ -1,16 +1,27 @@
-"""Checkpoints: back bit for bit, and refused when damaged."""
+"""Checkpoints: back bit for bit, refused if damaged, and complete or absent if saving fails."""
 
 import json
 import os
 import random
+import resource
+import shutil
+from pathlib import Path
 
+import mxnet as mx
 import numpy as np
 import pytest
 from mxnet.gluon import nn
 
 from detkit.build.load import load_model_weights
-from detkit.errors import CheckpointError
-from detkit.files.checkpoint import Progress, find_checkpoints, load_checkpoint
+from detkit.errors import CheckpointError, TrainingError
+from detkit.files import checkpoint
+from detkit.files.checkpoint import (
+    Progress,
+    check_finite,
+    find_checkpoints,
+    load_checkpoint,
+    mend_checkpoints,
+)
 from detkit.files.disk import sha256_of
 from detkit.runner.optimizer import Optimizer
 from support.checkpoints import NAMES, arrays_of, assert_holds, network, options, save, trained
@@ -91,10 +102,10 @@ def test_a_damaged_file_is_named(tmp_path, name, damage):
         file.unlink()
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(str(tmp_path / "a"))
-    assert str(caught.value) == (
-        f"{file}: the file is missing, or is not what was saved (its sha256 differs from "
-        "SHA256SUMS); use another checkpoint"
-    )
+    message = str(caught.value)
+    assert message.startswith(f"{file}: ")
+    assert "sha256 in SHA256SUMS" in message
+    assert "use another" in message
 
 
 @pytest.mark.parametrize("sums", [None, "", "not a line of sums and names\n", "\xff"])
@@ -119,12 +130,28 @@ def test_files_that_fit_their_sums_and_make_no_sense_are_refused(tmp_path):
     before = sha256_of(state)
     state.write_text(json.dumps({"progress": {"step": 1}}))
     sums.write_text(sums.read_text().replace(before, sha256_of(state)))
-    with pytest.raises(CheckpointError, match="a: the checkpoint cannot be read: 'class_names'"):
+    with pytest.raises(CheckpointError, match="/a: .*'class_names'"):
+        load_checkpoint(str(tmp_path / "a"))
+
+
+@pytest.mark.parametrize("number", [None, 1, 2])
+def test_checkpoints_have_a_format(tmp_path, number):
+    """A checkpoint without a format is read as format 1; a later format is refused."""
+    save(tmp_path / "a", trained())
+    state, sums = tmp_path / "a/state.json", tmp_path / "a/SHA256SUMS"
+    before, content = sha256_of(state), json.loads(state.read_text())
+    assert content.pop("format") == 1
+    state.write_text(json.dumps({**content, **({"format": number} if number else {})}))
+    sums.write_text(sums.read_text().replace(before, sha256_of(state)))
+    if number != 2:
+        assert load_checkpoint(str(tmp_path / "a")).progress == Progress(7, 2, 1)
+        return
+    with pytest.raises(CheckpointError, match="a/state.json: format: .*1.*found 2.*later"):
         load_checkpoint(str(tmp_path / "a"))
 
 
 def test_a_missing_folder_says_where_checkpoints_lie(tmp_path):
-    with pytest.raises(CheckpointError, match="no such checkpoint folder; a run keeps its own in"):
+    with pytest.raises(CheckpointError, match="absent: .*WORK_DIR/checkpoints"):
         load_checkpoint(str(tmp_path / "absent"))
 
 
@@ -138,10 +165,114 @@ def test_another_architecture_is_described(tmp_path):
     with pytest.raises(CheckpointError) as caught:
         load_model_weights(other, load_checkpoint(str(tmp_path / "a")))
     message = str(caught.value)
-    assert message.startswith(
-        f"{tmp_path}/a: the checkpoint is of another network than the config describes (8 diff"
-    )
-    assert "2.weight: not in the checkpoint" in message
-    assert "0.weight: (5, 4) in the checkpoint, (6, 4) in the network" in message
-    assert message.endswith(f"Use the config it was trained with: {tmp_path}/a/config.yaml")
+    assert message.startswith(f"{tmp_path}/a: ")
+    assert "(8 diff" in message
+    assert "2.weight: not in" in message
+    assert "0.weight: (5, 4)" in message
+    assert "(6, 4)" in message
+    assert message.endswith(f"{tmp_path}/a/config.yaml")
     np.testing.assert_array_equal(other[0].weight.data().asnumpy(), before)
+
+
+# --- saving that fails ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file_size_limit():
+    """Files cannot grow beyond 64 KiB, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def assert_cannot_be_saved(path, pair, reason):
+    with pytest.raises(CheckpointError) as caught:
+        save(path, pair)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert reason in message
+    assert "earlier checkpoints" in message
+    assert "--resume auto" in message
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, file_size_limit):
+    small, large = trained(), trained(units=20000)
+    save(tmp_path / "step-1", small)
+    for path in (tmp_path / "step-2", tmp_path / "step-1"):
+        assert_cannot_be_saved(path, large, "the disk is full")
+        assert os.listdir(tmp_path) == ["step-1"]
+        assert_holds(tmp_path / "step-1", small)
+
+
+@pytest.mark.parametrize(
+    ("library", "function"),
+    [(mx.nd, "save"), (os, "fsync"), (checkpoint, "sha256_of"), (os, "rename")],
+)
+def test_whatever_step_fails_nothing_is_half_there(tmp_path, monkeypatch, library, function):
+    pair = trained()
+    save(tmp_path / "step-1", pair)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(library, function, full)
+    for path in (tmp_path / "step-2", tmp_path / "step-1"):
+        assert_cannot_be_saved(path, trained(), "the disk is full")
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == ["step-1"]
+    assert_holds(tmp_path / "step-1", pair)
+
+
+def test_a_rename_that_fails_brings_the_old_one_back(tmp_path, monkeypatch):
+    pair = trained()
+    save(tmp_path / "step-1", pair)
+    genuine = os.rename
+
+    def rename(source, target):
+        if source.endswith(".partial-step-1"):
+            raise OSError(28, "No space left on device")
+        genuine(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    assert_cannot_be_saved(tmp_path / "step-1", trained(), "the disk is full")
+    assert os.listdir(tmp_path) == ["step-1"]
+    assert_holds(tmp_path / "step-1", pair)
+
+
+def test_no_place_to_write(tmp_path):
+    (tmp_path / "file").touch()
+    assert_cannot_be_saved(tmp_path / "file/step-1", trained(), "Not a directory")
+
+
+@pytest.mark.parametrize(
+    ("left", "remain"),
+    [
+        (["step-1", ".partial-step-2"], ["step-1"]),
+        (["step-1", ".partial-step-1"], ["step-1"]),
+        (["step-1", ".partial-step-1.old"], ["step-1"]),
+        ([".partial-step-1", ".partial-step-1.old"], ["step-1"]),
+        ([], []),
+    ],
+)
+def test_what_a_killed_process_left_is_tidied(tmp_path, left, remain):
+    save(tmp_path / "saved", trained())
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in left:
+        shutil.copytree(tmp_path / "saved", folder / name)
+    mend_checkpoints(str(folder))
+    assert sorted(os.listdir(folder)) == remain
+    assert [Path(path).name for path in find_checkpoints(str(folder))] == remain
+    mend_checkpoints(str(tmp_path / "absent"))
+
+
+def test_weights_that_are_not_finite_are_not_saved():
+    block = network()
+    check_finite(block, 3)
+    block[1].running_var.data()[2] = float("nan")
+    with pytest.raises(TrainingError) as caught:
+        check_finite(block, 3)
+    message = str(caught.value)
+    for fragment in ("step 3", "1 of 6", "1.running_var", "not saved"):
+        assert fragment in message

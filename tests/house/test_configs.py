@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import yaml
 
-from detkit import registry
 from detkit.build import data as data_module
 from detkit.build.training import Training
 from detkit.config import dump_config, load_config, to_plain
+from detkit.construct import signature
 from detkit.data import Shapes
 from detkit.data.voc import VOC_CLASSES
 from detkit.plugins import import_plugins
@@ -58,7 +58,7 @@ class StubDatasets:
 
     def build(self, node):
         entry = DATASETS.entry(node["type"])
-        accepted, _ = registry.signature(entry.target)
+        accepted, _ = signature(entry.target)
         assert set(node) - {"type"} <= set(accepted)
         known = {"VOC": VOC_CLASSES, "COCO": [f"class{label}" for label in range(80)]}
         return Stub(node.get("class_names") or known.get(entry.name) or Shapes.class_names)
@@ -160,12 +160,13 @@ def quick_weights(monkeypatch):
         monkeypatch.setattr(initializer, "_init_weight", draw)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)
 def test_it_builds_trains_evaluates_and_is_the_same_hybridized(path, monkeypatch, quick_weights):
     training = build(path, monkeypatch)
     weights = training.model.collect_params().values()
     assert sum(int(np.prod(p.shape)) for p in weights if p.grad_req != "null") > 1e6
-    assert 0 < training.schedule(Position(step=0, update=0, epoch=0.0, share=0.0)) <= 1
+    assert 0 < training.schedule(Position(step=0, update_start=0, epoch=0.0, share=0.0)) <= 1
     assert "one step (loss " in training.dry_run()  # refuses losses that are not finite
 
     batch = next(training.val_loader.batches(epoch=0))

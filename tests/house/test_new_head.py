@@ -73,14 +73,14 @@ def test_what_leaves_the_field_behind_is_refused(dataset):
         return sample.move_boxes(lambda boxes: boxes + 1)._replace(image=sample.image.copy())
 
     loader = Loader(dataset, [shifted], batch_size=4, fields=["tops"])
-    with pytest.raises(DataError, match=r"shifted|function.*not the fields tops.*move_fields"):
+    with pytest.raises(DataError, match=r"fields tops.*move_fields"):
         list(loader.batches(0))
 
 
 def test_a_dataset_without_the_field(config, tmp_path, capsys):
     shapes = "data.train={_delete_: true, type: Shapes, length: 4, size: [64, 64]}"
     assert tiny.train(config, tmp_path / "run", *TOPS, shapes) == 1
-    tiny.assert_says(capsys.readouterr().err, "Shapes has no field 'tops'", "trained on it")
+    tiny.assert_says(capsys.readouterr().err, "Shapes", "field 'tops'")
 
 
 def test_nobody_is_given_a_field_unasked(dataset):

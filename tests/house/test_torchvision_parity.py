@@ -22,7 +22,10 @@ GOLDEN = [
     "maskrcnn_resnet50_fpn_1",
     "retinanet_resnet50_fpn_1",
 ]
-pytestmark = pytest.mark.skipif(not PARITY.is_dir(), reason=f"{PARITY} is not there")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not PARITY.is_dir(), reason=f"{PARITY} is not there"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_onnx import assert_detections_agree
 
 import detkit
 from detkit.build import build_model
@@ -24,7 +23,7 @@ from support import oracles, tiny
 from support.environment import BACKENDS
 from support.exports import KINDS, assert_same, detector_of, exported, photos
 from support.kernel_oracles import nms as nms_oracle
-from support.onnx_runs import ONNX
+from support.onnx_runs import ONNX, assert_detections_agree
 
 WEIGHTS = (10, 10, 5, 5)
 KINDS_OF_NMS = {

@@ -96,6 +96,7 @@ def test_native_operators_are_used_where_there_is_a_compiler(built_library):
     assert "detkit_nms" not in symbol.tojson()
 
 
+@pytest.mark.slow
 def test_the_whole_detector_runs_without_a_compiler(tmp_path):
     """In a process whose PATH has no compiler: a dry run of training, and the warning it prints."""
     config = ("configs/faster_rcnn_mobilenet_v2.yaml", "--set", "model.backbone.pretrained=null")

@@ -12,9 +12,10 @@ class Dataset:
     """Annotations in memory: each image a list of (box, label) or (box, label, difficult).
 
     areas: {image_id: areas of its objects}.
+    ids: the image ids, if they are not the keys.
     """
 
-    def __init__(self, images, class_names=NAMES, areas=None):
+    def __init__(self, images, class_names=NAMES, areas=None, ids=None):
         self.class_names = class_names
         self._images = [
             Annotation(
@@ -26,7 +27,7 @@ class Dataset:
                 np.array([len(o) > 2 and o[2] for o in objects], bool),
                 areas and np.array(areas[image_id], np.float32),
             )
-            for image_id, objects in images.items()
+            for image_id, objects in zip(ids or images, images.values())
         ]
 
     def __len__(self):
@@ -36,7 +37,7 @@ class Dataset:
         return self._images[index]
 
 
-def found(*rows, names=NAMES):
+def detected(*rows, names=NAMES):
     """Detections of (box, score, label)."""
     return Detections(
         np.array([r[0] for r in rows], np.float32).reshape(-1, 4),
@@ -68,5 +69,5 @@ def random_case(seed, images=6, objects=5, difficult=0.2):
             for _ in range(rng.integers(3))
         ]
         rows += [(square(60 * rng.random(), 60 * rng.random()), next(scores), 1)]
-        detections[image] = found(*rows)
+        detections[image] = detected(*rows)
     return Dataset(truth), detections

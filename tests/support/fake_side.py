@@ -1,18 +1,18 @@
-"""A side of tools/benchmark.py that is made up; test_benchmark*.py run it as a worker."""
+"""A worker of tools/benchmark.py without a framework; test_benchmark*.py run it as a side.
+
+Its ``form`` is a number of pixels, by which its three boxes are moved, or the name of a behaviour.
+"""
 
 import os
-import sys
 import time
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools/benchmark"))
 
 import numpy as np
-from protocol import Side, serve
+
+from benchmark.detectors.worker import TimedDetector, serve
 
 
-class Fake(Side):
-    """Finds three boxes, moved by the job's ``form`` pixels; or does what its name says."""
+class Fake(TimedDetector):
+    """A detector that finds three boxes."""
 
     def about(self):
         if self.job["form"] == "unloaded":
@@ -33,7 +33,7 @@ class Fake(Side):
             time.sleep(0.5)
         return [i.shape[:2] for i in self.images]
 
-    def found(self, result):
+    def detections(self, result):
         boxes = np.tile([[10.0, 20, 50, 60]], (3, 1)) + np.arange(3)[:, None] * 40
         return [(boxes + float(self.job["form"]), np.ones(3), np.arange(3)) for _ in result]
 
@@ -44,4 +44,5 @@ class Fake(Side):
         return {self.job["precision"]: 2e9}
 
 
-serve(Fake)
+if __name__ == "__main__":
+    serve(Fake)

@@ -21,11 +21,11 @@ import random
 import signal
 from typing import Sequence
 
+import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
 from detkit.registry import BACKBONES, EVALUATORS, HOOKS
-from detkit.files import checkpoint
 from detkit.runner.hooks import Hook
 
 
@@ -63,14 +63,15 @@ class SignalAt(Hook):
 
 @HOOKS.register(force=True)
 class DieWhileSaving(Hook):
-    """SIGKILL instead of the n-th call of a function of detkit.files.checkpoint."""
+    """SIGKILL instead of the n-th call of mx.nd.save or os.rename, which save checkpoints."""
 
     def __init__(self, function: str, call: int):
-        self.function, self.calls_left = function, call
-        self.genuine = getattr(checkpoint, function)
+        self.module, _, self.function = function.rpartition(".")
+        self.module = {"mx.nd": mx.nd, "os": os}[self.module]
+        self.genuine, self.calls_left = getattr(self.module, self.function), call
 
     def start(self, run):
-        setattr(checkpoint, self.function, self.replacement)
+        setattr(self.module, self.function, self.replacement)
 
     def replacement(self, *args):
         self.calls_left -= 1
@@ -249,6 +250,12 @@ def validation_set(config):
 def checkpoints(work_dir):
     """The names in a run's folder of checkpoints, sorted."""
     return sorted(path.name for path in Path(work_dir, "checkpoints").iterdir())
+
+
+def is_finite(checkpoint):
+    """Whether every weight of a checkpoint is a number."""
+    weights = load_checkpoint(str(checkpoint)).weights.values()
+    return all(np.isfinite(array.asnumpy()).all() for array in weights)
 
 
 def records(work_dir, kind):

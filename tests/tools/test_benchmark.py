@@ -1,50 +1,40 @@
-"""tools/benchmark.py: the workers' protocol, what they find, the figures; with sides made up."""
+"""tools/benchmark.py: the workers' protocol, what they find, the figures; with made-up sides."""
 
+import importlib.util
 import json
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 from mxnet.gluon import nn
 
+from benchmark.detectors import detkit_detectors, random_data, sides, worker_process
+from benchmark.detectors.agreement import shared_detections
+from benchmark.detectors.running_sides import RunningSides
+from benchmark.detectors.stage_times import time_parts, with_rest
+from benchmark.errors import BenchmarkError
+from benchmark.worker_environment import worker_environment
 from support import tiny
 from support.environment import SHARED
 
-BENCHMARK = tiny.ROOT / "tools/benchmark"
+FAKE = tiny.ROOT / "tests/support/fake_side.py"
 NAME = "fasterrcnn_resnet50_fpn"
 
 
-@pytest.fixture
-def modules(monkeypatch):
-    """What the tool consists of can be imported."""
-    monkeypatch.syspath_prepend(str(BENCHMARK))
+def side_of(name, form="0", precision="fp32", compared=True, python=None):
+    """A made-up side."""
+    job = {"form": form, "precision": precision, "clock": "wall"}
+    return sides.Side(name, FAKE, python, job, compared)
 
 
 @pytest.fixture
-def spec_of(modules):
-    """A function that makes the plan of a made-up side."""
-    from plan import Spec
-
-    script = tiny.ROOT / "tests/support/fake_side.py"
-
-    def make(name, form="0", precision="fp32", compared=True, python=None):
-        job = {"form": form, "precision": precision, "clock": "wall"}
-        return Spec(name, script, python, job, compared)
-
-    return make
-
-
-@pytest.fixture
-def session_of(modules, tmp_path):
-    """A function that makes a Session of some plans."""
-    from session import Session
-
-    return lambda *specs: Session(specs, threads=1, folder=tmp_path)
+def running(tmp_path):
+    """A function that makes the RunningSides of some sides."""
+    return lambda *measured: RunningSides(measured, threads=1, folder=tmp_path)
 
 
 def error_of(call, *arguments):
-    from processes import BenchmarkError
-
     with pytest.raises(BenchmarkError) as caught:
         call(*arguments)
     return str(caught.value)
@@ -53,36 +43,48 @@ def error_of(call, *arguments):
 # --- workers --------------------------------------------------------------------------------------
 
 
-def test_sides_are_run_in_turn(spec_of, session_of):
-    with session_of(spec_of("one"), spec_of("two", precision="bf16")) as session:
-        assert session.about == {"one": {"fake": "1.0"}, "two": {"fake": "1.0"}}
-        session.use((32, 48), 2)
-        taken = session.times(3)
+def test_sides_are_run_in_turn(running):
+    with running(side_of("one"), side_of("two", precision="bf16")) as measured:
+        assert measured.about == {"one": {"fake": "1.0"}, "two": {"fake": "1.0"}}
+        measured.use((32, 48), 2)
+        taken = measured.times(3)
         assert set(taken) == {"one", "two"}
         for side in taken.values():
             assert {clock: len(times) for clock, times in side.items()} == {"wall": 3, "cpu": 3}
-        assert all(peak > 1e6 for peak in session.peaks().values())
-        assert session.stages(3)["two"] == {"backbone": 2.0, "total": 3.0}
-        assert session.floors() == {"one": {"fp32": 2e9}, "two": {"bf16": 2e9}}
+        assert all(peak > 1e6 for peak in measured.peaks().values())
+        assert measured.stages(3)["two"] == {"backbone": 2.0, "total": 3.0}
+        assert measured.floors() == {"one": {"fp32": 2e9}, "two": {"bf16": 2e9}}
 
 
-def test_what_fails_in_a_worker_is_shown(spec_of, session_of):
-    message = error_of(session_of(spec_of("one"), spec_of("two", "unloaded")).__enter__)
+def test_what_fails_in_a_worker_is_shown(running):
+    message = error_of(running(side_of("one"), side_of("two", "unloaded")).__enter__)
     assert message.startswith("two: load failed:\nTraceback")
     assert message.endswith("ValueError: no such detector")
 
 
-def test_a_worker_that_dies(spec_of, session_of):
-    with session_of(spec_of("one"), spec_of("two", "dying")) as session:
-        message = error_of(session.use, (32, 32), 1)
-    assert "two: its process ended with exit status 3 when asked to time" in message
+def test_a_worker_that_dies(running):
+    with running(side_of("one"), side_of("two", "dying")) as measured:
+        message = error_of(measured.use, (32, 32), 1)
+    tiny.assert_says(message, "two", "exit status 3", "time")
 
 
-def test_an_interpreter_that_is_not_there(spec_of, session_of):
-    specs = spec_of("torchvision fp32", python="/absent/python")
-    message = error_of(session_of(specs).__enter__)
-    assert "/absent/python cannot be started: No such file" in message
-    assert "--peer torchvision=PATH" in message
+@pytest.mark.parametrize("peer", sides.PEERS)
+def test_the_interpreter_of_a_peer_needs_no_detkit(peer):
+    if not importlib.util.find_spec(peer):
+        pytest.skip(f"needs {peer}")
+    code = f"import sys; sys.modules['detkit'] = None; import benchmark.detectors.worker_{peer}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=worker_environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_interpreter_that_is_not_there(running):
+    absent = side_of("torchvision fp32", python="/absent/python")
+    message = error_of(running(absent).__enter__)
+    assert all(
+        part in message for part in ("/absent/python", "No such file", "--peer torchvision=")
+    )
 
 
 # --- the same detections --------------------------------------------------------------------------
@@ -96,19 +98,18 @@ def test_an_interpreter_that_is_not_there(spec_of, session_of):
         ("9", "fp32", False, None),  # other weights
     ],
 )
-def test_shares(spec_of, session_of, form, precision, compared, share):
-    with session_of(spec_of("one"), spec_of("two", form, precision, compared)) as session:
-        session.use((32, 32), 1)
-        assert session.shares() == {"one": 1.0, "two": share}
+def test_shares(running, form, precision, compared, share):
+    with running(side_of("one"), side_of("two", form, precision, compared)) as measured:
+        measured.use((32, 32), 1)
+        assert measured.agreements() == {"one": 1.0, "two": share}
 
 
-def test_sides_that_disagree(spec_of, session_of):
-    with session_of(spec_of("one"), spec_of("two", "9")) as session:
-        session.use((32, 32), 1)
-        message = error_of(session.shares)
-        assert "two finds 0% of what one finds, expected 90%" in message
-        assert "--no-compare" in message
-        assert session.shares(required=False) == {"one": 1.0, "two": 0.0}
+def test_sides_that_disagree(running):
+    with running(side_of("one"), side_of("two", "9")) as measured:
+        measured.use((32, 32), 1)
+        message = error_of(measured.agreements)
+        tiny.assert_says(message, "two", "one", "90%", "found 0%", "--no-compare")
+        assert measured.agreements(required=False) == {"one": 1.0, "two": 0.0}
 
 
 def write_found(path, *images):
@@ -118,9 +119,7 @@ def write_found(path, *images):
     return path
 
 
-def test_a_share_counts_what_either_side_lacks(modules, tmp_path):
-    import matched
-
+def test_a_share_counts_what_either_side_lacks(tmp_path):
     boxes = np.array([[0, 0, 10, 10], [20, 20, 40, 40]], "float32")
     scores, labels = np.array([0.9, 0.5]), np.array([1, 2])
     nothing = np.zeros((0, 4)), np.zeros(0), np.zeros(0)
@@ -128,32 +127,28 @@ def test_a_share_counts_what_either_side_lacks(modules, tmp_path):
     one = write_found(tmp_path / "one.npz", (boxes[:1], scores[:1], labels[:1]), nothing)
     other = write_found(tmp_path / "other.npz", (boxes, scores - 0.1, labels), nothing)
     empty = write_found(tmp_path / "empty.npz", nothing, nothing)
-    assert matched.share(both, both) == matched.share(empty, empty) == 1.0
-    assert matched.share(both, one) == matched.share(one, both) == 0.5
-    assert matched.share(both, other) == matched.share(both, empty) == 0.0
+    assert shared_detections(both, both) == shared_detections(empty, empty) == 1.0
+    assert shared_detections(both, one) == shared_detections(one, both) == 0.5
+    assert shared_detections(both, other) == shared_detections(both, empty) == 0.0
 
 
 @pytest.mark.skipif(not (SHARED / "parity").is_dir(), reason=f"{SHARED / 'parity'} is not there")
-def test_drawn_weights_have_the_names_and_shapes_of_torchvision(modules):
-    import detectors
-
+def test_drawn_weights_have_the_names_and_shapes_of_torchvision():
     with np.load(SHARED / "parity/golden_maskrcnn_resnet50_fpn_1.npz") as golden:
         shapes = dict(zip(golden["names"].tolist(), golden["shapes"].tolist()))
-    state = detectors.draw_state("maskrcnn_resnet50_fpn")
+    state = detkit_detectors.random_state("maskrcnn_resnet50_fpn")
     expected = {n: s for n, s in shapes.items() if not n.endswith("num_batches_tracked")}
     assert {n: ",".join(map(str, a.shape)) for n, a in state.items()} == expected
     assert all(np.isfinite(array).all() and array.dtype == "float32" for array in state.values())
 
 
-def test_pictures_depend_on_nothing_but_their_size(modules):
-    import drawn
-
-    pictures = drawn.pictures(2, 33, 70)
+def test_pictures_depend_on_nothing_but_their_size():
+    pictures = random_data.pictures(2, 33, 70)
     assert pictures.shape == (2, 33, 70, 3)
     assert pictures.dtype == np.uint8
-    assert (pictures == drawn.pictures(2, 33, 70)).all()
+    assert (pictures == random_data.pictures(2, 33, 70)).all()
     assert pictures[0].std() > 10
-    boxes, labels = drawn.objects(2, 33, 70)
+    boxes, labels = random_data.objects(2, 33, 70)
     assert (boxes[..., 2:] > boxes[..., :2]).all()
     assert (boxes <= [70, 33, 70, 33]).all()
     assert labels.shape == boxes.shape[:2]
@@ -162,9 +157,7 @@ def test_pictures_depend_on_nothing_but_their_size(modules):
 # --- stages ---------------------------------------------------------------------------------------
 
 
-def test_the_time_of_parts(modules):
-    from stopwatch import time_parts, with_rest
-
+def test_the_time_of_parts():
     network = nn.Sequential()
     network.add(*(nn.Lambda(lambda x: x + 1) for _ in range(3)))
     parts = {"first": [network[0]], "others": [network[1], network[2]]}
@@ -180,14 +173,11 @@ def test_the_time_of_parts(modules):
 
 
 @pytest.fixture
-def fakes(monkeypatch, spec_of):
+def fakes(monkeypatch):
     """The tool measures two sides that are made up."""
-    import plan
-    import processes
-
-    sides = [spec_of("detkit eager"), spec_of("torchvision fp32")]
-    monkeypatch.setattr(processes, "run_once", lambda *arguments: None)
-    monkeypatch.setattr(plan, "specs", lambda *arguments: sides)
+    measured = [side_of("detkit eager"), side_of("torchvision fp32")]
+    monkeypatch.setattr(worker_process, "write_file", lambda *arguments: None)
+    monkeypatch.setattr(sides, "sides_of", lambda *arguments: measured)
 
 
 def test_table_and_files(fakes, tmp_path, capsys):
@@ -221,9 +211,7 @@ def test_table_and_files(fakes, tmp_path, capsys):
 
 def test_a_sweep(fakes, monkeypatch, tmp_path, capsys):
     pytest.importorskip("matplotlib")
-    import plan
-
-    monkeypatch.setattr(plan, "SWEEP", (((32, 32), (32, 64)), (1, 2)))
+    monkeypatch.setattr(sides, "SWEEP", (((32, 32), (32, 64)), (1, 2)))
     out, picture = tmp_path / "out.json", tmp_path / "out.png"
     options = ("--rounds", 1, "--size", "32x32", "--sweep", "--json", out, "--plot", picture)
     assert tiny.tool("benchmark", NAME, *options) == 0
@@ -251,28 +239,26 @@ def test_a_plot_needs_matplotlib(fakes, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    "arguments, fragments",
     [
-        (("absent",), "no model 'absent'; there are fasterrcnn_resnet50_fpn, "),
-        (("--size", "600"), "expected height x width, as 600x800, found '600'"),
-        (("--peer", "caffe"), "no peer 'caffe'; there are onnxruntime, torchvision, gluoncv"),
-        (("--train", "--forms", "eager"), "a form that can be trained, hybridized or static_alloc"),
-        (("--no-detect",), "--no-detect without --train leaves nothing to measure"),
+        (("absent",), ("'absent'", "fasterrcnn_resnet50_fpn, ")),
+        (("--size", "600"), ("--size", "600x800", "found '600'")),
+        (("--peer", "caffe"), ("--peer", "onnxruntime, torchvision, gluoncv", "found 'caffe'")),
+        (("--train", "--forms", "eager"), ("--train", "hybridized or static_alloc", "--forms")),
+        (("--no-detect",), ("--no-detect", "--train")),
     ],
 )
-def test_wrong_arguments(modules, arguments, message, capsys):
+def test_wrong_arguments(arguments, fragments, capsys):
     with pytest.raises(SystemExit) as caught:
         tiny.tool("benchmark", *arguments)
     assert caught.value.code == 2
-    assert message in capsys.readouterr().err
+    tiny.assert_says(capsys.readouterr().err.split("error: ")[1], *fragments)
 
 
-def test_which_sides_there_are(modules, tmp_path):
-    from plan import specs
-
+def test_which_sides_there_are(tmp_path):
     peers = {"torchvision": "/peer/python", "gluoncv": None, "onnxruntime": None}
-    found = specs(NAME, tmp_path, ["eager", "exported"], peers)
-    names = [spec.name for spec in found]
+    found = sides.sides_of(NAME, tmp_path, ["eager", "exported"], peers)
+    names = [side.name for side in found]
     assert names == [
         "detkit eager",
         "detkit exported",
@@ -285,8 +271,8 @@ def test_which_sides_there_are(modules, tmp_path):
     assert by_name["torchvision bf16"].python == "/peer/python"
     assert by_name["torchvision bf16"].precision == "bf16"
     assert by_name["detkit exported"].job["model"] == str(tmp_path / "exported")
-    assert [spec.name for spec in found if not spec.compared] == ["gluoncv fp32"]
-    assert all(spec.script.is_file() for spec in found)
-    trained = specs("fasterrcnn_vgg16", tmp_path, ["hybridized"], peers, training=True)
-    assert {spec.name.split()[0] for spec in trained} == {"detkit", "torchvision"}
-    assert all(spec.job["training"] for spec in trained)
+    assert [side.name for side in found if not side.compared] == ["gluoncv fp32"]
+    assert all(side.script.is_file() for side in found)
+    trained = sides.sides_of("fasterrcnn_vgg16", tmp_path, ["hybridized"], peers, training=True)
+    assert {side.name.split()[0] for side in trained} == {"detkit", "torchvision"}
+    assert all(side.job["training"] for side in trained)

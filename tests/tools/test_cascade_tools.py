@@ -41,7 +41,7 @@ train_step:
 
 
 def project(folder):
-    """As tiny.project, with a cascade."""
+    """Writes the plugin and a cascade's config; returns the config's path."""
     config = tiny.project(folder).with_name("cascade.yaml")
     config.write_text(CONFIG)
     return config
@@ -87,12 +87,12 @@ TARGETS = "{assigner: {type: MaxIoUAssigner}, sampler: {type: RandomSampler}}"
         ("model.refine.box_weights=[[1, 1, 1]]", ("expected a list of lists of 4 (float",)),
         ("model.roi_head={}", ("unknown key 'roi_head'", "did you mean 'roi_heads'")),
         (f"train_step.roi_targets={TARGETS}", ("train_step.roi_targets", "a list of mappings")),
-        (f"train_step.roi_targets=[{TARGETS}]", ("1 sections for 3 stages", "model.roi_heads")),
+        (f"train_step.roi_targets=[{TARGETS}]", ("expected 3", "model.roi_heads", "found 1")),
         ("train_step.roi_loss.1.weight=2", ("train_step.roi_loss.1.weight", "unknown key")),
         ("train_step.roi_loss=null", ("train_step.roi_loss", "a list of mappings, found null")),
     ],
 )
-def test_what_is_wrong_with_a_config_is_said(tmp_path, capsys, override, fragments):
+def test_an_error_in_a_config_is_explained(tmp_path, capsys, override, fragments):
     config = project(tmp_path)
     message = tiny.refused(capsys, "train", config, "--dry-run", "--set", override)
     tiny.assert_says(message, *fragments)

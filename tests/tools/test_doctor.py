@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from detkit import processor
+from detkit import cli, processor
+from detkit.ops import build
 from support import tiny
 
 
@@ -19,6 +20,13 @@ def test_the_processor_and_what_it_lacks(capsys, monkeypatch):
     tiny.assert_says(capsys.readouterr().out, "no VNNI", "--int8-for any", "no bfloat16")
 
 
+def test_build_prints_the_path_of_the_operators(built_library, capsys):
+    assert tiny.tool("doctor", "--build") == 0
+    assert capsys.readouterr().out == f"{built_library}\n"
+    assert cli.run(build.main, []) == 0
+    assert capsys.readouterr().out == f"{built_library}\n"
+
+
 def test_a_level_that_there_is_not(capsys, monkeypatch):
     monkeypatch.setenv(processor.VARIABLE, "avx9")
     assert tiny.tool("doctor") == 1
@@ -29,7 +37,7 @@ def test_a_level_that_there_is_not(capsys, monkeypatch):
     ("machine", "missing", "advice"),
     [
         ("x86_64", "libgfortran.so.3: not found", "reinstall detkit"),
-        ("aarch64", "libarmpl_lp64_mp.so: not found", "needs the Arm Performance Libraries"),
+        ("aarch64", "libarmpl_lp64_mp.so: not found", "the Arm Performance Libraries"),
     ],
 )
 def test_an_mxnet_that_cannot_be_loaded(capsys, monkeypatch, machine, missing, advice):

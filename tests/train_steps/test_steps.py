@@ -228,6 +228,7 @@ def test_the_host_waits_at_log_intervals_only(tmp_path, monkeypatch):
     assert set(spy.waits) == {1, 3, 6}  # the first step is reported as well
 
 
+@pytest.mark.slow
 def test_two_images_are_learnt_by_heart(tmp_path):
     split = "{type: Shapes, length: 2, size: [64, 64], seed: 1, max_objects: 2, min_object: 0.3}"
     objects = Shapes(length=2, size=(64, 64), seed=1, max_objects=2, min_object=0.3)

@@ -54,12 +54,12 @@ def test_parameters_take_their_values_in_every_state(state, initialised, in_chan
     if initialised:
         block.initialize()
     assert load_weights(block, state) == []
-    found = values(block)
-    np.testing.assert_array_equal(found["features.0.weight"], state["features.0.weight"])
-    np.testing.assert_array_equal(found["features.1.gamma"], state["features.1.weight"])
-    np.testing.assert_array_equal(found["features.1.beta"], state["features.1.bias"])
+    loaded = values(block)
+    np.testing.assert_array_equal(loaded["features.0.weight"], state["features.0.weight"])
+    np.testing.assert_array_equal(loaded["features.1.gamma"], state["features.1.weight"])
+    np.testing.assert_array_equal(loaded["features.1.beta"], state["features.1.bias"])
     for name in ("features.1.running_mean", "features.1.running_var"):
-        np.testing.assert_array_equal(found[name], state[name])
+        np.testing.assert_array_equal(loaded[name], state[name])
     assert block.features[0].weight.grad_req == grad_req
     block.hybridize()
     first = block(mx.nd.ones((2, 3, 5, 5))).asnumpy()
@@ -78,8 +78,8 @@ def test_the_loaded_block_computes_what_the_numbers_say(state):
     product = np.einsum("kchw,chw->k", state["features.0.weight"], image)
     expected = product + state["features.0.bias"] - average
     expected = expected / np.sqrt(variance + 1e-5) * scale + shift
-    found = block(mx.nd.array(image[None])).asnumpy().ravel()
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    actual = block(mx.nd.array(image[None])).asnumpy().ravel()
+    np.testing.assert_allclose(actual, expected, rtol=1e-4)
 
 
 def test_half_precision_is_turned_into_the_parameters_type(state):
@@ -98,16 +98,17 @@ def test_values_reach_every_device_of_the_parameters(state):
     block.initialize(ctx=contexts)
     load_weights(block, state)
     for context in contexts:
-        found = block.features[0].bias.data(context)
-        assert found.context == context
-        np.testing.assert_array_equal(found.asnumpy(), state["features.0.bias"])
+        actual = block.features[0].bias.data(context)
+        assert actual.context == context
+        np.testing.assert_array_equal(actual.asnumpy(), state["features.0.bias"])
 
 
 def test_unused_names_are_returned_sorted(state):
     state.update({"classifier.weight": np.ones(2), "aux": np.ones(1)})
     assert load_weights(Block(), state) == ["aux", "classifier.weight"]
     message = refused(Block(), state, allow_unused=False)
-    assert "in the file that the network does not have (2):\n  'aux'" in message
+    assert "2 more" in message
+    assert "\n  'aux'\n  'classifier.weight'" in message
 
 
 def test_names_override_the_default_mapping(state):
@@ -125,7 +126,7 @@ def test_missing_names_are_all_listed_and_nothing_is_changed(state):
     before = values(block)
     renamed = {n.replace("features.1", "feature.1"): a for n, a in state.items()}
     message = refused(block, renamed)
-    assert "weights missing in the file (4):" in message
+    assert "missing in the file: 4" in message
     assert "'features.1.weight' (the nearest is 'feature.1.weight')" in message
     after = values(block)
     assert all(np.array_equal(before[name], after[name]) for name in before)
@@ -135,7 +136,7 @@ def test_a_long_list_of_missing_names_is_cut_and_counted():
     block = nn.HybridSequential()
     block.add(*(nn.Dense(1, in_units=1) for _ in range(8)))
     message = refused(block, {"x": np.ones(1)})
-    assert "(16):" in message
+    assert "missing in the file: 16" in message
     assert message.count("\n") == 11
     assert message.endswith("... and 6 more")
 
@@ -144,16 +145,17 @@ def test_wrong_shapes_are_all_listed(state):
     state["features.0.weight"] = np.ones((4, 3, 5, 5), "f4")
     state["features.0.bias"] = np.ones((4, 1), "f4")
     message = refused(Block(), state)
-    assert "weights of another shape (2):" in message
-    assert "'features.0.weight': (4, 3, 5, 5) in the file, (4, 0, 3, 3) in the network" in message
-    assert "'features.0.bias': (4, 1) in the file, (4,) in the network" in message
+    assert "found 2 other" in message
+    assert "'features.0.weight': expected (4, 0, 3, 3), found (4, 3, 5, 5)" in message
+    assert "'features.0.bias': expected (4,), found (4, 1)" in message
 
 
 def test_values_that_are_not_finite_are_refused(state):
     state["features.0.bias"][2] = np.nan
     state["unused"] = np.full(2, np.nan)
     message = refused(Block(), state)
-    assert "weights with values that are not finite (1):\n  'features.0.bias'" in message
+    assert "finite" in message
+    assert message.endswith("\n  'features.0.bias'")
 
 
 class VGG16Features(nn.HybridBlock):

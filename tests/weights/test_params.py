@@ -52,9 +52,9 @@ def test_what_mxnet_saves(path, dtype):
     one = mx.nd.array(values, dtype=dtype)
     state = read_params(save(path, {"b.weight": one, "a": one[0], "ä": one[0, 0, :1]}))
     assert list(state) == ["b.weight", "a", "ä"]
-    for found, expected in zip(state.values(), (values, values[0], values[0, 0, :1])):
-        np.testing.assert_array_equal(found, expected)
-        assert found.dtype == dtype
+    for actual, expected in zip(state.values(), (values, values[0], values[0, 0, :1])):
+        np.testing.assert_array_equal(actual, expected)
+        assert actual.dtype == dtype
 
 
 def test_what_mxnet_saves_with_the_shapes_of_numpy(path):
@@ -106,7 +106,7 @@ def test_files_of_every_version(path, begin):
 def test_a_file_cut_short_anywhere(path):
     whole = file_of(DENSE, DENSE)
     for length in range(len(whole)):
-        assert any(word in refused(path, whole[:length]) for word in ("short", "not a file"))
+        assert any(word in refused(path, whole[:length]) for word in ("short", "mx.nd.save"))
 
 
 def test_a_file_with_any_byte_changed(path):
@@ -128,18 +128,18 @@ def test_a_file_with_any_byte_changed(path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "not a file of MXNet's: it does not begin as mx.nd.save begins"),
-        (b"PK\x03\x04" + bytes(40), "not a file of MXNet's"),
-        (file_of(DENSE) + b"more", "damaged: 4 bytes follow after its last name"),
-        (file_of(DENSE, DENSE, names=["a", "a"]), "it holds 2 arrays and 1 names"),
-        (file_of(DENSE, names=[]), "it holds 1 arrays and 0 names: one for each is needed"),
-        (file_of(struct.pack("<Ii", 0xF993FAC9, 1) + DENSE[8:]), r"is sparse \(storage 1\)"),
+        (b"", "mx.nd.save"),
+        (b"PK\x03\x04" + bytes(40), "mx.nd.save"),
+        (file_of(DENSE) + b"more", "damaged: .*found 4 more bytes"),
+        (file_of(DENSE, DENSE, names=["a", "a"]), "found 2 arrays and 1 names"),
+        (file_of(DENSE, names=[]), "found 1 arrays and 0 names"),
+        (file_of(struct.pack("<Ii", 0xF993FAC9, 1) + DENSE[8:]), r"sparse .*\(storage 1\)"),
         (file_of(struct.pack("<Iii", 0xF993FAC9, 0, -1) + DENSE[12:]), "an array of -1 axes"),
-        (file_of(struct.pack("<Iiiqq", 0xF993FAC9, 0, 2, -2, 3)), r"of shape \(-2, 3\)"),
+        (file_of(struct.pack("<Iiiqq", 0xF993FAC9, 0, 2, -2, 3)), r"shape \(-2, 3\)"),
         (file_of(DENSE[:36] + struct.pack("<i", 99) + NUMBERS.tobytes()), "of type 99"),
-        (file_of(DENSE[:12] + struct.pack("<qq", 2**40, 2**40) + DENSE[28:]), "cut short: 48357"),
-        (struct.pack("<QQQ", 0x112, 0, 2**60), "damaged or cut short: 1152921504606846976"),
-        (file_of(DENSE)[:-2] + b"\xff\xff", "a name is no text"),
+        (file_of(DENSE[:12] + struct.pack("<qq", 2**40, 2**40) + DENSE[28:]), "cut short: .*48357"),
+        (struct.pack("<QQQ", 0x112, 0, 2**60), "cut short: .*1152921504606846976"),
+        (file_of(DENSE)[:-2] + b"\xff\xff", "damaged: .*names in UTF-8"),
     ],
 )
 def test_what_is_refused(path, content, message):
@@ -149,9 +149,9 @@ def test_what_is_refused(path, content, message):
 
 
 def test_a_file_that_cannot_be_read(path, tmp_path):
-    with pytest.raises(WeightsError, match="none.params: cannot be read: No such file"):
+    with pytest.raises(WeightsError, match="none.params: .*No such file"):
         read_params(tmp_path / "none.params")
-    with pytest.raises(WeightsError, match="cannot be read: Is a directory"):
+    with pytest.raises(WeightsError, match="Is a directory"):
         read_params(tmp_path)
 
 
@@ -161,5 +161,5 @@ def test_the_kind_of_a_file_is_found_out(tmp_path):
     content = torch_files.mapping(a=torch_files.tensor())
     assert list(read_weights(torch_files.write_zip(tmp_path / "weights.pth", content))) == ["a"]
     (tmp_path / "damaged.params").write_bytes(b"")
-    with pytest.raises(WeightsError, match="not a file of MXNet's"):
+    with pytest.raises(WeightsError, match="damaged.params: .*mx.nd.save"):
         read_weights(tmp_path / "damaged.params")

@@ -63,12 +63,12 @@ def write_body(path, body):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_arrays_of_every_protocol(path, protocol):
     content = {"model": collections.OrderedDict(ARRAYS), "__author__": "Detectron2 Model Zoo"}
-    found = read_pkl(write(path, content, protocol))
-    assert list(found) == list(ARRAYS)
+    actual = read_pkl(write(path, content, protocol))
+    assert list(actual) == list(ARRAYS)
     for key, expected in ARRAYS.items():
-        np.testing.assert_array_equal(found[key], expected)
-        assert found[key].dtype == expected.dtype.newbyteorder("=")
-        assert not found[key].flags.writeable
+        np.testing.assert_array_equal(actual[key], expected)
+        assert actual[key].dtype == expected.dtype.newbyteorder("=")
+        assert not actual[key].flags.writeable
 
 
 def test_numpy_2_names_its_core_with_an_underscore(path):
@@ -84,8 +84,8 @@ def test_a_dict_of_arrays_alone(path):
 
 def test_an_array_of_two_names(path):
     tied = np.ones(5000, "f4")
-    found = read_pkl(write(path, {"model": {"a": tied, "b": tied}}))
-    np.testing.assert_array_equal(found["a"], found["b"])
+    actual = read_pkl(write(path, {"model": {"a": tied, "b": tied}}))
+    np.testing.assert_array_equal(actual["a"], actual["b"])
 
 
 def test_strings_of_python_2_are_bytes(path):
@@ -111,7 +111,7 @@ def test_a_pickle_that_starts_a_shell_is_refused_and_does_nothing(path, tmp_path
     target = tmp_path / "ran"
     message = refused(write(path, {"model": {**ARRAYS, "x": _Shell(target)}}, protocol))
     assert "posix.system" in message or "nt.system" in message
-    assert 'pickle {"model": {name: array}} alone' in message
+    assert '{"model": {name: array}}' in message
     assert not target.exists()
 
 
@@ -171,21 +171,23 @@ def test_the_known_names_can_be_neither_changed_nor_misused(path, body):
 )
 def test_elements_that_are_no_plain_numbers(path, dtype):
     body = described(several(number(1)), dtype, bytes(8))
-    assert f"array 'a' has elements of type {dtype!r}" in refused(write_body(path, mapping(a=body)))
+    message = refused(write_body(path, mapping(a=body)))
+    assert "array 'a': " in message
+    assert f"of type {dtype!r}" in message
 
 
 @pytest.mark.parametrize(
     ("shape", "data", "says"),
     [
-        (several(number(3)), bytes(8), "needs 12 bytes, the file has 8 bytes for it"),
-        (several(number(1)), bytes(8), "needs 4 bytes, the file has 8"),
-        (several(number(2**40), number(2**40)), bytes(8), f"needs {2**82} bytes"),
-        (several(number(-1)), bytes(4), "impossible shape: (-1,)"),
-        (several(b"\x88"), bytes(4), "impossible shape: (True,)"),
-        (number(1), bytes(4), "impossible shape: 1"),
+        (several(number(3)), bytes(8), "12 bytes, found 8 "),
+        (several(number(1)), bytes(8), "4 bytes, found 8 "),
+        (several(number(2**40), number(2**40)), bytes(8), f"{2**82} bytes, found 8 "),
+        (several(number(-1)), bytes(4), "shape, found (-1,)"),
+        (several(b"\x88"), bytes(4), "shape, found (True,)"),
+        (number(1), bytes(4), "shape, found 1"),
         (several(*[number(1)] * 70), bytes(4), "cannot be made"),
         (several(number(0), number(2**80)), b"", "cannot be made"),
-        (several(number(1)), lambda: b"N", "the file has NoneType for it"),
+        (several(number(1)), lambda: b"N", "4 bytes, found NoneType"),
         (several(number(4)), lambda: text("aaa€aaaaaaaaaaaa"), "cannot be made"),
     ],
 )
@@ -198,24 +200,24 @@ def test_many_arrays_of_the_same_bytes_are_refused(path):
     first = described(several(number(1024)), data=lambda: data + b"q\x05")
     others = {f"a{i}": described(several(number(1024)), data=lambda: b"h\x05") for i in range(50)}
     message = refused(write_body(path, mapping(a=first, **others)))
-    assert "needs 4096 bytes" in message
-    assert "in all" in message
+    assert "4096 bytes, found 4096 " in message
+    assert "of the file are left" in message
 
 
 def test_an_array_without_a_state(path):
     body = call(name("numpy.core.multiarray", "_reconstruct"), b"N", b"N", b"N")
-    assert "array 'a' is described incompletely" in refused(write_body(path, mapping(a=body)))
+    assert "array 'a': " in refused(write_body(path, mapping(a=body)))
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ({"blobs": ARRAYS}, "a file of Detectron or Caffe2"),
-        ({"model": ARRAYS, "matching_heuristics": True}, "whose names are to be guessed"),
-        ({"model": {"a": 1}}, "no arrays by name, only 'model'"),
-        ({"model": {**ARRAYS, "a": "x"}}, "its entry 'a' is str, expected an array"),
-        ({"model": {**ARRAYS, 3: ARRAYS["big"]}}, "its entry 3 is _Array"),
-        ([1], "no dict of arrays, only list"),
+        ({"blobs": ARRAYS}, "'blobs'"),
+        ({"model": ARRAYS, "matching_heuristics": True}, "matching_heuristics"),
+        ({"model": {"a": 1}}, "the keys 'model'"),
+        ({"model": {**ARRAYS, "a": "x"}}, "entry 'a': expected"),
+        ({"model": {**ARRAYS, 3: ARRAYS["big"]}}, "entry 3: expected"),
+        ([1], "found list"),
     ],
 )
 def test_pickles_of_other_things(path, content, says):
@@ -225,8 +227,8 @@ def test_pickles_of_other_things(path, content, says):
 def test_files_that_are_no_pickle(path):
     for content in (b"", b"PK\x03\x04", b"<html>", b"\x80\x02", b"\x80\xff}."):
         path.write_bytes(content)
-        assert "its pickle is damaged or cut short" in refused(path)
-    assert "cannot be read: No such file" in refused(path.with_name("none.pkl"))
+        assert "damaged" in refused(path)
+    assert "No such file" in refused(path.with_name("none.pkl"))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:pickletools")
@@ -243,7 +245,7 @@ def test_cut_and_damaged_files_are_refused_or_read(path, protocol):
             damaged[draw.randrange(len(damaged))] = draw.randrange(256)
         path.write_bytes(damaged)
         try:
-            found = read_pkl(path)
+            actual = read_pkl(path)
         except WeightsError:
             continue
-        assert all(isinstance(array, np.ndarray) for array in found.values())
+        assert all(isinstance(array, np.ndarray) for array in actual.values())

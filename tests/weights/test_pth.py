@@ -63,9 +63,9 @@ def test_a_legacy_file_gives_the_same_as_a_zip_file(path, tmp_path):
     ],
 )
 def test_views_are_rebuilt_with_their_strides_and_offsets(path, shape, strides, offset, expected):
-    found = read_pth(write_zip(path, mapping(a=tensor(shape, strides, offset))))["a"]
-    np.testing.assert_array_equal(found, expected)
-    assert found.shape == shape
+    actual = read_pth(write_zip(path, mapping(a=tensor(shape, strides, offset))))["a"]
+    np.testing.assert_array_equal(actual, expected)
+    assert actual.shape == shape
 
 
 @pytest.mark.parametrize(("dtype", "kind"), KINDS.items())
@@ -73,28 +73,28 @@ def test_every_element_type_keeps_its_dtype(path, dtype, kind):
     values = np.array([0, 1, 1], dtype)
     memory = storage(size=3, kind=f"{kind}Storage", module="torch.cuda")
     body = mapping(a=tensor((3,), (1,), memory=memory))
-    found = read_pth(write_zip(path, body, {"0": values.tobytes()}))["a"]
-    assert found.dtype == values.dtype
-    np.testing.assert_array_equal(found, values)
+    actual = read_pth(write_zip(path, body, {"0": values.tobytes()}))["a"]
+    assert actual.dtype == values.dtype
+    np.testing.assert_array_equal(actual, values)
 
 
 def test_bfloat16_becomes_float32(path):
     values = np.array([1.0, -2.5, 0.0078125], np.float32)  # each exact in bfloat16
     half = (values.view(np.uint32) >> 16).astype(np.uint16)
     memory = storage(size=3, kind="BFloat16Storage")
-    found = read_pth(
+    actual = read_pth(
         write_zip(path, mapping(a=tensor((3,), (1,), memory=memory)), {"0": half.tobytes()})
     )
-    assert found["a"].dtype == np.float32
-    np.testing.assert_array_equal(found["a"], values)
+    assert actual["a"].dtype == np.float32
+    np.testing.assert_array_equal(actual["a"], values)
 
 
 def test_a_big_endian_file_is_turned_round(path):
     swapped = {"0": NUMBERS.astype(">f4").tobytes()}
     members = {"archive/byteorder": b"big"}
-    found = read_pth(write_zip(path, mapping(a=tensor()), swapped, members))["a"]
-    np.testing.assert_array_equal(found, NUMBERS.reshape(4, 6))
-    assert found.dtype.isnative
+    actual = read_pth(write_zip(path, mapping(a=tensor()), swapped, members))["a"]
+    np.testing.assert_array_equal(actual, NUMBERS.reshape(4, 6))
+    assert actual.dtype.isnative
 
 
 def test_parameters_and_ordered_dicts_with_metadata_are_read(path):
@@ -121,7 +121,7 @@ def test_a_legacy_checkpoint_skips_the_storages_of_its_other_parts(path):
 
 def test_two_state_dicts_are_not_chosen_between(path):
     body = mapping(model=mapping(a=tensor()), ema=mapping(a=tensor()))
-    assert "several dicts of tensors ('model', 'ema')" in refused(write_zip(path, body))
+    assert "found 'model', 'ema'" in refused(write_zip(path, body))
 
 
 # --- What is refused: memory --------------------------------------------------------------------
@@ -142,7 +142,7 @@ def test_a_view_that_reaches_outside_its_storage_is_refused(path, shape, strides
     message = refused(write_zip(path, mapping(conv=tensor(shape, strides, offset))))
     last = offset + sum((n - 1) * s for n, s in zip(shape, strides))
     assert f"tensor 'conv' (shape {shape}" in message
-    assert f"reaches element {last} of a storage of 24" in message
+    assert f"at least {last + 1} elements, found 24" in message
 
 
 @pytest.mark.parametrize(
@@ -161,17 +161,17 @@ def test_a_shape_no_array_can_have_is_refused(path, shape):
 
 def test_a_storage_of_another_size_than_declared_is_refused(path):
     body = mapping(a=tensor(memory=storage(size=2**40)))
-    assert f"storage 0 has 96 bytes, expected {2**42}" in refused(write_zip(path, body))
+    assert f"storage 0: expected {2**42} bytes, found 96" in refused(write_zip(path, body))
 
 
 def test_one_storage_described_in_two_ways_is_refused(path):
     body = mapping(a=tensor(), b=tensor((3,), (1,), memory=storage(kind="HalfStorage")))
-    assert "describes storage 0 in two ways" in refused(write_zip(path, body))
+    assert "storage 0: " in refused(write_zip(path, body))
 
 
 def test_a_storage_that_is_not_there_is_refused(path):
     body = mapping(a=tensor(memory=storage(key="../../../etc/passwd")))
-    assert "no member archive/data/../../../etc/passwd" in refused(write_zip(path, body))
+    assert "archive/data/../../../etc/passwd" in refused(write_zip(path, body))
 
 
 def test_members_that_lead_out_of_the_archive_are_never_unpacked(path, tmp_path):
@@ -192,18 +192,18 @@ def test_a_zip_bomb_is_refused(path):
 
 
 @pytest.mark.parametrize(
-    ("content", "found"),
+    ("content", "said"),
     [
-        (b"", "it is empty"),
-        (b"\n<!DOCTYPE html><title>404</title>", "an HTML page, as a failed download leaves it"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "begins with b'version https://'"),
-        (pickle.dumps({"a": 1}, 2), "not a file of torch.save"),
-        (b"PK\x03\x04" + bytes(50), "damaged or cut short"),
+        (b"", "an empty file"),
+        (b"\n<!DOCTYPE html><title>404</title>", "an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "with b'version https://'"),
+        (pickle.dumps({"a": 1}, 2), "torch.save"),
+        (b"PK\x03\x04" + bytes(50), "damaged"),
     ],
 )
-def test_what_the_file_is_instead_is_said(path, content, found):
+def test_what_the_file_is_instead_is_said(path, content, said):
     path.write_bytes(content)
-    assert found in refused(path)
+    assert said in refused(path)
 
 
 def test_missing_files_and_folders_are_said(tmp_path):
@@ -214,12 +214,14 @@ def test_missing_files_and_folders_are_said(tmp_path):
 def test_another_zip_archive_is_said(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("word/document.xml", "")
-    assert "not one of torch.save: it holds word/document.xml" in refused(path)
+    message = refused(path)
+    assert "torch.save" in message
+    assert "word/document.xml" in message
 
 
 @pytest.mark.parametrize("body", [mapping(), mapping(epoch=number(3)), number(3), b"N", b"]"])
 def test_a_file_without_tensors_is_refused(path, body):
-    assert "it holds" in refused(write_zip(path, body))
+    assert "tensors, found" in refused(write_zip(path, body))
 
 
 @pytest.mark.parametrize("legacy", [False, True])

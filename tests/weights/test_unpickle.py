@@ -39,7 +39,7 @@ def test_a_pickle_that_starts_a_shell_is_refused_and_does_nothing(tmp_path, prot
         archive.writestr("archive/data.pkl", pickle.dumps(_Shell(target), protocol))
     message = refused(path)
     assert "posix.system" in message or "nt.system" in message
-    assert "save model.state_dict() alone" in message
+    assert "model.state_dict()" in message
     assert not target.exists()
 
 
@@ -107,4 +107,4 @@ def test_unknown_persistent_ids_are_refused(tmp_path, pid):
 
 def test_a_far_memo_index_is_refused_before_it_allocates_memory(tmp_path):
     body = mapping(a=tensor()) + b"r" + struct.pack("<I", 0xFFFFFFF0)
-    assert "impossible memo index" in refused(write_zip(tmp_path / "weights.pth", body))
+    assert f"found {0xFFFFFFF0}" in refused(write_zip(tmp_path / "weights.pth", body))

@@ -1,4 +1,4 @@
-// The command-line program: see options.cpp for what it takes.
+// The command-line program. options.cpp has its arguments.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -55,7 +55,7 @@ std::string json_of(const Found& detections, const std::vector<std::string>& cla
   return out + "]}\n";
 }
 
-// Where the drawn copy of each image goes. Two with one name would overwrite each other.
+// Returns the path of each drawn copy. Throws Error if two copies would have one name.
 std::vector<std::string> drawn_paths(const Options& options) {
   std::vector<std::string> paths;
   std::map<std::string, std::string> taken;
@@ -63,15 +63,15 @@ std::vector<std::string> drawn_paths(const Options& options) {
     const std::string name = std::filesystem::path(image).stem().string() + picture_suffix();
     const auto [other, is_new] = taken.emplace(name, image);
     if (!is_new) {
-      throw Error(image + ": would be drawn into " + name + ", as " + other->second +
-                  "; draw them one after the other");
+      throw Error(image + ": expected another name than " + other->second +
+                  ", because both are drawn into " + name + "; draw one after the other");
     }
     paths.push_back((std::filesystem::path(options.draw_folder) / name).string());
   }
   return paths;
 }
 
-// The images of a run, a batch at a time, for several threads; what they print stays in order.
+// The images of a run, which several threads take a batch at a time. The output stays in order.
 class Run {
  public:
   explicit Run(const Options& options) : options_(options) {
@@ -79,7 +79,7 @@ class Run {
     drawn_paths_ = drawn_paths(options);
     std::error_code error;
     std::filesystem::create_directories(options.draw_folder, error);
-    if (error) throw Error(options.draw_folder + ": cannot be made: " + error.message());
+    if (error) throw Error(options.draw_folder + ": the folder cannot be made: " + error.message());
   }
 
   void go() {
@@ -96,7 +96,7 @@ class Run {
  private:
   size_t batch() const { return size_t(options_.batch); }
 
-  // Batch after batch, until none is left or one went wrong.
+  // Takes batch after batch, until none is left or one fails.
   void work() {
     try {
       Detector detector(options_.folder);
@@ -111,7 +111,7 @@ class Run {
     }
   }
 
-  // Once, whatever the number of threads.
+  // Prints the warning once, for any number of threads.
   void warn(const std::string& warning) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!warning.empty() && !warned_) std::fprintf(stderr, "detect: %s\n", warning.c_str());
@@ -163,7 +163,7 @@ class Run {
     return text;
   }
 
-  // The median of the milliseconds; -1 where nothing is repeated.
+  // Returns the median milliseconds, -1 without --repeat.
   double detect(Detector* detector, const std::vector<Image>& images,
                 std::vector<Found>* found) const {
     *found = detector->detect(images);
@@ -183,7 +183,7 @@ class Run {
 
   const Options& options_;
   std::vector<std::string> drawn_paths_;
-  std::mutex mutex_;  // of all below
+  std::mutex mutex_;  // guards the members below
   size_t next_ = 0, printed_ = 0;
   std::map<size_t, std::string> waiting_;
   bool warned_ = false;
@@ -194,7 +194,7 @@ class Run {
 }  // namespace detkit
 
 int main(int count, char** words) {
-  setenv("MXNET_SUBGRAPH_VERBOSE", "0", 0);  // a line for each new input shape
+  setenv("MXNET_SUBGRAPH_VERBOSE", "0", 0);  // 1 prints a line for each new input shape
   try {
     const detkit::Options options = detkit::parse_options({words + 1, words + count});
     if (options.help) {

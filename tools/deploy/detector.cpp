@@ -7,22 +7,22 @@
 namespace detkit {
 namespace {
 
-constexpr size_t kMostValues = UINT32_MAX;  // in an array of MXNet's C interface
+constexpr size_t kMostValues = UINT32_MAX;  // of an array in MXNet's C interface
 
 int round_up(int side, int multiple) { return (side + multiple - 1) / multiple * multiple; }
 
 void check_image(const Image& image, size_t index) {
   const std::string name = "images[" + std::to_string(index) + "]";
   if (image.height < 1 || image.width < 1) {
-    throw Error(name + ": is empty, " + std::to_string(image.height) + " x " +
-                std::to_string(image.width) + " pixels");
+    throw Error(name + ": expected pixels, found " + std::to_string(image.height) + " x " +
+                std::to_string(image.width));
   }
-  if (!image.rgb) throw Error(name + ": its pixels are a null pointer");
+  if (!image.rgb) throw Error(name + ": expected pixels, found a null pointer");
 }
 
 // The rows of the outputs that belong to one image.
 struct Rows {
-  const float *boxes, *scores, *labels, *masks;  // masks: nullptr where the network has none
+  const float *boxes, *scores, *labels, *masks;  // masks: nullptr for a network without masks
   size_t count, mask_size;
 };
 
@@ -37,8 +37,8 @@ void check_outputs(const std::vector<Output>& outputs, size_t batch, const std::
     fine = outputs[i].shape[0] == batch && outputs[i].shape[1] == outputs[0].shape[1];
   }
   if (!fine) {
-    throw Error(where + ": the network's outputs are not boxes (B, D, 4), scores (B, D), labels " +
-                "(B, D) and perhaps masks (B, D, M, M); export the detector again");
+    throw Error(where + ": outputs: expected boxes (B, D, 4), scores (B, D), labels (B, D) and " +
+                "perhaps masks (B, D, M, M), found others; export the detector again");
   }
 }
 
@@ -52,7 +52,7 @@ Rows rows_of(const std::vector<Output>& outputs, size_t image) {
           count,       side};
 }
 
-// Whether oneDNN sums products of 8 bits in 32 bits here: without VNNI, x86 adds two of them in 16.
+// Tells whether oneDNN sums 8-bit products in 32 bits here. Without VNNI, x86 adds two in 16 bits.
 bool adds_products_exactly() {
 #if defined(__x86_64__)
   return __builtin_cpu_supports("avx512vnni") || __builtin_cpu_supports("avxvnni");
@@ -70,7 +70,7 @@ struct Detector::Parts {
   explicit Parts(const std::string& folder) : model(read_model(folder)), predictor(model) {}
 
   std::vector<Detection> detections(const Rows& rows, Size input, const Image& image) const {
-    // In float32, as in Python.
+    // Float32, because Python computes so too.
     const float scale_x = float(input.width) / float(image.width);
     const float scale_y = float(input.height) / float(image.height);
     const size_t cells = rows.mask_size * rows.mask_size;
@@ -83,8 +83,8 @@ struct Detector::Parts {
                     rows.scores[i],      int(rows.labels[i]) + model.first_label,
                     int(rows.mask_size), {}};
       if (one.label < 0 || size_t(one.label) >= model.classes.size()) {
-        throw Error(model.path("model.json") + ": classes has no name for the label " +
-                    std::to_string(one.label) + " of the network; export the detector again");
+        throw Error(model.path("model.json") + ": classes: expected a name for the label " +
+                    std::to_string(one.label) + " of the network, found none; export it again");
       }
       if (rows.masks) one.mask_probs.assign(rows.masks + i * cells, rows.masks + (i + 1) * cells);
       found.push_back(std::move(one));
@@ -103,8 +103,8 @@ const std::vector<std::string>& Detector::classes() const { return parts_->model
 std::string Detector::warning() const {
   if (!parts_->model.needs_vnni || adds_products_exactly()) return "";
   return parts_->model.folder +
-         ": its INT8 is for CPUs with VNNI, and this one has none: sums saturate, and it may find "
-         "less; export it again with --int8-for any";
+         ": expected a CPU with VNNI, for which its INT8 was exported, found none: sums saturate, "
+         "and objects may be missed; export it again with --int8-for any";
 }
 
 std::vector<Detection> Detector::detect(const uint8_t* rgb, int height, int width) {
@@ -125,9 +125,10 @@ std::vector<std::vector<Detection>> Detector::detect(const std::vector<Image>& i
   }
   const size_t values = 3 * size_t(canvas.height) * size_t(canvas.width);
   if (values > kMostValues / images.size()) {
-    throw Error("a batch of " + std::to_string(images.size()) + " images of " +
-                std::to_string(canvas.height) + " x " + std::to_string(canvas.width) +
-                " pixels is more than MXNet takes; detect fewer at once, or smaller ones");
+    throw Error("expected at most " + std::to_string(kMostValues) +
+                " values in a batch, which MXNet takes, found " + std::to_string(images.size()) +
+                " images of " + std::to_string(canvas.height) + " x " +
+                std::to_string(canvas.width) + " pixels; detect fewer or smaller ones at once");
   }
   std::vector<float> pixels(images.size() * values), extents;
   for (size_t i = 0; i < images.size(); ++i) {

@@ -16,7 +16,7 @@ using Colour = std::array<uint8_t, 3>;
 
 constexpr float kTint = 0.45f, kThreshold = 0.5f;
 
-// Of a class: hues by the golden ratio, so that any first few are far apart.
+// Returns the colour of a class. Steps of the golden ratio keep the first few hues far apart.
 Colour colour_of(int label) {
   const double hue = 6 * std::fmod(0.08 + 0.6180339887498949 * label, 1.0);
   Colour colour;
@@ -33,7 +33,7 @@ uint8_t* pixel(Picture* picture, int x, int y) {
 }
 
 struct Corners {
-  int x1, y1, x2, y2;  // pixels of the picture, the last ones included
+  int x1, y1, x2, y2;  // pixels of the picture, x2 and y2 included
 };
 
 Corners corners_of(const Detection& found, const Picture& picture) {

@@ -4,7 +4,7 @@
 
 namespace detkit {
 
-// Draws boxes and masks into the picture, the best on top; names and scores, too, with OpenCV.
+// Draws boxes and masks into the picture, the best on top, and with OpenCV names and scores.
 void draw(const std::vector<Detection>& detections, const std::vector<std::string>& classes,
           Picture* picture);
 

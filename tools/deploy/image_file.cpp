@@ -19,16 +19,18 @@ namespace {
 constexpr int kLongestSide = 1 << 16;
 
 std::string read_bytes(const std::string& path) {
-  if (std::filesystem::is_directory(path)) throw Error(path + ": is a folder, expected an image");
+  if (std::filesystem::is_directory(path)) {
+    throw Error(path + ": expected an image, found a folder");
+  }
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Error(path + ": " + std::strerror(errno));
   std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (bytes.empty()) throw Error(path + ": is empty, expected an image");
+  if (bytes.empty()) throw Error(path + ": expected an image, found an empty file");
   return bytes;
 }
 
-// A binary PPM: P6, width, height and 255, apart by white space or comments, one white space, and
-// the pixels.
+// A reader of a binary PPM: P6, width, height and 255, separated by white space or comments, one
+// white space, and the pixels.
 class Ppm {
  public:
   Ppm(const std::string& path, const std::string& bytes) : path_(path), bytes_(bytes) {}
@@ -37,11 +39,13 @@ class Ppm {
     Picture picture;
     picture.width = number("width");
     picture.height = number("height");
-    if (number("largest value") != 255) fail("its values are not bytes (0 to 255)");
-    if (at_ == bytes_.size() || !std::isspace(uint8_t(bytes_[at_++]))) fail("its header is cut");
+    if (number("largest value") != 255) fail("expected the largest value 255, found another");
+    if (at_ == bytes_.size() || !std::isspace(uint8_t(bytes_[at_++]))) {
+      fail("expected white space after the header, found none");
+    }
     const size_t size = 3 * size_t(picture.height) * size_t(picture.width);
     if (bytes_.size() - at_ != size) {
-      fail("its header promises " + std::to_string(size) + " bytes of pixels, found " +
+      fail("expected " + std::to_string(size) + " bytes of pixels, found " +
            std::to_string(bytes_.size() - at_));
     }
     picture.rgb.assign(bytes_.begin() + std::ptrdiff_t(at_), bytes_.end());
@@ -49,7 +53,7 @@ class Ppm {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& why) const { throw Error(path_ + ": no PPM: " + why); }
+  [[noreturn]] void fail(const std::string& why) const { throw Error(path_ + ": PPM: " + why); }
 
   int number(const char* what) {
     const size_t before = at_;
@@ -62,7 +66,8 @@ class Ppm {
       value = std::min(10 * value + (bytes_[at_] - '0'), kLongestSide + 1);
     }
     if (begin == before || begin == at_ || value < 1 || value > kLongestSide) {
-      fail(std::string("its ") + what + " is no number from 1 to " + std::to_string(kLongestSide));
+      fail(std::string(what) + ": expected a number from 1 to " + std::to_string(kLongestSide) +
+           ", found another or none");
     }
     return value;
   }
@@ -73,8 +78,8 @@ class Ppm {
 
 #ifdef DETKIT_OPENCV
 
-// OpenCV fills what is missing of a JPEG with grey. Walks from marker to marker to the end, past a
-// thumbnail, which has an end of its own.
+// Tells whether a JPEG has its end, because OpenCV fills a missing part with grey. The walk from
+// marker to marker passes a thumbnail, which has an end of its own.
 bool jpeg_is_whole(const std::string& bytes) {
   for (size_t at = 2;
        (at = bytes.find('\xff', at)) + 1 < bytes.size() && at != std::string::npos;) {
@@ -94,7 +99,8 @@ bool jpeg_is_whole(const std::string& bytes) {
 Picture decode(const std::string& path, const std::string& bytes) {
   const bool jpeg = bytes.compare(0, 2, "\xff\xd8") == 0, png = bytes.compare(1, 3, "PNG") == 0;
   if ((jpeg && !jpeg_is_whole(bytes)) || (png && bytes.find("IEND") == std::string::npos)) {
-    throw Error(path + ": truncated after " + std::to_string(bytes.size()) + " bytes");
+    throw Error(path + ": expected a whole image, found one truncated after " +
+                std::to_string(bytes.size()) + " bytes");
   }
   cv::Mat image;
   try {
@@ -103,7 +109,9 @@ Picture decode(const std::string& path, const std::string& bytes) {
   } catch (const cv::Exception& error) {
     throw Error(path + ": OpenCV cannot decode it: " + error.what());
   }
-  if (image.empty()) throw Error(path + ": is no image that OpenCV can decode");
+  if (image.empty()) {
+    throw Error(path + ": expected an image, found bytes that OpenCV cannot decode");
+  }
   cv::cvtColor(image, image, cv::COLOR_BGR2RGB);
   return {{image.datastart, image.dataend}, image.rows, image.cols};
 }
@@ -112,8 +120,8 @@ Picture decode(const std::string& path, const std::string& bytes) {
 
 Picture decode(const std::string& path, const std::string&) {
   throw Error(path +
-              ": is no PPM (P6); this program was built without OpenCV and reads no other: " +
-              "build it with OpenCV, or convert the image");
+              ": expected a PPM (P6), because this program was built without OpenCV, found " +
+              "another format; build it with OpenCV, or convert the image");
 }
 
 #endif

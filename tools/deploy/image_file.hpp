@@ -1,4 +1,4 @@
-// Image files -> RGB pixels, and back: PPM by itself, every other format where OpenCV is there.
+// Image files to RGB pixels and back: PPM without OpenCV, every other format with it.
 #pragma once
 
 #include <string>
@@ -15,13 +15,13 @@ struct Picture {
   Image view() const { return {rgb.data(), height, width}; }
 };
 
-// Throws Error that names the file: missing, empty, truncated, or no image that can be read here.
+// Reads an image. Throws Error if the file is missing, empty, truncated or of an unknown format.
 Picture read_picture(const std::string& path);
 
-// Throws Error where the file cannot be written.
+// Writes an image. Throws Error if the file cannot be written.
 void write_picture(const std::string& path, const Picture& picture);
 
-// Of the files that write_picture writes here, with its dot.
+// Returns the suffix of the files of write_picture, with its dot.
 const char* picture_suffix();
 
 }  // namespace detkit

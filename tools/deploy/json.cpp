@@ -15,8 +15,8 @@ constexpr int kDeepest = 64;
 
 bool is_digit(int byte) { return byte >= '0' && byte <= '9'; }
 
-// How many bytes the UTF-8 character at `at` has; 0 where there is none. Overlong forms,
-// surrogates and what lies beyond U+10FFFF are none.
+// Returns how many bytes the UTF-8 character at `at` has, or 0 if it is not one. Overlong forms,
+// surrogates and code points above U+10FFFF are not characters.
 size_t utf8_length(const std::string& text, size_t at) {
   const auto byte = [&](size_t i) { return i < text.size() ? uint8_t(text[i]) : uint8_t(0); };
   const uint8_t first = byte(at), second = byte(at + 1);

@@ -17,18 +17,18 @@ struct Json {
   std::vector<Json> items;
   std::vector<std::pair<std::string, Json>> members;  // in the order of the file
 
-  // The member of an object, or nullptr.
+  // Returns a member of an object, or nullptr.
   const Json* find(const std::string& key) const;
 
-  // Throws Error that names the line: for anything but one value, for a key given twice, for bytes
-  // that are no UTF-8, and for values nested deeper than 64.
+  // Reads a text of one value. Throws Error with the line for anything else, for a key given twice,
+  // for bytes that are not UTF-8, and for values nested deeper than 64.
   static Json parse(const std::string& text);
 };
 
-// What an error message calls it.
+// Returns the name of a kind in error messages.
 const char* name_of(Json::Kind kind);
 
-// The string as JSON writes it, with its quotation marks.
+// Returns the string as JSON writes it, with its quotation marks.
 std::string quoted(const std::string& text);
 
 }  // namespace detkit

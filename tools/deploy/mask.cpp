@@ -16,13 +16,14 @@ namespace {
 
 constexpr float kThreshold = 0.5f;
 
-// COCO's text for a number: five bits in a character, least first, and a sixth that says: more.
+// Appends a number in COCO's text: five bits in a character, the least significant first, and a
+// sixth bit if more follow.
 void append_number(int64_t number, std::string* out) {
   bool more = true;
   while (more) {
     int character = int(number & 0x1f);
     number >>= 5;
-    more = (character & 0x10) ? number != -1 : number != 0;  // 0x10 would be read as the sign
+    more = (character & 0x10) ? number != -1 : number != 0;  // a reader takes 0x10 as the sign
     *out += char(48 + (more ? character | 0x20 : character));
   }
 }
@@ -31,7 +32,10 @@ void append_number(int64_t number, std::string* out) {
 
 std::vector<float> paste_mask(const Detection& detection, int height, int width) {
   if (detection.mask_size == 0) return {};
-  if (height < 1 || width < 1) throw Error("paste_mask: the image is empty");
+  if (height < 1 || width < 1) {
+    throw Error("paste_mask: expected an image, found " + std::to_string(height) + " x " +
+                std::to_string(width) + " pixels");
+  }
   const float box[] = {detection.x1, detection.y1, detection.x2, detection.y2};
   std::vector<float> mask(size_t(height) * size_t(width));
   if (baseline::mask_paste(1, detection.mask_size, detection.mask_probs.data(), box, height, width,

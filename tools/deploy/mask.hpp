@@ -5,8 +5,8 @@
 
 namespace detkit {
 
-// The pixels of a mask (height, width) whose probability is at least 0.5, as COCO writes them in
-// JSON: its compressed run lengths, column by column.
+// Returns the pixels of a mask (height, width) with a probability of at least 0.5 as COCO writes
+// them in JSON: compressed run lengths, column by column.
 std::string coco_run_lengths(const std::vector<float>& mask, int height, int width);
 
 }  // namespace detkit

@@ -11,13 +11,13 @@ namespace detkit {
 namespace {
 
 constexpr int kFormat = 1;
-constexpr int kLargestNumber = 1 << 20;  // of what model.json counts: pixels and classes
+constexpr int kLargestNumber = 1 << 20;  // of pixels or classes in model.json
 
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   const std::streamoff size = file ? std::streamoff(file.tellg()) : -1;
-  if (size < 0 || size > std::streamoff(1) << 40) {  // a folder opens, too, and claims to be huge
-    throw Error(path + ": no such file, or it cannot be read; export the detector again");
+  if (size < 0 || size > std::streamoff(1) << 40) {  // a folder opens as well, with a huge size
+    throw Error(path + ": expected a readable file, found none; export the detector again");
   }
   std::string bytes(size_t(size), '\0');
   file.seekg(0);
@@ -25,7 +25,7 @@ std::string read_file(const std::string& path) {
   return bytes;
 }
 
-// Reads members of an object and says where one is not as it should be.
+// Reads members of a JSON object. Throws Error with the place of a wrong one.
 class Section {
  public:
   Section(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
@@ -36,7 +36,7 @@ class Section {
 
   const Json& get(const std::string& key) const {
     const Json* value = object_.find(key);
-    if (!value) throw Error(at(key) + " is missing; export the detector again");
+    if (!value) throw Error(at(key) + ": expected a value, found none; export the detector again");
     return *value;
   }
 
@@ -45,12 +45,13 @@ class Section {
   int number(const std::string& key, int least) const {
     const double value = expect(get(key), Json::Kind::number, at(key)).number;
     if (value < least || value > kLargestNumber || value != std::floor(value)) {
-      throw Error(at(key) + " is not a whole number of at least " + std::to_string(least));
+      throw Error(at(key) + ": expected a whole number from " + std::to_string(least) + " to " +
+                  std::to_string(kLargestNumber) + ", found " + std::to_string(value));
     }
     return int(value);
   }
 
-  // A string; "" for null.
+  // Returns a string, "" for null.
   std::string string(const std::string& key) const {
     const Json& value = get(key);
     if (value.kind == Json::Kind::null) return "";
@@ -71,7 +72,7 @@ class Section {
 
   static const Json& expect(const Json& value, Json::Kind kind, const std::string& where) {
     if (value.kind == kind) return value;
-    throw Error(where + " is " + name_of(value.kind) + ", expected " + name_of(kind));
+    throw Error(where + ": expected " + name_of(kind) + ", found " + name_of(value.kind));
   }
 
  private:
@@ -88,15 +89,15 @@ Resize read_resize(const Section& section) {
   for (const auto& [name, value] : known) {
     if (like == name) return {section.number("short", 1), section.number("long", 1), value};
   }
-  throw Error(section.at("like") + " is '" + like +
-              "', expected null, torchvision, detectron2 or gluoncv; a newer detkit wrote it");
+  throw Error(section.at("like") + ": expected null, torchvision, detectron2 or gluoncv, found '" +
+              like + "'; a newer detkit wrote it");
 }
 
 void check_format(const Section& root) {
   const Json& format = root.get("format");
   if (format.kind == Json::Kind::number && format.number == kFormat) return;
-  throw Error(root.at("format") + " is not " + std::to_string(kFormat) +
-              ", the one this program reads; build it from the detkit that exported the folder (" +
+  throw Error(root.at("format") + ": expected " + std::to_string(kFormat) +
+              ", found another; build this program from the detkit that exported the folder (" +
               root.string("detkit") + "), or export again");
 }
 
@@ -110,7 +111,8 @@ const std::string& Model::hash_of(const std::string& name) const {
   for (const auto& [file, hash] : hashes) {
     if (file == name) return hash;
   }
-  throw Error(path("model.json") + ": files has no " + name + "; export the detector again");
+  throw Error(path("model.json") + ": files: expected " + name +
+              ", found no such key; export the detector again");
 }
 
 std::string Model::read(const std::string& name) const {
@@ -118,10 +120,10 @@ std::string Model::read(const std::string& name) const {
   std::string bytes = read_file(path(name));
   const std::string found = sha256(bytes);
   if (found != expected) {
-    throw Error(path(name) + ": its " + std::to_string(bytes.size()) +
-                " bytes are not those that were exported (SHA-256 " + found.substr(0, 12) +
-                "..., model.json says " + expected.substr(0, 12) +
-                "...): truncated or changed; copy the whole folder again");
+    throw Error(path(name) + ": expected the SHA-256 " + expected.substr(0, 12) +
+                "... of model.json, found " + found.substr(0, 12) + "... of " +
+                std::to_string(bytes.size()) +
+                " bytes: the file is truncated or changed; copy the whole folder again");
   }
   return bytes;
 }
@@ -140,7 +142,7 @@ Model read_model(const std::string& folder) {
   const Section root(json, path);
   check_format(root);
   model.mxnet_version = root.string("mxnet");
-  // Before there was a choice, INT8 was made for VNNI.
+  // Folders without the key int8_for were made for VNNI.
   model.needs_vnni = root.string("precision") == "int8" &&
                      (!root.has("int8_for") || root.string("int8_for") == "vnni");
   model.classes = root.strings("classes");
@@ -159,7 +161,8 @@ Model read_model(const std::string& folder) {
   for (const auto& [name, hash] : files.members)
     model.hashes.emplace_back(name, hashes.string(name));
   if (!model.library.empty() && !is_plain_name(model.library)) {
-    throw Error(root.at("library") + " is '" + model.library + "', expected a file of the folder");
+    throw Error(root.at("library") + ": expected the name of a file in the folder, found '" +
+                model.library + "'");
   }
   return model;
 }

@@ -1,4 +1,4 @@
-// The folder of an exported detector: model.json, and the files that it vouches for.
+// The folder of an exported detector: model.json, and the files whose hashes it has.
 #pragma once
 
 #include <optional>
@@ -14,22 +14,22 @@ struct Model {
   std::string folder, mxnet_version;
   std::vector<std::string> classes, inputs, outputs;
   int first_label;               // added to the network's labels
-  std::optional<Resize> resize;  // none: images go in as they are
-  int pad_multiple;              // sides of the network's input are multiples of it
-  std::string library;           // of detkit's operators; empty where MXNet's own suffice
+  std::optional<Resize> resize;  // none: images are not resized
+  int pad_multiple;              // both sides of the network's input are multiples
+  std::string library;           // of detkit's operators; empty if MXNet's own suffice
   bool needs_vnni;               // its INT8 layers are wrong on x86 without VNNI
   std::vector<std::pair<std::string, std::string>> hashes;  // file name, SHA-256
 
   std::string path(const std::string& name) const { return folder + "/" + name; }
 
-  // The SHA-256 that model.json gives for a file. Throws Error where it gives none.
+  // Returns the SHA-256 of a file in model.json. Throws Error if it has none.
   const std::string& hash_of(const std::string& name) const;
 
-  // What a file holds. Throws Error for one that is missing or is not what was exported.
+  // Returns the bytes of a file. Throws Error if it is missing or has another SHA-256.
   std::string read(const std::string& name) const;
 };
 
-// Throws Error for a folder without a model.json and for one that this program cannot read.
+// Reads model.json. Throws Error if it is missing, damaged or of another version.
 Model read_model(const std::string& folder);
 
 }  // namespace detkit

@@ -16,7 +16,7 @@ void* open_library() {
     errors += std::string("; ") + dlerror();
   }
   throw Error(
-      "there is no MXNet: copy libmxnet.so and the libraries beside it in its Python "
+      "expected libmxnet.so, found none: copy it and the libraries beside it in MXNet's Python "
       "package to the program, or name their folder in LD_LIBRARY_PATH" +
       errors);
 }
@@ -24,7 +24,9 @@ void* open_library() {
 template <typename F>
 void find(void* library, const char* name, F* function) {
   *function = reinterpret_cast<F>(dlsym(library, name));
-  if (!*function) throw Error(std::string("libmxnet.so has no ") + name + "; MXNet 1.9.1 has");
+  if (!*function) {
+    throw Error(std::string("libmxnet.so: expected ") + name + " of MXNet 1.9.1, found none");
+  }
 }
 
 MXNetApi load() {

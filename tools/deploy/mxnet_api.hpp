@@ -2,7 +2,7 @@
 #pragma once
 
 // clang-format off
-#include <cstdint>  // whose types the other one uses without including it
+#include <cstdint>  // c_predict_api.h uses its types without including it
 #include <mxnet/c_predict_api.h>
 // clang-format on
 
@@ -22,11 +22,11 @@ struct MXNetApi {
   int (*wait_all)();
 };
 
-// Loads libmxnet.so at the first call: the one beside the program or where the system looks, else
-// that of the package which this was built with. Throws Error where there is none.
+// Loads libmxnet.so at the first call: the file beside the program or on the system's path, or else
+// the file of the package that this program was built with. Throws Error if there is none.
 //
-// It is not linked, for it brings a libjpeg, a libpng and more of its own, and in a linked program
-// OpenCV would get those for its own.
+// The library is not linked, because it exports a libjpeg, a libpng and others. In a linked program
+// OpenCV would use them instead of its own.
 const MXNetApi& mxnet();
 
 }  // namespace detkit

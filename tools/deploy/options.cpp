@@ -10,16 +10,17 @@ const char kUsage[] = R"(detect DIR IMAGE... [options]
 
 Detects objects with the exported detector in DIR and prints a line of JSON for each image.
 
-  --score S      leave out detections below S (0.5)
-  --draw OUTDIR  draw them into copies of the images, in OUTDIR, instead of printing
-  --json         print, too, when drawing
-  --batch N      put N images through the network at once (1)
+  --score S      drop detections with a score below S, from 0 to 1 (0.5)
+  --draw OUTDIR  draw detections into copies of the images in OUTDIR, and print nothing
+  --json         print with --draw, too
+  --batch N      detect in N images at once (1)
   --threads N    use N detectors, each in a thread of its own (1)
-  --repeat N     detect N times after a first time, and print the median of the milliseconds
-  --help
+  --repeat N     detect N more times, and print the median time in milliseconds
+  --help         print this text
 
-OMP_NUM_THREADS: how many cores one operator uses; MXNet by itself takes half of them.
-MXNET_CPU_WORKER_NTHREADS: how many operators run at once; with --threads N set it to N.
+The variable OMP_NUM_THREADS is the number of cores that an operator uses; MXNet's default is half
+of them. MXNET_CPU_WORKER_NTHREADS is the number of operators that run at once; with --threads N
+set it to N.
 )";
 
 namespace {
@@ -28,15 +29,17 @@ double number(const std::string& option, const std::string& word, double least, 
   char* end = nullptr;
   const double value = std::strtod(word.c_str(), &end);
   if (word.empty() || *end != '\0' || !(value >= least && value <= most)) {
-    throw Error(option + " " + word + ": expected a number from " + std::to_string(int(least)) +
-                " to " + std::to_string(int(most)));
+    throw Error(option + ": expected a number from " + std::to_string(int(least)) + " to " +
+                std::to_string(int(most)) + ", found '" + word + "'");
   }
   return value;
 }
 
 int count(const std::string& option, const std::string& word) {
   const double value = number(option, word, 1, 1 << 20);
-  if (value != int(value)) throw Error(option + " " + word + ": expected a whole number");
+  if (value != int(value)) {
+    throw Error(option + ": expected a whole number, found '" + word + "'");
+  }
   return int(value);
 }
 
@@ -48,7 +51,7 @@ Options parse_options(const std::vector<std::string>& words) {
   for (size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     const auto value = [&]() -> const std::string& {
-      if (i + 1 == words.size()) throw Error(word + ": expected a value after it");
+      if (i + 1 == words.size()) throw Error(word + ": expected a value after it, found none");
       return words[++i];
     };
     if (word == "--help" || word == "-h") {
@@ -66,13 +69,16 @@ Options parse_options(const std::vector<std::string>& words) {
     } else if (word == "--threads") {
       options.threads = count(word, value());
     } else if (word.size() > 1 && word[0] == '-') {
-      throw Error(word + ": no such option; --help lists them");
+      throw Error("expected an option that --help lists, found '" + word + "'");
     } else {
       places.push_back(word);
     }
   }
   if (options.help) return options;
-  if (places.size() < 2) throw Error("expected the folder of a detector and images; see --help");
+  if (places.size() < 2) {
+    throw Error("expected the folder of a detector and images, found " +
+                std::to_string(places.size()) + " of them; see --help");
+  }
   options.folder = places.front();
   options.images.assign(places.begin() + 1, places.end());
   return options;

@@ -15,7 +15,7 @@ struct Options {
   bool prints_json() const { return json || repeat > 0 || draw_folder.empty(); }
 };
 
-// Throws Error for a word that is no option and a value that is no number in its range.
+// Reads the arguments. Throws Error for an unknown option or a value outside of its range.
 Options parse_options(const std::vector<std::string>& words);
 
 extern const char kUsage[];

@@ -9,24 +9,24 @@ namespace detkit {
 namespace {
 
 constexpr int kOnCpu = 1;
-constexpr uint32_t kFirstSide = 256;  // of the shape bound first, before an image is known
+constexpr uint32_t kFirstSide = 256;  // of the first shape, bound before any image
 constexpr char kSymbol[] = "model-symbol.json", kParameters[] = "model-0000.params";
 
-// MXNet's passes over a graph and its registry of operators are one thread's at a time.
+// MXNet's passes over a graph and its registry of operators are not safe in several threads.
 std::mutex& graph_mutex() {
   static std::mutex mutex;
   return mutex;
 }
 
-// Predictors that MXNet holds something for; under graph_mutex.
+// The number of Predictors, guarded by graph_mutex.
 int alive = 0;
 
-// MXNet gives memory back in a thread of its own, and a process that ends meanwhile crashes.
+// MXNet frees memory in a thread of its own, and a process that ends meanwhile crashes.
 void settle() {
   if (alive == 0) mxnet().wait_all();
 }
 
-// MXNet's message without the addresses of its stack.
+// Returns MXNet's message without its stack trace.
 std::string last_error() {
   const std::string message = mxnet().last_error();
   const size_t end = message.find_last_not_of("\n", message.find("\nStack trace:"));
@@ -40,16 +40,16 @@ std::string installed_version() {
          std::to_string(version % 100);
 }
 
-// Under graph_mutex. A process has one library of operators; copies of it are the same one.
+// The caller holds graph_mutex. A process loads one library of operators, or copies of it.
 void load_library(const Model& model) {
   static std::string loaded_path, loaded_hash;
   const std::string path = model.path(model.library);
   const std::string& hash = model.hash_of(model.library);
-  model.read(model.library);  // unchanged, or not a line of it is run
+  model.read(model.library);  // throws for a changed file, before any of its code runs
   if (loaded_hash == hash) return;
   if (!loaded_hash.empty()) {
-    throw Error(path + ": another library of operators is in use, " + loaded_path +
-                ", and MXNet takes one for each process; export both detectors with one detkit");
+    throw Error(path + ": expected the library of operators that this process has loaded, " +
+                loaded_path + ", found another; export both detectors with one detkit");
   }
   const std::string file = path.find('/') == std::string::npos ? "./" + path : path;
   if (mxnet().load_library(file.c_str(), 0) != 0) {
@@ -59,7 +59,7 @@ void load_library(const Model& model) {
   loaded_hash = hash;
 }
 
-// What MXPredCreate and MXPredReshape are told about the inputs.
+// The arguments of MXPredCreate and MXPredReshape about the inputs.
 struct InputShapes {
   const char* names[2];
   uint32_t begins[3] = {0, 4, 6};
@@ -75,12 +75,14 @@ struct InputShapes {
 Predictor::Predictor(const Model& model)
     : name_(model.path(kSymbol)), version_(model.mxnet_version), outputs_(model.outputs.size()) {
   if (model.inputs.size() > inputs_.size() && model.inputs[2] == "proposals") {
-    throw Error(model.path("model.json") +
-                ": inputs has proposals, which this library cannot pass on: the detector makes none "
-                "of its own, as a Fast R-CNN; use detkit.load_exported in Python, or ONNX Runtime");
+    throw Error(
+        model.path("model.json") +
+        ": inputs has proposals, which this library cannot pass on: the detector makes none "
+        "of its own, as a Fast R-CNN; use detkit.load_exported in Python, or ONNX Runtime");
   }
   if (model.inputs.size() != inputs_.size()) {
-    throw Error(model.path("model.json") + ": inputs are not two, the images and their sizes");
+    throw Error(model.path("model.json") + ": inputs: expected two, images and sizes, found " +
+                std::to_string(model.inputs.size()));
   }
   inputs_ = {model.inputs[0], model.inputs[1]};
   create(model, {1, kFirstSide, kFirstSide});
@@ -89,7 +91,8 @@ Predictor::Predictor(const Model& model)
 void Predictor::create(const Model& model, Shape shape) {
   const std::string symbol = model.read(kSymbol), parameters = model.read(kParameters);
   if (parameters.size() > size_t(INT_MAX)) {
-    throw Error(model.path(kParameters) + ": MXNet's predictor reads at most 2 GiB");
+    throw Error(model.path(kParameters) + ": expected at most 2 GiB for MXNet's predictor, found " +
+                std::to_string(parameters.size()) + " bytes");
   }
   const InputShapes shapes(inputs_, shape);
   const std::lock_guard<std::mutex> lock(graph_mutex());

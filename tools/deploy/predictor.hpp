@@ -1,4 +1,4 @@
-// A network of MXNet: arrays in, arrays out, whatever their batch and image size.
+// A network of MXNet: arrays in, arrays out, for any batch and image size.
 #pragma once
 
 #include <array>
@@ -15,19 +15,20 @@ struct Output {
   std::vector<float> values;
 };
 
-// MXNet binds a network to one shape of its input. Another shape binds it anew: a tenth of the time
-// of a detection, and the memory of the network bound before goes to the next, so that there is
-// never more than the largest shape needs. (Keeping one for each shape would take that much for
-// each, and the weights again, which oneDNN keeps in an order of its own.)
+// MXNet binds a network to one shape of its input, and binds it again for another shape. This takes
+// a tenth of the time of a detection. The new network takes over the memory of the old one, so that
+// the memory is what the largest shape needs. A network for each shape would need its own memory
+// and its own copy of the weights, which oneDNN keeps in another order.
 class Predictor {
  public:
-  // Loads the operators' library, once in a process, and the network. Throws Error.
+  // Loads the library of operators, once in a process, and the network. Throws Error.
   explicit Predictor(const Model& model);
   ~Predictor();
   Predictor(const Predictor&) = delete;
   Predictor& operator=(const Predictor&) = delete;
 
-  // images (B, 3, H, W), sizes (B, 2) h w; the model's outputs. Throws Error.
+  // Takes images (B, 3, H, W) and sizes (B, 2), height and width; returns the model's outputs.
+  // Throws Error.
   std::vector<Output> run(const std::vector<float>& images, const std::vector<float>& sizes,
                           uint32_t batch, Size canvas);
 
@@ -39,7 +40,7 @@ class Predictor {
   Output output(uint32_t index);
   void check(int status, const std::string& doing) const;
 
-  std::string name_, version_;  // of the network, and of the MXNet that it was exported with
+  std::string name_, version_;  // of the network's file, and of the MXNet that exported it
   std::array<std::string, 2> inputs_;
   size_t outputs_;
   void* handle_ = nullptr;

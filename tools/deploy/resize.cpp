@@ -15,7 +15,7 @@ const uint8_t* row_of(const Image& image, int y) {
   return image.rgb + size_t(y) * values_of(image.width);
 }
 
-// Where the rows of the result go.
+// The planes of the result, which take its rows.
 struct Planes {
   float* values;
   Size canvas;
@@ -36,8 +36,8 @@ constexpr int kCoefficientBits = 11, kMostTaps = 4;
 
 int32_t to_fixed(float weight) { return int32_t(std::lrint(weight * (1 << kCoefficientBits))); }
 
-// Which pixels each pixel of an axis is made of: `count` from `first` on, those outside repeat the
-// border; weights in units of 2^-11.
+// The source pixels of each pixel of an axis: `count` of them from `first` on, with weights in
+// units of 2^-11. A pixel outside of the image repeats the border.
 struct FixedTaps {
   int count;
   std::vector<int> first;
@@ -71,7 +71,7 @@ struct FixedTaps {
   }
 };
 
-// Rows of the image at the width of the result; as many as one row of the result needs are kept.
+// Rows of the image at the width of the result. It keeps as many as one row of the result needs.
 class WideRows {
  public:
   WideRows(const Image& image, const FixedTaps& columns, int count)
@@ -114,21 +114,21 @@ class WideRows {
   std::vector<std::vector<int32_t>> rows_;
 };
 
-// OpenCV's own arithmetic, which drops bits of each sum before it adds them.
+// OpenCV's arithmetic, which drops bits of each sum before it adds them.
 uint8_t mix_two(const int32_t* const* rows, const int32_t* weights, size_t i) {
   const int32_t high = (weights[0] * (rows[0][i] >> 4)) >> 16;
   const int32_t low = (weights[1] * (rows[1][i] >> 4)) >> 16;
   return uint8_t((high + low + 2) >> 2);
 }
 
-// Where OpenCV is built with Intel's IPP it takes that instead, and a pixel in 25 differs by 1.
+// OpenCV built with Intel's IPP uses IPP here, and a pixel in 25 differs by 1.
 uint8_t mix_four(const int32_t* const* rows, const int32_t* weights, size_t i) {
-  int32_t total = 1 << (2 * kCoefficientBits - 1);  // to round, not to cut
+  int32_t total = 1 << (2 * kCoefficientBits - 1);  // rounds instead of truncating
   for (int tap = 0; tap < kMostTaps; ++tap) total += rows[tap][i] * weights[tap];
   return uint8_t(std::clamp(total >> 2 * kCoefficientBits, 0, 255));
 }
 
-// An image halved: OpenCV takes the mean of 2 x 2 pixels instead.
+// Halves an image, for which OpenCV takes the mean of 2 x 2 pixels.
 void halve(const Image& image, Size size, const Planes& planes) {
   std::vector<uint8_t> out(values_of(size.width));
   for (int y = 0; y < size.height; ++y) {
@@ -164,7 +164,7 @@ void like_opencv(const Image& image, Size size, bool cubic, const Planes& planes
 
 struct Between {
   int low, high;
-  float share;  // of the second
+  float share;  // of high
 };
 
 std::vector<Between> between(int before, int after) {
@@ -229,9 +229,9 @@ std::vector<Triangle> triangles(int before, int after) {
   return out;
 }
 
-// The sum of some values, each `stride` after the one before, under a triangle.
+// Returns the weighted sum of the values under a triangle, which are `stride` apart.
 uint8_t sum_under(const Triangle& triangle, const uint8_t* values, size_t stride) {
-  int32_t total = 1 << (kTriangleBits - 1);  // to round, not to cut
+  int32_t total = 1 << (kTriangleBits - 1);  // rounds instead of truncating
   for (const int32_t weight : triangle.weights) {
     total += *values * weight;
     values += stride;

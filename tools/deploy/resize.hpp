@@ -1,5 +1,5 @@
-// Images at the size that a network was trained on, pixel for pixel as detkit resizes them in
-// Python, whatever is installed here.
+// Resizes images to the size that a network was trained on, with the pixels of detkit in Python and
+// no other library.
 #pragma once
 
 #include "detkit.hpp"
@@ -10,19 +10,20 @@ struct Size {
   int height, width;
 };
 
-// Whose way of resizing: OpenCV's INTER_LINEAR, torch's bilinear interpolation, Pillow's BILINEAR
-// (Detectron2), OpenCV's INTER_CUBIC (GluonCV).
+// The library whose pixels are matched: OpenCV's INTER_LINEAR, torch's bilinear interpolation,
+// Pillow's BILINEAR (Detectron2), OpenCV's INTER_CUBIC (GluonCV).
 enum class Like { opencv, torchvision, detectron2, gluoncv };
 
 struct Resize {
-  int shorter, longer;  // the shorter side becomes the first, or the longer one the second if less
+  int shorter, longer;  // of the result: one of them is met, and neither is exceeded
   Like like;
 };
 
-// What the resized image measures.
+// Returns the size of the resized image.
 Size resized(const Resize& rule, Size size);
 
-// The image at `size`, into the upper left of the planes R, G, B: (3, H, W) with H, W = canvas.
+// Writes the image, resized to `size`, into the upper left of the planes R, G, B: (3, H, W) with
+// H, W = canvas.
 void resample(const Image& image, Like like, Size size, float* planes, Size canvas);
 
 }  // namespace detkit

@@ -11,14 +11,14 @@ constexpr size_t kBlock = 64;
 
 uint32_t rotate(uint32_t x, int by) { return x >> by | x << (32 - by); }
 
-// The first 32 bits of the fraction of a root: section 4.2.2 and 5.3.3 of the standard.
+// Returns the first 32 bits of the fraction of a root (FIPS 180-4, sections 4.2.2 and 5.3.3).
 uint32_t fraction_bits(long double root) {
   return uint32_t((root - std::floor(root)) * 4294967296.0L);
 }
 
 struct Constants {
-  std::array<uint32_t, 64> rounds;  // of the cube roots of the first 64 primes
-  std::array<uint32_t, 8> start;    // of the square roots of the first 8
+  std::array<uint32_t, 64> rounds;  // from the cube roots of the first 64 primes
+  std::array<uint32_t, 8> start;    // from the square roots of the first 8
 
   Constants() {
     size_t count = 0;

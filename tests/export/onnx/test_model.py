@@ -25,32 +25,9 @@ from detkit.models import (
 from detkit.models.necks import FPN, PAFPN
 from support.cascades import cascade
 from support.exports import KINDS, NAMES, detector_of
-from support.onnx_runs import ONNX, runs
+from support.onnx_runs import ONNX, assert_agree, assert_detections_agree
 
 pytestmark = [ONNX, pytest.mark.processor]
-PADDING = {"boxes": 0, "scores": -1, "labels": -1}
-
-
-def assert_agree(model, *batches, **options):
-    """ONNX Runtime gives what MXNet does for every batch of arrays; what MXNet gives."""
-    given = []
-    for names, found, expected in runs(detector_of(model, **options), *batches):
-        assert names == ["boxes", "scores", "labels", "masks"][: len(expected)]
-        for name, one, other in zip(names, found, expected):
-            rows = other.shape[1]  # MXNet has fewer where there are too few candidates
-            tolerance = 0.01 if name == "boxes" else 1e-4
-            np.testing.assert_allclose(one[:, :rows], other, rtol=0, atol=tolerance, err_msg=name)
-            if name in PADDING:
-                assert (one[:, rows:] == PADDING[name]).all()
-        given.append(expected)
-    return given
-
-
-def assert_detections_agree(model, images, **options):
-    """The same of images of two sizes, of one and of two."""
-    batches = images((64, 80)), images((50, 96), (96, 70), canvas=(96, 96))
-    for expected in assert_agree(model, *batches, **options):
-        assert (expected[1] >= 0).any(axis=1).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -152,11 +152,11 @@ def test_detect_takes_proposals_in_pixels_of_the_image(detectors):
 @pytest.mark.parametrize(
     ("proposals", "message"),
     [
-        (None, "a FastRCNN needs proposals: call detect.* for each of the 1 images; found none"),
-        ([np.zeros((1, 4))] * 2, "found those of 2"),
-        ([np.zeros(4)], r"proposals\[0\]: found float64 \(4,\), expected boxes \(R, 4\)"),
-        ([[["a"] * 4]], r"proposals\[0\]: found <U1 \(1, 4\)"),
-        ([[[0, 0, np.nan, 9]]], r"proposals\[0\]: a box is not finite"),
+        (None, r"proposals: .*FastRCNN.*1 arrays.*none"),
+        ([np.zeros((1, 4))] * 2, "FastRCNN.*1 arrays.*found 2"),
+        ([np.zeros(4)], r"proposals\[0\]: expected boxes \(R, 4\).*float64 \(4,\)"),
+        ([[["a"] * 4]], r"proposals\[0\]: .*<U1 \(1, 4\)"),
+        ([[[0, 0, np.nan, 9]]], r"proposals\[0\]: expected finite boxes.*nan"),
     ],
 )
 def test_proposals_are_checked(detectors, proposals, message):
@@ -165,7 +165,7 @@ def test_proposals_are_checked(detectors, proposals, message):
 
 
 def test_a_detector_that_makes_its_own_takes_none(detectors):
-    with pytest.raises(DataError, match="a FasterRCNN makes its own proposals"):
+    with pytest.raises(DataError, match="FasterRCNN.*makes its own"):
         detectors[0].detect(np.zeros((20, 30, 3), "uint8"), np.zeros((1, 4)))
 
 
@@ -241,7 +241,7 @@ def test_images_without_proposals_train_on_their_objects(config, proposals, tmp_
 def test_an_npz_of_a_detector_that_tells_classes_is_refused(trained, tmp_path, capsys):
     run, out = (trained / "config.yaml", trained / "checkpoints/best"), tmp_path / "found.npz"
     message = tiny.refused(capsys, "test", *run, "--out", out)
-    tiny.assert_says(message, f"--out {out}: an .npz keeps boxes and", "'FastRCNN' tells classes")
+    tiny.assert_says(message, f"--out {out}", "'FastRCNN'", "classes", ".npz", ".json")
 
 
 def test_a_run_goes_on_with_its_proposals(config, proposals, trained, tmp_path):
@@ -256,7 +256,8 @@ def test_demo_says_that_there_are_no_proposals(trained, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 40, 3), "uint8"))
     last = trained / "checkpoints/step-00000006"
     arguments = (trained / "config.yaml", last, tmp_path / "a.png", "--out", tmp_path)
-    assert "a FastRCNN needs proposals" in tiny.refused(capsys, "demo", *arguments)
+    message = tiny.refused(capsys, "demo", *arguments)
+    tiny.assert_says(message, "FastRCNN", "proposals", "--proposals")
 
 
 @HEADS.register(force=True)
@@ -286,10 +287,10 @@ def test_proposals_must_be_named_where_they_are_needed_and_only_there(config, pr
     assert "the key 'val_proposals' is missing" in message
     message = tiny.refused(capsys, *refused, proposals[0])
     assert "data.train_proposals" in message
-    assert "the detector 'FasterRCNN' takes no proposals; remove the key" in message
+    tiny.assert_says(message, "'FasterRCNN'", "no proposals", "remove")
     wrong = proposals[0].replace("path", "limit: 0, path")
     message = tiny.refused(capsys, *refused, *PROJECT, wrong, proposals[1])
-    assert "limit is at least 1, not 0" in message
+    tiny.assert_says(message, "train_proposals.limit: ", "at least 1", "found 0")
 
 
 def test_proposals_of_another_split_are_refused(config, proposals, capsys):
@@ -297,5 +298,5 @@ def test_proposals_of_another_split_are_refused(config, proposals, capsys):
     swapped = [proposals[0].replace(one, other), proposals[1].replace(other, one)]
     message = tiny.refused(capsys, "train", config, "--dry-run", "--set", *PROJECT, *swapped)
     tiny.assert_says(
-        message, "data.train_proposals", "val.npz: image 'shapes-2-", "not in the dataset"
+        message, "data.train_proposals", "val.npz: ", "images of the dataset", "'shapes-2-"
     )

@@ -143,6 +143,7 @@ def test_images_without_objects_train(mask_model, images):
     assert all(np.isfinite(loss.asscalar()) for loss in losses.values())
 
 
+@pytest.mark.slow
 def test_masks_are_learnt(tmp_path):
     """Two images by heart; a ring is not its box."""
     split = "{type: Shapes, length: 2, size: [64, 64], seed: 1, max_objects: 2, min_object: 0.3}"

@@ -68,6 +68,7 @@ def quick_builds(fuzz_ops, tmp_path_factory):
         yield
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.usefixtures("quick_builds")
 def test_three_thousand_cases(fuzz_ops, capsys):
@@ -81,6 +82,7 @@ def test_three_thousand_cases(fuzz_ops, capsys):
     assert printed.endswith(f"\n{share * len(here):,} cases, no failure\n")
 
 
+@pytest.mark.slow
 @needs_compiler
 @needs_cross_compiler
 @pytest.mark.usefixtures("quick_builds")

@@ -1,0 +1,124 @@
+"""The hooks that show a run to the user: its log, and pictures of detections."""
+
+import datetime
+import os
+import resource
+import time
+from typing import Any, Dict, Optional
+
+from detkit.data.loader import Loader
+from detkit.data.sample import Dataset
+from detkit.detections.draw import contact_sheet, draw_detections, save_image
+from detkit.files.disk import make_folder
+from detkit.runner.hooks import Hook
+from detkit.runner.log import FaultLog, RunLog
+from detkit.runner.loop import Runner
+
+READABLE_SIDE = 320  # pixels; smaller images are enlarged before names are written into them
+
+
+class LogHook(Hook):
+    """The hook that reports losses, lr, time left, the share of waiting for data, and memory.
+
+    It reports every ``every`` steps, and after the first step of a process, so that a user sees at
+    once that training has begun. The first step also compiles and plans memory: the time left is
+    estimated from the steps after it.
+    """
+
+    def __init__(self, log: RunLog, loader: Loader, every: int):
+        self._log, self._every = log, every
+        self._faults = FaultLog(log, loader)
+        self._since: Optional[float] = None  # the time from which the steps are timed
+        self._first = True
+        self._timed, self._seconds = 0, 0.0  # the steps after the first, and their seconds
+
+    def before_step(self, run: Runner) -> None:
+        """Starts the clock at each epoch's first batch: an evaluation is no part of training."""
+        if self._since is None:
+            self._since = time.perf_counter() - run.data_wait
+
+    def after_step(self, run: Runner) -> None:
+        """Moves the bar; reads the losses after the first step and at the interval."""
+        self._log.advance(run.progress.step)
+        if self._first or run.progress.step % self._every == 0:
+            self._report(run)
+
+    def evaluate(self, run: Runner) -> None:
+        """Reports the remaining steps, and stops the clock."""
+        self._report(run)
+        self._since = None
+
+    def after_epoch(self, run: Runner) -> None:
+        """Does the same as before an evaluation."""
+        self.evaluate(run)
+
+    def finish(self, run: Runner) -> None:
+        """Reports the remaining steps, so that every loss of the run was checked to be finite."""
+        self._report(run)
+        self._log.close()
+
+    def _report(self, run: Runner) -> None:
+        self._faults.update()
+        steps = len(run.losses)
+        if not steps or self._since is None:
+            return
+        means = run.losses.read()  # waits for the device
+        now = time.perf_counter()
+        seconds, self._since = now - self._since, now
+        waited, run.data_wait = run.data_wait, 0.0
+        if not self._first:
+            self._timed, self._seconds = self._timed + steps, self._seconds + seconds
+        self._first = False
+        record = {
+            "epoch": run.epoch,
+            "step": run.progress.step,
+            "lr": run.lr,
+            **means,
+            "seconds_per_step": seconds / steps,
+            "data_wait": waited / seconds,
+            "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "eta_seconds": self._left(run.total_steps - run.progress.step),
+        }
+        self._log.write("train", **record)
+        self._show(run, means, record)
+
+    def _show(self, run: Runner, means: Dict[str, float], record: Dict[str, Any]) -> None:
+        losses = " ".join(f"{name} {value:.3f}" for name, value in means.items())
+        short = f"{losses} lr {run.lr:.2g} data {record['data_wait']:.0%} {record['memory_mb']} MB"
+        eta = f"at step {(run.progress.step // self._every + 1) * self._every}"
+        if record["eta_seconds"] is not None:
+            eta = str(datetime.timedelta(seconds=round(record["eta_seconds"])))
+        of_epochs = "" if run.length.epochs is None else f"/{run.length.epochs}"
+        self._log.show(
+            short,
+            f"epoch {run.epoch:.2f}{of_epochs} step {run.progress.step}/{run.total_steps} {short} "
+            f"{record['seconds_per_step']:.2f} s/step ETA {eta}",
+        )
+
+    def _left(self, steps: int) -> Optional[float]:
+        """Returns the seconds that ``steps`` steps will take; None before a step was timed."""
+        return steps * self._seconds / self._timed if self._timed else None
+
+
+class VisualizeHook(Hook):
+    """The hook that draws the detections of the first ``count`` images of each evaluation."""
+
+    def __init__(self, folder: str, dataset: Dataset, count: int):
+        self._folder, self._dataset, self._count = folder, dataset, count
+
+    def evaluate(self, run: Runner) -> None:
+        """Writes one sheet: ``epoch-003.png``, or ``step-00000500.png`` within an epoch."""
+        if not run.detections or not self._count:
+            return
+        pictures = []
+        for index in range(min(self._count, len(self._dataset))):
+            detections = run.detections.get(self._dataset.annotation(index).image_id)
+            if detections is not None:
+                image = self._dataset.image(index)
+                scale = max(1.0, READABLE_SIDE / min(image.shape[:2]))
+                pictures.append(draw_detections(image, detections, scale=scale))
+        if pictures:
+            make_folder(self._folder)
+            step, epoch, batch = run.progress
+            name = f"step-{step:08d}.png" if batch else f"epoch-{epoch:03d}.png"
+            save_image(os.path.join(self._folder, name), contact_sheet(pictures, columns=3))

@@ -1,0 +1,152 @@
+"""The hooks that evaluate a run, save its checkpoints and mark the best one."""
+
+import math
+import os
+import shutil
+from typing import Any, Callable, Dict, Optional, Sequence
+
+from mxnet.gluon import Block
+
+from detkit.data.loader import Loader
+from detkit.detections.of_dataset import detect_dataset
+from detkit.detector import Detector
+from detkit.files.checkpoint import Progress, check_finite, find_checkpoints, save_checkpoint
+from detkit.runner.hooks import Hook
+from detkit.runner.intervals import Interval
+from detkit.runner.log import FaultLog, RunLog
+from detkit.runner.loop import Runner
+from detkit.runner.optimizer import Optimizer
+
+
+class EvaluateHook(Hook):
+    """The hook that evaluates the detector, and keeps the metrics and the detections.
+
+    loader: the Loader of the validation images.
+    evaluator: a function from a dataset and {image id: Detections} to {name: number}.
+    """
+
+    def __init__(
+        self,
+        log: RunLog,
+        detector: Detector,
+        loader: Loader,
+        evaluator: Callable[..., Dict[str, Any]],
+    ):
+        self._log, self._detector, self._loader = log, detector, loader
+        self._evaluator = evaluator
+        self._faults = FaultLog(log, loader)
+
+    def evaluate(self, run: Runner) -> None:
+        """Sets ``metrics`` and ``detections``, or neither if a signal interrupts the evaluation."""
+        self._log.say(f"{_place(run)}: evaluating {len(self._loader.dataset)} images")
+        detections = detect_dataset(self._detector, self._loader, run.interrupt)
+        self._faults.update()
+        if detections is None:
+            return
+        run.detections = detections
+        metrics = run.metrics = self._evaluator(self._loader.dataset, detections)
+        self._log.write("evaluate", epoch=run.epoch, step=run.progress.step, **metrics)
+        numbers = " ".join(
+            f"{name} {value:.4f}" for name, value in metrics.items() if name != "per_class"
+        )
+        self._log.say(f"{_place(run)}: {numbers}")
+
+
+def _place(run: Runner) -> str:
+    """Returns 'epoch 3/12' at the end of an epoch, 'step 500/80000' within one."""
+    if run.progress.batch:
+        return f"step {run.progress.step}/{run.total_steps}"
+    of_epochs = "" if run.length.epochs is None else f"/{run.length.epochs}"
+    return f"epoch {run.progress.epoch}{of_epochs}"
+
+
+class CheckpointHook(Hook):
+    """The hook that saves at an interval, at each evaluation, and when the run stops.
+
+    folder: the folder of the checkpoints.
+    model, optimizer, class_names, config_text: what a checkpoint holds beside the progress.
+    every: the Interval between two checkpoints.
+    keep: the number of the latest checkpoints that are kept, beside the best.
+    main: the name of the metric that chooses the best.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        model: Block,
+        optimizer: Optimizer,
+        class_names: Sequence[str],
+        config_text: str,
+        every: Interval,
+        keep: int,
+        main: str,
+    ):
+        self._folder, self._every, self._keep, self._main = folder, every, keep, main
+        self._model, self._optimizer = model, optimizer
+        self._class_names, self._config_text = class_names, config_text
+        self._saved: Optional[Progress] = None  # the progress of the last checkpoint
+
+    def start(self, run: Runner) -> None:
+        """Remembers where the run begins, because its state need not be saved there."""
+        self._saved = run.progress
+
+    def evaluate(self, run: Runner) -> None:
+        """Saves a checkpoint, which becomes the best if its ``main`` metric is."""
+        score = (run.metrics or {}).get(self._main, math.nan)
+        is_best = score > (-1 if run.best is None else run.best)
+        if is_best:
+            run.best = score
+        path = self._save(run)
+        if is_best:
+            self._point_best_to(path)
+        self._prune()
+
+    def after_step(self, run: Runner) -> None:
+        """Saves at the interval, unless an evaluation has just done so."""
+        if self._every.is_due(run.progress):
+            self._save_if_new(run)
+
+    def after_epoch(self, run: Runner) -> None:
+        """Does the same as after a step."""
+        self.after_step(run)
+
+    def finish(self, run: Runner) -> None:
+        """Saves the state in which the run stopped."""
+        self._save_if_new(run)
+
+    def _save_if_new(self, run: Runner) -> None:
+        if run.progress != self._saved:
+            self._save(run)
+            self._prune()
+
+    def _save(self, run: Runner) -> str:
+        check_finite(self._model, run.progress.step)
+        path = os.path.join(self._folder, f"step-{run.progress.step:08d}")
+        save_checkpoint(
+            path,
+            self._model,
+            self._optimizer,
+            progress=run.progress,
+            class_names=self._class_names,
+            config_text=self._config_text,
+            metrics=run.metrics,
+            best=run.best,
+        )
+        self._saved = run.progress
+        return path
+
+    def _point_best_to(self, path: str) -> None:
+        link = os.path.join(self._folder, "best")
+        partial = link + ".partial"
+        if os.path.lexists(partial):
+            os.remove(partial)
+        if os.path.isdir(link) and not os.path.islink(link):
+            shutil.rmtree(link)  # a run that was copied may have a copy instead of the link
+        os.symlink(os.path.basename(path), partial)
+        os.replace(partial, link)
+
+    def _prune(self) -> None:
+        best = os.path.realpath(os.path.join(self._folder, "best"))
+        for path in find_checkpoints(self._folder)[: -self._keep]:
+            if os.path.realpath(path) != best:
+                shutil.rmtree(path)

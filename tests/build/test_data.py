@@ -1,0 +1,31 @@
+"""The section ``data`` of a config: its loaders."""
+
+from detkit.build import build_loader
+from detkit.config import load_config
+from detkit.train_steps import FastRCNNTrainStep, MaskRCNNTrainStep, TrainStep
+from support import tiny
+from support.pictures import Pictures
+
+
+def loader(tmp_path, *overrides, inputs=TrainStep.INPUTS):
+    config = load_config(tiny.project(tmp_path), overrides)
+    return build_loader(config, "train", Pictures([(40, 60), (60, 40)] * 3), 2, inputs)
+
+
+def test_groups_by_aspect_can_be_switched_off(tmp_path):
+    assert len(loader(tmp_path)) == 4
+    assert len(loader(tmp_path, "data.group_aspect=false")) == 3
+
+
+def test_a_step_is_given_what_it_names(tmp_path):
+    assert not loader(tmp_path).masks
+    assert loader(tmp_path, inputs=MaskRCNNTrainStep.INPUTS).masks
+    assert loader(tmp_path, inputs=FastRCNNTrainStep.INPUTS).fields == ()
+    assert loader(tmp_path, inputs=(*TrainStep.INPUTS, "keypoints")).fields == ("keypoints",)
+
+
+def test_images_to_be_evaluated_are_neither_shuffled_nor_changed(tmp_path):
+    evaluated = loader(tmp_path, inputs=None)
+    assert not evaluated.shuffle
+    assert evaluated.transforms == ()
+    assert loader(tmp_path).shuffle

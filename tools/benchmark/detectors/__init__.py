@@ -1,0 +1,1 @@
+"""Modules of tools/benchmark.py, which times whole detectors beside each other."""

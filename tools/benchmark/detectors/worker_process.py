@@ -1,0 +1,106 @@
+"""The tool's end of a worker of tools/benchmark.py: one process for each side.
+
+The processes stay alive during the whole comparison. All but one are idle at any time.
+"""
+
+import json
+import select
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Optional
+
+from ..errors import BenchmarkError
+from ..worker_environment import worker_environment
+from .progress import progress
+from .sides import FOLDER
+
+# OpenMP's threads spin for a while after their work before they sleep. The next side must not be
+# timed beside them.
+PAUSE = 0.1
+
+
+class WorkerProcess:
+    """A process that answers requests. Leaving it as a context ends the process.
+
+    name: for messages. script: the worker's file. python: the interpreter. threads: OpenMP's.
+    """
+
+    def __init__(self, name: str, script: Path, python: Optional[str] = None, threads: int = 1):
+        self.name = name
+        command = [python or sys.executable, str(script)]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=worker_environment(threads),
+                text=True,
+                encoding="utf-8",
+            )
+        except OSError as error:
+            raise BenchmarkError(
+                f"{name}: the interpreter {command[0]!r} cannot be started: {error.strerror}; "
+                f"name another by --peer {name.split()[0]}=PATH"
+            ) from error
+
+    def ask(self, do: str, **arguments: Any) -> Any:
+        """Returns the process's answer. Raises BenchmarkError if the request or the process fails.
+
+        do: a method of worker.Answers. arguments: the arguments of the method.
+        """
+        time.sleep(PAUSE)
+        requests, answers = self._process.stdin, self._process.stdout
+        assert requests is not None and answers is not None  # both are pipes
+        try:
+            requests.write(json.dumps({"do": do, **arguments}) + "\n")
+            requests.flush()
+            progress.wait(
+                lambda seconds: bool(select.select([answers], [], [], seconds)[0]),
+                f"{self.name} ({do})",
+            )
+            line = answers.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            status = self._process.wait()
+            how = f"signal {-status}" if status < 0 else f"exit status {status}"
+            raise BenchmarkError(
+                f"{self.name}: its process ended with {how} at the request {do!r}; its own message "
+                "is above"
+            )
+        answer = json.loads(line)
+        if "error" in answer:
+            raise BenchmarkError(f"{self.name}: {do} failed:\n{answer['error'].rstrip()}")
+        return answer["done"]
+
+    def __enter__(self) -> "WorkerProcess":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        # A request that a dead process did not read is still in the pipe's buffer.
+        with suppress(BrokenPipeError), self._process:  # closes the pipes and waits
+            self._process.kill()  # the memory that it holds is not worth the time to free it
+
+
+def write_file(kind: str, detector: str, *paths: Path) -> None:
+    """Lets detkit's worker write a file in a process of its own, whose memory ends with it.
+
+    kind and paths: see worker_detkit.py. Raises BenchmarkError if the process fails.
+    """
+    progress.say(f"{detector}: writing {kind}")
+    command = [sys.executable, FOLDER / "worker_detkit.py", kind, detector, *paths]
+    with subprocess.Popen(list(map(str, command)), env=worker_environment()) as process:
+        progress.wait(lambda seconds: _has_ended(process, seconds), f"{kind} of {detector}")
+    if process.returncode:
+        raise BenchmarkError(f"{detector}: writing {kind} failed; its own message is above")
+
+
+def _has_ended(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True

@@ -1,0 +1,22 @@
+"""The environment of a worker of tools/benchmark.py and tools/benchmark_ops.py."""
+
+import os
+from pathlib import Path
+from typing import Dict
+
+from .instruction_limit import library_limits
+
+TOOLS = Path(__file__).resolve().parents[1]
+
+
+def worker_environment(threads: int = 0) -> Dict[str, str]:
+    """Returns the variables of a process that runs a worker's script.
+
+    tools/ is on Python's path, so that the script can import ``benchmark``. The libraries are
+    limited to processor.level(). OpenMP and OpenBLAS have ``threads`` threads, unless that is 0.
+    """
+    path = [str(TOOLS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path), **library_limits()}
+    if threads:
+        variables.update(OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads))
+    return variables
