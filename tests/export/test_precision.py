@@ -69,7 +69,7 @@ def test_maxima_of_bfloat16_are_not_taken_as_float32():
 
 def test_bfloat16_needs_a_cpu_that_has_it(small_model, monkeypatch, tmp_path):
     monkeypatch.setattr(processor, "CPU_INFO", str(tmp_path / "absent"))
-    with pytest.raises(ExportError, match="bfloat16 needs a CPU with avx512_bf16"):
+    with pytest.raises(ExportError, match="bfloat16: .*avx512_bf16"):
         to_bfloat16(*traced(small_model()))
 
 
@@ -136,9 +136,7 @@ def test_bfloat16_by_the_tool(finished, tmp_path, photo, monkeypatch):
     assert json.loads((out / MANIFEST).read_text())["precision"] == "bfloat16"
     assert len(detkit.load_exported(out).detect(str(photo)).boxes) > 0
     monkeypatch.setattr(processor, "CPU_INFO", str(tmp_path / "absent"))
-    with pytest.raises(
-        ExportError, match=r"out: its layers are bfloat16, for CPUs with avx512_bf16"
-    ):
+    with pytest.raises(ExportError, match=r"out: .*bfloat16.*avx512_bf16"):
         detkit.load_exported(out)
 
 
@@ -162,9 +160,7 @@ def test_arguments_without_effect_are_refused(finished, tmp_path, options, said,
 def test_the_tool_names_the_layers_that_there_are(finished, tmp_path, capsys):
     assert export_tiny(finished, tmp_path / "out", "--int8", "--keep", "head") == 1
     message = capsys.readouterr().err
-    tiny.assert_says(
-        message, "no layer is called 'head'", "rpn_head.objectness", "roi_head.classes"
-    )
+    tiny.assert_says(message, "'head'", "rpn_head.objectness", "roi_head.classes")
     assert not (tmp_path / "out").exists()
 
 

@@ -94,11 +94,9 @@ def test_layers_that_are_kept(small_model, images, keep, kept):
 
 
 def test_what_cannot_be_kept(small_model, images):
-    with pytest.raises(
-        ExportError, match="no layer is called 'rpn'; expected \"first\", .*rpn_head"
-    ):
+    with pytest.raises(ExportError, match="\"first\", .*rpn_head.*'rpn'"):
         quantized(small_model(), images, keep=("rpn",))
-    with pytest.raises(ExportError, match="no layer is left for INT8: \\* keep all"):
+    with pytest.raises(ExportError, match=r"INT8: .*\* keep all"):
         quantized(small_model(), images, keep=("*",))
 
 
@@ -234,5 +232,5 @@ def test_the_sums_of_a_pyramid_are_part_of_its_layers():
 
 def test_an_mxnet_without_onednn(small_model, images, monkeypatch):
     monkeypatch.setattr(mx.runtime.Features, "is_enabled", lambda self, name: False)
-    with pytest.raises(ExportError, match="this MXNet has no oneDNN"):
+    with pytest.raises(ExportError, match="oneDNN.*MXNet"):
         quantized(small_model(), images)

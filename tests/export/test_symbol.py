@@ -100,7 +100,7 @@ def test_a_disk_that_is_full_leaves_the_earlier_export(small_model, tmp_path, mo
         raise mx.MXNetError("...\nNo space left on device")
 
     monkeypatch.setattr(mx.nd, "save", full)
-    with pytest.raises(ExportError, match=f"{tmp_path}: cannot be written: No space left"):
+    with pytest.raises(ExportError, match=f"{tmp_path}: .*No space left"):
         exported(small_model(seed=1), tmp_path)
     assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before
 
@@ -109,7 +109,7 @@ def test_a_disk_that_is_full_leaves_the_earlier_export(small_model, tmp_path, mo
 def test_nothing_else_is_replaced(small_model, tmp_path, content):
     name = "photo.png" if content is None else MANIFEST
     (tmp_path / name).write_text(content or "")
-    message = f"{tmp_path}: holds {name} and is no earlier export .*; nothing is replaced"
+    message = f"{tmp_path}: .*{name}.*nothing is replaced"
     with pytest.raises(ExportError, match=message):
         exported(small_model(), tmp_path)
     assert os.listdir(tmp_path) == [name]
@@ -118,9 +118,9 @@ def test_nothing_else_is_replaced(small_model, tmp_path, content):
 @pytest.mark.parametrize(
     ("transforms", "said"),
     [
-        ([HorizontalFlip()], "the transform HorizontalFlip cannot be exported"),
-        ([Resize(40, 96), HorizontalFlip()], "the transform HorizontalFlip cannot be exported"),
-        ([Resize((40, 50), 96)], "the transform Resize cannot be exported: .* to one size"),
+        ([HorizontalFlip()], "HorizontalFlip.* Resize"),
+        ([Resize(40, 96), HorizontalFlip()], "HorizontalFlip.* Resize"),
+        ([Resize((40, 50), 96)], "the transform Resize .*to one size"),
     ],
 )
 def test_only_resizing_can_be_exported(small_model, tmp_path, transforms, said):
@@ -138,7 +138,7 @@ class MaskedRCNN(FastRCNN):
 def test_other_inputs_than_images_and_proposals_cannot_be_exported(small_model, tmp_path):
     model = small_model()
     model = MaskedRCNN(**{name: getattr(model, name) for name in FastRCNN.PARTS})
-    with pytest.raises(ExportError, match="a MaskedRCNN takes images, .* proposal_scores, masks; "):
+    with pytest.raises(ExportError, match="a MaskedRCNN: .*proposal_scores, masks"):
         exported(model, tmp_path)
 
 
@@ -211,7 +211,7 @@ def test_the_tool_says_where_a_transform_is(finished, tmp_path, capsys):
     flip = "data.val_transforms=[{type: Photometric}]"
     assert run(finished, tmp_path / "out", "--set", flip)[1] == 1
     message = capsys.readouterr().err
-    tiny.assert_says(message, "--set data.val_transforms", "the transform Photometric cannot be")
+    tiny.assert_says(message, "--set data.val_transforms", "the transform Photometric")
 
 
 def test_the_tool_looks_at_its_arguments_first(finished, tmp_path, photo, capsys):

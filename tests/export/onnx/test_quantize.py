@@ -220,18 +220,18 @@ def test_the_images_that_tell_the_ranges(small_model, tmp_path, mode, capsys, ca
 
 
 def test_what_cannot_be_quantized(small_model, tmp_path, quantized, monkeypatch):
-    with pytest.raises(ExportError, match="no layer is called 'rpn'"):
+    with pytest.raises(ExportError, match="'rpn'"):
         quantized(small_model(), keep=("rpn",))
-    with pytest.raises(ExportError, match=r"no layer is left for INT8: \* keep all"):
+    with pytest.raises(ExportError, match=r"INT8: .*\* keep all"):
         quantized(small_model(), keep=("*",))
     detector = detector_of(small_model())
-    with pytest.raises(ExportError, match="no image to calibrate with"):
+    with pytest.raises(ExportError, match="at least one image"):
         save_int8(detector, str(tmp_path / "model.onnx"), Photos(0), 2)
     path = tmp_path / "no" / "model.onnx"
-    with pytest.raises(ExportError, match=f"{path}: cannot be written: No such file"):
+    with pytest.raises(ExportError, match=f"{path}: .*No such file"):
         save_int8(detector, str(path), Photos(), 1)
     monkeypatch.setitem(sys.modules, "onnxruntime.quantization", None)
-    with pytest.raises(ExportError, match=r"quantizer \(.*pip install 'detkit\[onnx\]'"):
+    with pytest.raises(ExportError, match=r"quantizer.*pip install 'detkit\[onnx\]'"):
         save_int8(detector, str(path), Photos(), 1)
 
 
