@@ -11,13 +11,12 @@ import pytest
 
 import detkit
 from detkit.data import Resize
-from detkit.errors import ExportError, ImageError
-from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL
-from detkit.files.disk import sha256_of
+from detkit.errors import ImageError
+from detkit.export.manifest import PARAMETERS, SYMBOL
 from detkit.ops import backend
 from detkit.ops.compile import LIBRARY
 from support.environment import BACKENDS
-from support.exports import KINDS, NAMES, SIZES, assert_same, exported, photos
+from support.exports import KINDS, NAMES, SIZES, assert_same, exported, photos, refused, replace
 
 
 @pytest.fixture
@@ -123,66 +122,6 @@ def test_mxnet_numpy_and_opencv_are_enough(small_model, tmp_path, ops):
 
 
 # --- Files that are not what was written ----------------------------------------------------------
-
-
-def refused(folder, *fragments, **options):
-    with pytest.raises(ExportError) as caught:
-        detkit.load_exported(folder, **options)
-    for fragment in fragments:
-        assert fragment in str(caught.value)
-
-
-def rewrite(folder, without=(), **changes):
-    """Change model.json."""
-    path = folder / MANIFEST
-    content = {**json.loads(path.read_text()), **changes}
-    path.write_text(json.dumps({key: content[key] for key in content if key not in without}))
-
-
-def replace(folder, name, content, **changes):
-    """Put another file into an export as if it had been exported."""
-    (folder / name).write_bytes(content)
-    files = json.loads((folder / MANIFEST).read_text())["files"]
-    rewrite(folder, files={**files, name: sha256_of(folder / name)}, **changes)
-
-
-@pytest.mark.parametrize("name", [SYMBOL, PARAMETERS])
-def test_a_missing_file(folder, name):
-    (folder / name).unlink()
-    refused(folder, f"{folder}/{name}: ", "No such file", "copy the whole folder")
-
-
-@pytest.mark.parametrize("name", [SYMBOL, PARAMETERS])
-def test_a_truncated_file(folder, name):
-    whole, digest = (folder / name).read_bytes(), sha256_of(folder / name)
-    (folder / name).write_bytes(whole[:-100])
-    refused(folder, f"{folder}/{name}: ", digest[:16], f"{len(whole) - 100} bytes")
-
-
-def test_a_folder_that_is_none(folder, tmp_path):
-    refused(tmp_path / "absent", "absent/model.json: ", "no such file", "tools/export.py")
-    (folder / MANIFEST).write_text((folder / MANIFEST).read_text()[:50])
-    refused(folder, f"{folder}/model.json: ", "JSON", "export it again")
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"format": 2}, ("format: ", "expected 1", "found 2")),
-        ({"without": ["format"]}, ("format: ", "found None")),
-        ({"classes": "cat"}, ("classes: ", "list", "'cat'")),
-        ({"without": ["pad_multiple"]}, ("pad_multiple: ", "integer", "nothing")),
-        ({"resize": {"short": 40}}, ("resize: ", "short", "long", "like", "{'short': 40}")),
-        ({"resize": {"short": 40, "long": 96, "like": "x"}}, ("None, torchvision, ", "'x'")),
-        ({"library": 3}, ("library: ", "string or null", "3")),
-        ({"library": "ops.so"}, ("files: ", "'ops.so'")),
-        ({"files": {SYMBOL: "0"}}, ("files: ", repr(PARAMETERS))),
-        ({"files": {SYMBOL: "0", PARAMETERS: "0", "../x": "0"}}, ("files: ", "'../x': '0'")),
-    ],
-)
-def test_a_manifest_that_is_wrong(folder, changes, said):
-    rewrite(folder, **changes)
-    refused(folder, f"{folder}/model.json: ", "export it again", *said)
 
 
 @pytest.mark.parametrize("name", [SYMBOL, PARAMETERS])
