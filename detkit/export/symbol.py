@@ -37,24 +37,16 @@ def export(
 ) -> Manifest:
     """Writes the files that ``load_exported`` and tools/deploy read; returns their Manifest.
 
-    detector: a Detector whose network takes images or also proposals, and which resizes its images
-        to one size, or not at all.
+    detector: of images or also proposals; its only transform is a Resize to one size, or none.
     folder: new, empty, or an earlier export, which is replaced file by file, model.json last.
-    ops: "native" copies detkit's compiled operators into the folder; "mxnet" needs no others than
-        MXNet's.
+    ops: "native" copies detkit's compiled operators into the folder; "mxnet" uses MXNet's alone.
     checkpoint_sha256: the hash of the weights, for the manifest.
     precision: Int8 or BFloat16 for layers of fewer bits; None is Float32.
 
     Raises ExportError if the detector cannot be exported, or if the folder holds other files.
     """
     check_folder(folder)
-    inputs = detector.model.INPUTS
-    if inputs not in (Network.INPUTS, FastRCNN.INPUTS):
-        raise ExportError(
-            f"a {type(detector.model).__name__}: expected the inputs {', '.join(Network.INPUTS)} "
-            f"or {', '.join(FastRCNN.INPUTS)}, found {', '.join(inputs)}; no other network can be "
-            "exported"
-        )
+    inputs = _inputs_of(detector)
     resize = _resize_of(detector)
     precision = precision or Float32()
     symbol, parameters = precision.convert(detector.model, *trace(detector.model, ops))
@@ -63,7 +55,7 @@ def export(
         mxnet=mx.__version__,
         classes=list(detector.class_names),
         first_label=detector.first_label,
-        inputs=list(inputs),
+        inputs=inputs,
         outputs=_outputs(symbol, inputs, resize, detector.pad_multiple),
         resize=resize,
         pad_multiple=detector.pad_multiple,
@@ -135,6 +127,18 @@ def check_folder(folder: str) -> None:
             f"{folder}: expected an empty folder or an earlier export, found {names[0]} ({error}); "
             "nothing is replaced: name an empty or a new folder"
         ) from error
+
+
+def _inputs_of(detector: Detector) -> List[str]:
+    """Returns the manifest's ``inputs``. Raises ExportError for a network with other inputs."""
+    inputs = detector.model.INPUTS
+    if inputs not in (Network.INPUTS, FastRCNN.INPUTS):
+        raise ExportError(
+            f"{detector.name}: expected the inputs {', '.join(Network.INPUTS)} or "
+            f"{', '.join(FastRCNN.INPUTS)}, found {', '.join(inputs)}; no other network can be "
+            "exported"
+        )
+    return list(inputs)
 
 
 def _resize_of(detector: Detector) -> Optional[Dict[str, Any]]:

@@ -88,6 +88,14 @@ def select(graph: Graph, patterns: Iterable[str]) -> Set[str]:
     return chosen
 
 
+def no_layer_left(precision: str, keep: Iterable[str]) -> ExportError:
+    """Returns the ExportError for patterns that keep every layer in float32."""
+    return ExportError(
+        f"{precision}: expected at least one layer, found that {', '.join(keep)} keep all in "
+        "float32; keep fewer"
+    )
+
+
 def _matches(name: str, pattern: str) -> bool:
     name = name.split(REPEATED)[0] if REPEATED not in pattern else name
     return fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")

@@ -22,7 +22,7 @@ from onnxruntime.quantization import (
 from detkit.data.sample import Dataset
 from detkit.detector import Detector
 from detkit.errors import ExportError
-from detkit.export.graph.layer_names import LAYERS, name_layers, select
+from detkit.export.graph.layer_names import LAYERS, name_layers, no_layer_left, select
 from detkit.export.manifest import VNNI
 from detkit.export.precision.calibrate import ENTROPY, NAIVE, NO_IMAGE
 from detkit.export.precision.precisions import examples_of
@@ -65,16 +65,27 @@ def quantized(
     clip_onnx_rectifiers(model.graph)
     layers = [node for node in model.graph.node if node.name in names]
     if not layers:
-        raise ExportError(
-            f"INT8: expected at least one layer, found that {', '.join(keep)} keep all in float32; "
-            "keep fewer"
-        )
+        raise no_layer_left("INT8", keep)
     outputs = {node.output[0] for node in layers}
     after = [
         node for node in model.graph.node if node.op_type in RECTIFIERS and node.input[0] in outputs
     ]
     about = {entry.key: entry.value for entry in model.metadata_props}
     helper.set_model_props(model, {**about, **PREPARED})
+    result = _quantized_nodes(
+        model,
+        [node.name for node in (*layers, *after)],
+        Examples(detector, dataset, count, proposals),
+        calibrate_method=METHODS[mode],
+        # Weights of 7 bits, because CPUs without VNNI add two products in 16 bits.
+        reduce_range=cpus != VNNI,
+    )
+    helper.set_model_props(result, about)
+    return result
+
+
+def _quantized_nodes(model: Any, names: Sequence[str], examples: "Examples", **options: Any) -> Any:
+    """Returns a ModelProto with the nodes ``names`` in INT8, from ONNX Runtime's quantizer."""
     with tempfile.TemporaryDirectory() as scratch:
         source, target = (os.path.join(scratch, name) for name in ("float32.onnx", "int8.onnx"))
         onnx.save(model, source)
@@ -82,16 +93,12 @@ def quantized(
             quantize_static(
                 source,
                 target,
-                Examples(detector, dataset, count, proposals),
-                nodes_to_quantize=[node.name for node in (*layers, *after)],
-                calibrate_method=METHODS[mode],
-                # Weights of 7 bits, because CPUs without VNNI add two products in 16 bits.
-                reduce_range=cpus != VNNI,
+                examples,
+                nodes_to_quantize=list(names),
+                **options,
                 **HOW,
             )
-        result = onnx.load(target)
-    helper.set_model_props(result, about)
-    return result
+        return onnx.load(target)
 
 
 class Examples(CalibrationDataReader):

@@ -7,7 +7,7 @@ import mxnet as mx
 from detkit.errors import ExportError
 from detkit.export.graph.fusion import FUSED, fuse
 from detkit.export.graph.graph import Graph, Node, Output
-from detkit.export.graph.layer_names import select
+from detkit.export.graph.layer_names import no_layer_left, select
 from detkit.export.manifest import BFLOAT16, FLOAT32
 from detkit.processor import describe, has_bfloat16
 from detkit.typing import NDArray, Symbol
@@ -39,10 +39,7 @@ def to_bfloat16(
     fused = fuse(graph)
     layers = {node for node in fused.nodes() if node.op in FUSED and node.name not in kept}
     if not layers:
-        raise ExportError(
-            f"bfloat16: expected at least one layer, found that {', '.join(keep)} keep all in "
-            "float32; keep fewer"
-        )
+        raise no_layer_left("bfloat16", keep)
     _cast_between(fused, layers | _exact_after(fused, layers), parameters)
     symbol = fused.symbol()
     arrays = {**parameters, **_rounded(fused, parameters)}

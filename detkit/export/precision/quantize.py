@@ -1,12 +1,15 @@
-"""INT8: a graph whose layers calculate with 8-bit numbers, on a CPU by oneDNN."""
+"""INT8: converts a graph so that its layers calculate with 8-bit numbers, on a CPU by oneDNN.
+
+Operators that are no layers stay float32: the decoding of boxes, NMS, RoI operators. So do the
+weights in the file, which oneDNN rounds with a scale for each output channel.
+"""
 
 import itertools
 from typing import Dict, Iterable, Optional, Sequence, Tuple
 
-from detkit.errors import ExportError
 from detkit.export.graph.fusion import fuse
 from detkit.export.graph.graph import Graph
-from detkit.export.graph.layer_names import FINAL, FIRST, select
+from detkit.export.graph.layer_names import FINAL, FIRST, no_layer_left, select
 from detkit.export.manifest import ANY, VNNI
 from detkit.export.precision.calibrate import NAIVE, Example, calibrate, runner
 from detkit.export.precision.int8 import (
@@ -41,18 +44,14 @@ def quantize(
     cpus: ANY, exact sums on every CPU; VNNI, more precise on CPUs with VNNI, with wrong sums on the
         others, see ``tensors_that_saturate``.
 
-    The operators that are no layers stay float32 too: the decoding of boxes, NMS, RoI operators.
-    The weights are float32 in the file. oneDNN rounds them, with a scale for each output channel,
-    when it reads them for the first time.
-
     Raises ExportError if MXNet is built without oneDNN or no layer is left, and the errors of
     ``calibrate`` and ``select``.
     """
     kept = select(graph, keep)
     fused = fuse(graph)
-    tensors = tensors_of(fused, parameters)
     examples = iter(examples)
     first = list(itertools.islice(examples, 1))
+    tensors = tensors_of(fused, parameters)
     run = runner(fused.symbol(list(tensors.values())), parameters, inputs)
     ranges = calibrate(run, list(tensors), itertools.chain(first, examples), mode)
     halves, impossible = sums_in_place(fused, tensors, ranges)
@@ -62,9 +61,6 @@ def quantize(
     ranges = with_half_ranges(ranges, halves)
     errors = layer_errors(fused, parameters, kept, ranges, inputs, *first)
     if not errors:
-        raise ExportError(
-            f"INT8: expected at least one layer, found that {', '.join(keep)} keep all in float32; "
-            "keep fewer"
-        )
+        raise no_layer_left("INT8", keep)
     symbol, used = to_int8(fused, parameters, kept, ranges)
     return symbol, used, QuantizationReport(mode, sorted(kept), errors)

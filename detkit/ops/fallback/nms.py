@@ -1,5 +1,6 @@
 """Non-maximum suppression: greedy by contrib.box_nms, soft step by step."""
 
+from functools import partial
 from typing import Callable, List, Optional, Tuple
 
 from detkit import boxes as box_functions
@@ -27,6 +28,12 @@ def _entrants(F: Namespace, boxes: Tensor, scores: Tensor) -> Tuple[Tensor, Tens
     return boxes, where_or(F, takes_part, scores, INVALID)
 
 
+def _row_numbers(F: Namespace, scores: Tensor) -> Tensor:
+    """Returns 0 .. N - 1 for each image, (B, N), from scores (B, N)."""
+    numbers = F.expand_dims(F.contrib.arange_like(scores, axis=1), axis=0)
+    return F.broadcast_like(numbers, scores, lhs_axes=(0,), rhs_axes=(0,))
+
+
 def nms(
     F: Namespace,
     boxes: Tensor,
@@ -43,12 +50,7 @@ def nms(
     Returns boxes (B, M, 4), scores, labels and index (B, M), M = min(N, top_k_out), -1: N.
     """
     boxes, scores = _entrants(F, boxes, scores)
-    index = F.broadcast_like(
-        F.expand_dims(F.contrib.arange_like(scores, axis=1), axis=0),
-        scores,
-        lhs_axes=(0,),
-        rhs_axes=(0,),
-    )
+    index = _row_numbers(F, scores)
     labels = F.zeros_like(scores) if labels is None else F.cast(labels, dtype="float32")
     columns = (label_ids(F, labels), scores, index, labels)
     # box_nms takes the first axis of (C, N, 6) for the batch. The classes are therefore one list of
@@ -99,20 +101,8 @@ def soft_nms(
         rank = F.argsort(descending(F, scores), axis=1)
         scores = where_or(F, rank < top_k_in, scores, INVALID)
     ids = None if labels is None else label_ids(F, F.cast(labels, dtype="float32"))
-
-    def step(left: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        """Returns the row with the best score, that score, and the scores for the next step."""
-        best = F.argmax(left, axis=1, keepdims=True)
-        overlap = box_functions.iou(F, boxes, gather_rows(F, boxes, best))
-        factor = _decay(F, F.squeeze(overlap, axis=2), iou, mode, sigma)
-        decays = left >= 0
-        if ids is not None:
-            decays = decays * F.broadcast_equal(ids, take(F, ids, best))
-        after = F.where(decays, left * factor, left)
-        taken = F.broadcast_equal(F.expand_dims(F.contrib.arange_like(left, axis=1), axis=0), best)
-        return best, F.max(left, axis=1, keepdims=True), where_or(F, 1 - taken, after, INVALID)
-
-    index, scores = _repeated(F, step, scores, top_k_out)
+    decay = partial(_decay, F, iou=iou, mode=mode, sigma=sigma)
+    index, scores = _repeated(F, partial(_step, F, boxes, ids, decay), scores, top_k_out)
     kept = (scores >= 0) * (scores >= min_score)
     labels = F.zeros_like(scores) if labels is None else take(F, labels, index)
     return (
@@ -121,6 +111,28 @@ def soft_nms(
         where_or(F, kept, labels, INVALID),
         F.cast(where_or(F, kept, index, INVALID), dtype="int32"),
     )
+
+
+def _step(
+    F: Namespace,
+    boxes: Tensor,
+    ids: Optional[Tensor],
+    decay: Callable[[Tensor], Tensor],
+    left: Tensor,
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """Returns the row (B, 1) with the best score, that score, and the scores of the next step.
+
+    ids: (B, N), equal for boxes that lower each other's scores, or None. decay: the factor (B, N)
+        for IoUs (B, N). left: the scores (B, N) of the rows that are left, INVALID for the others.
+    """
+    best = F.argmax(left, axis=1, keepdims=True)
+    overlap = box_functions.iou(F, boxes, gather_rows(F, boxes, best))
+    decays = left >= 0
+    if ids is not None:
+        decays = decays * F.broadcast_equal(ids, take(F, ids, best))
+    after = F.where(decays, left * decay(F.squeeze(overlap, axis=2)), left)
+    taken = F.broadcast_equal(F.expand_dims(F.contrib.arange_like(left, axis=1), axis=0), best)
+    return best, F.max(left, axis=1, keepdims=True), where_or(F, 1 - taken, after, INVALID)
 
 
 def _repeated(
