@@ -18,7 +18,7 @@ def fuse(graph: Graph) -> Graph:
     The operator has the name of the layer. ``graph`` is changed.
     """
     check_onednn()
-    clip_rectifiers(graph)
+    clip_symbol_rectifiers(graph)
     read_sizes_early(graph)
     fused = Graph(graph.symbol().get_backend_symbol(QUANTIZATION))
     for node in fused.nodes():
@@ -43,8 +43,8 @@ def check_onednn() -> None:
         )
 
 
-def clip_rectifiers(graph: Graph) -> None:
-    """Replaces min(relu(x), s) after a convolution by the clip that oneDNN can fuse with it."""
+def clip_symbol_rectifiers(graph: Graph) -> None:
+    """Replaces min(relu(x), s) after a convolution by the clip that oneDNN fuses with it."""
     readers = graph.readers()
     for node in graph.nodes():
         if node.op != "_minimum_scalar":
