@@ -4,9 +4,7 @@ from typing import Sequence
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import FoldingSequential, relu6
-from detkit.models.levels import maps_of_strides
-from detkit.models.norms import norm_layer
+from detkit.models.layers import FoldingSequential, maps_of_strides, norm_layer, relu6
 from detkit.registry import BACKBONES
 
 # expansion, channels, blocks, stride of each stage (table 2 of the paper), after 32 at stride 2
@@ -23,7 +21,7 @@ class MobileNetV2(HybridBlock):
 
     out_strides: some of 2, 4, 8, 16 and 32, finest first; for each stride, the map of the last
         block is returned. (4, 8, 16, 32) is for FPN.
-    norm: a kind of batch norm, see detkit.models.norms.norm_layer. With "FrozenStatsBN" the batch
+    norm: a kind of batch norm, see detkit.models.layers.norm_layer. With "FrozenStatsBN" the batch
         statistics stay those of the pretrained file; scale and shift still learn.
     """
 

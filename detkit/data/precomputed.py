@@ -73,6 +73,10 @@ def proposals_of_files(
             f"--proposals: expected an .npz of proposals, found {path}; tools/test.py "
             "--out FILE.npz writes one for an RPN"
         )
+    return _of_images(path, images)
+
+
+def _of_images(path: str, images: Sequence[str]) -> List[np.ndarray]:
     known = read_by_name(path)
     proposals = []
     for image in images:

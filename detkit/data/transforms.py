@@ -26,7 +26,7 @@ def apply(transforms: Transforms, sample: Sample, rng: np.random.Generator) -> S
         given, sample = sample, transform(sample, rng)
         if sample.image is given.image or sample.boxes is given.boxes:
             continue
-        name = type(transform).__name__
+        name = getattr(transform, "__name__", type(transform).__name__)
         if given.proposals is not None and sample.proposals is given.proposals:
             raise DataError(
                 f"transform {name}: expected the proposals to be moved with the boxes, found them "

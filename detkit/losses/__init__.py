@@ -1,26 +1,23 @@
-"""The losses: those of rows and elements (elements.py), and what each head is trained with
-(heads.py)."""
+"""Losses: of rows and elements (elements, balanced, iou), and of heads (heads, dense, mask)."""
 
+from detkit.losses.balanced import BalancedL1, SigmoidFocal
+from detkit.losses.dense import DenseLoss
 from detkit.losses.elements import (
     BINARY,
     BOXES,
     DELTAS,
     L1,
     LABELS,
-    BalancedL1,
-    CIoULoss,
     CrossEntropy,
-    DIoULoss,
-    GIoULoss,
-    IoULoss,
     SigmoidBCE,
-    SigmoidFocal,
     SmoothL1,
     binary_cross_entropy,
     compared_by,
     cross_entropy,
 )
-from detkit.losses.heads import DenseLoss, MaskLoss, RoILoss, RPNLoss
+from detkit.losses.heads import RoILoss, RPNLoss
+from detkit.losses.iou import CIoULoss, DIoULoss, GIoULoss, IoULoss
+from detkit.losses.mask import MaskLoss
 
 __all__ = [
     "BINARY",

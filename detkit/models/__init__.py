@@ -1,4 +1,4 @@
-"""The network, in the order the data passes."""
+"""The parts of a detector, in the order in which the data passes them, and the detectors."""
 
 from detkit.models import backbones, necks, roi_heads  # noqa: F401  (their parts register themselves)
 from detkit.models.anchors import AnchorGrid
@@ -18,7 +18,8 @@ from detkit.models.postprocess import Postprocess
 from detkit.models.proposals import Proposals
 from detkit.models.refine import Refine
 from detkit.models.retina_head import RetinaHead
-from detkit.models.roi_extractors import CropPool, PrRoIPool, RoIAlign, RoIPool
+from detkit.models.roi_extractors import RoIAlign
+from detkit.models.roi_pools import CropPool, PrRoIPool, RoIPool
 from detkit.models.rpn_head import RPNHead
 from detkit.models.suppression import GaussianNMS, HardNMS, LinearNMS
 from detkit.models.voting import BoxVoting

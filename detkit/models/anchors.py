@@ -1,14 +1,16 @@
-"""Anchors: the boxes that the region proposal network judges."""
+"""Anchors, the boxes that a region proposal network classifies, and the levels that have them."""
 
-from typing import Sequence, Union
+from typing import List, Optional, Sequence, Union
 
 import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
 
 from detkit import ops
-from detkit.models.levels import LevelChoice, chosen_levels
 from detkit.registry import ANCHORS
+from detkit.typing import Namespace, NDArray, PerLevel, Tensor
+
+LevelChoice = Optional[Union[int, Sequence[int]]]  # see chosen_levels
 
 
 @ANCHORS.register()
@@ -16,23 +18,22 @@ class AnchorGrid(HybridBlock):
     """The same A boxes around every cell of a feature map (Ren et al. 2015, section 3.1.1).
 
     strides: pixels between neighbouring cells of each level; derived from the neck.
-    sizes: side of the square of the same area, pixels: a list for all levels, or one list for each
-        (FPN, Lin et al. 2017, section 4.1).
+    sizes: side of the square of the same area, in pixels: one list for all levels, or a list of
+        lists, one for each level (FPN, Lin et al. 2017, section 4.1).
     ratios: height / width.
-    offset: where in its cell the centre lies, in strides: 0.5 the middle (the paper), 0 the
+    offset: the place of the centre in its cell, in strides: 0.5 is the middle (the paper), 0 the
         upper left corner (torchvision, Detectron2).
-    levels: the maps that have anchors, see chosen_levels; all by default, [3] is P5 of FPN's alone.
+    levels: the maps that have anchors, see chosen_levels; null: all. [3] is P5 of FPN alone.
 
-    The last three exist to give the numbers of torchvision or of GluonCV:
+    The last three arguments exist for parity with torchvision or GluonCV:
 
-    rounded: corners rounded to whole pixels, as torchvision does.
-    measured_strides: the sides of the input divided by those of the map, rounded down, as
-        torchvision does: 61 instead of 64 for 13 rows of 800 pixels.
-    pixel_corners: as py-faster-rcnn and GluonCV count. A box ends with its last pixel, at a corner
-        one less, and its sides are whole pixels where it is as large as a cell.
+    rounded: whether corners are rounded to whole pixels, as in torchvision.
+    measured_strides: whether the strides are the sides of the input divided by those of the map,
+        rounded down, as in torchvision: 61 instead of 64 for 13 rows of 800 pixels.
+    pixel_corners: whether a box ends with its last pixel, one less than its corner, and has sides
+        of whole pixels if it is as large as a cell, as in py-faster-rcnn and GluonCV.
 
-    The attribute ``maps`` is the slice of the maps that have anchors: the head that judges the
-    anchors looks at no others.
+    The attribute ``maps`` is the slice of the maps that have anchors, which their head is given.
     """
 
     def __init__(
@@ -45,22 +46,21 @@ class AnchorGrid(HybridBlock):
         rounded: bool = False,
         measured_strides: bool = False,
         pixel_corners: bool = False,
-    ):
+    ) -> None:
         super().__init__()
         self.maps = chosen_levels(levels, len(strides))
         strides = strides[self.maps]
         self._strides, self._offset = tuple(strides), offset
         self.measured_strides = measured_strides
-        sizes = _sizes_of_levels(sizes, len(strides))
-        if min(map(min, sizes)) <= 0 or not ratios or min(ratios) <= 0:
-            raise ValueError("sizes and ratios need at least one number each, all above zero")
+        if not ratios or min(ratios) <= 0:
+            raise ValueError(f"ratios: expected at least one number above 0, found {list(ratios)}")
         if pixel_corners and rounded:
-            raise ValueError("pixel_corners rounds in a way of its own: leave rounded out")
+            raise ValueError("rounded: expected False with pixel_corners, which rounds differently")
         self.shapes = [
-            pixel_anchors(level, ratios, stride)
+            pixel_anchors(sizes_of_level, ratios, stride)
             if pixel_corners
-            else base_anchors(level, ratios, rounded)
-            for level, stride in zip(sizes, strides)
+            else base_anchors(sizes_of_level, ratios, rounded)
+            for sizes_of_level, stride in zip(_sizes_of_levels(sizes, len(strides)), strides)
         ]
         with self.name_scope():
             for level, shapes in enumerate(self.shapes):
@@ -68,20 +68,22 @@ class AnchorGrid(HybridBlock):
                 setattr(self, name, self.params.get_constant(name, mx.nd.array(shapes)))
 
     @property
-    def per_cell(self):
+    def per_cell(self) -> int:
         """A, the number of anchors at each cell of every level."""
         return len(self.shapes[0])
 
-    def forward(self, features, *images):
-        """Anchors (1, N, 4) of each level: cell by cell, along x first, N = H W A.
+    def forward(self, features: PerLevel, *images: NDArray) -> List[NDArray]:
+        """Returns the anchors (1, N, 4) of each level: cell by cell, along x first; N = H W A.
 
-        features: a list of maps (B, C, H, W); images (B, 3, H, W) where strides are measured.
+        features: maps (B, C, H, W); images (B, 3, H, W), only if strides are measured.
         """
-        # Out here, because MXNet warns of inputs that a compiled block does not use.
+        # Maps without anchors stay outside: a compiled block warns of unused inputs.
         return super().forward(features[self.maps], *images)
 
-    def hybrid_forward(self, F, features, images=None, **bases):
-        """As ``forward``, of the chosen levels alone."""
+    def hybrid_forward(
+        self, F: Namespace, features: PerLevel, images: Optional[Tensor] = None, **bases: Tensor
+    ) -> List[Tensor]:
+        """Returns what ``forward`` does, for the chosen levels."""
         anchors = []
         for maps, stride, name in zip(features, self._strides, sorted(bases)):
             centres = ops.grid_shifts(F, maps, self._offset)
@@ -95,23 +97,46 @@ class AnchorGrid(HybridBlock):
         return anchors
 
 
-def _sizes_of_levels(sizes, levels):
-    """A list of sizes for each level. Raises ValueError where they do not fit the levels."""
-    each = [list(size) if isinstance(size, (list, tuple)) else size for size in sizes]
-    if not any(isinstance(size, list) for size in each):
-        each = [each] * levels
-    if not all(isinstance(size, list) and size for size in each):
-        raise ValueError("sizes and ratios need at least one number each, all above zero")
-    if len(each) != levels or len(set(map(len, each))) > 1:
+def chosen_levels(levels: LevelChoice, count: int) -> slice:
+    """Returns the slice of ``count`` maps that ``levels`` stands for.
+
+    levels: None for all maps; a number n for the first n; or a list of consecutive indices, where 0
+        is the finest map: [2] is the third alone, [1, 2] the second and the third.
+
+    Raises ValueError if there are no such maps, or if the indices are not consecutive.
+    """
+    if levels is None or isinstance(levels, int):
+        last = count if levels is None else levels
+        if not 1 <= last <= count:
+            raise ValueError(f"levels: expected 1 to {count}, the number of maps, found {last}")
+        return slice(0, last)
+    numbers = list(levels)
+    if not numbers or numbers != list(range(count)[numbers[0] : numbers[-1] + 1]):
         raise ValueError(
-            f"there are {levels} levels, and sizes {sizes}: give one list for all levels, or one "
-            "for each, all of the same length"
+            f"levels: expected consecutive indices of maps, 0 to {count - 1}, found {numbers}"
         )
+    return slice(numbers[0], numbers[-1] + 1)
+
+
+def _sizes_of_levels(
+    sizes: Sequence[Union[float, Sequence[float]]], levels: int
+) -> List[List[float]]:
+    """Returns a list of sizes for each level. Raises ValueError unless there is one for each."""
+    lists = [list(size) for size in sizes if isinstance(size, (list, tuple))]
+    numbers = [size for size in sizes if isinstance(size, (int, float))]
+    each = lists if lists else [numbers] * levels
+    if (lists and numbers) or len(each) != levels or len(set(map(len, each))) > 1:
+        raise ValueError(
+            f"sizes: expected one list for all {levels} levels, or a list of {levels} lists of the "
+            f"same length, found {list(sizes)}"
+        )
+    if not each[0] or min(map(min, each)) <= 0:
+        raise ValueError(f"sizes: expected at least one number above 0, found {list(sizes)}")
     return each
 
 
-def _measured_stride(F, images, maps):
-    """(1, 1, 4) x y x y: pixels of the input per cell of a map, rounded down."""
+def _measured_stride(F: Namespace, images: Tensor, maps: Tensor) -> Tensor:
+    """Returns (1, 1, 4) x y x y: pixels of the input per cell of a map, rounded down."""
     sides = [
         F.floor(F.broadcast_div(ops.extent(F, images, axis), ops.extent(F, maps, axis)))
         for axis in (3, 2)
@@ -119,22 +144,24 @@ def _measured_stride(F, images, maps):
     return F.reshape(F.concat(*sides, *sides, dim=0), shape=(1, 1, 4))
 
 
-def base_anchors(sizes, ratios, rounded=False):
-    """(A, 4) float32 boxes around the origin; sizes change fastest, as in torchvision."""
+def base_anchors(
+    sizes: Sequence[float], ratios: Sequence[float], rounded: bool = False
+) -> np.ndarray:
+    """Returns (A, 4) float32 boxes around the origin; sizes change fastest, as in torchvision."""
     root = np.sqrt(np.asarray(ratios, "float64"))[:, None]
-    sizes = np.asarray(sizes, "float64")[None]
-    w, h = (sizes / root).reshape(-1), (sizes * root).reshape(-1)
+    side = np.asarray(sizes, "float64")[None]
+    w, h = (side / root).reshape(-1), (side * root).reshape(-1)
     boxes = np.stack([-w, -h, w, h], axis=1) / 2
     return (boxes.round() if rounded else boxes).astype("float32")
 
 
-def pixel_anchors(sizes, ratios, stride):
-    """As base_anchors, (A, 4) float32, with ``pixel_corners`` of AnchorGrid.
+def pixel_anchors(sizes: Sequence[float], ratios: Sequence[float], stride: int) -> np.ndarray:
+    """Returns (A, 4) float32 boxes around the origin for ``pixel_corners`` of AnchorGrid.
 
-    generate_anchors of py-faster-rcnn, RPNAnchorGenerator of GluonCV.
+    They are those of generate_anchors in py-faster-rcnn and of RPNAnchorGenerator in GluonCV.
     """
-    ratios, scales = np.asarray(ratios, "float64"), np.asarray(sizes, "float64") / stride
-    w = np.round(np.sqrt(stride**2 / ratios))
-    h = np.round(w * ratios)
+    ratio, scales = np.asarray(ratios, "float64"), np.asarray(sizes, "float64") / stride
+    w = np.round(np.sqrt(stride**2 / ratio))
+    h = np.round(w * ratio)
     w, h = (np.outer(side, scales).reshape(-1) for side in (w, h))
     return np.stack([-w, -h, w - 2, h - 2], axis=1).astype("float32") / 2

@@ -3,20 +3,22 @@
 from typing import Any, Optional, Tuple
 
 from detkit import boxes, ops
-from detkit.models.postprocess import MIN_SIDE, SIGMOID, Postprocess, best
+from detkit.models.postprocess import MIN_SIDE, SIGMOID, Selection, best
 from detkit.models.voting import BoxVoting
 from detkit.registry import DENSE_POSTPROCESS
+from detkit.typing import Namespace, PerLevel, Tensor
 
 
 @DENSE_POSTPROCESS.register()
-class DensePostprocess(Postprocess):
+class DensePostprocess(Selection):
     """Sigmoid, the best of each level, decode, clip; NMS within each class, the best of all levels.
 
-    Lin et al. 2017b, section 4.1, and RetinaNet.postprocess_detections of torchvision.
+    This is Lin et al. 2017b, section 4.1, and RetinaNet.postprocess_detections of torchvision.
 
-    pre_nms: how many pairs of an anchor and a class each level of an image gives at most; an anchor
-        may be in several.
-    All other arguments: see Postprocess; the scores are always the sigmoid's.
+    pre_nms: the largest number of pairs of an anchor and a class that are kept from each level of
+        an image. An anchor may be in several pairs.
+
+    For all other arguments, see Selection. The scores are always those of the sigmoid.
     """
 
     def __init__(
@@ -29,7 +31,7 @@ class DensePostprocess(Postprocess):
         min_side: float = MIN_SIDE,
         nms: Optional[Any] = None,
         voting: Optional[BoxVoting] = None,
-    ):
+    ) -> None:
         super().__init__(
             score_floor,
             nms_iou,
@@ -42,30 +44,41 @@ class DensePostprocess(Postprocess):
             voting=voting,
         )
 
-    def hybrid_forward(self, F, anchors, class_logits, deltas, sizes):
-        """Boxes (B, D, 4), scores (B, D), labels (B, D), best first; rows without one: -1.
+    def hybrid_forward(
+        self,
+        F: Namespace,
+        anchors: PerLevel,
+        class_logits: PerLevel,
+        deltas: PerLevel,
+        sizes: Tensor,
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        """Returns boxes (B, D, 4), scores (B, D) and labels (B, D), best first.
 
-        anchors (1, N, 4), class_logits (B, N, K), deltas (B, N, 4) of each level; sizes (B, 2)
+        Rows without a detection have score and label -1.
+
+        anchors (1, N, 4), class_logits (B, N, K) and deltas (B, N, 4) of each level; sizes (B, 2)
         h, w.
         """
         levels = [self._level(F, *level) for level in zip(anchors, class_logits, deltas)]
         candidates, scores, labels = (F.concat(*each, dim=1) for each in zip(*levels))
-        return self._detections(F, candidates, scores, labels, sizes)
+        return self.select(F, candidates, scores, labels, sizes)
 
-    def _level(self, F, anchors, logits, deltas):
-        """Boxes (B, P, 4), scores (B, P) and labels (B, P) of the best pairs of a level.
+    def _level(
+        self, F: Namespace, anchors: Tensor, logits: Tensor, deltas: Tensor
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        """Returns boxes (B, P, 4), scores (B, P) and labels (B, P) of the best pairs of a level.
 
-        P = min(N K, pre_nms); rows without a pair have score -1.
+        P is min(N K, pre_nms); rows without a pair have score -1.
         """
-        # An anchor in one of the best pairs is one of as many anchors of the best maxima: only
-        # their scores need be ordered.
+        # The P best pairs belong to the P anchors of the best maxima, so that only the scores of
+        # these anchors need to be sorted.
         maxima, anchor = best(F, F.sigmoid(F.max(logits, axis=2)), self._pre_nms)
         logits, deltas = (ops.gather_rows(F, each, anchor) for each in (logits, deltas))
         decoded = boxes.decode(
             F, deltas, F.take(F.squeeze(anchors, axis=0), anchor), self.box_weights
         )
         scores = F.sigmoid(logits)
-        # A row without an anchor stands at the first one, which must not be there twice.
+        # A row without an anchor has index 0, and the first anchor must not be there twice.
         found = F.broadcast_greater_equal(F.expand_dims(maxima, axis=2), F.zeros_like(scores))
         scores = F.where(found, scores, F.ones_like(scores) * -1)
         scores, pair = best(F, F.reshape(scores, shape=(0, -1)), self._pre_nms)

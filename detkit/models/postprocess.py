@@ -8,30 +8,33 @@ from detkit import boxes, ops
 from detkit.models.suppression import HardNMS
 from detkit.models.voting import BoxVoting
 from detkit.registry import NMS, POSTPROCESS
+from detkit.typing import Namespace, Tensor
 
-# Boxes thinner than this are nothing a user wants (torchvision drops them likewise).
-MIN_SIDE = 1e-2
+MIN_SIDE = 1e-2  # pixels; thinner boxes are dropped, as in torchvision
 SOFTMAX, SIGMOID = "softmax", "sigmoid"  # how class logits become scores
 
 
-@POSTPROCESS.register()
-class Postprocess(HybridBlock):
-    """Score, decode, clip, score floor, NMS within each class, the best ``max_detections``.
+class Selection(HybridBlock):
+    """The base of all postprocessings, which selects detections among candidates.
 
-    score_floor: detections at or below it are dropped.
-    nms_iou: threshold of the NMS within a class; "gaussian" has none.
-    pre_nms: how many candidates of an image, of all classes together, enter it at most; MXNet's
-        NMS takes time for every row, also for those below the floor.
-    box_weights: divide the deltas dx dy dw dh; RoITargets uses the same.
-    max_log_scale: dw and dh are at most that.
-    clip: cut the boxes at the image's border; GluonCV's networks do not.
-    min_side: boxes with a shorter side, pixels, are dropped.
-    scores: "softmax" of all logits of a RoI, for a head trained by CrossEntropy; "sigmoid" of each
-        logit, for one trained by SigmoidBCE or SigmoidFocal. Both drop the background's, logit 0.
-    nms: "hard", "linear" or "gaussian", see suppression.py; null: hard. A soft one may return
-        scores below the floor, which says what enters.
-    voting: moves the boxes that are left, see BoxVoting; null: they stay. The candidates are those
-        that enter the NMS.
+    The steps are clip, score floor, NMS within each class, and the best ``max_detections``.
+
+    score_floor: candidates with this score or a lower one are dropped before NMS. Soft-NMS may
+        return lower scores.
+    nms_iou: the threshold of NMS, in (0, 1]; "gaussian" has none.
+    max_detections: D, the largest number of detections of an image.
+    pre_nms: the largest number of candidates of an image, of all classes together, in NMS. MXNet's
+        NMS takes time for every row, even for those below the floor.
+    box_weights: what the deltas dx dy dw dh are divided by; RoITargets uses the same numbers.
+    max_log_scale: the largest dw and dh.
+    clip: whether boxes are cut at the image's border; GluonCV's networks do not cut them.
+    min_side: in pixels; boxes with a shorter side are dropped.
+    scores: "softmax" of all logits of a RoI, for a head trained by CrossEntropy, or "sigmoid" of
+        each logit, for one trained by SigmoidBCE or SigmoidFocal. The background's logit, 0, gives
+        no detection.
+    nms: "hard", "linear" or "gaussian", see suppression.py; null: hard.
+    voting: moves the boxes after NMS, see BoxVoting; null: they stay. Its candidates are those of
+        NMS.
     """
 
     PARTS = {"nms": NMS, "voting": BoxVoting}
@@ -49,12 +52,15 @@ class Postprocess(HybridBlock):
         scores: str = SOFTMAX,
         nms: Optional[Any] = None,
         voting: Optional[BoxVoting] = None,
-    ):
+    ) -> None:
         super().__init__()
         if scores not in (SOFTMAX, SIGMOID):
             raise ValueError(f"scores: expected {SOFTMAX!r} or {SIGMOID!r}, found {scores!r}")
-        if max_detections < 1 or pre_nms < 1 or not 0 < nms_iou <= 1:
-            raise ValueError("max_detections and pre_nms are at least 1, and nms_iou is in (0, 1]")
+        for name, count in (("max_detections", max_detections), ("pre_nms", pre_nms)):
+            if count < 1:
+                raise ValueError(f"{name}: expected at least 1, found {count}")
+        if not 0 < nms_iou <= 1:
+            raise ValueError(f"nms_iou: expected a number in (0, 1], found {nms_iou}")
         self._score_floor, self._nms_iou = score_floor, nms_iou
         self._pre_nms, self._max_detections = pre_nms, max_detections
         self.box_weights, self._max_log_scale = box_weights, max_log_scale
@@ -64,39 +70,23 @@ class Postprocess(HybridBlock):
         with self.name_scope():
             self.voting = voting
 
-    def hybrid_forward(self, F, proposals, proposal_scores, class_logits, box_deltas, sizes):
-        """Boxes (B, D, 4), scores (B, D), labels (B, D), best first; rows without one: -1.
-
-        proposals (B, R, 4); proposal_scores (B, R), negative where there is no proposal;
-        class_logits (B * R, 1 + K); box_deltas (B * R, K or 1, 4); sizes (B, 2) h, w.
-        """
-        probabilities = probabilities_of(F, class_logits, self.scores)
-        probabilities = F.slice_axis(probabilities, axis=1, begin=1, end=None)
-        scores = _per_image(F, probabilities, proposals)  # (B, R, K)
-        deltas = _per_image(F, box_deltas, proposals)  # (B, R, K or 1, 4)
-        decoded = boxes.decode(
-            F, deltas, F.expand_dims(proposals, axis=2), self.box_weights, self._max_log_scale
-        )
-        # A class-agnostic box stands for every class.
-        decoded = F.broadcast_add(decoded, F.zeros_like(F.expand_dims(scores, axis=3)))
-
-        # One flat list of boxes per image, (B, R * K, ...), each with its class.
-        labels = F.reshape(F.contrib.arange_like(scores, axis=2), shape=(1, 1, -1))
-        labels = F.reshape(F.broadcast_add(F.zeros_like(scores), labels), shape=(0, -1))
-        found = F.broadcast_greater_equal(F.expand_dims(proposal_scores, axis=2), scores * 0)
-        scores = F.reshape(F.where(found, scores, F.ones_like(scores) * -1), shape=(0, -1))
-        decoded = F.reshape(decoded, shape=(0, -3, 4))
-        return self._detections(F, decoded, scores, labels, sizes, self._pre_nms)
-
-    def _detections(self, F, candidates, scores, labels, sizes, pre_nms=-1):
-        """What hybrid_forward returns, of candidates (B, N, 4), scores and labels (B, N)."""
+    def select(
+        self,
+        F: Namespace,
+        candidates: Tensor,
+        scores: Tensor,
+        labels: Tensor,
+        sizes: Tensor,
+        pre_nms: int = -1,
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        """Returns the detections of candidates (B, N, 4), scores (B, N) and labels (B, N)."""
         candidates = ops.finite(F, candidates, 0)
         if self._clip:
             candidates = boxes.clip(F, candidates, sizes)
         _, _, w, h = boxes.centre_size(F, candidates)
         kept = F.squeeze(F.minimum(w, h) >= self._min_side, axis=2) * (scores > self._score_floor)
         scores = F.where(kept, scores, F.ones_like(scores) * -1)
-        if self.voting and pre_nms >= 0:  # all that enter are looked at again
+        if self.voting and pre_nms >= 0:  # the candidates of NMS vote afterwards
             scores, row = best(F, scores, pre_nms)
             candidates = ops.gather_rows(F, candidates, row)
             labels = F.squeeze(ops.gather_rows(F, F.expand_dims(labels, axis=2), row), axis=2)
@@ -108,22 +98,69 @@ class Postprocess(HybridBlock):
         return found, found_scores, found_labels
 
 
-def _per_image(F, rows, rois):
-    """(B * R, ...) -> (B, R, ...), where rois are (B, R, 4)."""
+@POSTPROCESS.register()
+class Postprocess(Selection):
+    """Scores and decoded boxes of the proposals, and the selection of the detections among them.
+
+    For all arguments, see Selection.
+    """
+
+    def hybrid_forward(
+        self,
+        F: Namespace,
+        proposals: Tensor,
+        proposal_scores: Tensor,
+        class_logits: Tensor,
+        box_deltas: Tensor,
+        sizes: Tensor,
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        """Returns boxes (B, D, 4), scores (B, D) and labels (B, D), best first.
+
+        Rows without a detection have score and label -1.
+
+        proposals (B, R, 4); proposal_scores (B, R), negative for padding; class_logits
+        (B * R, 1 + K); box_deltas (B * R, K or 1, 4); sizes (B, 2) h, w.
+        """
+        probabilities = probabilities_of(F, class_logits, self.scores)
+        probabilities = F.slice_axis(probabilities, axis=1, begin=1, end=None)
+        scores = _per_image(F, probabilities, proposals)  # (B, R, K)
+        deltas = _per_image(F, box_deltas, proposals)  # (B, R, K or 1, 4)
+        decoded = boxes.decode(
+            F, deltas, F.expand_dims(proposals, axis=2), self.box_weights, self._max_log_scale
+        )
+        # A class-agnostic box serves every class.
+        decoded = F.broadcast_add(decoded, F.zeros_like(F.expand_dims(scores, axis=3)))
+
+        # One flat list of boxes per image, (B, R * K, ...), each with its class.
+        labels = F.reshape(F.contrib.arange_like(scores, axis=2), shape=(1, 1, -1))
+        labels = F.reshape(F.broadcast_add(F.zeros_like(scores), labels), shape=(0, -1))
+        found = F.broadcast_greater_equal(F.expand_dims(proposal_scores, axis=2), scores * 0)
+        scores = F.reshape(F.where(found, scores, F.ones_like(scores) * -1), shape=(0, -1))
+        decoded = F.reshape(decoded, shape=(0, -3, 4))
+        return self.select(F, decoded, scores, labels, sizes, self._pre_nms)
+
+
+def _per_image(F: Namespace, rows: Tensor, rois: Tensor) -> Tensor:
+    """Returns rows (B * R, ...) as (B, R, ...); rois are (B, R, 4)."""
     return F.reshape_like(rows, rois, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
 
 
-def probabilities_of(F, class_logits, scores):
-    """Probabilities (M, 1 + K) of class logits (M, 1 + K), as ``Postprocess.scores`` says."""
+def probabilities_of(F: Namespace, class_logits: Tensor, scores: str) -> Tensor:
+    """Returns the probabilities (M, 1 + K) of class logits (M, 1 + K).
+
+    scores: "softmax" or "sigmoid", see Postprocess.
+    """
     return F.softmax(class_logits, axis=1) if scores == SOFTMAX else F.sigmoid(class_logits)
 
 
-def best(F, scores, count):
-    """The best of scores (B, N), and where they are: (B, M) each, M = min(N, count), best first.
+def best(F: Namespace, scores: Tensor, count: int) -> Tuple[Tensor, Tensor]:
+    """Returns the best of scores (B, N) and their indices: (B, M) each, M = min(N, count).
 
-    A score that is not a number comes last, as a -1 at 0. This is an NMS in which no box touches
-    another: unlike topk, it takes what there is, and of equal scores the first.
+    The best come first; of equal scores, the one of the smaller index does. A score that is not a
+    number comes last, as the score -1 with index 0.
     """
+    # An NMS in which no box overlaps another sorts, and takes fewer rows than ``count`` if there
+    # are no more, unlike topk.
     nowhere = F.broadcast_axis(F.expand_dims(F.zeros_like(scores), axis=2), axis=2, size=4)
     _, scores, _, index = ops.nms(F, nowhere, scores, 1, top_k_in=count, top_k_out=count)
     return scores, F.relu(F.cast(index, dtype="float32"))

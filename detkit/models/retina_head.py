@@ -1,26 +1,28 @@
-"""RetinaNet's head: features -> a score for each class and box deltas of every anchor."""
+"""RetinaNet's head: features -> class logits and box deltas of every anchor."""
 
 import math
-from typing import Optional
+from typing import List, Optional, Tuple
 
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import conv_relu
+from detkit.models.blocks import conv_relu
 from detkit.registry import HEADS
+from detkit.typing import Namespace, PerLevel, Tensor
 
 
 @HEADS.register()
 class RetinaHead(HybridBlock):
     """Two towers of 3x3 convolutions, one for the classes, one for the boxes.
 
-    Lin et al. 2017b, section 4. The background has no logit: an anchor on it is of no class.
+    This is the head of Lin et al. 2017b, section 4. The background has no logit: an anchor on it
+    belongs to no class.
 
     in_channels, num_anchors, num_classes: derived from the neck, the anchors and the dataset.
-    convs, channels: how many convolutions each tower has before its last, and their width.
-    norm: one of norms.NORMS after each of them; they then have no bias.
-    prior: the probability that an untrained network gives each class, so that the many anchors on
-        the background don't drown the few others at first (section 4.1).
+    convs, channels: the number of convolutions of each tower before its last, and their width.
+    norm: one of layers.NORMS after each of them; they then have no bias.
+    prior: in (0, 1), the probability that an untrained network gives each class. A small one keeps
+        the loss of the many background anchors from dominating at first (section 4.1).
     """
 
     def __init__(
@@ -32,15 +34,14 @@ class RetinaHead(HybridBlock):
         channels: int = 256,
         norm: Optional[str] = None,
         prior: float = 0.01,
-    ):
+    ) -> None:
         super().__init__()
-        if convs < 0 or channels < 1:
-            raise ValueError(
-                f"convs is not negative and channels is at least 1, but here they are {convs}, "
-                f"{channels}"
-            )
+        if convs < 0:
+            raise ValueError(f"convs: expected at least 0, found {convs}")
+        if channels < 1:
+            raise ValueError(f"channels: expected at least 1, found {channels}")
         if not 0 < prior < 1:
-            raise ValueError(f"prior is in (0, 1), but here it is {prior}")
+            raise ValueError(f"prior: expected a number in (0, 1), found {prior}")
         self._num_classes = num_classes
         normal = init.Normal(0.01)
         before = [in_channels] + [channels] * convs
@@ -55,10 +56,12 @@ class RetinaHead(HybridBlock):
             self.classes = nn.Conv2D(num_anchors * num_classes, 3, bias_initializer=odds, **last)
             self.deltas = nn.Conv2D(num_anchors * 4, 3, **last)
 
-    def hybrid_forward(self, F, features):
-        """Class logits (B, N, K) of each level and deltas (B, N, 4) of each, anchors' order.
+    def hybrid_forward(self, F: Namespace, features: PerLevel) -> Tuple[List[Tensor], List[Tensor]]:
+        """Returns class logits (B, N, K) and deltas (B, N, 4), each as a list of all levels.
 
-        features: a list of maps (B, C, H, W), which share the towers.
+        The N rows of a level are in the order of its anchors.
+
+        features: maps (B, C, H, W), which share the towers.
         """
         towers = (
             (self.class_convs, self.classes, self._num_classes),
@@ -71,6 +74,6 @@ class RetinaHead(HybridBlock):
         return logits, deltas
 
 
-def _rows(F, maps, width):
-    """(B, A * width, H, W) -> (B, N, width), N = H W A."""
+def _rows(F: Namespace, maps: Tensor, width: int) -> Tensor:
+    """Returns rows (B, N, width), N = H W A, of maps (B, A * width, H, W)."""
     return F.reshape(F.transpose(maps, axes=(0, 2, 3, 1)), shape=(0, -1, width))

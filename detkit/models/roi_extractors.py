@@ -1,17 +1,18 @@
-"""RoI extractors: the features under each proposal, resampled to P x P cells."""
+"""The base of all RoI extractors, which resample the features under each RoI, and RoIAlign."""
 
 import math
-from typing import Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
 from mxnet.gluon import HybridBlock
 
 from detkit import ops
-from detkit.models.levels import LevelChoice, chosen_levels
+from detkit.models.anchors import LevelChoice, chosen_levels
 from detkit.registry import ROI_EXTRACTORS
+from detkit.typing import Namespace, NDArray, PerLevel, Tensor
 
-ADAPTIVE = 0  # what ops.roi_align takes as ``sampling`` for as many points as cover the RoI
+ADAPTIVE = 0  # the ``sampling`` of ops.roi_align that takes as many points as cover the RoI
 
-COMBINATIONS = {
+COMBINATIONS: Dict[str, Callable[[Namespace, Sequence[Tensor]], Tensor]] = {
     "sum": lambda F, levels: F.add_n(*levels),
     "max": lambda F, levels: F.max(F.stack(*levels, axis=0), axis=0),
     "concat": lambda F, levels: F.concat(*levels, dim=1),
@@ -19,20 +20,20 @@ COMBINATIONS = {
 
 
 class RoIExtractor(HybridBlock):
-    """What all extractors share: which maps there are, and which of them an RoI is pooled from.
+    """The base of all extractors: the maps that there are, and those that an RoI is pooled from.
 
     strides, channels: derived from the neck.
-    size: P, the cells along a side.
-    levels: the first so many maps are pooled from; all by default. (FPN's P6 is for the RPN
-        alone: 4 of its 5.) Or which, by their numbers: [2] is the third alone (chosen_levels).
-    canonical_level, canonical_size: an RoI of that size in pixels belongs to that level, P4 as a
-        rule (Lin et al. 2017, equation 1).
-    combine: every RoI is pooled from all levels instead, and what they give is added up ("sum"),
-        its maximum taken ("max"; Liu et al. 2018, section 3.2) or put side by side ("concat").
-    level_margin: pixels that an RoI's sides are longer when its level is chosen. It exists to give
-        GluonCV's numbers, where it is 1.
+    size: P, the cells along a side of the output.
+    levels: the maps that are pooled from, see chosen_levels; null: all. FPN's P6 is for the RPN
+        alone, so that 4 of its 5 maps are chosen.
+    canonical_level, canonical_size: an RoI of that size in pixels is pooled from that level, by
+        default P4 (Lin et al. 2017, equation 1).
+    combine: null, or how every RoI is pooled from all levels instead: the sum ("sum"), the maximum
+        ("max"; Liu et al. 2018, section 3.2) or the concatenation ("concat") of their results.
+    level_margin: pixels that are added to the sides of an RoI when its level is chosen; 1 gives
+        GluonCV's numbers.
 
-    The attribute ``channels`` is C of what is returned, with "concat" those of all levels.
+    The attribute ``channels`` is C of the output; with "concat", it is that of all levels together.
     """
 
     def __init__(
@@ -45,14 +46,16 @@ class RoIExtractor(HybridBlock):
         canonical_size: float = 224.0,
         combine: Optional[str] = None,
         level_margin: float = 0.0,
-    ):
+    ) -> None:
         super().__init__()
         if size < 1:
-            raise ValueError(f"size is at least 1, not {size}")
+            raise ValueError(f"size: expected at least 1, found {size}")
         if combine and combine not in COMBINATIONS:
-            raise ValueError(f"combine is one of {', '.join(COMBINATIONS)}, not {combine!r}")
+            kinds = ", ".join(map(repr, COMBINATIONS))
+            raise ValueError(f"combine: expected one of {kinds} or null, found {combine!r}")
         self._maps = chosen_levels(levels, len(strides))
-        self._strides, self._combine = tuple(strides[self._maps]), COMBINATIONS.get(combine)
+        self._strides = tuple(strides[self._maps])
+        self._combine = COMBINATIONS[combine] if combine else None
         first = round(math.log2(self._strides[0]))
         several = len(self._strides) > 1 and not combine
         by_size = ops.Levels(first, canonical_level, canonical_size, level_margin)
@@ -60,13 +63,16 @@ class RoIExtractor(HybridBlock):
         self.size = size
         self.channels = channels * (len(self._strides) if combine == "concat" else 1)
 
-    def forward(self, features, rois):
-        """features: a list of maps (B, C, H, W); rois (B, R, 4) image pixels: (B * R, C, P, P)."""
-        # Out here, because MXNet warns of inputs that a compiled block does not use.
+    def forward(self, features: PerLevel, rois: NDArray) -> NDArray:
+        """Returns the pooled features (B * R, C, P, P).
+
+        features: maps (B, C, H, W), finest first; rois (B, R, 4) in pixels of the images.
+        """
+        # Maps that are not pooled from stay outside: a compiled block warns of unused inputs.
         return super().forward(features[self._maps], rois)
 
-    def hybrid_forward(self, F, maps, rois):
-        """As ``forward``, of the chosen maps alone."""
+    def hybrid_forward(self, F: Namespace, maps: PerLevel, rois: Tensor) -> Tensor:
+        """Returns what ``forward`` does, from the chosen maps."""
         if self._levels:
             return self.pool(F, maps, rois, stride=self._strides, levels=self._levels)
         pooled = [
@@ -75,59 +81,24 @@ class RoIExtractor(HybridBlock):
         ]
         return self._combine(F, pooled) if self._combine else pooled[0]
 
-    def pool(self, F, features, rois, **levels):
-        """What a subclass adds: its operator of detkit.ops."""
+    def pool(self, F: Namespace, features: Any, rois: Tensor, **levels: Any) -> Tensor:
+        """Returns the pooled features, by the operator of detkit.ops that a subclass calls.
+
+        features: a map, or a list of maps with ``levels`` by which the operator chooses one.
+        """
         raise NotImplementedError
-
-
-@ROI_EXTRACTORS.register()
-class RoIPool(RoIExtractor):
-    """The maximum, or the average, of each cell, edges rounded (Girshick 2015, section 2.1).
-
-    mode: "max" or "average".
-
-    All other arguments: see RoIExtractor.
-    """
-
-    def __init__(
-        self,
-        strides: Sequence[int],
-        channels: int,
-        size: int = 7,
-        mode: str = "max",
-        levels: LevelChoice = None,
-        canonical_level: int = 4,
-        canonical_size: float = 224.0,
-        combine: Optional[str] = None,
-        level_margin: float = 0.0,
-    ):
-        super().__init__(
-            strides,
-            channels,
-            size=size,
-            levels=levels,
-            canonical_level=canonical_level,
-            canonical_size=canonical_size,
-            combine=combine,
-            level_margin=level_margin,
-        )
-        _check_mode(mode)
-        self._mode = mode
-
-    def pool(self, F, features, rois, **levels):
-        """ops.roi_pool."""
-        return ops.roi_pool(F, features, rois, self.size, mode=self._mode, **levels)
 
 
 @ROI_EXTRACTORS.register()
 class RoIAlign(RoIExtractor):
     """The mean, or the maximum, of bilinear samples in each cell (He et al. 2017, section 3).
 
-    sampling: points per cell and axis; null takes as many as cover the RoI, in the mode "average".
-    aligned: shift by half a pixel (Detectron2's ROIAlignV2); torchvision's detectors do not.
+    sampling: points per cell and axis. null takes as many as cover the RoI, in the mode "average".
+    aligned: whether RoIs are shifted by half a pixel, as in Detectron2's ROIAlignV2 and unlike in
+        torchvision's detectors.
     mode: "average" or "max".
 
-    All other arguments: see RoIExtractor.
+    For all other arguments, see RoIExtractor.
     """
 
     def __init__(
@@ -143,7 +114,7 @@ class RoIAlign(RoIExtractor):
         canonical_size: float = 224.0,
         combine: Optional[str] = None,
         level_margin: float = 0.0,
-    ):
+    ) -> None:
         super().__init__(
             strides,
             channels,
@@ -154,46 +125,23 @@ class RoIAlign(RoIExtractor):
             combine=combine,
             level_margin=level_margin,
         )
-        _check_mode(mode)
+        check_mode(mode)
         if sampling is not None and sampling < 1:
             raise ValueError(
                 f"sampling: expected at least 1 or null, found {sampling}; null takes as many "
                 "points as cover the RoI"
             )
         if sampling is None and mode == "max":
-            raise ValueError("sampling: expected at least 1 where the maximum is taken, found null")
+            raise ValueError("sampling: expected at least 1 if the maximum is taken, found null")
         self._sampling, self._aligned, self._mode = sampling or ADAPTIVE, aligned, mode
 
-    def pool(self, F, features, rois, **levels):
-        """ops.roi_align."""
-        how = {"sampling": self._sampling, "aligned": self._aligned, "mode": self._mode}
-        return ops.roi_align(F, features, rois, self.size, **how, **levels)
+    def pool(self, F: Namespace, features: Any, rois: Tensor, **levels: Any) -> Tensor:
+        """Returns the pooled features by ops.roi_align."""
+        levels.update(sampling=self._sampling, aligned=self._aligned, mode=self._mode)
+        return ops.roi_align(F, features, rois, self.size, **levels)
 
 
-@ROI_EXTRACTORS.register()
-class PrRoIPool(RoIExtractor):
-    """The exact mean of the bilinear surface over each cell (Jiang et al. 2018).
-
-    All arguments: see RoIExtractor.
-    """
-
-    def pool(self, F, features, rois, **levels):
-        """ops.prroi_pool."""
-        return ops.prroi_pool(F, features, rois, self.size, **levels)
-
-
-@ROI_EXTRACTORS.register()
-class CropPool(RoIExtractor):
-    """2P x 2P bilinear samples from corner to corner, the maximum of each 2 x 2.
-
-    As the PyTorch Faster R-CNNs of 2017 pool. All arguments: see RoIExtractor.
-    """
-
-    def pool(self, F, features, rois, **levels):
-        """ops.crop_pool."""
-        return ops.crop_pool(F, features, rois, self.size, **levels)
-
-
-def _check_mode(mode):
+def check_mode(mode: str) -> None:
+    """Raises ValueError unless ``mode`` is "average" or "max"."""
     if mode not in ("average", "max"):
-        raise ValueError(f'mode is "average" or "max", not {mode!r}')
+        raise ValueError(f"mode: expected 'average' or 'max', found {mode!r}")

@@ -1,23 +1,29 @@
-"""What the head of a one-stage detector should have said of each anchor."""
+"""Targets of anchors in the training of a one-stage detector."""
 
 from typing import Sequence
 
+from mxnet.gluon import HybridBlock
+
 from detkit.targets.assigners import POSITIVE
 from detkit.targets.rpn_targets import RPNTargets
+from detkit.typing import Namespace, Tensor
 
 
 class DenseTargets(RPNTargets):
-    """As RPNTargets, with the class of each object (Lin et al. 2017b, section 4).
+    """The targets of a one-stage head: RPNTargets with each object's class (Lin et al. 2017b).
 
-    Anchors that cross the image's border are trained on. A focal loss wants all of them: the
-    PseudoSampler.
+    Anchors that cross the image's border are trained on too (section 4.1). A focal loss is made
+    for all anchors, so that its sampler is the PseudoSampler.
 
-    box_weights: derived from the postprocessing, which decodes with the same.
+    box_weights: what the targets dx dy dw dh are multiplied by; derived from the postprocessing,
+        which decodes with the same numbers.
     """
 
-    def __init__(self, assigner, sampler, box_weights: Sequence[float]):
+    def __init__(
+        self, assigner: HybridBlock, sampler: HybridBlock, box_weights: Sequence[float]
+    ) -> None:
         super().__init__(assigner, sampler, box_weights, straddle=None)
 
-    def _labels(self, F, labels, classes):
-        """(B, N) 0 background, 1 + k for class k, -1 not trained on."""
+    def _labels(self, F: Namespace, labels: Tensor, classes: Tensor) -> Tensor:
+        """Returns labels (B, N): 0 background, 1 + k for class k, -1 not sampled."""
         return F.where(labels == POSITIVE, classes + 1, labels)

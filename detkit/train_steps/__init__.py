@@ -1,4 +1,4 @@
-"""A batch -> its losses: one file for each detector, of the same name as in models/."""
+"""Training steps, from a batch to its losses: one file for each of models/detectors."""
 
 from detkit.train_steps.cascade_mask_rcnn import CascadeMaskRCNNTrainStep
 from detkit.train_steps.cascade_rcnn import CascadeRCNNTrainStep

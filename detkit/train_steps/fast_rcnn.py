@@ -1,34 +1,49 @@
-"""One training step of Fast R-CNN, on proposals that come with the batch."""
+"""The training step of Fast R-CNN, on proposals that come with the batch."""
+
+from typing import Any, Mapping
 
 from detkit.losses import RoILoss
+from detkit.models import Network
 from detkit.registry import TRAIN_STEPS
 from detkit.targets import RoITargets
 from detkit.train_steps.stages import RoIStage
-from detkit.train_steps.step import TrainStep
+from detkit.train_steps.step import Derived, Losses, TrainStep
+from detkit.typing import NDArray
 
 
 @TRAIN_STEPS.register("FastRCNN")
 class FastRCNNTrainStep(TrainStep):
-    """RoIs are sampled from the proposals of each image (Girshick 2015, section 2.3)."""
+    """The training of a RoI head on the proposals of each image (Girshick 2015, section 2.3)."""
 
     PARTS = {"roi_targets": RoITargets, "roi_loss": RoILoss}
     INPUTS = (*TrainStep.INPUTS, "proposals", "proposal_scores")
 
-    def __init__(self, model, **parts):
+    def __init__(self, model: Network, **parts: Any) -> None:
         super().__init__(model, **parts)
         self.roi_stage = RoIStage(
             model.roi_extractor, model.roi_head, self.roi_targets, self.roi_loss
         )
 
     @classmethod
-    def derived(cls, name, model, parts, num_classes):
-        """The arguments that follow from the detector, see TrainStep."""
+    def derived(
+        cls, name: str, model: Network, parts: Mapping[str, Any], num_classes: int
+    ) -> Derived:
+        """Returns the arguments that follow from the detector, see TrainStep."""
         return RoIStage.derived(name, model.postprocess.box_weights, num_classes)
 
-    def __call__(self, images, sizes, gt_boxes, gt_labels, proposals, proposal_scores):
-        """Losses of a batch; proposals (B, R, 4), proposal_scores (B, R) negative for padding.
+    def __call__(
+        self,
+        images: NDArray,
+        sizes: NDArray,
+        gt_boxes: NDArray,
+        gt_labels: NDArray,
+        proposals: NDArray,
+        proposal_scores: NDArray,
+    ) -> Losses:
+        """Returns the losses roi_class and roi_box of a batch.
 
-        The other arguments are as for FasterRCNNTrainStep.
+        proposals (B, R, 4) in pixels; proposal_scores (B, R), negative for padding. For the other
+        arguments, see FasterRCNNTrainStep.
         """
         features = self.model.features(images, sizes)
         return self.roi_stage(features, proposals, proposal_scores, gt_boxes, gt_labels).losses

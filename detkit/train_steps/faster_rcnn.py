@@ -1,20 +1,24 @@
-"""One training step of Faster R-CNN, from a batch to its losses, in the order of the paper."""
+"""The training step of Faster R-CNN, from a batch to its losses, in the order of the paper."""
+
+from typing import Any, Mapping
 
 from mxnet import autograd
 
 from detkit.losses import RoILoss, RPNLoss
+from detkit.models import Network
 from detkit.registry import PROPOSALS, TRAIN_STEPS
 from detkit.targets import RoITargets, RPNTargets
 from detkit.train_steps.stages import RoIStage, RPNStage
-from detkit.train_steps.step import TrainStep
+from detkit.train_steps.step import Derived, Losses, TrainStep
+from detkit.typing import NDArray
 
 
 @TRAIN_STEPS.register("FasterRCNN")
 class FasterRCNNTrainStep(TrainStep):
     """Approximate joint training (Ren et al. 2015, section 3.2).
 
-    No gradient flows through the proposals' coordinates. The detector's own ``proposals`` are for
-    testing; those here keep more.
+    No gradient flows through the coordinates of the proposals. The part ``proposals`` of the
+    detector is for testing; that of the step keeps more of them.
     """
 
     PARTS = {
@@ -25,7 +29,7 @@ class FasterRCNNTrainStep(TrainStep):
         "roi_loss": RoILoss,
     }
 
-    def __init__(self, model, **parts):
+    def __init__(self, model: Network, **parts: Any) -> None:
         super().__init__(model, **parts)
         self.rpn_stage = RPNStage(model, self.rpn_targets, self.rpn_loss)
         self.roi_stage = RoIStage(
@@ -33,17 +37,21 @@ class FasterRCNNTrainStep(TrainStep):
         )
 
     @classmethod
-    def derived(cls, name, model, parts, num_classes):
-        """The arguments that follow from the detector, see TrainStep."""
+    def derived(
+        cls, name: str, model: Network, parts: Mapping[str, Any], num_classes: int
+    ) -> Derived:
+        """Returns the arguments that follow from the detector, see TrainStep."""
         if name == "proposals":
             return {"box_weights": model.proposals.box_weights}
         box_weights = model.postprocess.box_weights
         return RPNStage.derived(name, model) or RoIStage.derived(name, box_weights, num_classes)
 
-    def __call__(self, images, sizes, gt_boxes, gt_labels):
-        """Losses of a batch; call it under autograd.record().
+    def __call__(
+        self, images: NDArray, sizes: NDArray, gt_boxes: NDArray, gt_labels: NDArray
+    ) -> Losses:
+        """Returns the losses rpn_class, rpn_box, roi_class and roi_box of a batch.
 
-        images (B, 3, H, W) RGB 0..255, sizes (B, 2) h, w, gt_boxes (B, G, 4) pixels,
+        images (B, 3, H, W) RGB 0..255; sizes (B, 2) h, w in pixels; gt_boxes (B, G, 4) in pixels;
         gt_labels (B, G) 0..K-1, -1 for padding.
         """
         features = self.model.features(images, sizes)

@@ -1,23 +1,27 @@
-"""One training step of Mask R-CNN: that of Faster R-CNN, and the masks of its positive RoIs."""
+"""The training step of Mask R-CNN: that of Faster R-CNN, and the masks of its positive RoIs."""
+
+from typing import Any, Mapping
 
 from mxnet import autograd
 
 from detkit.losses import MaskLoss
+from detkit.models import Network
 from detkit.registry import TRAIN_STEPS
 from detkit.targets import MaskTargets
 from detkit.train_steps.faster_rcnn import FasterRCNNTrainStep
 from detkit.train_steps.stages import RoIStage, RPNStage
-from detkit.train_steps.step import TrainStep
+from detkit.train_steps.step import Derived, Losses, TrainStep
+from detkit.typing import NDArray
 
 
 @TRAIN_STEPS.register("MaskRCNN")
 class MaskRCNNTrainStep(TrainStep):
-    """The step of FasterRCNNTrainStep, with a fifth loss (He et al. 2017, section 3)."""
+    """The step of Faster R-CNN with a fifth loss, that of the masks (He et al. 2017, section 3)."""
 
     PARTS = {**FasterRCNNTrainStep.PARTS, "mask_targets": MaskTargets, "mask_loss": MaskLoss}
     INPUTS = (*TrainStep.INPUTS, "masks")
 
-    def __init__(self, model, **parts):
+    def __init__(self, model: Network, **parts: Any) -> None:
         super().__init__(model, **parts)
         self.rpn_stage = RPNStage(model, self.rpn_targets, self.rpn_loss)
         self.roi_stage = RoIStage(
@@ -25,16 +29,25 @@ class MaskRCNNTrainStep(TrainStep):
         )
 
     @classmethod
-    def derived(cls, name, model, parts, num_classes):
-        """The arguments that follow from the detector, see TrainStep."""
+    def derived(
+        cls, name: str, model: Network, parts: Mapping[str, Any], num_classes: int
+    ) -> Derived:
+        """Returns the arguments that follow from the detector, see TrainStep."""
         if name == "mask_targets":
             return {"size": model.mask_head.size, "rois": parts["roi_targets"].max_positive}
         return FasterRCNNTrainStep.derived(name, model, parts, num_classes)
 
-    def __call__(self, images, sizes, gt_boxes, gt_labels, gt_masks):
-        """Losses of a batch; gt_masks (B, G, H, W) uint8 of 0 and 1.
+    def __call__(
+        self,
+        images: NDArray,
+        sizes: NDArray,
+        gt_boxes: NDArray,
+        gt_labels: NDArray,
+        gt_masks: NDArray,
+    ) -> Losses:
+        """Returns the losses of Faster R-CNN and the loss ``mask`` of a batch.
 
-        The other arguments are as for FasterRCNNTrainStep.
+        gt_masks (B, G, H, W) uint8 of 0 and 1. For the other arguments, see FasterRCNNTrainStep.
         """
         model = self.model
         features = model.features(images, sizes)

@@ -1,26 +1,37 @@
-"""One training step of RetinaNet (Lin et al. 2017b): every anchor, and no sampling."""
+"""The training step of RetinaNet (Lin et al. 2017b), which trains on every anchor."""
+
+from typing import Any, Mapping
 
 from mxnet import autograd
 
 from detkit.losses import DenseLoss
+from detkit.models import Network
 from detkit.registry import TRAIN_STEPS
 from detkit.targets import DenseTargets
-from detkit.train_steps.step import TrainStep
+from detkit.train_steps.step import Derived, Losses, TrainStep
+from detkit.typing import NDArray
 
 
 @TRAIN_STEPS.register("RetinaNet")
 class RetinaNetTrainStep(TrainStep):
-    """Calls the detector's parts but the last, and compares what the head said with the targets."""
+    """The training of a one-stage head: no sampling, and one comparison with the targets."""
 
     PARTS = {"dense_targets": DenseTargets, "dense_loss": DenseLoss}
 
     @classmethod
-    def derived(cls, name, model, parts, num_classes):
-        """The arguments that follow from the detector, see TrainStep."""
+    def derived(
+        cls, name: str, model: Network, parts: Mapping[str, Any], num_classes: int
+    ) -> Derived:
+        """Returns the arguments that follow from the detector, see TrainStep."""
         return {"box_weights": model.postprocess.box_weights}
 
-    def __call__(self, images, sizes, gt_boxes, gt_labels):
-        """Losses of a batch; arguments as for FasterRCNNTrainStep."""
+    def __call__(
+        self, images: NDArray, sizes: NDArray, gt_boxes: NDArray, gt_labels: NDArray
+    ) -> Losses:
+        """Returns the losses dense_class and dense_box of a batch.
+
+        For the arguments, see FasterRCNNTrainStep.
+        """
         model = self.model
         features = model.features(images, sizes)
         class_logits, deltas = model.head(model.anchored(features))

@@ -1,60 +1,76 @@
-"""The two stages that most training steps have: the anchors' and the RoIs'.
+"""The stages that most training steps have: one for the anchors, one for the RoIs.
 
-Each makes its targets, asks its head, and compares the one with the other.
+Each makes targets, calls its head, and compares the head's output with the targets.
 """
 
 import functools
-from typing import Dict, NamedTuple, Sequence
+from typing import Any, Dict, NamedTuple, Sequence
 
 import mxnet as mx
 from mxnet import autograd
+from mxnet.gluon import HybridBlock
 
-NDArray = mx.nd.NDArray
+from detkit.losses import RoILoss, RPNLoss
+from detkit.models import Network
+from detkit.targets import RoITargets, RPNTargets
+from detkit.train_steps.step import Losses
+from detkit.typing import NDArray, PerLevel
 
 
-class Judged(NamedTuple):
-    """What the head of an RPN said of the anchors in training, and its losses.
+class RPNOutput(NamedTuple):
+    """The anchors of a batch, the output of the RPN's head for them, and its losses.
 
-    anchors (1, N, 4), objectness (B, N) and deltas (B, N, 4) of each level. losses: {name: (1,)}.
+    anchors (1, N, 4), objectness (B, N) and deltas (B, N, 4) of each level.
     """
 
-    anchors: Sequence[NDArray]
-    objectness: Sequence[NDArray]
-    deltas: Sequence[NDArray]
-    losses: Dict[str, NDArray]
+    anchors: PerLevel
+    objectness: PerLevel
+    deltas: PerLevel
+    losses: Losses
 
 
 class RPNStage:
-    """The anchors in training (Ren et al. 2015, section 3.1).
+    """The training of the anchors (Ren et al. 2015, section 3.1).
 
-    model: with anchors and an rpn_head. targets: an RPNTargets. loss: an RPNLoss.
+    model: a detector with ``anchors`` and an ``rpn_head``.
     """
 
     @staticmethod
-    def derived(name, model):
-        """``TrainStep.derived`` of the parts ``rpn_targets`` and ``rpn_loss``."""
-        encoded = {"box_weights": model.proposals.box_weights}
-        return {"rpn_targets": encoded, "rpn_loss": encoded}.get(name, {})
+    def derived(name: str, model: Network) -> Dict[str, Any]:
+        """Returns what TrainStep.derived does for the parts ``rpn_targets`` and ``rpn_loss``."""
+        if name in ("rpn_targets", "rpn_loss"):
+            return {"box_weights": model.proposals.box_weights}
+        return {}
 
-    def __init__(self, model, targets, loss):
+    def __init__(self, model: Network, targets: RPNTargets, loss: RPNLoss) -> None:
         self._model, self._targets, self._loss = model, targets, loss
 
-    def __call__(self, images, features, sizes, gt_boxes, gt_labels):
-        """The Judged anchors of the levels ``features``; arguments as for FasterRCNNTrainStep."""
+    def __call__(
+        self,
+        images: NDArray,
+        features: PerLevel,
+        sizes: NDArray,
+        gt_boxes: NDArray,
+        gt_labels: NDArray,
+    ) -> RPNOutput:
+        """Returns the output of the head for ``features``, maps (B, C, H, W), and its losses.
+
+        The other arguments are those of FasterRCNNTrainStep.
+        """
         anchors = self._model.anchors_of(images, features)
         objectness, deltas = self._model.rpn_head(self._model.anchored(features))
         with autograd.pause():
             labels, targets = self._targets(anchors, sizes, gt_boxes, gt_labels)
         class_loss, box_loss = self._loss(objectness, deltas, labels, targets, anchors)
         losses = {"rpn_class": class_loss, "rpn_box": box_loss}
-        return Judged(anchors, objectness, deltas, losses)
+        return RPNOutput(anchors, objectness, deltas, losses)
 
 
-class Sampled(NamedTuple):
-    """The RoIs that a head was trained on, what it said of them, and its losses.
+class RoIOutput(NamedTuple):
+    """The RoIs that a head was trained on, the head's output for them, and its losses.
 
-    rois (B, S, 4), labels (B, S), targets (B, S, 4): as of RoITargets. class_logits
-    (B * S, 1 + K), deltas (B * S, K or 1, 4): the head's. losses: {name: (1,)}.
+    rois (B, S, 4), labels (B, S) and targets (B, S, 4) of RoITargets; class_logits (B * S, 1 + K)
+    and deltas (B * S, K or 1, 4) of the head.
     """
 
     rois: NDArray
@@ -62,44 +78,68 @@ class Sampled(NamedTuple):
     targets: NDArray
     class_logits: NDArray
     deltas: NDArray
-    losses: Dict[str, NDArray]
+    losses: Losses
 
 
 class RoIStage:
-    """A RoI head in training (Girshick 2015, section 2.3).
+    """The training of a RoI head (Girshick 2015, section 2.3).
 
-    extractor, head: the detector's. targets: a RoITargets. loss: a RoILoss. suffix: after the names
-    of the losses, of one stage among several.
+    extractor, head: parts of the detector.
+    suffix: of the names of the losses, to tell the stages of a cascade apart.
     """
 
     @staticmethod
-    def derived(name, box_weights, num_classes):
-        """``TrainStep.derived`` of the parts ``roi_targets`` and ``roi_loss``.
+    def derived(name: str, box_weights: Sequence[float], num_classes: int) -> Dict[str, Any]:
+        """Returns what TrainStep.derived does for the parts ``roi_targets`` and ``roi_loss``.
 
-        box_weights: of what decodes the head's boxes in testing.
+        box_weights: those of the part that decodes the head's boxes in testing.
         """
-        encoded = {"box_weights": box_weights}
-        return {
-            "roi_targets": encoded,
-            "roi_loss": {**encoded, "num_classes": num_classes},
-        }.get(name, {})
+        if name == "roi_targets":
+            return {"box_weights": box_weights}
+        if name == "roi_loss":
+            return {"box_weights": box_weights, "num_classes": num_classes}
+        return {}
 
-    def __init__(self, extractor, head, targets, loss, suffix=""):
+    def __init__(
+        self,
+        extractor: HybridBlock,
+        head: HybridBlock,
+        targets: RoITargets,
+        loss: RoILoss,
+        suffix: str = "",
+    ) -> None:
         self._extractor, self._head, self._targets, self._loss = extractor, head, targets, loss
         self._names = f"roi_class{suffix}", f"roi_box{suffix}"
 
-    def __call__(self, features, proposals, scores, gt_boxes, gt_labels):
-        """The RoIs Sampled from proposals (B, R, 4), whose scores (B, R) are < 0 for padding."""
+    def __call__(
+        self,
+        features: PerLevel,
+        proposals: NDArray,
+        scores: NDArray,
+        gt_boxes: NDArray,
+        gt_labels: NDArray,
+    ) -> RoIOutput:
+        """Returns RoIs sampled from the proposals, the output of the head and its losses.
+
+        features: maps (B, C, H, W); proposals (B, R, 4) in pixels; scores (B, R), below 0 for
+        padding; gt_boxes (B, G, 4); gt_labels (B, G).
+        """
         with autograd.pause():
             rois, labels, targets = self._targets(
                 proposals, scores, gt_boxes, gt_labels, functools.partial(self.losses_of, features)
             )
         class_logits, deltas = self._head(self._extractor(features, rois))
         losses = self._loss(class_logits, deltas, labels, targets, rois)
-        return Sampled(rois, labels, targets, class_logits, deltas, dict(zip(self._names, losses)))
+        named = dict(zip(self._names, losses))
+        return RoIOutput(rois, labels, targets, class_logits, deltas, named)
 
-    def losses_of(self, features, rois, labels, targets):
-        """Class and box loss together (B, R) of RoIs (B, R, 4), for a sampler that needs them."""
-        outputs = self._head(self._extractor(features, rois))
-        class_losses, box_losses = self._loss.of_each(mx.nd, *outputs, labels, targets, rois)
+    def losses_of(
+        self, features: PerLevel, rois: NDArray, labels: NDArray, targets: NDArray
+    ) -> NDArray:
+        """Returns the sum of class and box loss (B, R) of each RoI, for a sampler by losses.
+
+        features: maps (B, C, H, W); rois (B, R, 4), labels (B, R), targets (B, R, 4).
+        """
+        logits, deltas = self._head(self._extractor(features, rois))
+        class_losses, box_losses = self._loss.of_each(mx.nd, logits, deltas, labels, targets, rois)
         return class_losses + box_losses

@@ -1,43 +1,65 @@
-"""What every training step is: a detector, and the parts that only training uses."""
+"""The base of all training steps: a detector, and the parts that only training uses."""
+
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Tuple
+
+from detkit.models import Network
+from detkit.typing import NDArray
+
+Losses = Dict[str, NDArray]  # {name: loss (1,)}, in the order of their computation
+Derived = Any  # {argument: value} of a part, or a list of them for the parts of all stages
 
 
 class TrainStep:
-    """A function from a batch to its losses; call it under autograd.record().
+    """A function from a batch to its losses, which is called under autograd.record().
 
     A subclass is registered in TRAIN_STEPS under the name of the detector that it trains. A
-    detector without a step of its own is trained as the one that it derives from. A step's
-    ``__call__`` takes the fields INPUTS of a Batch, as NDArrays on the device, and returns
-    {name: loss (1,)}, each loss weighted already; their sum is minimised. Nothing in it waits for
-    the device.
+    detector without its own step is trained by that of the class that it derives from.
+
+    The ``__call__`` of a subclass takes the fields INPUTS of a Batch, as NDArrays on the device. It
+    returns {name: loss (1,)}, where each loss is already weighted, and their sum is minimised.
+    Nothing in it waits for the device.
 
     PARTS: {name: class, or registry} of the parts that only training uses, in the order of their
-        use. A class in a list is built once for each stage of a cascade.
-    INPUTS: names of fields of detkit.data.Batch.
+        use. For a class in a list, there is one part for each stage of a cascade.
+    INPUTS: the names of fields of detkit.data.Batch.
+
+    Raises TypeError if the parts are not those of PARTS.
     """
 
-    PARTS = {}
-    INPUTS = ("images", "sizes", "boxes", "labels")
+    PARTS: Mapping[str, Any] = {}
+    INPUTS: Tuple[str, ...] = ("images", "sizes", "boxes", "labels")
+    __call__: Callable[..., Losses]
 
-    def __init__(self, model, **parts):
+    def __init__(self, model: Network, **parts: Any) -> None:
         if set(parts) != set(self.PARTS):
             raise TypeError(
-                f"{type(self).__name__} takes {', '.join(self.PARTS)}, not {', '.join(parts)}"
+                f"{type(self).__name__}: expected the parts {', '.join(self.PARTS) or 'none'}, "
+                f"found {', '.join(parts) or 'none'}"
             )
         self.model = model
         for name in self.PARTS:
             setattr(self, name, parts[name])
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Returns a part: each is an attribute, under its name in PARTS."""
+
     @classmethod
-    def derived(cls, name, model, parts, num_classes):
-        """{argument: value} of the part ``name`` that follow from the detector, not from a config.
+    def derived(
+        cls, name: str, model: Network, parts: Mapping[str, Any], num_classes: int
+    ) -> Derived:
+        """Returns {argument: value} for the arguments of a part that follow from the detector.
 
-        For a part of which there is one for each stage, a list of such mappings.
+        A config cannot set these. If there is one part for each stage of a cascade, a list with one
+        such mapping for each stage is returned.
 
-        model: the detector. parts: {name: part} that were built before this one.
+        name: of the part. model: the detector. parts: {name: part} that were built before this one.
+        num_classes: K.
         """
         return {}
 
-    def hybridize(self, **flags):
-        """Compile the blocks that only training uses."""
+    def hybridize(self, **flags: Any) -> None:
+        """Compiles the blocks that only training uses; the flags are those of Block.hybridize."""
         for name in self.PARTS:
             getattr(self, name).hybridize(**flags)

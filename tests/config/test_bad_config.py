@@ -110,7 +110,7 @@ VALUES = {
         "[32]",
     ],
     "train_step.rpn_targets.straddle=-0.5": ["rpn_targets.straddle: ", "straddle: null", "-0.5"],
-    "model.anchors.sizes=[]": ["model.anchors", "sizes and ratios"],
+    "model.anchors.sizes=[]": ["model.anchors.sizes", "above 0", "[]"],
     "model.anchors.sizes=[999]": ["model.anchors: ", "no anchor fits", "64 x 64"],
     "model.anchors.strides=[4]": ["model.anchors.strides: ", "derive", "remove the key"],
     "model.rpn_head.objectness=tanh": ["objectness", "softmax", "sigmoid", "'tanh'"],

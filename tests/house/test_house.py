@@ -65,3 +65,61 @@ def test_parts_registers_every_part_that_detkit_ships():
     parts, all_that_there_are = json.loads(done.stdout)
     assert parts == all_that_there_are
     assert [kind for kind in parts if not parts[kind]] == ["hook"]  # detkit's own are always there
+
+
+# --- Sizes ----------------------------------------------------------------------------------------
+
+LONGEST_FILE, LONGEST_FUNCTION, SHORTEST_MODULE = 300, 40, 40  # lines
+
+# Why a module is shorter than SHORTEST_MODULE.
+SHORT = {
+    "constants.py": "the counterpart of kernels.h, without MXNet",
+    "converters/coco_labels.py": "a table that three converters and the benchmark share",
+    "data/one_class.py": "a wrapper of datasets",
+    "detections/overlap.py": "needs neither MXNet nor a file of detections",
+    "device.py": "below everything that uses a device",
+    "losses/mask.py": "off the path of a Faster R-CNN step",
+    "models/detectors/": "one file for each detector",
+    "naming.py": "shared by two rooms of which neither may know the other",
+    "ops/": "one wrapper for each kernel",
+    "parts.py": "imports every room that registers parts",
+    "runner/seed.py": "used by the loop and by the assembly",
+    "targets/dense_targets.py": "off the path of a Faster R-CNN step",
+    "threads.py": "must not import MXNet",
+    "train_steps/": "one file for each detector",
+    "typing.py": "aliases",
+    "wording.py": "below everything that has messages",
+}
+
+
+def lines_of(path):
+    return path.read_text(encoding="utf-8").count("\n")
+
+
+def sources(*folders):
+    return sorted(path for folder in folders for path in (tiny.ROOT / folder).rglob("*.py"))
+
+
+def test_no_file_and_no_function_is_too_long():
+    long = []
+    for path in sources("detkit", "tools", "plugins", "tests"):
+        name = path.relative_to(tiny.ROOT)
+        long += [str(name)] * (lines_of(path) > LONGEST_FILE)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            # A test may be a long table.
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("test_"):
+                length = node.end_lineno - node.lineno + 1
+                long += [f"{name}: {node.name}"] * (length > LONGEST_FUNCTION)
+    assert long == []
+
+
+def test_a_short_module_has_a_reason():
+    modules = {
+        path.relative_to(tiny.ROOT / "detkit").as_posix(): lines_of(path)
+        for path in sources("detkit")
+        if path.name != "__init__.py"
+    }
+    short = {name for name, count in modules.items() if count < SHORTEST_MODULE}
+    unexplained = {name for name in short if not any(name.startswith(key) for key in SHORT)}
+    assert unexplained == set()
+    assert {key for key in SHORT if not any(name.startswith(key) for name in short)} == set()

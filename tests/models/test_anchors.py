@@ -1,5 +1,7 @@
 """Anchors against a loop over the cells."""
 
+from functools import partial
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from detkit import ops
 from detkit.models import AnchorGrid
 from support.oracles import anchor_grid
+from support.refusals import assert_refused
 
 
 def anchors_of(grid, height, width, batch=1):
@@ -73,7 +76,7 @@ def test_pixel_corners_are_what_py_faster_rcnn_and_gluoncv_make():
 
 
 def test_pixel_corners_are_rounded_already():
-    with pytest.raises(ValueError, match="pixel_corners rounds in a way of its own"):
+    with pytest.raises(ValueError, match="^rounded: .*pixel_corners"):
         AnchorGrid(strides=[8], rounded=True, pixel_corners=True)
 
 
@@ -120,7 +123,7 @@ def test_some_levels_may_have_no_anchors(hybridized):
 
 
 def test_levels_that_are_not_there_are_refused():
-    with pytest.raises(ValueError, match=r"levels are consecutive numbers .* 0 to 1, not \[2\]"):
+    with pytest.raises(ValueError, match=r"^levels: .* 0 to 1, .* \[2\]$"):
         AnchorGrid(strides=[4, 8], levels=[2])
 
 
@@ -135,8 +138,7 @@ def test_measured_strides_are_the_images_sides_by_the_maps():
 
 @pytest.mark.parametrize("sizes", [[[32], [64]], [[32, 64], [128], [256]], [[32], 64, [1]]])
 def test_sizes_that_do_not_fit_the_levels_are_refused(sizes):
-    with pytest.raises(ValueError, match="there are 3 levels|at least one number each"):
-        AnchorGrid(strides=[4, 8, 16], sizes=sizes)
+    assert_refused(partial(AnchorGrid, strides=[4, 8, 16]), "3 levels", sizes=sizes)
 
 
 def test_grid_shifts_run_along_x_first():
@@ -150,5 +152,4 @@ def test_grid_shifts_run_along_x_first():
     "wrong", [{"sizes": []}, {"ratios": []}, {"sizes": [0]}, {"ratios": [1, -1]}]
 )
 def test_sizes_and_ratios_are_above_zero(wrong):
-    with pytest.raises(ValueError, match="at least one number each, all above zero"):
-        AnchorGrid(strides=[16], **wrong)
+    assert_refused(partial(AnchorGrid, strides=[16]), "above 0", **wrong)

@@ -10,6 +10,7 @@ from detkit.models import DensePostprocess
 from detkit.ops import backend
 from support.environment import BACKENDS
 from support.oracles import anchor_grid, clip, decode, nms
+from support.refusals import assert_refused
 
 SIZES = ((40, 50), (30, 33))
 ANCHORS = [
@@ -133,6 +134,5 @@ def test_boxes_without_an_area_are_kept_where_no_side_is_too_short():
     assert count[0] > count[0.01] > 0
 
 
-def test_what_is_refused():
-    with pytest.raises(ValueError, match="max_detections and pre_nms are at least 1"):
-        DensePostprocess(pre_nms=0)
+def test_arguments_are_checked():
+    assert_refused(DensePostprocess, pre_nms=0)

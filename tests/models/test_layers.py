@@ -59,5 +59,5 @@ def test_folding_keeps_the_names():
 
 
 def test_relu6():
-    numbers = mx.nd.array([-1, 0, 2.5, 6, 7, 1e9])
-    assert relu6(mx.nd, numbers).asnumpy().tolist() == [0, 0, 2.5, 6, 6, 6]
+    values = mx.nd.array([-1, 0, 2.5, 6, 7, 1e9])
+    assert relu6(mx.nd, values).asnumpy().tolist() == [0, 0, 2.5, 6, 6, 6]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from detkit.models import Postprocess
 from support.oracles import detections
+from support.refusals import assert_refused
 
 SIZES = ((40, 50), (30, 33))
 WEIGHTS = (10, 10, 5, 5)
@@ -115,9 +116,11 @@ def test_large_logits_do_not_overflow():
     assert found[1].tolist() == [[1, -1]]
 
 
-def test_at_least_one_detection_is_asked_for():
-    with pytest.raises(ValueError, match="max_detections and pre_nms are at least 1"):
-        Postprocess(max_detections=0)
+@pytest.mark.parametrize(
+    "wrong", [{"max_detections": 0}, {"pre_nms": 0}, {"nms_iou": 0}, {"nms_iou": 1.5}]
+)
+def test_arguments_are_checked(wrong):
+    assert_refused(Postprocess, **wrong)
 
 
 def test_boxes_may_reach_beyond_the_image_or_have_no_area():

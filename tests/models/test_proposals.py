@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from detkit.models import Proposals
 from support.kernel_oracles import proposals
 from support.oracles import anchor_grid, clip, decode, nms
+from support.refusals import assert_refused
 
 ANCHORS = anchor_grid(3, 4, 16, (12, 24), (0.5, 1)).astype("float32")  # 48 of them
 SIZES = ((48, 64), (20, 33))
@@ -106,14 +107,12 @@ def test_those_below_the_floor_are_dropped(hybridized):
 
 @pytest.mark.parametrize("floor", [-0.1, 1])
 def test_the_floor_is_checked(floor):
-    with pytest.raises(ValueError, match=rf"score_floor is in \[0, 1\), not {floor}"):
-        Proposals(score_floor=floor)
+    assert_refused(Proposals, "[0, 1)", score_floor=floor)
 
 
-@pytest.mark.parametrize("wrong", [{"pre_nms": 0}, {"post_nms": 0}])
-def test_counts_are_checked(wrong):
-    with pytest.raises(ValueError, match="pre_nms and post_nms are at least 1"):
-        Proposals(**wrong)
+@pytest.mark.parametrize("wrong", [{"pre_nms": 0}, {"post_nms": 0}, {"iou": 0}, {"iou": 1.1}])
+def test_arguments_are_checked(wrong):
+    assert_refused(Proposals, **wrong)
 
 
 def one_list(levels, size, pre_nms, post_nms, threshold, min_size):
@@ -180,5 +179,4 @@ def test_the_largest_scale_of_one_list(most):
 
 
 def test_another_largest_scale_is_for_one_list():
-    with pytest.raises(ValueError, match="another max_log_scale needs all_levels: true"):
-        Proposals(max_log_scale=4.0)
+    assert_refused(Proposals, "log(1000 / 16)", "all_levels", max_log_scale=4.0)

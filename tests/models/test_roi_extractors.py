@@ -1,5 +1,7 @@
 """RoI extractors: which levels an RoI is pooled from, and what becomes of several."""
 
+from functools import partial
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from mxnet import autograd
 
 from detkit.models import CropPool, PrRoIPool, RoIAlign, RoIPool
 from support import oracles
+from support.refusals import assert_refused
 
 STRIDES, CHANNELS = (4, 8, 16), 3
 BOXES = np.array([[2, 3, 12, 14], [0, 0, 60, 47], [20, 8, 47, 30]], "float32")
@@ -91,21 +94,21 @@ def test_every_extractor_adds_levels_up_and_sends_gradients_to_all(kind):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("wrong", "expected"),
     [
-        ({"size": 0}, "size is at least 1, not 0"),
-        ({"levels": 0}, "levels is 1 to 3, the maps there are, not 0"),
-        ({"levels": 4}, "levels is 1 to 3, the maps there are, not 4"),
-        ({"levels": []}, r"levels are consecutive numbers of maps, 0 to 2, not \[\]"),
-        ({"levels": [0, 2]}, r"levels are consecutive numbers of maps, 0 to 2, not \[0, 2\]"),
-        ({"levels": [3]}, r"levels are consecutive numbers of maps, 0 to 2, not \[3\]"),
-        ({"levels": [-1, 0]}, r"levels are consecutive numbers of maps, 0 to 2, not \[-1, 0\]"),
-        ({"combine": "mean"}, "combine is one of sum, max, concat, not 'mean'"),
+        ({"size": 0}, "at least 1"),
+        ({"levels": 0}, "1 to 3"),
+        ({"levels": 4}, "1 to 3"),
+        ({"levels": []}, "0 to 2"),
+        ({"levels": [0, 2]}, "0 to 2"),
+        ({"levels": [3]}, "0 to 2"),
+        ({"levels": [-1, 0]}, "0 to 2"),
+        ({"combine": "mean"}, "'sum', 'max', 'concat'"),
+        ({"mode": "sum"}, "'average' or 'max'"),
     ],
 )
-def test_arguments_are_checked(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        RoIPool(STRIDES, CHANNELS, **wrong)
+def test_arguments_are_checked(wrong, expected):
+    assert_refused(partial(RoIPool, STRIDES, CHANNELS), expected, **wrong)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_arguments_are_checked(wrong, message):
     [
         ({"sampling": 0}, "^sampling: .*at least 1 or null.* 0;"),
         ({"sampling": None, "mode": "max"}, "^sampling: .*at least 1 .* null$"),
-        ({"mode": "sum"}, "mode .* 'sum'$"),
+        ({"mode": "sum"}, "^mode: .* 'sum'$"),
     ],
 )
 def test_arguments_of_roi_align_are_checked(wrong, message):

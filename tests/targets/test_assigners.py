@@ -140,7 +140,7 @@ def test_padding_is_no_crowd():
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])
 def test_crowd_share_is_checked(share):
-    with pytest.raises(ValueError, match=rf"crowd_share is in \[0, 1\], but here it is {share}"):
+    with pytest.raises(ValueError, match=rf"^crowd_share: .* {share}"):
         MaxIoUAssigner(crowd_share=share)
 
 
@@ -151,5 +151,7 @@ ALL_ZERO = {"pos_iou": 0.0, "neg_iou": 0.0}
     "wrong", [{"pos_iou": 0.2}, {"neg_low": 0.4}, {"pos_iou": 1.1}, {"neg_low": -0.1}, ALL_ZERO]
 )
 def test_thresholds_are_in_order(wrong):
-    with pytest.raises(ValueError, match="0 <= neg_low <= neg_iou <= pos_iou <= 1"):
+    with pytest.raises(ValueError) as error:
         MaxIoUAssigner(**wrong)
+    assert "neg_low <= neg_iou <= pos_iou" in str(error.value)
+    assert all(f"{name}={value}" in str(error.value) for name, value in wrong.items())

@@ -88,7 +88,7 @@ def test_demo_says_what_is_wrong_with_the_proposals(trained, finished, pictures,
     message = tiny.refused(
         capsys, "demo", *own, "--out", pictures / "drawn", "--proposals", pictures / "given.npz"
     )
-    tiny.assert_says(message, "a FasterRCNN", "given.npz")
+    tiny.assert_says(message, "--proposals: ", "a FasterRCNN makes its own", "given.npz")
     assert not (pictures / "drawn").exists()
 
 

@@ -1,6 +1,6 @@
-"""Backbones: images -> features. Each declares the ``channels`` and ``strides`` of its maps.
+"""Backbones: images -> feature maps. Each declares the ``channels`` and ``strides`` of its maps.
 
-A backbone that names its children as torchvision does loads torchvision's files as they are.
+A backbone whose children have torchvision's names loads torchvision's files as they are.
 """
 
 from detkit.models.backbones.gluon_zoo import GluonZoo

@@ -1,21 +1,19 @@
 """Every classifier of Gluon's and GluonCV's model zoos as a backbone."""
 
 import json
-from typing import NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock, SymbolBlock
 from mxnet.gluon.model_zoo import vision
 
-from detkit.errors import ConfigError
-from detkit.models.layers import HE_FAN_OUT
-from detkit.models.levels import maps_of_strides
-from detkit.models.norms import freeze_norms, freeze_statistics
+from detkit.models.layers import HE_FAN_OUT, freeze_norms, freeze_statistics, maps_of_strides
 from detkit.registry import BACKBONES
+from detkit.typing import Namespace, Symbol, Tensor
 from detkit.wording import did_you_mean
 
-PROBES = (512, 1024)  # sides of the images by which strides are found
-FREEZING = {
+PROBES = (512, 1024)  # the sides in pixels of the images that strides are measured with
+FREEZING: Dict[str, Callable[[HybridBlock], None]] = {
     "BN": lambda network: None,
     "FrozenBN": freeze_norms,
     "FrozenStatsBN": freeze_statistics,
@@ -24,18 +22,21 @@ FREEZING = {
 
 @BACKBONES.register()
 class GluonZoo(HybridBlock):
-    """The network ``name`` up to the last map that is wanted.
+    """A network of a model zoo, up to the last map that is asked for.
 
-    name: as in mxnet.gluon.model_zoo.vision or, with gluoncv installed, gluoncv.model_zoo.
-    out_strides: the strides of the maps that are returned. Of each stride it is the last map that
+    name: a name in mxnet.gluon.model_zoo.vision or, with gluoncv installed, gluoncv.model_zoo.
+    out_strides: the strides of the maps that are returned. The map of a stride is the last one that
         everything after it is computed from: the end of a residual stage, not the middle of a
-        block. Where no map is that (some of HRNet's), it is the widest, and the last of those.
-    out_names: names of outputs of the network's symbol, to be taken instead.
+        block. If there is no such map, as for some strides of HRNet, it is the widest map, and the
+        last of equally wide ones.
+    out_names: the names of the outputs of the network's symbol that are returned, instead of
+        ``out_strides``.
     norm: "BN", "FrozenBN" or "FrozenStatsBN", see norm_layer: how the network's own batch norms are
-        trained. No other kind can replace them; a network without batch norms stays without.
+        trained. No other kind can replace them, and a network without batch norms gets none.
 
-    New convolutions get He's initialisation where the network asks for no other. ``pretrained`` is
-    the path of a ``.params`` file of the whole classifier, as ``save_parameters`` writes it.
+    New convolutions get He's initialisation unless the network asks for another. The key
+    ``pretrained`` takes the path of a ``.params`` file of the whole classifier, as
+    ``save_parameters`` writes it.
     """
 
     def __init__(
@@ -44,12 +45,12 @@ class GluonZoo(HybridBlock):
         out_strides: Sequence[int] = (16,),
         out_names: Optional[Sequence[str]] = None,
         norm: str = "BN",
-    ):
+    ) -> None:
         super().__init__()
         if norm not in FREEZING:
             raise ValueError(f"norm: expected one of {', '.join(FREEZING)}, found {norm!r}")
         with mx.name.NameManager():  # the same names however many networks there are
-            network = _classifier(name)
+            network = classifier(name)
             FREEZING[norm](network)
             symbol, maps = _trace(network, name)
         if out_names is None:
@@ -65,17 +66,17 @@ class GluonZoo(HybridBlock):
             if key.endswith("weight") and parameter.init is None:
                 parameter.init = HE_FAN_OUT
         with self.name_scope():
-            outputs = [symbol[chosen_map.index] for chosen_map in chosen]
+            outputs = [symbol[chosen_map.position] for chosen_map in chosen]
             self.network = SymbolBlock(outputs, mx.sym.var("data", dtype="float32"), parameters)
 
-    def pretrained_part(self):
-        """The network, and our names -> those of a file that its whole classifier was saved to."""
+    def pretrained_part(self) -> Tuple[HybridBlock, Dict[str, str]]:
+        """Returns the network, and {our name: name in a file of the whole classifier}."""
         ours = self.network._collect_params_with_prefix()
         names = {key: self._names_in_file[parameter.name] for key, parameter in ours.items()}
         return self.network, names
 
-    def hybrid_forward(self, F, images):
-        """images (B, 3, H, W) -> a list of maps (B, C, H / stride, W / stride)."""
+    def hybrid_forward(self, F: Namespace, images: Tensor) -> List[Tensor]:
+        """Returns maps (B, C, H / stride, W / stride) of images (B, 3, H, W), in their order."""
         maps = self.network(images)
         return maps if isinstance(maps, list) else [maps]
 
@@ -83,40 +84,47 @@ class GluonZoo(HybridBlock):
 class Map(NamedTuple):
     """An output of a symbol that has the shape of a map.
 
-    index, name: among all outputs of the symbol, those in the middle included.
+    position, name: of the output, among all outputs of the symbol's internals.
     bottleneck: whether everything after it is computed from it.
     """
 
-    index: int
+    position: int
     name: str
     channels: int
     stride: int
     bottleneck: bool
 
 
-def _classifier(name):
+def classifier(name: str) -> HybridBlock:
+    """Returns the network ``name`` of Gluon's or of GluonCV's model zoo.
+
+    Raises ValueError if neither has it, or if Gluon has not and GluonCV cannot be imported.
+    """
     try:
         return vision.get_model(name)
     except ValueError:
-        pass  # not one of Gluon's own: perhaps GluonCV's
+        pass  # GluonCV may have it
     try:
         from gluoncv import model_zoo
     except ImportError as error:
-        raise ConfigError(
-            f"GluonZoo: {name!r} is not in Gluon's own model zoo, and GluonCV's cannot be "
-            f"imported ({error}): pip install 'detkit[zoo]'"
+        raise ValueError(
+            f"name: expected a network of Gluon's own model zoo, found {name!r}; GluonCV "
+            f"may have it, but cannot be imported ({error}): pip install 'detkit[zoo]'"
         ) from error
     try:
         return model_zoo.get_model(name, pretrained=False)
     except ValueError as error:
         hint = did_you_mean(name, model_zoo.get_model_list())
-        raise ValueError(f"name: no model zoo has {name!r}{hint}") from error
+        raise ValueError(
+            f"name: expected a network of a model zoo, found {name!r}{hint}"
+        ) from error
 
 
-def _trace(network, name):
-    """All that the network computes of an image as one symbol, and the Maps in it, in order.
+def _trace(network: HybridBlock, name: str) -> Tuple[Symbol, List[Map]]:
+    """Returns a symbol of everything that the network computes, and the Maps in it, in order.
 
-    The stride is how many pixels more it takes for a cell more, whatever the padding.
+    The stride of a map is measured as the number of additional pixels that make one additional
+    cell, which does not depend on the padding.
     """
     images = mx.sym.var("data", dtype="float32")
     try:
@@ -125,7 +133,8 @@ def _trace(network, name):
         small, large = (symbol.infer_shape(data=(1, 3, side, side))[1] for side in PROBES)
     except mx.MXNetError as error:
         raise ValueError(
-            f"name: {name!r} does not take images of {PROBES[0]} and {PROBES[1]} pixels: {error}"
+            f"name: expected a network that takes images of {PROBES[0]} and {PROBES[1]} pixels, "
+            f"found {name!r}: {error}"
         ) from error
     graph = json.loads(symbol.tojson())
     bottlenecks = _bottlenecks(graph["nodes"])
@@ -140,9 +149,12 @@ def _trace(network, name):
     return symbol, maps
 
 
-def _bottlenecks(nodes):
-    """Of nodes in an order of computation, those that no path from the images leads around."""
-    last_use = {}  # of what depends on the images
+def _bottlenecks(nodes: Sequence[Mapping[str, Any]]) -> Set[int]:
+    """Returns the indices of the nodes that every path from the images to the output passes.
+
+    nodes: of a symbol's JSON, in an order of computation.
+    """
+    last_use: Dict[int, int] = {}  # of the nodes that depend on the images
     for index, node in enumerate(nodes):
         sources = [source for source, *_ in node["inputs"] if source in last_use]
         if node["name"] == "data" or sources:
@@ -155,8 +167,8 @@ def _bottlenecks(nodes):
     return bottlenecks
 
 
-def _of_strides(out_strides, maps, name):
-    """The map of each of ``out_strides``, chosen as GluonZoo says."""
+def _of_strides(out_strides: Sequence[int], maps: Sequence[Map], name: str) -> List[Map]:
+    """Returns the map of each of ``out_strides``; the docstring of GluonZoo says which it is."""
     best = {}
     for stride in sorted({each.stride for each in maps}):
         same = [each for each in maps if each.stride == stride]
@@ -169,9 +181,10 @@ def _of_strides(out_strides, maps, name):
     return [list(best.values())[number] for number in numbers]
 
 
-def _of_name(out, maps, name):
+def _of_name(out: str, maps: Sequence[Map], name: str) -> Map:
+    """Returns the last map whose name is ``out``. Raises ValueError if there is none."""
     same = [each for each in maps if each.name == out]
     if not same:
         hint = did_you_mean(out, [each.name for each in maps])
-        raise ValueError(f"out_names: {name} has no map {out!r}{hint}")
+        raise ValueError(f"out_names: expected names of maps of {name}, found {out!r}{hint}")
     return same[-1]

@@ -1,15 +1,22 @@
 """MobileNetV3 (Howard et al. 2019, tables 1 and 2), large and small."""
 
-from typing import Sequence
+from typing import List, Optional, Sequence, Tuple
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import HE_FAN_OUT, FoldingSequential, freeze, relu6
-from detkit.models.levels import maps_of_strides
-from detkit.models.norms import norm_layer
+from detkit.models.layers import (
+    HE_FAN_OUT,
+    FoldingSequential,
+    freeze,
+    maps_of_strides,
+    norm_layer,
+    relu6,
+)
 from detkit.registry import BACKBONES
+from detkit.typing import Namespace, Tensor
 
 # kernel, expanded channels, channels, squeeze-and-excitation, activation, stride of each bottleneck
+Row = Tuple[int, int, int, bool, str, int]
 BOTTLENECKS = {
     "large": [
         (3, 16, 16, False, "relu", 1),
@@ -47,17 +54,17 @@ STRIDES = (2, 4, 8, 16, 32, 32)  # of the maps of the six stages
 
 @BACKBONES.register()
 class MobileNetV3(HybridBlock):
-    """MobileNetV3 without its classifier, up to the last map that is asked for.
+    """A MobileNetV3 without its classifier, up to the last map that is asked for.
 
-    A stage begins where the resolution is halved, and its map is what its first layer gives, as in
-    torchvision's detectors. The sixth and last stage is the 1x1 convolution to 960 (small: 576)
-    channels, of the stride of the fifth.
+    Each layer that halves the resolution begins a stage, and its output is the map of that stage,
+    as in torchvision's detectors. The sixth and last stage is the 1x1 convolution to 960 (small:
+    576) channels, of the stride of the fifth.
 
-    size: large or small.
-    out_strides: the strides of the maps that are returned, of 2, 4, 8, 16, 32 and 32; one 32 is the
-        last stage, two are the last two, as in torchvision's detectors.
-    frozen_stages: the first so many stages keep their weights (and batch statistics).
-    norm: one of norms.NORMS but "GN", see norm_layer.
+    size: "large" or "small".
+    out_strides: the strides of the maps that are returned, of 2, 4, 8, 16, 32 and 32. One 32 is the
+        last stage; two are the last two, as in torchvision's detectors.
+    frozen_stages: the number of stages, from the first on, whose weights and statistics are frozen.
+    norm: one of layers.NORMS except "GN", see norm_layer.
     norm_eps: added to the variances; torchvision's detectors have 1e-5, its classifiers 1e-3.
 
     Children are numbered as in torchvision's ``features``.
@@ -70,7 +77,7 @@ class MobileNetV3(HybridBlock):
         frozen_stages: int = 0,
         norm: str = "BN",
         norm_eps: float = 1e-3,
-    ):
+    ) -> None:
         super().__init__()
         _check(size, frozen_stages)
         stages = maps_of_strides(out_strides, STRIDES)
@@ -85,8 +92,8 @@ class MobileNetV3(HybridBlock):
         self.channels = tuple(self.features[tap].channels for tap in self._taps)
         self.strides = tuple(STRIDES[stage] for stage in stages)
 
-    def hybrid_forward(self, F, images):
-        """images (B, 3, H, W) -> a list of maps (B, C, H / stride, W / stride), finest first."""
+    def hybrid_forward(self, F: Namespace, images: Tensor) -> List[Tensor]:
+        """Returns maps (B, C, H / stride, W / stride) of images (B, 3, H, W), finest first."""
         x, maps = images, []
         for index, layer in enumerate(self.features):
             x = layer(x)
@@ -96,10 +103,14 @@ class MobileNetV3(HybridBlock):
 
 
 class Bottleneck(HybridBlock):
-    """Expand, filter each channel, weigh the channels, project; added to the input if it fits."""
+    """An inverted residual: expand, filter each channel, weigh the channels, project.
 
-    def __init__(self, before, kernel, expanded, channels, excite, activation, stride, norm, eps):
+    The result is added to the input if their shapes agree.
+    """
+
+    def __init__(self, before: int, row: Row, norm: str, eps: float) -> None:
         super().__init__()
+        kernel, expanded, channels, excite, activation, stride = row
         self.channels = channels
         self._residual = stride == 1 and before == channels
         with self.name_scope():
@@ -113,15 +124,25 @@ class Bottleneck(HybridBlock):
                 self.block.add(SqueezeExcitation(expanded))
             self.block.add(ConvNorm(expanded, channels, 1, None, norm, eps))
 
-    def hybrid_forward(self, F, x):
-        """(B, before, H, W) -> (B, channels, H / stride, W / stride)."""
+    def hybrid_forward(self, F: Namespace, x: Tensor) -> Tensor:
+        """Returns maps (B, channels, H / stride, W / stride) of x (B, before, H, W)."""
         return x + self.block(x) if self._residual else self.block(x)
 
 
 class ConvNorm(FoldingSequential):
-    """Convolution without bias, batch norm, activation."""
+    """A convolution without bias, a batch norm and an activation."""
 
-    def __init__(self, before, channels, kernel, activation, norm, eps, stride=1, groups=1):
+    def __init__(
+        self,
+        before: int,
+        channels: int,
+        kernel: int,
+        activation: Optional[str],
+        norm: str,
+        eps: float,
+        stride: int = 1,
+        groups: int = 1,
+    ) -> None:
         super().__init__()
         self.channels = channels
         with self.name_scope():
@@ -145,9 +166,12 @@ class ConvNorm(FoldingSequential):
 
 
 class SqueezeExcitation(HybridBlock):
-    """Each channel times a weight in 0..1 that follows from the means of all (Hu et al. 2018)."""
+    """Squeeze and excitation: each channel times a weight in [0, 1] (Hu et al. 2018).
 
-    def __init__(self, channels):
+    The weights are computed from the means of all channels.
+    """
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
         squeezed = _multiple_of_8(channels // 4)
         he = {"weight_initializer": HE_FAN_OUT}
@@ -155,39 +179,39 @@ class SqueezeExcitation(HybridBlock):
             self.fc1 = nn.Conv2D(squeezed, 1, in_channels=channels, activation="relu", **he)
             self.fc2 = nn.Conv2D(channels, 1, in_channels=squeezed, **he)
 
-    def hybrid_forward(self, F, x):
-        """(B, C, H, W) -> the same shape."""
+    def hybrid_forward(self, F: Namespace, x: Tensor) -> Tensor:
+        """Returns the weighed maps (B, C, H, W), of the shape of x."""
         means = F.mean(x, axis=(2, 3), keepdims=True)
         return F.broadcast_mul(x, hard_sigmoid(F, self.fc2(self.fc1(means))))
 
 
-def hard_sigmoid(F, x):
-    """min(max(x + 3, 0), 6) / 6, from 0 to 1."""
+def hard_sigmoid(F: Namespace, x: Tensor) -> Tensor:
+    """Returns min(max(x + 3, 0), 6) / 6, in [0, 1], of any shape."""
     return relu6(F, x + 3) / 6
 
 
-def hard_swish(F, x):
-    """x hard_sigmoid(x)."""
+def hard_swish(F: Namespace, x: Tensor) -> Tensor:
+    """Returns x times hard_sigmoid(x), of any shape."""
     return x * hard_sigmoid(F, x)
 
 
-def _layers(rows, norm, eps):
-    """What torchvision's ``features`` is made of."""
+def _layers(rows: Sequence[Row], norm: str, eps: float) -> List[HybridBlock]:
+    """Returns the layers of torchvision's ``features``."""
     layers, before = [ConvNorm(3, 16, 3, "hard_swish", norm, eps, stride=2)], 16
     for row in rows:
-        layers.append(Bottleneck(before, *row, norm, eps))
+        layers.append(Bottleneck(before, row, norm, eps))
         before = layers[-1].channels
     return [*layers, ConvNorm(before, 6 * before, 1, "hard_swish", norm, eps)]
 
 
-def _multiple_of_8(channels):
-    """The nearest multiple of 8; the one above where that takes away more than a tenth."""
+def _multiple_of_8(channels: int) -> int:
+    """Returns the nearest multiple of 8, or the next one if that is less than 9/10 of channels."""
     nearest = max(8, (channels + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * channels else nearest + 8
 
 
-def _check(size, frozen_stages):
+def _check(size: str, frozen_stages: int) -> None:
     if size not in BOTTLENECKS:
-        raise ValueError(f"size is one of {sorted(BOTTLENECKS)}, not {size!r}")
+        raise ValueError(f"size: expected one of {sorted(BOTTLENECKS)}, found {size!r}")
     if not 0 <= frozen_stages <= len(STRIDES):
-        raise ValueError(f"frozen_stages is 0 to {len(STRIDES)}, not {frozen_stages}")
+        raise ValueError(f"frozen_stages: expected 0 to {len(STRIDES)}, found {frozen_stages}")

@@ -1,42 +1,44 @@
 """ResNet (He et al. 2016) and ResNeXt (Xie et al. 2017), with the maps C2 to C5."""
 
-from typing import Sequence
+from typing import List, Sequence
 
 from mxnet.gluon import HybridBlock
 
 from detkit.models.backbones.residual import (
     STEM_WIDTH,
+    BlockOptions,
     check_network,
     conv,
     residual_stage,
     stage_channels,
 )
-from detkit.models.layers import conv_norm, freeze, relu
-from detkit.models.levels import maps_of_strides
-from detkit.models.norms import norm_layer
+from detkit.models.layers import conv_norm, freeze, maps_of_strides, norm_layer, relu
 from detkit.registry import BACKBONES
+from detkit.typing import Namespace, Tensor
 
 STAGES = 5  # the stem is C1, layer1 to layer4 are C2 to C5
 
 
 @BACKBONES.register()
 class ResNet(HybridBlock):
-    """ResNet without its classifier, up to the last map that is asked for.
+    """A ResNet without its classifier, up to the last map that is asked for.
 
     depth: 18, 34, 50, 101 or 152.
-    stride_in_1x1: a block of 50 layers and more halves the resolution in its first 1x1 convolution,
-        as in the paper and in Caffe's and Detectron's weights (v1), instead of in its 3x3, as
-        torchvision's (v1b).
-    groups, width_per_group: 32 and 4 make ResNeXt 32x4d of depth 50, 32 and 8 ResNeXt 32x8d.
+    stride_in_1x1: whether a stage halves the resolution in the first 1x1 convolution of its first
+        block, as in the paper and in the weights of Caffe and Detectron (v1), instead of in the 3x3
+        one, as in torchvision (v1b). It applies to depth 50 and above.
+    groups, width_per_group: with 32 and 4, depth 50 is ResNeXt-50 32x4d; with 32 and 8, depth 101
+        is ResNeXt-101 32x8d.
     out_strides: the strides of the maps that are returned, of 4, 8, 16 and 32, those of C2 to C5.
-        16 alone, C4, is what Faster R-CNN looks at without a neck (He et al. 2016, appendix A);
-        (4, 8, 16, 32) is for FPN.
-    dilated_c5: C5 keeps the stride of C4, 16, and its kernels reach as far as before. There is no
-        map of stride 32 then: 16 alone is C5, 16 twice is C4 and C5 (see maps_of_strides).
-    frozen_stages: the first so many stages keep their weights (and batch statistics).
-    norm: one of norms.NORMS, see norm_layer. norm_eps: added to the variances.
+        Faster R-CNN without a neck uses 16 alone, C4 (He et al. 2016, appendix A); FPN uses
+        (4, 8, 16, 32).
+    dilated_c5: whether C5 keeps the stride of C4, 16, with kernels that reach as far as before.
+        There is no map of stride 32 then: 16 alone is C5, 16 twice is C4 and C5 (see
+        maps_of_strides).
+    frozen_stages: the number of stages, from the stem on, whose weights and statistics are frozen.
+    norm: one of layers.NORMS, see norm_layer. norm_eps: added to the variances.
 
-    Children are named as torchvision's.
+    Children have torchvision's names.
     """
 
     def __init__(
@@ -50,31 +52,30 @@ class ResNet(HybridBlock):
         frozen_stages: int = 2,
         norm: str = "FrozenBN",
         norm_eps: float = 1e-5,
-    ):
+    ) -> None:
         super().__init__()
         check_network(depth, stride_in_1x1, groups, width_per_group)
         if not 0 <= frozen_stages <= STAGES:
-            raise ValueError(f"frozen_stages is 0 to {STAGES}, not {frozen_stages}")
+            raise ValueError(f"frozen_stages: expected 0 to {STAGES}, found {frozen_stages}")
         strides = (4, 8, 16, 16 if dilated_c5 else 32)  # of C2 to C5
         maps = maps_of_strides(out_strides, strides)
         self._out_stages = [number + 2 for number in maps]
-        inner = {"stride_in_1x1": stride_in_1x1, "groups": groups}
-        inner.update(width_per_group=width_per_group, norm=norm, norm_eps=norm_eps)
+        how = BlockOptions(stride_in_1x1, groups, width_per_group, norm, norm_eps)
         with self.name_scope():
             self.conv1 = conv(3, STEM_WIDTH, 7, stride=2)
             self.bn1 = norm_layer(norm, STEM_WIDTH, norm_eps)
             for stage in range(2, self._out_stages[-1] + 1):
                 dilated = dilated_c5 and stage == STAGES
                 stride = 1 if stage == 2 or dilated else 2
-                layer = residual_stage(depth, stage, stride, dilated, **inner)
+                layer = residual_stage(depth, stage, how, stride, dilated)
                 setattr(self, f"layer{stage - 1}", layer)
         for part in list(self._children.values())[: frozen_stages and frozen_stages + 1]:
             freeze(part)  # the stem is two of them
         self.channels = tuple(stage_channels(depth, stage) for stage in self._out_stages)
         self.strides = tuple(strides[number] for number in maps)
 
-    def hybrid_forward(self, F, images):
-        """images (B, 3, H, W) -> a list of maps (B, C, H / stride, W / stride), finest first."""
+    def hybrid_forward(self, F: Namespace, images: Tensor) -> List[Tensor]:
+        """Returns maps (B, C, H / stride, W / stride) of images (B, 3, H, W), finest first."""
         x = relu(F, conv_norm(F, images, self.conv1, self.bn1))
         x = F.Pooling(x, kernel=(3, 3), stride=(2, 2), pad=(1, 1), pool_type="max")
         maps = []

@@ -1,14 +1,20 @@
 """VGG (Simonyan and Zisserman 2014), up to the last convolution, as Faster R-CNN uses it."""
 
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence
 
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.contrib.nn import Identity
 
-from detkit.models.layers import HE_FAN_OUT, FoldingSequential, freeze, run_folding
-from detkit.models.levels import maps_of_strides
-from detkit.models.norms import norm_layer
+from detkit.models.layers import (
+    HE_FAN_OUT,
+    FoldingSequential,
+    freeze,
+    maps_of_strides,
+    norm_layer,
+    run_folding,
+)
 from detkit.registry import BACKBONES
+from detkit.typing import Namespace, Tensor
 
 # Convolutions of each stage; every stage but the first begins with a 2x2 max pooling.
 STAGE_DEPTHS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -20,15 +26,15 @@ class VGG(HybridBlock):
     """The convolutions of VGG: five stages with four poolings between them.
 
     depth: 11, 13, 16 or 19.
-    norm: "BN" after each convolution, as torchvision's vgg16_bn does, is what makes training from
-        scratch start; or another of norms.NORMS, see norm_layer.
-    frozen_stages: the first so many stages keep their weights (and batch statistics).
+    norm: one of layers.NORMS after each convolution, see norm_layer. "BN", as in torchvision's
+        vgg16_bn, makes training from scratch possible.
+    frozen_stages: the number of stages, from the first on, whose weights and statistics are frozen.
     out_strides: the strides of the maps that are returned, of 1, 2, 4, 8 and 16, those of the five
-        stages (conv1_2 to conv5_3 of depth 16); null: that of the last stage alone. Nothing is
-        built beyond the last map.
-    stride: of the last stage: 16; 8 leaves out the last pooling, 4 the last two: more cells for
-        small objects. The last stages then have that stride together, and ``out_strides`` means
-        the last of them (see maps_of_strides).
+        stages (conv1_2 to conv5_3 of depth 16). null returns the map of the last stage alone.
+        Nothing is built beyond the last map.
+    stride: the stride of the last stage: 16; 8 without the last pooling; 4 without the last two,
+        for more cells on small objects. The stages after the last pooling then have one stride, and
+        in ``out_strides`` it means the last of them (see maps_of_strides).
 
     New convolutions get He's initialisation (He et al. 2015). Children are numbered as in
     torchvision's ``features``, whatever the stride.
@@ -41,7 +47,7 @@ class VGG(HybridBlock):
         frozen_stages: int = 2,
         out_strides: Optional[Sequence[int]] = None,
         stride: int = 16,
-    ):
+    ) -> None:
         super().__init__()
         _check(depth, frozen_stages, stride)
         strides = [min(2**number, stride) for number in range(len(STAGE_WIDTHS))]
@@ -49,7 +55,7 @@ class VGG(HybridBlock):
         self.channels = tuple(STAGE_WIDTHS[number] for number in maps)
         self.strides = tuple(strides[number] for number in maps)
         self._outs = [number + 1 for number in maps]
-        self._ends = []  # of each stage, among the layers
+        self._ends: List[int] = []  # of each stage, among the layers
         with self.name_scope():
             self.features = FoldingSequential(prefix="")
             for stage in range(1, self._outs[-1] + 1):
@@ -60,8 +66,8 @@ class VGG(HybridBlock):
                     for layer in layers:
                         freeze(layer)
 
-    def hybrid_forward(self, F, images):
-        """images (B, 3, H, W) -> a list of maps (B, C, H / stride, W / stride), finest first."""
+    def hybrid_forward(self, F: Namespace, images: Tensor) -> List[Tensor]:
+        """Returns maps (B, C, H / stride, W / stride) of images (B, 3, H, W), finest first."""
         x, maps, layers = images, [], list(self.features)
         for stage, (start, end) in enumerate(zip([0, *self._ends], self._ends), 1):
             x = run_folding(F, x, layers[start:end])
@@ -70,8 +76,11 @@ class VGG(HybridBlock):
         return maps
 
 
-def _stage(stage, convs, norm, stride):
-    """The pooling before the stage, or what stands in its place, and the convolutions."""
+def _stage(stage: int, convs: int, norm: Optional[str], stride: int) -> List[HybridBlock]:
+    """Returns the layers of a stage.
+
+    An Identity replaces a pooling that the stride leaves out: all layers keep their numbers.
+    """
     width, before = STAGE_WIDTHS[stage - 1], STAGE_WIDTHS[max(stage - 2, 0)]
     layers = []
     if stage > 1:
@@ -87,10 +96,10 @@ def _stage(stage, convs, norm, stride):
     return layers
 
 
-def _check(depth, frozen_stages, stride):
+def _check(depth: int, frozen_stages: int, stride: int) -> None:
     if depth not in STAGE_DEPTHS:
-        raise ValueError(f"depth is one of {sorted(STAGE_DEPTHS)}, not {depth}")
-    if not 0 <= frozen_stages <= 5:
-        raise ValueError(f"frozen_stages is 0 to 5, not {frozen_stages}")
+        raise ValueError(f"depth: expected one of {sorted(STAGE_DEPTHS)}, found {depth}")
+    if not 0 <= frozen_stages <= len(STAGE_WIDTHS):
+        raise ValueError(f"frozen_stages: expected 0 to {len(STAGE_WIDTHS)}, found {frozen_stages}")
     if stride not in (4, 8, 16):
-        raise ValueError(f"stride is 4, 8 or 16, not {stride}")
+        raise ValueError(f"stride: expected 4, 8 or 16, found {stride}")

@@ -1,5 +1,7 @@
 """Cascade R-CNN with masks: those of the last boxes, by one head."""
 
+from typing import Any, Tuple
+
 from detkit.models.detectors.cascade_rcnn import (
     CascadeRCNN,
     MeanLogits,
@@ -9,27 +11,30 @@ from detkit.models.detectors.cascade_rcnn import (
 )
 from detkit.models.detectors.network import Network
 from detkit.registry import DETECTORS, HEADS, ROI_EXTRACTORS
+from detkit.typing import Namespace, Tensor
 
 
 @DETECTORS.register()
 class CascadeMaskRCNN(Network):
-    """The boxes are CascadeRCNN's, their masks MaskRCNN's, as in Detectron2.
+    """A detector with the boxes of CascadeRCNN and the masks of MaskRCNN, as in Detectron2.
 
-    (mmdetection has a mask head for each stage.)
+    mmdetection has a mask head for each stage instead.
 
-    stage_weights: what divides the deltas dx dy dw dh of each stage.
+    The attribute ``stage_weights`` holds what the deltas dx dy dw dh of each stage are divided by.
     """
 
     PARTS = {**CascadeRCNN.PARTS, "mask_extractor": ROI_EXTRACTORS, "mask_head": HEADS}
 
-    def __init__(self, **parts):
+    def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
         self.stage_weights = weights_of_stages(self)
         with self.name_scope():
             self.mean = MeanLogits(scores_of(self))
 
-    def hybrid_forward(self, F, images, sizes):
-        """Detections with masks; arguments and results are those of MaskRCNN."""
+    def hybrid_forward(
+        self, F: Namespace, images: Tensor, sizes: Tensor
+    ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Returns boxes, scores, labels and masks; arguments and results are those of MaskRCNN."""
         features = self.features(images, sizes)
         anchors = self.anchors_of(images, features)
         objectness, anchor_deltas = self.rpn_head(self.anchored(features))

@@ -1,25 +1,30 @@
 """Mask R-CNN (He et al. 2017): Faster R-CNN, and then a mask for each detection."""
 
+from typing import Tuple
+
 from detkit.models.detectors.faster_rcnn import FasterRCNN
 from detkit.models.detectors.network import Network
 from detkit.registry import DETECTORS, HEADS, ROI_EXTRACTORS
+from detkit.typing import Namespace, Tensor
 
 
 @DETECTORS.register()
 class MaskRCNN(Network):
-    """From images to detections with masks, as one graph."""
+    """The detector as one block, for testing and export."""
 
     PARTS = {
         **FasterRCNN.PARTS,
-        "mask_extractor": ROI_EXTRACTORS,  # maps under the detections, (B * D, C, P, P)
-        "mask_head": HEADS,  # -> logits of their masks (B, D, M, M)
+        "mask_extractor": ROI_EXTRACTORS,  # levels, detections -> features (B * D, C, P, P)
+        "mask_head": HEADS,  # -> logits (B, D, M, M) of the mask of each detection's class
     }
 
-    def hybrid_forward(self, F, images, sizes):
-        """As FasterRCNN, and fourth the probabilities (B, D, M, M) of the object in each box.
+    def hybrid_forward(
+        self, F: Namespace, images: Tensor, sizes: Tensor
+    ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Returns boxes, scores and labels as FasterRCNN does, and masks (B, D, M, M).
 
-        The masks are of the boxes that are left in the end, not of the proposals (section 3.1), and
-        of their class.
+        A mask holds the probabilities of the detection's class in the cells of its box. Masks are
+        computed for the boxes of the detections, not for the proposals (section 3.1).
         """
         features = self.features(images, sizes)
         anchors = self.anchors_of(images, features)

@@ -1,46 +1,55 @@
-"""What every detector is: named parts, and the levels that the first three make of the images."""
+"""The base of all detectors: named parts, the first three of which make levels of images."""
+
+from typing import Any, List, Mapping, Tuple
 
 from mxnet.gluon import HybridBlock
 
 from detkit.models.normalize import Normalize
 from detkit.registry import BACKBONES, NECKS
+from detkit.typing import PerLevel, Tensor
 
 
 class Network(HybridBlock):
-    """A detector as one graph without a batch size or an image size in it.
+    """A detector as one graph that has no fixed batch size and no fixed image size.
 
-    A subclass adds its own to ``PARTS``, in the order the data passes, and says in
-    ``hybrid_forward`` how they are called. Each value of PARTS is what builds that part: a
-    registry, where the config names one by ``type`` (which may be left out if the registry has a
-    default), or the class itself; in a list, where the config has a list of such sections, one for
-    each stage. A part that is left out is None.
+    A subclass adds its parts to ``PARTS``, in the order in which the data passes them, and calls
+    them in ``hybrid_forward``. A part that is left out of a config is None.
 
-    INPUTS: the fields of a Batch that ``hybrid_forward`` is called with.
-    TELLS_CLASSES: whether it tells the classes of the data apart; if not, all are one to it.
+    PARTS: {name: what builds the part}. It is a registry if the config names a part by ``type``,
+        which may be left out if the registry has a default, or the class of the part. It is in a
+        list if the config has a list of such sections, one for each stage.
+    INPUTS: the names of the fields of a Batch that ``hybrid_forward`` is called with.
+    TELLS_CLASSES: whether the detector distinguishes the classes of the data. Otherwise it is
+        trained on data of the single class "object".
+
+    Raises TypeError if a part is not in PARTS.
     """
 
-    PARTS = {
-        "normalize": Normalize,  # pixels -> network input, the padding masked
+    PARTS: Mapping[str, Any] = {
+        "normalize": Normalize,  # pixels -> network input (B, 3, H, W), zeros in the padding
         "backbone": BACKBONES,  # -> a list of maps (B, C, H, W), finest first
-        "neck": NECKS,  # -> a list of maps of C channels each; null if the backbone's are that
+        "neck": NECKS,  # -> levels: a list of maps of C channels each; null: the backbone's maps
     }
-    INPUTS = ("images", "sizes")
+    INPUTS: Tuple[str, ...] = ("images", "sizes")
     TELLS_CLASSES = True
 
-    def __init__(self, **parts):
+    def __init__(self, **parts: Any) -> None:
         super().__init__()
         unknown = sorted(set(parts) - set(self.PARTS))
         if unknown:
             raise TypeError(
-                f"{type(self).__name__} has no part {', '.join(unknown)}; it has: "
-                f"{', '.join(self.PARTS)}"
+                f"{type(self).__name__}: expected parts of {', '.join(self.PARTS)}, found "
+                f"{', '.join(unknown)}"
             )
         with self.name_scope():
             for name in self.PARTS:
                 setattr(self, name, parts.get(name))
 
-    def features(self, images, sizes):
-        """The levels: a list of maps (B, C, H, W), finest first."""
+    def features(self, images: Tensor, sizes: Tensor) -> PerLevel:
+        """Returns the levels, maps (B, C, H, W), finest first.
+
+        Raises TypeError if the backbone returns no list.
+        """
         maps = self.backbone(self.normalize(images, sizes))
         if not isinstance(maps, (list, tuple)):
             name = type(self.backbone).__name__
@@ -50,11 +59,11 @@ class Network(HybridBlock):
             )
         return self.neck(maps) if self.neck else maps
 
-    def anchored(self, features):
-        """The levels that have anchors, for the head that judges them: all, as a rule."""
+    def anchored(self, features: PerLevel) -> PerLevel:
+        """Returns the levels that have anchors, which the head of the anchors is given."""
         return features[getattr(self.anchors, "maps", slice(None))]
 
-    def anchors_of(self, images, features):
-        """Anchors (1, N, 4) of each level; only a grid that measures its strides needs images."""
+    def anchors_of(self, images: Tensor, features: PerLevel) -> List[Tensor]:
+        """Returns anchors (1, N, 4) of each level; images are for a grid with measured strides."""
         measures = getattr(self.anchors, "measured_strides", False)
         return self.anchors(features, images) if measures else self.anchors(features)

@@ -1,4 +1,4 @@
-"""Necks: the backbone's feature maps -> those the heads look at."""
+"""Necks: the maps of the backbone -> the maps that the heads take."""
 
 from detkit.models.necks.fpn import FPN
 from detkit.models.necks.pafpn import PAFPN

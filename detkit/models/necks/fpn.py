@@ -1,35 +1,39 @@
 """Feature Pyramid Network (Lin et al. 2017): strong features at every resolution."""
 
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence
 
-from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
 from detkit import ops
-from detkit.models.layers import FoldingSequential, relu
-from detkit.models.norms import norm_layer
+from detkit.models.blocks import conv_block, convolution
+from detkit.models.layers import relu
 from detkit.registry import NECKS
+from detkit.typing import Namespace, PerLevel, Tensor
 
 EXTRA = {"pool": 1, "p6": 1, "p6p7": 2, "none": 0}  # levels beyond the backbone's
 
 
 @NECKS.register()
 class FPN(HybridBlock):
-    """Each map through a 1x1 convolution, plus the coarser one above it, through a 3x3.
+    """A Feature Pyramid Network (Lin et al. 2017, section 3).
+
+    Each map of the backbone passes a 1x1 convolution, the coarser level above it is added, and the
+    sum passes a 3x3 convolution.
 
     in_channels, strides: derived from the backbone.
     channels: C of every map that is returned.
-    extra: coarser levels beyond the backbone's: "pool", every second cell of the last (FPN's P6,
-        for large anchors); "p6p7", two convolutions of stride 2 (RetinaNet, Lin et al. 2017b);
-        "p6", the first of them alone; "none".
-    p6_from: what these begin with: "p5", the last level, as in torchvision; "c5", the backbone's
-        last map, as in the paper; "lateral", that after its 1x1 convolution, as in GluonCV.
-    norm: one of norms.NORMS after each convolution but P6's and P7's; the convolutions then have
-        no bias.
-    zero_init_laterals: the 1x1 convolutions begin at zero, and a pretrained backbone gets no
-        gradient from a neck that has learnt nothing yet.
+    extra: the coarser levels beyond those of the backbone. "pool": every second cell of the last
+        level (FPN's P6, for large anchors); "p6p7": two convolutions of stride 2 (RetinaNet, Lin et
+        al. 2017b); "p6": the first of these two; "none".
+    p6_from: the input of "p6" and "p6p7". "p5": the last level, as in torchvision; "c5": the last
+        map of the backbone, as in the paper; "lateral": that map after its 1x1 convolution, as in
+        GluonCV.
+    norm: one of layers.NORMS after each convolution except those of P6 and P7; the convolutions
+        then have no bias.
+    zero_init_laterals: whether the 1x1 convolutions begin at zero, so that a pretrained backbone
+        gets no gradient from a neck that has learnt nothing yet.
 
-    Children are named as torchvision's (p6 and p7 without its ``extra_blocks``).
+    Children have torchvision's names, p6 and p7 without its ``extra_blocks``.
     """
 
     def __init__(
@@ -41,7 +45,7 @@ class FPN(HybridBlock):
         p6_from: str = "p5",
         norm: Optional[str] = None,
         zero_init_laterals: bool = False,
-    ):
+    ) -> None:
         super().__init__()
         steps = [coarse // fine for fine, coarse in zip(strides, strides[1:])]
         _check(channels, extra, p6_from, strides, steps)
@@ -57,12 +61,17 @@ class FPN(HybridBlock):
                 )
                 self.layer_blocks.add(conv_block(channels, channels, 3, norm))
             if extra in ("p6", "p6p7"):
-                self.p6 = _conv(in_channels[-1] if p6_from == "c5" else channels, channels, 3, 2)
+                self.p6 = convolution(
+                    in_channels[-1] if p6_from == "c5" else channels, channels, 3, 2
+                )
             if extra == "p6p7":
-                self.p7 = _conv(channels, channels, 3, 2)
+                self.p7 = convolution(channels, channels, 3, 2)
 
-    def hybrid_forward(self, F, maps):
-        """Maps (B, C', H, W) of the backbone, finest first -> as many (B, C, H, W), then extra."""
+    def hybrid_forward(self, F: Namespace, maps: PerLevel) -> List[Tensor]:
+        """Returns levels (B, C, H, W), finest first: one for each map, then the extra levels.
+
+        maps: of the backbone, (B, C', H, W), finest first.
+        """
         merged = [inner(level) for inner, level in zip(self.inner_blocks, maps)]
         for fine in reversed(range(len(self._steps))):
             above = merged[fine + 1]
@@ -79,45 +88,28 @@ class FPN(HybridBlock):
             levels.append(self.p7(relu(F, levels[-1])))
         return levels
 
-    def levels(self, F, merged):
-        """The merged maps, smoothed; what a subclass goes on from."""
+    def levels(self, F: Namespace, merged: PerLevel) -> List[Tensor]:
+        """Returns the merged maps (B, C, H, W) after their 3x3 convolutions."""
         return [layer(level) for layer, level in zip(self.layer_blocks, merged)]
 
 
-def _enlarged(F, coarse, step, fine):
-    """Each cell of ``coarse`` repeated, cut to the size of ``fine``, which may be odd."""
+def _enlarged(F: Namespace, coarse: Tensor, step: int, fine: Tensor) -> Tensor:
+    """Returns ``coarse`` with each cell repeated, cut to the size of ``fine``, which may be odd."""
     repeated = F.UpSampling(coarse, scale=step, sample_type="nearest")
     return F.slice_like(repeated, ops.plane(F, fine), axes=(2, 3))
 
 
-def conv_block(before, channels, kernel, norm, stride=1, zero=False):
-    """A convolution and its norm, if any; ``zero``: its weights are 0 at first."""
-    block = FoldingSequential()
-    with block.name_scope():
-        block.add(_conv(before, channels, kernel, stride, use_bias=not norm, zero=zero))
-        if norm:
-            block.add(norm_layer(norm, channels))
-    return block
-
-
-def _conv(before, channels, kernel, stride=1, use_bias=True, zero=False):
-    return nn.Conv2D(
-        channels,
-        kernel,
-        stride,
-        kernel // 2,
-        use_bias=use_bias,
-        in_channels=before,
-        weight_initializer=init.Zero() if zero else init.Xavier("uniform", "in", 3),
-    )
-
-
-def _check(channels, extra, p6_from, strides, steps):
+def _check(
+    channels: int, extra: str, p6_from: str, strides: Sequence[int], steps: Sequence[int]
+) -> None:
     if channels < 1:
-        raise ValueError(f"channels is at least 1, not {channels}")
+        raise ValueError(f"channels: expected at least 1, found {channels}")
     if extra not in EXTRA:
-        raise ValueError(f'extra is "pool", "p6", "p6p7" or "none", not {extra!r}')
+        raise ValueError(f"extra: expected one of {', '.join(map(repr, EXTRA))}, found {extra!r}")
     if p6_from not in ("p5", "c5", "lateral"):
-        raise ValueError(f'p6_from is "p5", "c5" or "lateral", not {p6_from!r}')
+        raise ValueError(f"p6_from: expected 'p5', 'c5' or 'lateral', found {p6_from!r}")
     if not set(steps) <= {1, 2}:
-        raise ValueError(f"each stride is the one before or twice that, not {list(strides)}")
+        raise ValueError(
+            "strides: expected each to be the one before or twice that, found "
+            f"{list(strides)}; choose others by the backbone's out_strides"
+        )

@@ -1,21 +1,25 @@
 """Path Aggregation Network (Liu et al. 2018): a pyramid, and a short way up from its finest map."""
 
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence
 
 from mxnet.gluon import nn
 
+from detkit.models.blocks import conv_block
 from detkit.models.layers import relu
-from detkit.models.necks.fpn import FPN, conv_block
+from detkit.models.necks.fpn import FPN
 from detkit.registry import NECKS
+from detkit.typing import Namespace, PerLevel, Tensor
 
 
 @NECKS.register()
 class PAFPN(FPN):
-    """FPN's levels, to each of which the finer one below it is added (section 3.1).
+    """An FPN with a bottom-up path after it (section 3.1).
 
-    N2 is P2. Each further level is P plus the N before it, which a 3x3 convolution has brought to
-    its size; a 3x3 convolution follows. Both end in a ReLU. All arguments: see FPN, whose P6 and P7
-    here come from the last N.
+    N2 is P2. Each further level N is the sum of its P and of the finer N before it, which a 3x3
+    convolution of stride 2 brings to the same size. A 3x3 convolution follows. Both convolutions
+    end in a ReLU.
+
+    For all arguments, see FPN. P6 and P7 are computed from the last N.
     """
 
     def __init__(
@@ -27,7 +31,7 @@ class PAFPN(FPN):
         p6_from: str = "p5",
         norm: Optional[str] = None,
         zero_init_laterals: bool = False,
-    ):
+    ) -> None:
         super().__init__(
             in_channels,
             strides,
@@ -44,8 +48,8 @@ class PAFPN(FPN):
                 self.down_blocks.add(conv_block(channels, channels, 3, norm, step))
                 self.fused_blocks.add(conv_block(channels, channels, 3, norm))
 
-    def levels(self, F, merged):
-        """FPN's levels, on the way up."""
+    def levels(self, F: Namespace, merged: PerLevel) -> List[Tensor]:
+        """Returns the levels N (B, C, H, W) of the merged maps."""
         levels = super().levels(F, merged)
         for n, (down, fused) in enumerate(zip(self.down_blocks, self.fused_blocks)):
             levels[n + 1] = relu(F, fused(levels[n + 1] + relu(F, down(levels[n]))))

@@ -1,4 +1,4 @@
-"""RoI heads: features of a RoI -> class logits and box deltas. One file for each design."""
+"""RoI heads: features of a RoI -> class logits and box deltas, or the logits of its mask."""
 
 from detkit.models.roi_heads.conv_fc import ConvFCHead
 from detkit.models.roi_heads.double import DoubleHead

@@ -1,22 +1,23 @@
-"""Convolutions, then fully connected layers: the wider RoI heads."""
+"""The RoI head of convolutions and fully connected layers."""
 
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
 from mxnet.gluon import nn
 
-from detkit.models.layers import conv_relu
+from detkit.models.blocks import conv_relu
 from detkit.models.roi_heads.fc import FCHead
 from detkit.registry import HEADS
+from detkit.typing import Namespace, Tensor
 
 
 @HEADS.register()
 class ConvFCHead(FCHead):
-    """3x3 convolutions over the RoI's cells before the layers of FCHead.
+    """An FCHead with 3x3 convolutions over the RoI's cells before its layers.
 
     The defaults are the "4conv1fc" of Wu and He 2018 (section 5.2).
 
-    convs: widths of the convolutions.
-    norm: one of norms.NORMS after each; the convolutions then have no bias.
+    convs: the widths of the convolutions.
+    norm: one of layers.NORMS after each of them; the convolutions then have no bias.
     hidden, dropout, class_agnostic, he_init: see FCHead.
     """
 
@@ -31,9 +32,11 @@ class ConvFCHead(FCHead):
         dropout: float = 0.0,
         class_agnostic: bool = False,
         he_init: bool = True,
-    ):
+    ) -> None:
         if not convs or any(width < 1 for width in convs):
-            raise ValueError(f"convs are one width or more of at least 1, not {list(convs)}")
+            raise ValueError(
+                f"convs: expected one or more widths of at least 1, found {list(convs)}"
+            )
         super().__init__(
             convs[-1],
             in_size,
@@ -49,6 +52,6 @@ class ConvFCHead(FCHead):
                 for before, width in zip((in_channels, *convs), convs):
                     self.convs.add(conv_relu(before, width, norm))
 
-    def hybrid_forward(self, F, roi_features):
-        """As FCHead: (B * R, C, P, P) -> class logits (B * R, 1 + K), deltas (B * R, K or 1, 4)."""
+    def hybrid_forward(self, F: Namespace, roi_features: Tensor) -> Tuple[Tensor, Tensor]:
+        """Returns class logits and deltas of roi_features (B * R, C, P, P), as FCHead does."""
         return super().hybrid_forward(F, self.convs(roi_features))

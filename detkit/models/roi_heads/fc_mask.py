@@ -1,4 +1,4 @@
-"""A mask head without convolutions."""
+"""The fully connected mask head: features of a RoI -> the mask of the object in it."""
 
 from typing import Sequence
 
@@ -8,18 +8,21 @@ from mxnet.gluon import HybridBlock, nn
 from detkit.models.layers import HE_FAN_IN
 from detkit.models.roi_heads.mask import of_class
 from detkit.registry import HEADS
+from detkit.typing import Namespace, Tensor
 
 
 @HEADS.register()
 class FCMaskHead(HybridBlock):
-    """Fully connected layers, then every cell of every class's mask at once.
+    """Fully connected layers, then every cell of the masks of all classes at once.
 
-    He et al. 2017, table 2e ("MLP"), where the defaults are the first of its two: each output sees
-    the whole RoI and has weights of its own, and the masks are worse than MaskHead's.
+    This is the "MLP" of He et al. 2017, table 2e; the defaults are the first of its two. Each
+    output depends on the whole RoI and has its own weights. In the paper, its masks are worse than
+    those of MaskHead.
 
     in_channels, in_size: derived from the mask's RoI extractor; num_classes: from the dataset.
-    hidden: widths of the layers. size: M, the side of a mask.
-    class_agnostic: one mask per RoI instead of one for each class.
+    hidden: the widths of the layers.
+    size: M, the cells along a side of a mask.
+    class_agnostic: whether there is one mask per RoI instead of one for each class.
     """
 
     def __init__(
@@ -30,13 +33,12 @@ class FCMaskHead(HybridBlock):
         hidden: Sequence[int] = (1024, 1024),
         size: int = 28,
         class_agnostic: bool = False,
-    ):
+    ) -> None:
         super().__init__()
-        if any(units < 1 for units in hidden) or size < 1:
-            raise ValueError(
-                f"hidden are widths of at least 1 and size is at least 1, not {list(hidden)}, "
-                f"{size}"
-            )
+        if any(units < 1 for units in hidden):
+            raise ValueError(f"hidden: expected widths of at least 1, found {list(hidden)}")
+        if size < 1:
+            raise ValueError(f"size: expected at least 1, found {size}")
         self.size = size
         self._masks = 1 if class_agnostic else num_classes
         he = {"weight_initializer": HE_FAN_IN}
@@ -51,8 +53,11 @@ class FCMaskHead(HybridBlock):
                 self._masks * size * size, in_units=width, weight_initializer=init.Normal(0.01)
             )
 
-    def hybrid_forward(self, F, roi_features, labels):
-        """(B * R, C, P, P), labels (B, R) -> logits (B, R, M, M), as MaskHead; M = ``size``."""
+    def hybrid_forward(self, F: Namespace, roi_features: Tensor, labels: Tensor) -> Tensor:
+        """Returns the logits (B, R, M, M) of the mask of each RoI's class.
+
+        roi_features (B * R, C, P, P); labels (B, R) in 0..K-1. A label below 0 means class 0.
+        """
         logits = self.masks(self.fc(roi_features))
         logits = F.reshape(logits, shape=(0, self._masks, self.size, self.size))
         masks = of_class(F, logits, labels)

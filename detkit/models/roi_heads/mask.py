@@ -1,23 +1,27 @@
-"""Mask heads: features of a RoI -> where in it the object is."""
+"""The convolutional mask head: features of a RoI -> the mask of the object in it."""
 
-from typing import Optional
+from typing import Any, Optional
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import HE_FAN_IN, SplitDeconv, conv_relu, joined
+from detkit.models.blocks import conv_relu
+from detkit.models.layers import HE_FAN_IN
 from detkit.registry import HEADS
+from detkit.typing import Namespace, Tensor
 
 
 @HEADS.register()
 class MaskHead(HybridBlock):
-    """3x3 convolutions, one deconvolution that doubles the side, one mask for each class.
+    """3x3 convolutions, a deconvolution that doubles the side, and one mask for each class.
 
-    He et al. 2017, figure 4 (right); initialised as He et al. 2015.
+    This is the head of He et al. 2017, figure 4 (right), with the initialisation of He et al. 2015.
 
     in_channels, in_size: derived from the mask's RoI extractor; num_classes: from the dataset.
-    convs: how many 3x3 convolutions. channels: width of all layers.
-    class_agnostic: one mask per RoI instead of one for each class.
-    norm: one of norms.NORMS after each 3x3 convolution; these then have no bias.
+    convs: the number of 3x3 convolutions. channels: the width of all layers.
+    class_agnostic: whether there is one mask per RoI instead of one for each class.
+    norm: one of layers.NORMS after each 3x3 convolution; these then have no bias.
+
+    The attribute ``size`` is M, the cells along a side of a mask.
     """
 
     def __init__(
@@ -29,12 +33,12 @@ class MaskHead(HybridBlock):
         channels: int = 256,
         class_agnostic: bool = False,
         norm: Optional[str] = None,
-    ):
+    ) -> None:
         super().__init__()
-        if convs < 0 or channels < 1:
-            raise ValueError(
-                f"convs is not negative and channels at least 1, not {convs}, {channels}"
-            )
+        if convs < 0:
+            raise ValueError(f"convs: expected at least 0, found {convs}")
+        if channels < 1:
+            raise ValueError(f"channels: expected at least 1, found {channels}")
         self.size = 2 * in_size
         he = {"weight_initializer": HE_FAN_IN}
         with self.name_scope():
@@ -48,23 +52,52 @@ class MaskHead(HybridBlock):
                 1 if class_agnostic else num_classes, 1, in_channels=channels, **he
             )
 
-    def hybrid_forward(self, F, roi_features, labels):
-        """(B * R, C, P, P), labels (B, R) -> logits (B, R, M, M) of the masks, M = ``size`` = 2 P.
+    def hybrid_forward(self, F: Namespace, roi_features: Tensor, labels: Tensor) -> Tensor:
+        """Returns the logits (B, R, M, M) of the mask of each RoI's class; M is 2 P.
 
-        A mask is that of the RoI's class; labels are 0..K-1, and below 0 it is class 0.
+        roi_features (B * R, C, P, P); labels (B, R) in 0..K-1. A label below 0 means class 0.
         """
-        logits = self.masks(self.deconv(self.convs(roi_features)))  # of quarters of the masks
+        logits = self.masks(self.deconv(self.convs(roi_features)))  # each of a quarter of a mask
         labels_of_quarters = F.broadcast_axis(F.reshape(labels, shape=(-1, 1)), axis=1, size=4)
         masks = joined(F, of_class(F, logits, labels_of_quarters))
         return F.reshape_like(masks, labels, lhs_begin=0, lhs_end=2, rhs_begin=0, rhs_end=2)
 
 
-def of_class(F, logits, labels):
-    """The mask (N, 1, M, M) of each row's class: logits (N, K or 1, M, M), N labels of any shape.
+def of_class(F: Namespace, logits: Tensor, labels: Tensor) -> Tensor:
+    """Returns the mask (N, 1, M, M) of each row's class.
 
-    Labels are 0..K-1; below 0 it is that of class 0. A class-agnostic mask is that of all classes.
+    logits (N, K or 1, M, M), of which a class-agnostic mask serves all classes; N labels in 0..K-1,
+    of any shape. A label below 0 means class 0.
     """
     rows = F.slice_axis(logits, axis=1, begin=0, end=1)
     own = F.broadcast_like(F.reshape(labels, shape=(-1, 1, 1, 1)), rows)
     own = F.pick(logits, F.squeeze(own, axis=1), axis=1, mode="clip")
     return F.expand_dims(own, axis=1)
+
+
+class SplitDeconv(nn.Conv2DTranspose):
+    """A deconvolution of kernel 2 and stride 2: (N, C, H, W) -> (4 N, C', H, W).
+
+    Its windows do not overlap: each cell makes 2x2 cells of its own. That is a 1x1 convolution,
+    which a CPU computes faster and can compute with fewer bits. The four maps of an image, of the
+    upper left, upper right, lower left and lower right cells, stay separate, because 1x1 layers
+    after it treat every cell alike; ``joined`` puts the output of the last layer together. The
+    weights have the names and shapes of a deconvolution.
+    """
+
+    def __init__(self, channels: int, in_channels: int, **options: Any) -> None:
+        super().__init__(channels, 2, strides=2, in_channels=in_channels, **options)
+
+    def hybrid_forward(self, F: Namespace, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Returns the four maps (4 N, C', H, W), after the activation if there is one."""
+        filters = 4 * self._channels
+        kernel = F.reshape(F.transpose(weight, axes=(2, 3, 1, 0)), shape=(filters, -1, 1, 1))
+        shift = F.tile(bias, reps=(4,))
+        x = F.Convolution(x, kernel, shift, kernel=(1, 1), num_filter=filters, name="fwd")
+        x = x if self.act is None else self.act(x)
+        return F.reshape(x, shape=(-1, self._channels, 0, 0))
+
+
+def joined(F: Namespace, maps: Tensor) -> Tensor:
+    """Returns one map (N, 1, 2 H, 2 W) for each four of a SplitDeconv, (4 N, 1, H, W)."""
+    return F.depth_to_space(F.reshape(maps, shape=(-1, 4, 0, 0)), block_size=2)

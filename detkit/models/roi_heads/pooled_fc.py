@@ -1,18 +1,20 @@
-"""A fully connected RoI head over RoIs of twice its resolution."""
+"""The fully connected RoI head over RoIs of twice its resolution."""
 
-from typing import Sequence
+from typing import Sequence, Tuple
 
 from detkit.models.roi_heads.fc import FCHead
 from detkit.registry import HEADS
+from detkit.typing import Namespace, Tensor
 
 
 @HEADS.register()
 class PooledFCHead(FCHead):
-    """A 3x3 average, padded with zeros, at every second cell; then the layers of FCHead.
+    """An FCHead with an average pooling (3x3, stride 2, padded with zeros) before its layers.
 
-    GluonCV's mask_rcnn_fpn_*: the RoIs are pooled at the resolution that its masks need, 14 x 14.
+    It is the head of GluonCV's mask_rcnn_fpn_*, whose RoIs have the resolution that the masks need,
+    14 x 14 cells.
 
-    All arguments: see FCHead.
+    For all arguments, see FCHead.
     """
 
     def __init__(
@@ -24,7 +26,7 @@ class PooledFCHead(FCHead):
         dropout: float = 0.0,
         class_agnostic: bool = False,
         he_init: bool = True,
-    ):
+    ) -> None:
         super().__init__(
             in_channels,
             (in_size + 1) // 2,
@@ -35,8 +37,8 @@ class PooledFCHead(FCHead):
             he_init=he_init,
         )
 
-    def hybrid_forward(self, F, roi_features):
-        """As FCHead: (B * R, C, P, P) -> class logits (B * R, 1 + K), deltas (B * R, K or 1, 4)."""
+    def hybrid_forward(self, F: Namespace, roi_features: Tensor) -> Tuple[Tensor, Tensor]:
+        """Returns class logits and deltas of roi_features (B * R, C, P, P), as FCHead does."""
         halved = F.Pooling(
             roi_features,
             kernel=(3, 3),

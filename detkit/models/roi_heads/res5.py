@@ -1,24 +1,36 @@
-"""C4's RoI head: the last stage of a ResNet over each RoI."""
+"""The RoI head of C4 detectors: the last stage of a ResNet over each RoI."""
 
-from detkit.models.backbones.residual import check_network, residual_stage, stage_channels
+from typing import Dict, Tuple
+
+from mxnet.gluon import HybridBlock
+
+from detkit.models.backbones.residual import (
+    BlockOptions,
+    check_network,
+    residual_stage,
+    stage_channels,
+)
 from detkit.models.roi_heads.fc import FCHead
 from detkit.naming import torch_name
 from detkit.registry import HEADS
+from detkit.typing import Namespace, Tensor
 
 
 @HEADS.register()
 class Res5Head(FCHead):
-    """C5 over the RoI's cells, their mean, then class logits and box deltas side by side.
+    """The stage C5 over the RoI's cells, their mean, then class logits and box deltas.
 
-    He et al. 2016, appendix A; Detectron2's R50-C4 and GluonCV's faster_rcnn_resnet50_v1b. The RoI
-    comes from C4 alone, a backbone ResNet with ``out_strides: [16]``, and has 14 x 14 cells.
+    This is the head of He et al. 2016, appendix A, of Detectron2's R50-C4 and of GluonCV's
+    faster_rcnn_resnet50_v1b. The RoI is pooled from C4 alone, the map of a backbone ResNet with
+    ``out_strides: [16]``, and has 14 x 14 cells.
 
     in_channels, in_size: derived from the RoI extractor; num_classes: from the dataset.
-    stride: of the first block; 1 is for a RoI of half as many cells.
-    class_agnostic: one box per RoI instead of one for each class.
-    depth, stride_in_1x1, groups, width_per_group, norm, norm_eps: the backbone's, see ResNet.
+    stride: of the first block; 1 suits RoIs of half as many cells along a side.
+    class_agnostic: whether there is one box per RoI instead of one for each class.
+    depth, stride_in_1x1, groups, width_per_group, norm, norm_eps: those of the backbone, see
+        ResNet.
 
-    ``pretrained`` puts the layer4 of torchvision's file in.
+    The key ``pretrained`` loads the layer4 of torchvision's file.
     """
 
     def __init__(
@@ -34,7 +46,7 @@ class Res5Head(FCHead):
         width_per_group: int = 64,
         norm: str = "FrozenBN",
         norm_eps: float = 1e-5,
-    ):
+    ) -> None:
         check_network(depth, stride_in_1x1, groups, width_per_group)
         _check(depth, stride, in_channels)
         super().__init__(
@@ -45,27 +57,26 @@ class Res5Head(FCHead):
             dropout=0.0,
             class_agnostic=class_agnostic,
         )
-        inner = {"stride_in_1x1": stride_in_1x1, "groups": groups}
-        inner.update(width_per_group=width_per_group, norm=norm, norm_eps=norm_eps)
+        how = BlockOptions(stride_in_1x1, groups, width_per_group, norm, norm_eps)
         with self.name_scope():
-            self.layer4 = residual_stage(depth, 5, stride, **inner)
+            self.layer4 = residual_stage(depth, 5, how, stride)
 
-    def pretrained_part(self):
-        """layer4, and our names -> theirs in torchvision's ResNet files."""
+    def pretrained_part(self) -> Tuple[HybridBlock, Dict[str, str]]:
+        """Returns layer4, and {our name: name in torchvision's ResNet files}."""
         names = self.layer4._collect_params_with_prefix()
         return self.layer4, {name: f"layer4.{torch_name(name)}" for name in names}
 
-    def hybrid_forward(self, F, roi_features):
-        """As FCHead: (B * R, C, P, P) -> class logits (B * R, 1 + K), deltas (B * R, K or 1, 4)."""
+    def hybrid_forward(self, F: Namespace, roi_features: Tensor) -> Tuple[Tensor, Tensor]:
+        """Returns class logits and deltas of roi_features (B * R, C, P, P), as FCHead does."""
         return super().hybrid_forward(F, F.mean(self.layer4(roi_features), axis=(2, 3)))
 
 
-def _check(depth, stride, in_channels):
+def _check(depth: int, stride: int, in_channels: int) -> None:
     if stride not in (1, 2):
-        raise ValueError(f"stride is 1 or 2, not {stride}")
+        raise ValueError(f"stride: expected 1 or 2, found {stride}")
     expected = stage_channels(depth, 4)
     if in_channels != expected:
         raise ValueError(
-            f"Res5Head of depth {depth} goes on from C4, {expected} channels, and the RoIs have "
-            f"{in_channels}: give the backbone the same depth, out_strides: [16], and no neck"
+            f"in_channels: expected the {expected} channels of C4 at depth {depth}, found "
+            f"{in_channels}; give the backbone the same depth, out_strides: [16], and no neck"
         )

@@ -9,7 +9,7 @@ from mxnet import autograd
 
 from detkit.errors import ConfigError, WeightsError
 from detkit.models.backbones import GluonZoo
-from detkit.models.backbones.gluon_zoo import _classifier
+from detkit.models.backbones.gluon_zoo import classifier
 from detkit.registry import BACKBONES
 from detkit.weights import load_weights, read_weights
 from support import backbones
@@ -112,13 +112,13 @@ def test_maps_are_what_the_network_computes_on_its_way():
 @pytest.mark.parametrize("name", ["mobilenet0.25", "resnet18_v1b"])
 def test_pretrained_is_a_file_of_the_whole_classifier(name, tmp_path):
     backbone = build(name, (8, 16))
-    classifier = _classifier(name)
-    classifier.initialize()
+    whole = classifier(name)
+    whole.initialize()
     images = mx.nd.array(backbones.probe(64, 96))
-    classifier(images)  # shapes become known
-    for key, parameter in classifier._collect_params_with_prefix().items():
+    whole(images)  # shapes become known
+    for key, parameter in whole._collect_params_with_prefix().items():
         parameter.set_data(mx.nd.array(backbones.filling(key, parameter.shape)))
-    classifier.save_parameters(str(tmp_path / "classifier.params"))
+    whole.save_parameters(str(tmp_path / "classifier.params"))
 
     backbone.initialize()
     block, names = backbone.pretrained_part()
@@ -126,11 +126,11 @@ def test_pretrained_is_a_file_of_the_whole_classifier(name, tmp_path):
     ends = {"mobilenet0.25": ("features.32", "features.68"), "resnet18_v1b": ("layer2", "layer3")}
     seen = []
     for end in ends[name]:
-        layer = classifier
+        layer = whole
         for child in end.split("."):
             layer = layer[int(child)] if child.isdigit() else getattr(layer, child)
         layer.register_forward_hook(lambda *arguments: seen.append(arguments[-1].asnumpy()))
-    classifier(images)
+    whole(images)
     for features, expected in zip(backbone(images), seen):
         np.testing.assert_allclose(features.asnumpy(), expected, rtol=1e-4, atol=1e-5)
     last = {"mobilenet0.25": "output.weight", "resnet18_v1b": "fc.weight"}[name]
@@ -138,12 +138,12 @@ def test_pretrained_is_a_file_of_the_whole_classifier(name, tmp_path):
 
 
 def test_pretrained_of_another_network_is_refused(tmp_path):
-    other = _classifier("mobilenet0.25")
+    other = classifier("mobilenet0.25")
     other.initialize()
     other(mx.nd.zeros((1, 3, 32, 32)))
     other.save_parameters(str(tmp_path / "other.params"))
     block, names = GluonZoo("resnet18_v1", (8,)).pretrained_part()
-    with pytest.raises(WeightsError, match="are missing|network's shapes"):
+    with pytest.raises(WeightsError, match="missing in the file|shapes of the network"):
         load_weights(block, read_weights(tmp_path / "other.params"), names)
 
 
@@ -211,21 +211,21 @@ def test_a_stride_that_is_not_there_is_refused():
 
 
 def test_a_name_of_a_map_that_is_not_there_is_refused():
-    message = r"^out_names: vgg11 has no map 'vgg0_relu2_output'; did you mean 'vgg0_relu\d_fwd_out"
+    message = r"^out_names: .*vgg11.*'vgg0_relu2_output'; did you mean 'vgg0_relu\d_fwd_out"
     with pytest.raises(ValueError, match=message):
         GluonZoo("vgg11", out_names=["vgg0_relu2_output"])
 
 
 def test_a_network_that_is_in_no_zoo_is_refused():
     pytest.importorskip("gluoncv", reason="GluonCV is not installed")
-    message = r"^name: no model zoo has 'resnet50_v1x'; did you mean .*'resnet50_v1\w'"
+    message = r"^name: .*'resnet50_v1x'; did you mean .*'resnet50_v1\w'"
     with pytest.raises(ValueError, match=message):
         GluonZoo("resnet50_v1x")
 
 
 def test_a_network_for_one_size_of_image_is_refused():
     pytest.importorskip("gluoncv", reason="GluonCV is not installed")
-    message = "^name: 'googlenet' does not take images of 512 and 1024 pixels: .*dense0"
+    message = "^name: .* 512 and 1024 pixels.* 'googlenet': .*dense0"
     with pytest.raises(ValueError, match=message):
         GluonZoo("googlenet")
 
@@ -233,9 +233,6 @@ def test_a_network_for_one_size_of_image_is_refused():
 def test_without_gluoncv_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "gluoncv", None)
     assert GluonZoo("resnet18_v1").channels == (256,)
-    message = (
-        r"^GluonZoo: 'resnet18_v1b' is not in Gluon's own model zoo, and GluonCV's cannot be "
-        r"imported \(.*gluoncv.*\): pip install 'detkit\[zoo\]'$"
-    )
+    message = r"name: .*'resnet18_v1b'.*\(.*gluoncv.*\): pip install 'detkit\[zoo\]'$"
     with pytest.raises(ConfigError, match=message):
         BACKBONES.build({"type": "GluonZoo", "name": "resnet18_v1b"})

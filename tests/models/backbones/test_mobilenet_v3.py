@@ -7,6 +7,7 @@ import pytest
 from detkit.models.backbones import MobileNetV3
 from detkit.models.backbones.mobilenet_v3 import SqueezeExcitation, hard_swish
 from support import backbones
+from support.refusals import assert_refused
 
 # torchvision 0.29, models.mobilenet_v3_*(): the digest of the names and shapes of `features`, and
 # of the layers with a map: shape, mean, standard deviation and one value (backbones.summary)
@@ -150,15 +151,14 @@ def test_squeeze_and_excitation_weighs_channels_by_their_means():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("wrong", "expected"),
     [
-        ({"size": "huge"}, r"size is one of \['large', 'small'\], not 'huge'"),
-        ({"out_strides": []}, r"out_strides: .* 2, 4, 8, 16, 32, 32, .* \[\]"),
-        ({"out_strides": [32, 16]}, r"out_strides: .* 2, 4, 8, 16, 32, 32, .* \[32, 16\]"),
-        ({"out_strides": [16, 64]}, r"out_strides: .* 2, 4, 8, 16, 32, 32, .* \[16, 64\]"),
-        ({"frozen_stages": 7}, "frozen_stages is 0 to 6, not 7"),
+        ({"size": "huge"}, "'large', 'small'"),
+        ({"out_strides": []}, "2, 4, 8, 16, 32, 32"),
+        ({"out_strides": [32, 16]}, "2, 4, 8, 16, 32, 32"),
+        ({"out_strides": [16, 64]}, "2, 4, 8, 16, 32, 32"),
+        ({"frozen_stages": 7}, "0 to 6"),
     ],
 )
-def test_arguments_are_checked(wrong, message):
-    with pytest.raises(ValueError, match=f"^{message}$"):
-        MobileNetV3(**wrong)
+def test_arguments_are_checked(wrong, expected):
+    assert_refused(MobileNetV3, expected, **wrong)

@@ -6,6 +6,7 @@ import pytest
 
 from detkit.models.backbones import ResNet
 from support import backbones
+from support.refusals import assert_refused
 
 NETWORKS = {
     "resnet18": {"depth": 18},
@@ -135,20 +136,24 @@ def test_norm_eps():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("wrong", "expected"),
     [
-        ({"depth": 20}, r"depth is one of \[18, 34, 50, 101, 152\], not 20"),
-        ({"out_strides": ()}, r"out_strides: .* 4, 8, 16, 32, .* \[\]"),
-        ({"out_strides": (16, 8)}, r"out_strides: .* 4, 8, 16, 32, .* \[16, 8\]"),
-        ({"out_strides": (2,)}, r"out_strides: .* 4, 8, 16, 32, .* \[2\]"),
-        ({"out_strides": (16, 16)}, r"out_strides: .* 4, 8, 16, 32, .* \[16, 16\]"),
-        ({"dilated_c5": True, "out_strides": (32,)}, r"out_strides: .* 4, 8, 16, 16, .* \[32\]"),
-        ({"frozen_stages": 6}, "frozen_stages is 0 to 5, not 6"),
-        ({"groups": 0}, "groups and width_per_group are at least 1, not 0, 64"),
-        ({"depth": 18, "groups": 32}, "groups and width_per_group are for depth 50 and more"),
-        ({"depth": 18, "stride_in_1x1": True}, "stride_in_1x1 is for depth 50 and more"),
+        ({"depth": 20}, "[18, 34, 50, 101, 152]"),
+        ({"out_strides": []}, "4, 8, 16, 32"),
+        ({"out_strides": [16, 8]}, "4, 8, 16, 32"),
+        ({"out_strides": [2]}, "4, 8, 16, 32"),
+        ({"out_strides": [16, 16]}, "4, 8, 16, 32"),
+        ({"frozen_stages": 6}, "0 to 5"),
+        ({"groups": 0}, "at least 1"),
+        ({"width_per_group": 0}, "at least 1"),
+        ({"depth": 18, "groups": 32}, "below depth 50"),
+        ({"depth": 18, "stride_in_1x1": True}, "below depth 50"),
     ],
 )
-def test_arguments_are_checked(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        ResNet(**wrong)
+def test_arguments_are_checked(wrong, expected):
+    assert_refused(ResNet, expected, **wrong)
+
+
+def test_a_dilated_network_has_no_stride_of_32():
+    with pytest.raises(ValueError, match=r"out_strides: .* 4, 8, 16, 16, .* \[32\]"):
+        ResNet(dilated_c5=True, out_strides=[32])

@@ -7,6 +7,7 @@ import pytest
 from detkit.models.backbones import ZF
 from detkit.models.backbones.zf import normalised
 from support import backbones
+from support.refusals import assert_refused
 
 # models/pascal_voc/ZF/faster_rcnn_end2end/test.prototxt: outputs, kernel, pad, stride
 CONV1_TO_5 = [(96, 7, 3, 2), (256, 5, 2, 2), (384, 3, 1, 1), (384, 3, 1, 1), (256, 3, 1, 1)]
@@ -104,5 +105,4 @@ def test_frozen_stages_keep_their_weights(frozen_stages):
 
 
 def test_frozen_stages_are_checked():
-    with pytest.raises(ValueError, match=r"^frozen_stages is 0 to 5, not 6$"):
-        ZF(frozen_stages=6)
+    assert_refused(ZF, "0 to 5", frozen_stages=6)

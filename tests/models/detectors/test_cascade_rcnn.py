@@ -8,41 +8,10 @@ from detkit.models import Proposals, Refine
 from detkit.ops import backend
 from support import oracles
 from support.cascades import WEIGHTS, cascade, mask_cascade, refined_by_numpy
-from support.detecting import assert_same, detect
+from support.detecting import agrees, assert_same, detect, exported
 from support.environment import BACKENDS
 
 pytestmark = pytest.mark.processor
-
-
-@pytest.mark.parametrize("classes", [1, 4])
-@pytest.mark.parametrize("hybridized", [False, True])
-def test_refinement_is_numpys(classes, hybridized):
-    rng = np.random.default_rng(0)
-    corners = rng.uniform(0, 50, (2, 7, 2))
-    rois = np.concatenate([corners, corners + rng.uniform(1, 40, (2, 7, 2))], axis=2)
-    rois[1, 5:] = 0
-    logits, deltas = rng.normal(size=(14, 5)), rng.normal(size=(14, classes, 4)) * 3
-    sizes = np.array([[60, 80], [64, 48]])
-    refine = Refine(WEIGHTS[:2])
-    if hybridized:
-        refine.hybridize()
-    for number in range(2):
-        arrays = map(mx.nd.array, (rois, logits, deltas, sizes))
-        found = refine[number](*arrays).asnumpy()
-        for row, (h, w) in enumerate(sizes):
-            part = slice(7 * row, 7 * row + 7)
-            expected = refined_by_numpy(
-                rois[row], logits[part], deltas[part], WEIGHTS[number], (h, w)
-            )
-            np.testing.assert_allclose(found[row], expected, rtol=1e-4, atol=1e-3)
-        assert (found[1, 5:] == 0).all()
-
-
-def test_values_that_are_not_finite_make_no_box():
-    rois = mx.nd.array([[[0, 0, 10, 10], [0, 0, 10, 10]]])
-    deltas = mx.nd.array([[[np.nan, 0, 0, 0]], [[0, 0, 0, 0]]])
-    found = Refine(WEIGHTS[:1])[0](rois, mx.nd.zeros((2, 3)), deltas, mx.nd.array([[20, 20]]))
-    assert found.asnumpy()[0].tolist() == [[0, 0, 0, 10], [0, 0, 10, 10]]
 
 
 @pytest.mark.parametrize("class_agnostic", [False, True])
@@ -79,25 +48,15 @@ def test_detections_are_numpys(small_model, images, class_agnostic, stages):
 @pytest.mark.parametrize("class_agnostic", [False, True])
 def test_imperative_hybridized_and_each_row_alone_agree(small_model, images, class_agnostic):
     model = cascade(small_model(), class_agnostic)
-    pixels, sizes = images((64, 48), (40, 80), (64, 80))
-    imperative = detect(model, pixels, sizes)
+    imperative = agrees(model, *images((64, 48), (40, 80), (64, 80)))
     assert (imperative[1] >= 0).any(axis=1).all()
-    model.hybridize()
-    assert_same(detect(model, pixels, sizes), imperative)
-    for row in range(3):
-        alone = detect(model, pixels[row : row + 1], sizes[row : row + 1])
-        assert_same(alone, [array[row : row + 1] for array in imperative])
 
 
 @pytest.mark.parametrize("operators", BACKENDS)
 def test_the_exported_graph_gives_the_same_at_every_size(small_model, images, tmp_path, operators):
     model = cascade(small_model(), class_agnostic=False)
-    model.hybridize()
     with backend.using(operators):
-        detect(model, *images((32, 32)))
-    model.export(str(tmp_path / "detector"))
-    symbol, params = (str(tmp_path / f"detector-{end}") for end in ("symbol.json", "0000.params"))
-    again = mx.gluon.SymbolBlock.imports(symbol, ["data0", "data1"], params)
+        again = exported(model, tmp_path, *images((32, 32)))
     for shapes in ([(64, 48), (40, 80)], [(24, 100)]):
         pixels, sizes = images(*shapes)
         with backend.using("mxnet"):
@@ -119,8 +78,7 @@ def test_probabilities_that_vanish_and_images_of_padding_are_no_detections(small
 
 
 def test_stages_and_their_weights_must_agree_in_number(small_model):
-    message = "found 1 for 3 roi_heads"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^refine.box_weights: .* 2 .*3 roi_heads.* 1;"):
         cascade(small_model(), refine=Refine(WEIGHTS[:1]))
 
 

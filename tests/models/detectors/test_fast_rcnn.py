@@ -23,7 +23,7 @@ from detkit.registry import HEADS
 from detkit.targets import MaxIoUAssigner, RandomSampler, RoITargets
 from detkit.train_steps import FastRCNNTrainStep
 from support import projects, tiny
-from support.detecting import assert_same
+from support.detecting import agrees, assert_same, detect, exported
 from support.projects import FAST_RCNN as PROJECT
 from support.steps import (
     BOXES,
@@ -32,9 +32,9 @@ from support.steps import (
     ROI_WEIGHTS,
     SIZES,
     half,
+    learns,
     losses_of,
     make_step,
-    totals_of_steps,
 )
 
 pytestmark = pytest.mark.processor
@@ -48,14 +48,10 @@ def halves(small_model):
     return whole, half(whole, RPN), half(whole, FastRCNN, HALF)
 
 
-def run(model, *inputs):
-    return [array.asnumpy() for array in model(*map(mx.nd.array, inputs))]
-
-
 def batch_of(rpn, images, *sizes):
     """Images, sizes and the proposals that an RPN makes of them."""
     pixels, sizes = images(*sizes)
-    return (pixels, sizes, *run(rpn, pixels, sizes)[:2])
+    return (pixels, sizes, *detect(rpn, pixels, sizes)[:2])
 
 
 def fast_step(model):
@@ -67,36 +63,27 @@ def fast_step(model):
 def test_on_faster_rcnns_proposals_it_is_faster_rcnn(halves, images):
     whole, rpn, fast = halves
     batch = batch_of(rpn, images, *SIZES)
-    expected = run(whole, *batch[:2])
+    expected = detect(whole, *batch[:2])
     assert (expected[1] >= 0).any(axis=1).all()
-    for found, theirs in zip(run(fast, *batch), expected):
+    for found, theirs in zip(detect(fast, *batch), expected):
         np.testing.assert_array_equal(found, theirs)
 
 
 def test_imperative_hybridized_exported_and_each_row_alone_agree(halves, images, tmp_path):
     _, rpn, fast = halves
     batch = batch_of(rpn, images, (64, 48), (40, 80), (64, 80))
-    imperative = run(fast, *batch)
-    fast.hybridize()
-    assert_same(run(fast, *batch), imperative)
-    fast.export(str(tmp_path / "fast"))
-    files = [str(tmp_path / name) for name in ("fast-symbol.json", "fast-0000.params")]
-    inputs = [f"data{number}" for number in range(4)]
-    again = mx.gluon.SymbolBlock.imports(files[0], inputs, files[1])
-    assert_same(run(again, *batch), imperative)
-    for row in range(3):
-        alone = run(fast, *(array[row : row + 1] for array in batch))
-        assert_same(alone, [array[row : row + 1] for array in imperative])
+    imperative = agrees(fast, *batch)
+    assert_same(detect(exported(fast, tmp_path, *batch), *batch), imperative)
 
 
 def test_padding_among_the_proposals_is_not_looked_at(halves, images):
     _, rpn, fast = halves
     pixels, sizes, proposals, scores = batch_of(rpn, images, *SIZES)
-    expected = run(fast, pixels, sizes, proposals, scores)
+    expected = detect(fast, pixels, sizes, proposals, scores)
     more = np.concatenate([proposals, np.full_like(proposals, 7)], axis=1)
     padded = np.concatenate([scores, np.full_like(scores, -1)], axis=1)
-    assert_same(run(fast, pixels, sizes, more, padded), expected)
-    assert (run(fast, pixels, sizes, proposals, np.full_like(scores, -1))[1] == -1).all()
+    assert_same(detect(fast, pixels, sizes, more, padded), expected)
+    assert (detect(fast, pixels, sizes, proposals, np.full_like(scores, -1))[1] == -1).all()
 
 
 def test_its_losses_are_those_of_faster_rcnn(halves, images):
@@ -116,8 +103,7 @@ def test_its_losses_are_those_of_faster_rcnn(halves, images):
 def test_a_few_steps_lower_the_losses(halves, images):
     _, rpn, fast = halves
     pixels, sizes, *proposals = batch_of(rpn, images, *SIZES)
-    totals = totals_of_steps(fast_step(fast), (pixels, sizes, BOXES, LABELS, *proposals))
-    assert totals[-1] < 0.8 * totals[0]
+    assert learns(fast_step(fast), (pixels, sizes, BOXES, LABELS, *proposals))
 
 
 # --- in use ---------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from detkit.plugins import import_plugins
 from detkit.targets import MaskTargets
 from detkit.train_steps import MaskRCNNTrainStep
 from support import tiny
-from support.detecting import NAMES, detect
+from support.detecting import agrees, assert_same, detect, exported
 from support.steps import BOXES, EVERYTHING, LABELS, MASKS, SIZES, losses_of, make_step, step_parts
 
 OVERRIDES = (
@@ -52,11 +52,6 @@ def step_losses(step, pixels, sizes, labels=LABELS):
     return losses
 
 
-def assert_same(found, expected):
-    for name, a, b in zip((*NAMES, "mask_probs"), found, expected):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3, err_msg=name)
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -69,15 +64,9 @@ def assert_same(found, expected):
 )
 def test_imperative_hybridized_and_each_row_alone_agree(mask_model, images, options):
     model = mask_model(**options)
-    pixels, sizes = images((64, 48), (40, 80), (64, 80))
-    imperative = detect(model, pixels, sizes)
+    imperative = agrees(model, *images((64, 48), (40, 80), (64, 80)))
     assert imperative[3].shape == (3, 12, 8, 8)
     assert 0 <= imperative[3].min() < imperative[3].max() <= 1
-    model.hybridize()
-    assert_same(detect(model, pixels, sizes), imperative)
-    for row in range(3):
-        alone = detect(model, pixels[row : row + 1], sizes[row : row + 1])
-        assert_same(alone, [array[row : row + 1] for array in imperative])
 
 
 def test_boxes_are_faster_rcnns_and_masks_those_of_their_class(mask_model, small_model, images):
@@ -102,15 +91,10 @@ def test_boxes_are_faster_rcnns_and_masks_those_of_their_class(mask_model, small
 
 def test_the_exported_graph_gives_masks_at_every_size(mask_model, images, tmp_path):
     model = mask_model()
-    model.hybridize()
-    detect(model, *images((32, 32)))
-    model.export(str(tmp_path / "detector"))
-    files = (str(tmp_path / f"detector-{end}") for end in ("symbol.json", "0000.params"))
-    symbol, params = files
-    again = mx.gluon.SymbolBlock.imports(symbol, ["data0", "data1"], params)
+    again = exported(model, tmp_path, *images((32, 32)))
     for sizes in ([(64, 48), (40, 80)], [(24, 100)]):
-        pixels, sizes = images(*sizes)
-        assert_same(detect(again, pixels, sizes), detect(model, pixels, sizes))
+        batch = images(*sizes)
+        assert_same(detect(again, *batch), detect(model, *batch))
 
 
 @pytest.mark.parametrize("hybridized", [False, True])

@@ -16,7 +16,7 @@ from detkit.models import RPN
 from detkit.targets import MaxIoUAssigner, RandomSampler, RPNTargets
 from detkit.train_steps import RPNTrainStep
 from support import tiny
-from support.detecting import assert_same, detect
+from support.detecting import agrees, assert_same, detect, exported
 from support.projects import RPN as PROJECT
 from support.steps import (
     BOXES,
@@ -25,9 +25,9 @@ from support.steps import (
     RPN_WEIGHTS,
     SIZES,
     half,
+    learns,
     losses_of,
     make_step,
-    totals_of_steps,
 )
 
 pytestmark = pytest.mark.processor
@@ -56,17 +56,9 @@ def test_its_detections_are_the_proposals(rpn, images):
 
 
 def test_imperative_hybridized_exported_and_each_row_alone_agree(rpn, images, tmp_path):
-    pixels, sizes = images((64, 48), (40, 80), (64, 80))
-    imperative = detect(rpn, pixels, sizes)
-    rpn.hybridize()
-    assert_same(detect(rpn, pixels, sizes), imperative)
-    rpn.export(str(tmp_path / "rpn"))
-    files = [str(tmp_path / name) for name in ("rpn-symbol.json", "rpn-0000.params")]
-    again = mx.gluon.SymbolBlock.imports(files[0], ["data0", "data1"], files[1])
-    assert_same(detect(again, pixels, sizes), imperative)
-    for row in range(3):
-        alone = detect(rpn, pixels[row : row + 1], sizes[row : row + 1])
-        assert_same(alone, [array[row : row + 1] for array in imperative])
+    batch = images((64, 48), (40, 80), (64, 80))
+    imperative = agrees(rpn, *batch)
+    assert_same(detect(exported(rpn, tmp_path, *batch), *batch), imperative)
 
 
 def test_an_image_of_padding_alone_has_no_proposals(rpn, images):
@@ -88,8 +80,7 @@ def test_its_losses_are_those_of_faster_rcnn(small_model, images):
 
 
 def test_a_few_steps_lower_the_losses(rpn, images):
-    totals = totals_of_steps(rpn_step(rpn), (*images(*SIZES), BOXES, LABELS))
-    assert totals[-1] < 0.8 * totals[0]
+    assert learns(rpn_step(rpn), (*images(*SIZES), BOXES, LABELS))
 
 
 def test_one_class_is_made_of_all():

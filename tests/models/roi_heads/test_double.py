@@ -1,5 +1,7 @@
 """The double head against numpy: logits of fully connected layers, deltas of residual blocks."""
 
+from functools import partial
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from mxnet import autograd
 from detkit.models.roi_heads import DoubleHead
 from support import backbones
 from support.pyramids import conv
+from support.refusals import assert_refused
 
 SMALL = {"in_channels": 4, "in_size": 3, "num_classes": 2}
 TINY = {**SMALL, "hidden": [5, 6], "blocks": 3, "channels": 8}
@@ -94,14 +97,13 @@ def test_class_and_box_learn_apart():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("wrong", "expected"),
     [
-        ({"blocks": 0}, "blocks is at least 1 and channels is a multiple of 4, not 0, 1024"),
-        ({"channels": 6}, "blocks is at least 1 and channels is a multiple of 4, not 5, 6"),
-        ({"hidden": [0]}, r"hidden are widths of at least 1 .*, not \[0\], 0"),
-        ({"norm": "IN"}, "norm is one of BN, FrozenBN, FrozenStatsBN, SyncBN, GN, not 'IN'"),
+        ({"blocks": 0}, "at least 1"),
+        ({"channels": 6}, "multiple of 4"),
+        ({"hidden": [0]}, "at least 1"),
+        ({"norm": "IN"}, "BN, FrozenBN, FrozenStatsBN, SyncBN, GN"),
     ],
 )
-def test_arguments_are_checked(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        DoubleHead(**{**SMALL, **wrong})
+def test_arguments_are_checked(wrong, expected):
+    assert_refused(partial(DoubleHead, **SMALL), expected, **wrong)

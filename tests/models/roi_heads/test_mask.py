@@ -1,39 +1,21 @@
-"""MaskHead, its targets and its loss, against numpy."""
+"""MaskHead against numpy."""
+
+from functools import partial
 
 import mxnet as mx
 import numpy as np
 import pytest
 
 from detkit.losses import MaskLoss
-from detkit.models.layers import SplitDeconv, joined
-from detkit.models.roi_heads import FCMaskHead, MaskHead
-from detkit.models.roi_heads.mask import of_class
+from detkit.models.roi_heads import MaskHead
+from detkit.models.roi_heads.mask import SplitDeconv, joined, of_class
 from detkit.naming import torch_name
-from detkit.targets import MaskTargets
-from support import backbones, kernel_roi_oracles
-
-MASKS = np.zeros((2, 3, 40, 50), "uint8")
-MASKS[0, 0, 4:20, 6:30] = MASKS[0, 1, 10:38, 20:49] = MASKS[1, 0, 5:12, 5:40] = 1
-MASKS[0, 0, 8:12, 10:20] = 0
-BOXES = np.array([[[6, 4, 30, 20], [20, 10, 49, 38], [0] * 4], [[5, 5, 40, 12], [0] * 4, [0] * 4]])
-LABELS = np.array([[2, 0, -1], [1, -1, -1]])
-# The positive RoIs come first: 1 + class; then background; then rows that are not trained on.
-ROIS = np.array(
-    [
-        [[7, 2, 28, 21], [22, 9, 47, 40], [0, 0, 9, 9], [1, 1, 5, 5]],
-        [[4, 4, 44, 14], [30, 20, 48, 39], [0, 0, 9, 9], [0, 0, 0, 0]],
-    ]
-)
-ROI_LABELS = np.array([[3, 1, 0, 0], [2, 0, 0, -1]])
+from support import backbones
+from support.refusals import assert_refused
 
 
 def nd(*arrays):
     return [mx.nd.array(array, dtype="float32") for array in arrays]
-
-
-def targets_of(block):
-    masks = mx.nd.array(MASKS, dtype="uint8")
-    return [a.asnumpy() for a in block(*nd(ROIS, ROI_LABELS, BOXES, LABELS), masks)]
 
 
 @pytest.mark.parametrize("class_agnostic", [False, True])
@@ -107,47 +89,6 @@ def test_the_split_deconvolution_learns_as_a_whole_one_does():
         np.testing.assert_allclose(*gradients, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("hybridized", [False, True])
-@pytest.mark.parametrize("class_agnostic", [False, True])
-def test_fully_connected_masks(class_agnostic, hybridized):
-    head = FCMaskHead(6, 5, num_classes=3, hidden=[8, 7], size=4, class_agnostic=class_agnostic)
-    backbones.fill(head).hybridize(hybridized)
-    masks = 1 if class_agnostic else 3
-    shapes = {"fc.0": (8, 6 * 5 * 5), "fc.1": (7, 8), "masks": (masks * 16, 7)}
-    assert backbones.torch_shapes(head) == {
-        **{f"{name}.weight": shape for name, shape in shapes.items()},
-        **{f"{name}.bias": shape[:1] for name, shape in shapes.items()},
-    }
-    features = mx.nd.random.normal(shape=(5, 6, 5, 5))
-    hidden = features.asnumpy().reshape(5, -1)
-    for name, shape in shapes.items():
-        hidden = hidden @ backbones.filling(f"{name}.weight", shape).T
-        hidden = hidden + backbones.filling(f"{name}.bias", shape[:1])
-        hidden = hidden if name == "masks" else np.maximum(hidden, 0)
-    classes = np.array([0, 2, 1, -1, 2])
-    with mx.autograd.record():
-        logits = head(features, *nd([classes]))
-    logits.backward()
-    assert head.size == 4
-    own = hidden.reshape(5, masks, 4, 4)[np.arange(5), np.clip(classes, 0, masks - 1)]
-    np.testing.assert_allclose(logits.asnumpy(), own[None], rtol=1e-4, atol=1e-4)
-    for parameter in head.collect_params().values():
-        assert np.abs(parameter.grad().asnumpy()).max() > 0
-
-
-def test_the_defaults_of_fully_connected_masks_are_the_papers():
-    shapes = backbones.torch_shapes(FCMaskHead(256, 14, num_classes=80))
-    assert shapes["fc.0.weight"] == (1024, 256 * 14 * 14)
-    assert shapes["fc.1.weight"] == (1024, 1024)
-    assert shapes["masks.weight"] == (80 * 28 * 28, 1024)
-
-
-@pytest.mark.parametrize("wrong", [{"hidden": [8, 0]}, {"size": 0}])
-def test_senseless_arguments_of_fully_connected_masks_are_refused(wrong):
-    with pytest.raises(ValueError, match="hidden are widths of at least 1 and size is at least 1"):
-        FCMaskHead(6, 5, 3, **wrong)
-
-
 def test_without_convolutions_the_deconvolution_takes_the_features():
     head = MaskHead(6, 5, num_classes=3, convs=0, channels=4)
     assert head.deconv.weight.shape == (6, 4, 2, 2)
@@ -155,8 +96,7 @@ def test_without_convolutions_the_deconvolution_takes_the_features():
 
 @pytest.mark.parametrize("wrong", [{"convs": -1}, {"channels": 0}])
 def test_senseless_arguments_of_the_head_are_refused(wrong):
-    with pytest.raises(ValueError, match="convs is not negative and channels at least 1"):
-        MaskHead(6, 5, 3, **wrong)
+    assert_refused(partial(MaskHead, 6, 5, 3), **wrong)
 
 
 @pytest.mark.parametrize("classes", [1, 4])
@@ -169,59 +109,6 @@ def test_a_mask_is_that_of_its_rows_class(classes):
     np.testing.assert_array_equal(found, logits[np.arange(6), own][:, None])
 
 
-@pytest.mark.parametrize("threshold", [None, 0.5, 0.9])
-def test_targets_are_the_objects_masks_under_the_positive_rois(threshold):
-    rois, classes, masks = targets_of(MaskTargets(7, 2, threshold))
-    np.testing.assert_array_equal(rois, ROIS[:, :2])
-    assert classes.tolist() == [[2, 0], [1, -1]]
-    expected = kernel_roi_oracles.mask_target(
-        MASKS, ROIS[:, :2].astype("float32"), np.array([[0, 1], [0, 0]]), 7
-    )
-    if threshold is not None:
-        clear = np.abs(expected - threshold) > 1e-3
-        np.testing.assert_array_equal(masks[clear], (expected >= threshold)[clear])
-        assert set(np.unique(masks)) == {0, 1}
-    else:
-        np.testing.assert_allclose(masks, expected, atol=1e-5)
-    assert 0.3 < masks[0].mean() < 1
-
-
-@pytest.mark.parametrize("rois", [4, 9, None])
-def test_no_more_rois_come_out_than_go_in(rois):
-    found = targets_of(MaskTargets(3, rois))
-    assert [a.shape for a in found] == [(2, 4, 4), (2, 4), (2, 4, 3, 3)]
-    assert found[1].tolist() == [[2, 0, -1, -1], [1, -1, -1, -1]]
-
-
-def test_targets_hybridized_are_those_of_the_plain_block():
-    block = MaskTargets(7, 3)
-    plain = targets_of(block)
-    block.hybridize()
-    for a, b in zip(plain, targets_of(block)):
-        np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.parametrize("threshold", [0, 1.1])
-def test_a_senseless_threshold_is_refused(threshold):
-    with pytest.raises(ValueError, match="threshold is above 0 and at most 1, or null"):
-        MaskTargets(7, 3, threshold)
-
-
-def test_the_loss_is_that_of_the_positives():
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(2, 3, 5, 5)).astype("float32")
-    labels = np.array([[0, 2, -1], [1, -1, -1]], "float32")
-    targets = rng.integers(0, 2, (2, 3, 5, 5)).astype("float32")
-    found = MaskLoss(weight=2)(*nd(logits, labels, targets))
-    losses = []
-    for place in zip(*np.nonzero(labels >= 0)):
-        probability = 1 / (1 + np.exp(-logits[place]))
-        right = np.where(targets[place] == 1, probability, 1 - probability)
-        losses.append(-np.log(right).mean())
-    assert found.shape == (1,)
-    assert found.asscalar() == pytest.approx(2 * np.mean(losses), rel=1e-5)
-
-
 def test_only_the_own_mask_of_positives_gets_a_gradient():
     logits, classes = mx.nd.zeros((3, 2, 4, 4)), mx.nd.array([[1, 0, -1]])
     logits.attach_grad()
@@ -231,8 +118,3 @@ def test_only_the_own_mask_of_positives_gets_a_gradient():
     loss.backward()
     trained = np.abs(logits.grad.asnumpy()).sum(axis=(2, 3)) > 0
     assert trained.tolist() == [[False, True], [True, False], [False, False]]
-
-
-def test_without_positives_the_loss_is_zero():
-    loss = MaskLoss()(*nd(np.ones((1, 2, 4, 4)), [[-1, -1]], np.ones((1, 2, 4, 4))))
-    assert loss.asscalar() == 0

@@ -1,6 +1,4 @@
-"""VGG, and MobileNetV2 from plugins/: torchvision's names, strides, and what frozen means."""
-
-import re
+"""VGG: torchvision's names and file, strides, and what is frozen."""
 
 import mxnet as mx
 import numpy as np
@@ -10,16 +8,13 @@ from mxnet.gluon import nn
 from mxnet.gluon.contrib.nn import Identity
 
 from detkit.models.backbones import VGG
-from detkit.plugins import import_folder
-from detkit.registry import BACKBONES
 from detkit.weights import load_weights, read_pth
 from support import backbones
 from support.backbones import torch_shapes
-from support.environment import REPOSITORY, SHARED
+from support.environment import SHARED
+from support.refusals import assert_refused
 
-WEIGHTS = SHARED / "data" / "weights"
-VGG_FILE = WEIGHTS / "vgg16_features_fp16.pth"
-MOBILENET_FILE = WEIGHTS / "mobilenet_v2-b0353104.pth"
+VGG_FILE = SHARED / "data" / "weights" / "vgg16_features_fp16.pth"
 
 # torchvision.models.vgg: convolutions' widths, M for a pooling
 VGG_CONFIGS = {
@@ -28,14 +23,6 @@ VGG_CONFIGS = {
     16: "64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M",
     19: "64 64 M 128 128 M 256 256 256 256 M 512 512 512 512 M 512 512 512 512 M",
 }
-
-
-@pytest.fixture(scope="module")
-def mobilenet():
-    """The plugin's class, found as the tools find it."""
-    report = import_folder(REPOSITORY / "plugins")
-    assert not report.failures
-    return BACKBONES.get("MobileNetV2")
 
 
 def torchvision_vgg(depth, norm):
@@ -58,12 +45,12 @@ def torchvision_vgg(depth, norm):
 
 @pytest.mark.parametrize("norm", [None, "BN"])
 @pytest.mark.parametrize("depth", [11, 13, 16, 19])
-def test_vgg_has_torchvisions_names(depth, norm):
+def test_has_torchvisions_names(depth, norm):
     assert torch_shapes(VGG(depth, norm)) == torchvision_vgg(depth, norm)
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 48), (16, 16), (47, 33)])
-def test_vgg_stride_and_channels(height, width):
+def test_stride_and_channels(height, width):
     backbone = VGG(11)
     backbone.initialize()
     (features,) = backbone(mx.nd.zeros((2, 3, height, width)))
@@ -113,7 +100,7 @@ def test_five_frozen_stages_are_all_of_it():
 @pytest.mark.parametrize("hybridized", [False, True])
 @pytest.mark.parametrize("norm", [None, "BN"])
 @pytest.mark.parametrize("stride", [16, 8, 4])
-def test_vgg_maps_of_several_stages(stride, norm, hybridized):
+def test_maps_of_several_stages(stride, norm, hybridized):
     """Each is what torchvision's layers, without the last poolings, make of the one before."""
     stages = (2, 4, 5) if stride == 4 else (2, 3, 5)  # of stride 4 there are then the last three
     backbone = backbones.fill(VGG(11, norm, out_strides=(2, 4, stride), stride=stride))
@@ -144,7 +131,7 @@ def test_vgg_maps_of_several_stages(stride, norm, hybridized):
         )
 
 
-def test_vgg_ends_with_the_last_map_that_is_asked_for():
+def test_ends_with_the_last_map_that_is_asked_for():
     backbone = VGG(16, out_strides=[4], stride=8)
     backbone.initialize()
     assert (backbone.channels, backbone.strides) == ((256,), (4,))
@@ -154,14 +141,14 @@ def test_vgg_ends_with_the_last_map_that_is_asked_for():
 
 
 @pytest.mark.parametrize("stride", [8, 4])
-def test_vgg_gives_the_last_stage_by_default(stride):
+def test_gives_the_last_stage_by_default(stride):
     backbone = VGG(11, stride=stride)
     assert (backbone.channels, backbone.strides) == ((512,), (stride,))
     assert len(backbone.features) == len(VGG(11).features)
 
 
 @pytest.mark.parametrize("stride", [8, 4])
-def test_vgg_trains_at_a_smaller_stride(stride):
+def test_trains_at_a_smaller_stride(stride):
     backbone = backbones.fill(VGG(11, frozen_stages=2, out_strides=(stride,) * 2, stride=stride))
     backbone.hybridize()
     changed, _ = backbones.changed_by_a_step(backbone, backbones.probe(32, 32))
@@ -170,25 +157,15 @@ def test_vgg_trains_at_a_smaller_stride(stride):
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        {"depth": 12},
-        {"frozen_stages": 6},
-        {"frozen_stages": -1},
-        {"stride": 32},
-    ],
+    ("name", "value"), [("depth", 12), ("frozen_stages", 6), ("frozen_stages", -1), ("stride", 32)]
 )
-def test_arguments_of_vgg_are_checked(wrong):
-    name = next(iter(wrong))
-    with pytest.raises(ValueError, match=f"^{name} is .*, not {re.escape(str(wrong[name]))}$"):
-        VGG(**wrong)
+def test_arguments_are_checked(name, value):
+    assert_refused(VGG, **{name: value})
 
 
 @pytest.mark.parametrize("wrong", [[], [4, 2], [32], [8, 8]])
-def test_strides_that_vgg_does_not_have_are_refused(wrong):
-    message = f"^out_strides: .* 1, 2, 4, 8, 16, .* {re.escape(str(wrong))}$"
-    with pytest.raises(ValueError, match=message):
-        VGG(out_strides=wrong)
+def test_strides_that_are_not_there_are_refused(wrong):
+    assert_refused(VGG, "1, 2, 4, 8, 16", out_strides=wrong)
 
 
 @pytest.mark.skipif(not VGG_FILE.is_file(), reason=f"{VGG_FILE} is not there")
@@ -201,80 +178,3 @@ def test_vgg16_takes_torchvisions_file():
     np.testing.assert_array_equal(loaded, state["features.28.weight"].astype("float32"))
     (features,) = backbone(mx.nd.random.uniform(-2, 2, (1, 3, 32, 32)))
     assert 0.05 < features.asnumpy().max() < 1000  # neither dead nor exploded
-
-
-def test_mobilenet_stride_and_channels(mobilenet):
-    backbone = mobilenet()
-    backbone.initialize()
-    backbone.hybridize()
-    assert (backbone.strides, backbone.channels) == ((16,), (96,))
-    for height, width in ((16, 16), (32, 64), (64, 96)):
-        (features,) = backbone(mx.nd.zeros((2, 3, height, width)))
-        assert features.shape == (2, 96, height // 16, width // 16)
-
-
-def test_mobilenet_maps_of_several_strides(mobilenet):
-    """Each is what the layers up to torchvision's last one of that stride make of the images."""
-    backbone = backbones.fill(mobilenet(out_strides=[2, 4, 8, 16, 32]))
-    assert backbone.channels == (16, 24, 32, 96, 320)
-    assert backbone.strides == (2, 4, 8, 16, 32)
-    images = mx.nd.array(backbones.probe(64, 96))
-    x, expected = images, {}
-    for number, layer in enumerate(backbone.features):
-        x = layer(x)
-        expected[number] = x.asnumpy()
-    assert number == 17
-    backbone.hybridize()
-    maps = backbone(images)
-    for features, stride, last in zip(maps, backbone.strides, (1, 3, 6, 13, 17)):
-        assert features.shape[2:] == (64 // stride, 96 // stride)
-        np.testing.assert_allclose(features.asnumpy(), expected[last], rtol=1e-4, atol=1e-5)
-
-
-def test_mobilenet_ends_with_the_last_map_that_is_asked_for(mobilenet):
-    backbone = mobilenet(out_strides=(4, 8))
-    assert (backbone.channels, backbone.strides) == ((24, 32), (4, 8))
-    assert len(backbone.features) == 7
-
-
-@pytest.mark.parametrize("wrong", [[], [16, 8], [8, 8], [3, 16], [64]])
-def test_mobilenet_has_maps_of_five_strides(mobilenet, wrong):
-    message = f"^out_strides: .* 2, 4, 8, 16, 32, .* {re.escape(str(wrong))}$"
-    with pytest.raises(ValueError, match=message):
-        mobilenet(out_strides=wrong)
-
-
-@pytest.mark.parametrize("norm", ["FrozenStatsBN", "BN"])
-def test_mobilenet_statistics_are_frozen_or_not(mobilenet, norm):
-    backbone = mobilenet(norm=norm)
-    backbone.initialize()
-    parameters = backbone._collect_params_with_prefix()
-    statistics = {n: p.data().asnumpy() for n, p in parameters.items() if "running" in n}
-    with autograd.record():
-        (features,) = backbone(mx.nd.random.uniform(-2, 2, (2, 3, 32, 32)))
-        total = (features**2).mean()
-    total.backward()
-    changed = [n for n in statistics if (parameters[n].data().asnumpy() != statistics[n]).any()]
-    assert len(changed) == (0 if norm == "FrozenStatsBN" else len(statistics))
-    scale = parameters["features.1.conv.0.1.gamma"]
-    assert np.abs(scale.grad().asnumpy()).max() > 0
-
-
-@pytest.mark.skipif(not MOBILENET_FILE.is_file(), reason=f"{MOBILENET_FILE} is not there")
-@pytest.mark.parametrize("out_strides", [(16,), (4, 8, 16, 32)])
-def test_mobilenet_has_torchvisions_names_and_takes_its_file(mobilenet, out_strides):
-    backbone = mobilenet(out_strides)
-    backbone.initialize()
-    state = read_pth(MOBILENET_FILE)
-    last = max(int(name.split(".")[1]) for name in backbone._collect_params_with_prefix())
-    expected = {
-        name: array.shape
-        for name, array in state.items()
-        if name.startswith("features.")
-        and int(name.split(".")[1]) <= last
-        and not name.endswith("num_batches_tracked")
-    }
-    assert torch_shapes(backbone) == expected
-    load_weights(backbone, state)
-    for features in backbone(mx.nd.random.uniform(-2, 2, (1, 3, 64, 64))):
-        assert 0.05 < np.abs(features.asnumpy()).max() < 100

@@ -1,0 +1,71 @@
+"""Convolutions with a norm or an activation, which necks and heads are made of."""
+
+from typing import Optional
+
+from mxnet import init
+from mxnet.gluon import nn
+
+from detkit.models.layers import HE_FAN_IN, FoldingSequential, norm_layer
+
+
+def conv_relu(
+    before: int, width: int, norm: Optional[str] = None, weights: init.Initializer = HE_FAN_IN
+) -> FoldingSequential:
+    """Returns a 3x3 convolution and a ReLU: (B, before, H, W) -> (B, width, H, W).
+
+    norm: one of NORMS between the two; the convolution then has no bias.
+    weights: the initialiser of the kernel.
+    """
+    layers = FoldingSequential()
+    with layers.name_scope():
+        layers.add(
+            nn.Conv2D(
+                width,
+                3,
+                padding=1,
+                use_bias=not norm,
+                in_channels=before,
+                weight_initializer=weights,
+            )
+        )
+        if norm:
+            layers.add(norm_layer(norm, width))
+        layers.add(nn.Activation("relu"))
+    return layers
+
+
+def conv_block(
+    before: int,
+    channels: int,
+    kernel: int,
+    norm: Optional[str],
+    stride: int = 1,
+    zero: bool = False,
+) -> FoldingSequential:
+    """Returns a convolution and its norm, if any; with ``zero``, its weights are 0 at first."""
+    block = FoldingSequential()
+    with block.name_scope():
+        block.add(convolution(before, channels, kernel, stride, use_bias=not norm, zero=zero))
+        if norm:
+            block.add(norm_layer(norm, channels))
+    return block
+
+
+def convolution(
+    before: int,
+    channels: int,
+    kernel: int,
+    stride: int = 1,
+    use_bias: bool = True,
+    zero: bool = False,
+) -> nn.Conv2D:
+    """Returns a padded convolution, initialised as in torchvision's FPN or by ``zero``."""
+    return nn.Conv2D(
+        channels,
+        kernel,
+        stride,
+        kernel // 2,
+        use_bias=use_bias,
+        in_channels=before,
+        weight_initializer=init.Zero() if zero else init.Xavier("uniform", "in", 3),
+    )
