@@ -1,12 +1,14 @@
 """Non-maximum suppression, hard and soft."""
 
-from typing import Optional, Sequence
+from typing import Optional, Tuple
 
 from detkit.ops import backend, fallback
 from detkit.typing import Namespace, Tensor
 
 HARD, LINEAR, GAUSSIAN = "hard", "linear", "gaussian"
 _MODES = {HARD: 0, LINEAR: 1, GAUSSIAN: 2}
+
+Kept = Tuple[Tensor, Tensor, Tensor, Tensor]  # boxes, scores, labels, index
 
 
 def nms(
@@ -17,7 +19,7 @@ def nms(
     top_k_in: int = -1,
     top_k_out: int = -1,
     labels: Optional[Tensor] = None,
-) -> Sequence[Tensor]:
+) -> Kept:
     """Applies greedy NMS to each image: a box is dropped if its IoU with a better one is too large.
 
     boxes, scores: (B, N, 4) and (B, N). A row takes part if its score is finite and not negative
@@ -47,7 +49,7 @@ def soft_nms(
     min_score: float = 1e-3,
     labels: Optional[Tensor] = None,
     top_k_in: int = -1,
-) -> Sequence[Tensor]:
+) -> Kept:
     """Applies soft-NMS (Bodla et al. 2017): a better box lowers the scores of its neighbours.
 
     top_k_out: how many of the best rows leave, at most. -1, which is all, is not for a hybridized
@@ -76,9 +78,9 @@ def _native(
     top_k_in: int = -1,
     sigma: float = 1.0,
     min_score: float = 0.0,
-) -> Sequence[Tensor]:
+) -> Kept:
     arrays = (boxes, scores) if labels is None else (boxes, scores, labels)
-    return F.detkit_nms(
+    boxes, scores, labels, index = F.detkit_nms(
         *arrays,
         labelled=int(labels is not None),
         mode=_MODES[mode],
@@ -88,3 +90,4 @@ def _native(
         sigma=sigma,
         min_score=min_score,
     )
+    return boxes, scores, labels, index

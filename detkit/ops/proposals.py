@@ -1,6 +1,6 @@
 """Region proposals: the RPN's output for the anchors -> boxes for the second stage."""
 
-from typing import Sequence
+from typing import Sequence, Tuple
 
 from detkit.ops import backend, fallback
 from detkit.typing import Namespace, Tensor
@@ -15,7 +15,7 @@ def proposals(
     iou: float,
     min_size: float,
     weights: Sequence[float],
-) -> Sequence[Tensor]:
+) -> Tuple[Tensor, Tensor]:
     """Decodes the best anchors, clips them and applies NMS (Ren et al. 2015, section 3.3).
 
     levels: for each level anchors (1, N, 4), objectness (B, N) as logits, deltas (B, N, 4).
@@ -32,7 +32,7 @@ def proposals(
     if not backend.native():
         return fallback.proposals(F, levels, sizes, pre_nms, post_nms, iou, min_size, weights)
     arrays = [array for level in levels for array in level]
-    return F.detkit_proposals(
+    boxes, scores = F.detkit_proposals(
         sizes,
         *arrays,
         levels=len(levels),
@@ -42,3 +42,4 @@ def proposals(
         min_size=min_size,
         weights=tuple(weights),
     )
+    return boxes, scores
