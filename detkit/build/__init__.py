@@ -12,7 +12,7 @@ from detkit.build.data import (
     build_transforms,
     pad_multiple_of,
 )
-from detkit.build.model import build_model
+from detkit.build.model import build_model, choose_operators
 from detkit.build.sections import SECTIONS, check_parts, check_sections, open_config
 from detkit.build.train_step import build_train_step
 
@@ -27,6 +27,7 @@ __all__ = [
     "build_transforms",
     "check_parts",
     "check_sections",
+    "choose_operators",
     "open_config",
     "pad_multiple_of",
 ]

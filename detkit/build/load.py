@@ -9,7 +9,7 @@ from mxnet import gluon
 from mxnet.gluon import HybridBlock
 
 from detkit.build.data import build_transforms, pad_multiple_of
-from detkit.build.model import build_model
+from detkit.build.model import build_model, choose_operators
 from detkit.build.sections import opened
 from detkit.build.train_step import check_scores
 from detkit.config import Config, load_config
@@ -41,6 +41,7 @@ def load(
     built_from = opened(config if isinstance(config, Config) else load_config(config))
     saved = load_checkpoint(checkpoint)
     ctx = find_device(device)
+    choose_operators(built_from, ctx)
     model = build_model(built_from, saved.class_names, ctx, pretrained=False)
     check_scores(built_from, model)  # an older config sets no scores and gets softmax
     load_model_weights(model, saved)

@@ -33,8 +33,6 @@ def build_model(
     Raises ConfigError and WeightsError with the place in the config.
     """
     node = require(config, "model", dict)
-    operators = config.get("ops") or backend.AUTO
-    backend.choose(operators, place(config, "ops"), on_gpu=ctx.device_type == "gpu")
     detector = detector_of(config)
     parts = _Wiring(node, detector, len(class_names)).parts
     model = construct(detector, without(node, *node), **parts)
@@ -46,6 +44,16 @@ def build_model(
     model.hybridize()
     _settle_shapes(model, ctx)
     return model
+
+
+def choose_operators(config: Config, ctx: Context) -> None:
+    """Settles the operators of this process for ``ctx`` by ``ops`` of the config.
+
+    Whoever owns the process calls it before ``build_model``. Raises ConfigError, see
+    detkit.ops.backend.
+    """
+    name = config.get("ops") or backend.AUTO
+    backend.choose(name, place(config, "ops"), on_gpu=ctx.device_type == "gpu")
 
 
 def detector_of(config: Config) -> Type[Network]:

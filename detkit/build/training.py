@@ -7,7 +7,7 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 
 from detkit.build.data import build_dataset, build_evaluator, build_loader
 from detkit.build.load import detector_for, load_model_weights, start_from
-from detkit.build.model import build_model
+from detkit.build.model import build_model, choose_operators
 from detkit.build.sections import check_norms, check_parts, check_sections
 from detkit.build.train_step import build_train_step
 from detkit.config import Config, dump_config, place, require
@@ -74,6 +74,7 @@ class Training:
         self.val_set = build_dataset(config, "val")
         self.class_names = _common_classes(config, self.train_set, self.val_set)
         self.ctx = _context(config, self.options.device)
+        choose_operators(config, self.ctx)
         self.model = build_model(config, self.class_names, self.ctx)
         self.train_step = build_train_step(config, self.model, len(self.class_names))
         self.optimizer = Optimizer(self.model, self.options)

@@ -7,7 +7,7 @@ from typing import Callable, Dict, Iterable, Mapping, Optional, Sequence, Tuple,
 import numpy as np
 from mxnet.gluon import HybridBlock
 
-from detkit.build import build_model
+from detkit.build import build_model, choose_operators
 from detkit.build.load import detector_for
 from detkit.config import Config, load_config
 from detkit.detector import Detector
@@ -107,6 +107,7 @@ def make_detector(
     Raises WeightsError if a weight is missing, superfluous or of another shape.
     """
     ctx = find_device(device)
+    choose_operators(config, ctx)
     model = build_model(config, class_names[first_label:], ctx, pretrained=False)
     load_weights(model, state, names_of(model), allow_unused=False)
     freeze_norms(model)  # nothing is trained here, and frozen ones cost no time

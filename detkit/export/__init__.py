@@ -1,13 +1,14 @@
-"""A detector as files that need none of detkit's models: what tools/export.py writes.
+"""Exports a detector as files that need none of detkit's models; see tools/export.py.
 
     symbol.py     a Detector -> a folder
-    simplify.py   takes out of the graph what only training needs; graph.py: what it works on
-    precision.py  fewer bits: bf16.py; quantize.py with calibrate.py (the ranges of the numbers),
-                  int8.py (MXNet's pass) and layer_errors.py (what it costs); layers.py: the names
-                  of layers; fusion.py: a layer and what comes after it as one operator
-    manifest.py   model.json, and whether the folder is whole
+    graph/        the network's graph: graph.py is its form, simplify.py removes what only training
+                  needs, layer_names.py names the layers, fusion.py joins each layer with the
+                  operators after it
+    precision/    layers of fewer bits: precisions.py is the choice, bf16.py, quantize.py with
+                  calibrate.py (the ranges), int8.py (MXNet's pass), layer_errors.py (the cost)
+    manifest.py   model.json, and whether the folder is complete
     exported.py   a folder -> detections
-    compare.py    whether they are still the same; runs the C++ program of tools/deploy, too
+    check.py      compares the detections of the files with the detector's, in Python, C++ and ONNX
     onnx/         a Detector -> an ONNX model
 
 ``exported`` and ``manifest`` import no model and no config: MXNet, numpy and OpenCV are enough.

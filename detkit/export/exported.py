@@ -1,7 +1,8 @@
-"""An exported detector in use: its folder -> detections, without the code it was built by."""
+"""An exported detector: its folder -> detections, without the code that it was built by."""
 
 import logging
 import os
+from typing import Any, List, Optional, Sequence, Union, overload
 
 import mxnet as mx
 import numpy as np
@@ -10,102 +11,105 @@ from detkit.data.batch import make_batch
 from detkit.data.images import is_one_image, read_images
 from detkit.data.proposed import add_proposals
 from detkit.data.resize import resample, resized_size
-from detkit.data.sample import unlabelled
-from detkit.detections import detections_of
+from detkit.data.sample import Batch, Sample, unlabelled
+from detkit.detections import Detections, detections_of
 from detkit.device import find_device
 from detkit.errors import ExportError
-from detkit.export.manifest import BFLOAT16, FLOAT32, PARAMETERS, SYMBOL, VNNI, read_manifest
+from detkit.export.manifest import (
+    BFLOAT16,
+    FLOAT32,
+    PARAMETERS,
+    SYMBOL,
+    VNNI,
+    Manifest,
+    read_manifest,
+)
 from detkit.files.disk import sha256_of
 from detkit.ops import backend
 from detkit.ops.compile import BuildError
 from detkit.processor import describe, has_bfloat16, has_vnni
+from detkit.typing import Context
 
 log = logging.getLogger(__name__)
 
 FUSION = "MKLDNN"  # MXNet's name for oneDNN
 
 
-def load_exported(folder, device="auto", fuse=False):
-    """The ExportedDetector of a folder that tools/export.py wrote.
+def load_exported(
+    folder: Union[str, "os.PathLike[str]"], device: str = "auto", fuse: bool = False
+) -> "ExportedDetector":
+    """Returns the ExportedDetector of a folder that tools/export.py wrote.
 
-    device: "auto", "cpu" or "gpu". "auto" is a GPU if MXNet has one and the files can run there;
-        if only the files are the reason against it, one line of warning says so.
-    fuse: on a CPU, join layers as oneDNN can. It saves a few hundredths of the time for images of
-        one size after the other, costs a tenth where sizes change, since every change prepares the
-        weights anew, and keeps the weights in memory twice. The files know nothing of it: what is
-        fused runs on a CPU and with oneDNN alone.
+    device: "auto", "cpu" or "gpu". "auto" is a GPU if MXNet has one and the files can run on it. If
+        only the files prevent it, a warning of one line says so.
+    fuse: whether to join layers with the operators after them, on a CPU. This saves a few percent
+        of the time if all images have one size. If the sizes change, it costs a tenth, because
+        oneDNN then prepares the weights again. It needs twice the memory for weights.
 
-    Raises ExportError for a folder that is incomplete, damaged or not for this machine.
+    Raises ExportError if the folder is incomplete, damaged or not for this machine.
     """
     folder = os.fspath(folder)
     manifest = read_manifest(folder)
     library = _load_operators(folder, manifest)
     ctx = _find_device(folder, device, manifest, library)
-    if fuse and not (ctx.device_type == "cpu" and mx.runtime.Features().is_enabled(FUSION)):
-        raise ExportError(
-            f"{folder}: fuse=True is for a CPU and an MXNet built with oneDNN ({FUSION}), and this "
-            f"is {ctx}: leave it out"
-        )
-    if manifest.precision == BFLOAT16 and not has_bfloat16():
-        raise ExportError(
-            f"{folder}: its layers are bfloat16, for CPUs with avx512_bf16, and this is "
-            f"{describe()}; export it without --bf16 for this machine"
-        )
-    if manifest.int8_for == VNNI and not has_vnni():
-        log.warning(
-            "%s: its INT8 is for CPUs with VNNI, and this is %s: sums saturate, and it may find "
-            "less; export it again with --int8-for any",
-            folder,
-            describe(),
-        )
+    _check_machine(folder, manifest, ctx, fuse)
     return ExportedDetector(load_network(folder, manifest, ctx, fuse), manifest, ctx)
 
 
 class ExportedDetector:
-    """A network out of files, used as a Detector is.
+    """A network from files, with the methods of a Detector.
 
-    class_names: the names of the labels. manifest: what model.json says. takes_proposals: whether
-        ``detect`` is given boxes to look at, as the FastRCNN that was exported.
+    class_names: the names of the labels. manifest: the content of model.json. takes_proposals:
+        whether ``detect`` needs proposals, because a FastRCNN was exported.
     """
 
-    def __init__(self, network, manifest, ctx):
+    def __init__(self, network: mx.gluon.SymbolBlock, manifest: Manifest, ctx: Context) -> None:
         self.manifest = manifest
         self.class_names = tuple(manifest.classes)
         self.takes_proposals = "proposals" in manifest.inputs
         self._network, self._ctx = network, ctx
 
-    def detect(self, images, proposals=None):
-        """The Detections of one image, boxes in its own pixels, or a list of them for several.
+    @overload
+    def detect(self, images: Union[str, os.PathLike], proposals: Any = None) -> Detections: ...
 
-        images: as for Detector.detect, an (H, W, 3) uint8 RGB array or the name of an image file,
-            or a list of such.
-        proposals: where ``takes_proposals``, boxes (R, 4) in pixels of the image, or of each of
-            several.
+    @overload
+    def detect(self, images: Union[list, tuple], proposals: Any = None) -> List[Detections]: ...
 
-        Raises ImageError; DataError for proposals that are missing, too many or no boxes.
+    @overload
+    def detect(self, images: np.ndarray, proposals: Any = None) -> Any: ...
+
+    def detect(self, images: Any, proposals: Any = None) -> Any:
+        """Returns the Detections of one image, boxes in its own pixels, or a list for several.
+
+        images: an (H, W, 3) uint8 RGB array or the name of an image file, or a list of these, as
+            for Detector.detect.
+        proposals: if ``takes_proposals``, boxes (R, 4) in pixels of the image, or one array for
+            each of several images.
+
+        Raises ImageError, and DataError for proposals that are missing, superfluous or no boxes.
         """
         if is_one_image(images):
             return self.detect([images], None if proposals is None else [proposals])[0]
         images = list(images)
         return self.detect_batch(self.batch(images, proposals)) if images else []
 
-    def batch(self, images, proposals=None):
-        """The Batch that the network gets for some images, a list; the rest as for ``detect``."""
+    def batch(self, images: Sequence[Any], proposals: Optional[Sequence[Any]] = None) -> Batch:
+        """Returns the Batch that the network gets for a list of images, see ``detect``."""
         arrays = read_images(images)
         samples = [unlabelled(array) for array in arrays]
         samples = add_proposals(samples, proposals, self.takes_proposals, "this exported detector")
         samples = [self._resized(sample) for sample in samples]
-        originals = [array.shape[:2] for array in arrays]
+        originals = [(array.shape[0], array.shape[1]) for array in arrays]
         return make_batch(samples, originals, self.manifest.pad_multiple)
 
-    def detect_batch(self, batch):
-        """One Detections for each image of a Batch, boxes in pixels of the image on disk."""
-        inputs = (getattr(batch, name) for name in self.manifest.inputs)
+    def detect_batch(self, batch: Batch) -> List[Detections]:
+        """Returns the Detections of each image of a Batch, boxes in pixels of the image on disk."""
+        inputs = (batch.array(name) for name in self.manifest.inputs)
         outputs = self._network(*(mx.nd.array(array, ctx=self._ctx) for array in inputs))
         arrays = [output.asnumpy() for output in outputs]
         return detections_of(batch, arrays, self.class_names, self.manifest.first_label)
 
-    def _resized(self, sample):
+    def _resized(self, sample: Sample) -> Sample:
         resize, (height, width) = self.manifest.resize, sample.image.shape[:2]
         if resize is None:
             return sample
@@ -115,12 +119,13 @@ class ExportedDetector:
         return moved._replace(image=resample(sample.image, size, resize["like"]))
 
 
-def load_network(folder, manifest, ctx, fuse=False):
-    """The graph of a folder as a compiled block. Raises ExportError where MXNet cannot read it.
+def load_network(
+    folder: str, manifest: Manifest, ctx: Context, fuse: bool = False
+) -> mx.gluon.SymbolBlock:
+    """Returns the network of a folder, hybridized. Raises ExportError if MXNet cannot read it.
 
-    Its memory is planned anew when the size of the input changes, and not at every call. Fused
-    operators, which all layers of fewer bits are, keep the weights that they prepared, too, as
-    long as the size stays the same.
+    MXNet plans the memory once for each size of the input. With ``fuse`` and in layers of fewer
+    bits, oneDNN also keeps the prepared weights as long as the size stays the same.
     """
     path = os.path.join(folder, SYMBOL)
     try:
@@ -133,16 +138,37 @@ def load_network(folder, manifest, ctx, fuse=False):
         network.collect_params().load(parameters, ctx, cast_dtype=True, dtype_source="saved")
     except (mx.MXNetError, AssertionError, ValueError) as error:
         raise ExportError(
-            f"{path}: MXNet {mx.__version__} cannot read it, MXNet {manifest.mxnet} wrote it: "
-            f"{str(error).strip().splitlines()[-1]}"
+            f"{path}: expected files that MXNet {mx.__version__} can read, found files of MXNet "
+            f"{manifest.mxnet}: {str(error).strip().splitlines()[-1]}"
         ) from error
     prepared = fuse or manifest.precision != FLOAT32
     network.hybridize(static_alloc=True, static_shape=prepared)
     return network
 
 
-def _find_device(folder, name, manifest, library):
-    """The context of ``name``, a CPU if "auto" finds a GPU for which the files were not made.
+def _check_machine(folder: str, manifest: Manifest, ctx: Context, fuse: bool) -> None:
+    """Raises ExportError if the machine cannot run the files; warns if it makes them inexact."""
+    if fuse and not (ctx.device_type == "cpu" and mx.runtime.Features().is_enabled(FUSION)):
+        raise ExportError(
+            f"{folder}: fuse=True: expected a CPU and an MXNet built with oneDNN ({FUSION}), found "
+            f"{ctx} and MXNet {mx.__version__}; leave it out"
+        )
+    if manifest.precision == BFLOAT16 and not has_bfloat16():
+        raise ExportError(
+            f"{folder}: layers in bfloat16: expected a CPU with avx512_bf16, found {describe()}; "
+            "export it without --bf16 for this machine"
+        )
+    if manifest.int8_for == VNNI and not has_vnni():
+        log.warning(
+            "%s: INT8 for CPUs with VNNI: found %s, on which sums saturate, so that it may detect "
+            "less; export it again with --int8-for any",
+            folder,
+            describe(),
+        )
+
+
+def _find_device(folder: str, name: str, manifest: Manifest, library: Optional[str]) -> Context:
+    """Returns the context of ``name``; for "auto", a CPU if the files cannot run on the GPU.
 
     library: the path of the library whose operators the graph uses, or None.
     """
@@ -154,21 +180,24 @@ def _find_device(folder, name, manifest, library):
         remedy = "export it without --int8 and --bf16"
     elif library is not None and not backend.has_cuda(library):
         reason = f"its operators, {library}, have no CUDA kernels"
-        remedy = "export it with --ops mxnet, or where nvcc is on PATH and MXNet is built for CUDA"
+        remedy = (
+            "export it with --ops mxnet, or on a machine with nvcc on PATH and an MXNet for CUDA"
+        )
     else:
         return ctx
     if name == "gpu":
         raise ExportError(
-            f"{folder}: the device is 'gpu', and {reason}; use 'cpu' or 'auto', or {remedy}"
+            f"{folder}: device: expected 'cpu' or 'auto', found 'gpu': {reason}; use one of them, "
+            f"or {remedy}"
         )
-    log.warning("%s: it runs on the CPU and not on the GPU: %s; %s", folder, reason, remedy)
+    log.warning("%s: it runs on the CPU instead of the GPU: %s; %s", folder, reason, remedy)
     return mx.cpu()
 
 
-def _load_operators(folder, manifest):
-    """The path of the library whose operators the graph uses, or None if they are MXNet's own.
+def _load_operators(folder: str, manifest: Manifest) -> Optional[str]:
+    """Returns the path of the library whose operators the graph uses, or None if they are MXNet's.
 
-    The library is the folder's, unless this process has one already.
+    The library is that of the folder, unless this process has loaded another one already.
     """
     if manifest.library is None:
         backend.adopt(None)
@@ -178,9 +207,9 @@ def _load_operators(folder, manifest):
         used = backend.adopt(path)
     except BuildError as error:
         raise ExportError(
-            f"{error}; it was compiled for MXNet {manifest.mxnet}, and this is {mx.__version__}: "
+            f"{error}; it was compiled for MXNet {manifest.mxnet}, found MXNet {mx.__version__}: "
             "export with --ops mxnet for other machines"
         ) from error
-    if sha256_of(used) != manifest.files[manifest.library]:
-        log.warning("%s: this process goes on with the operators of %s", path, used)
+    if used is not None and sha256_of(used) != manifest.files[manifest.library]:
+        log.warning("%s: this process has loaded %s already and uses its operators", path, used)
     return used

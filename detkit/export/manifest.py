@@ -1,11 +1,11 @@
-"""model.json of an exported detector: what the other files are, how an image becomes their input.
+"""model.json of an exported detector: the other files, and how an image becomes their input.
 
 The C++ program in tools/deploy reads the same file.
 """
 
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from detkit.data.resize import FRAMEWORKS
 from detkit.errors import ExportError
@@ -15,26 +15,28 @@ FORMAT = 1
 MANIFEST = "model.json"
 SYMBOL, PARAMETERS = "model-symbol.json", "model-0000.params"
 FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"  # precisions
-ANY, VNNI = "any", "vnni"  # CPUs that INT8 is for
+ANY, VNNI = "any", "vnni"  # the CPUs that INT8 is for
 AGAIN = "export it again (tools/export.py)"
+
+PathName = Union[str, "os.PathLike[str]"]
 
 
 class Manifest(NamedTuple):
-    """What model.json says, beside the format's number.
+    """The content of model.json, except the number of its format.
 
     detkit, mxnet: the versions that wrote it.
-    classes: names; label l of the network is ``classes[l + first_label]``.
-    inputs: names: images, sizes and, of a network that makes no proposals of its own, proposals
+    classes: the names; label l of the network is ``classes[l + first_label]``.
+    inputs: the names images and sizes, and for a network that takes proposals also proposals
         (B, R, 4) in pixels of the input and proposal_scores (B, R), 1, or -1 for padding.
-    outputs: of each a name and a shape, "B" the number of images and the number of rows the
-        largest.
-    resize: {short, long, like}, the arguments of detkit.data.resize, or None: as they are.
-    pad_multiple: the sides of the input are multiples of it.
-    ops, library: native, and the name of the file of operators; or mxnet and None.
-    precision: of the layers, FLOAT32, BFLOAT16 or INT8.
-    int8_for: of INT8, the CPUs that calculate it right: ANY or VNNI. Otherwise None.
+    outputs: the name and shape of each output, with "B" for the number of images and the largest
+        possible number of rows.
+    resize: {short, long, like}, the arguments of detkit.data.resize, or None for no resizing.
+    pad_multiple: the number that divides the sides of the input, in pixels.
+    ops, library: native and the name of the file of operators, or mxnet and None.
+    precision: of the layers: FLOAT32, BFLOAT16 or INT8.
+    int8_for: the CPUs that calculate the sums of INT8 exactly, ANY or VNNI; None for no INT8.
     files: {name: sha256}.
-    source: the config's name and its checkpoint's hash, where they are known.
+    source: the name of the config and the hash of the checkpoint, None if unknown.
     """
 
     detkit: str
@@ -52,33 +54,28 @@ class Manifest(NamedTuple):
     files: Dict[str, str]
     source: Dict[str, Optional[str]]
 
-    def text(self):
-        """The content of the file."""
+    def text(self) -> str:
+        """Returns the content of the file."""
         return json.dumps({"format": FORMAT, **self._asdict()}, indent=1, ensure_ascii=False) + "\n"
 
 
-TYPES = {
-    **dict.fromkeys(("detkit", "mxnet", "ops", "precision"), "a text"),
-    **dict.fromkeys(("classes", "inputs", "outputs"), "a list"),
-    **dict.fromkeys(("first_label", "pad_multiple"), "a whole number"),
-    **dict.fromkeys(("files", "source"), "a mapping"),
-    "resize": "a mapping or null",
-    **dict.fromkeys(("library", "int8_for"), "a text or null"),
+NULL = type(None)
+TYPES: Dict[str, Tuple[type, ...]] = {
+    **dict.fromkeys(("detkit", "mxnet", "ops", "precision"), (str,)),
+    **dict.fromkeys(("classes", "inputs", "outputs"), (list,)),
+    **dict.fromkeys(("first_label", "pad_multiple"), (int,)),
+    **dict.fromkeys(("files", "source"), (dict,)),
+    "resize": (dict, NULL),
+    **dict.fromkeys(("library", "int8_for"), (str, NULL)),
 }
-WORDS = {
-    "a text": str,
-    "a list": list,
-    "a whole number": int,
-    "a mapping": dict,
-    "null": type(None),
-}
+WORDS = {str: "a string", list: "a list", int: "an integer", dict: "an object", NULL: "null"}
 
 
-def read_manifest(folder):
-    """The Manifest of a folder, after a look at every file it names.
+def read_manifest(folder: PathName) -> Manifest:
+    """Returns the Manifest of a folder, after it has checked every file that it names.
 
-    Raises ExportError for a folder that is no export, one of another format, and a file that is
-    missing, truncated or another.
+    Raises ExportError if the folder is no export or has another format, and if a file is missing,
+    truncated or another one.
     """
     manifest = parse_manifest(folder)
     for name, digest in manifest.files.items():
@@ -86,42 +83,56 @@ def read_manifest(folder):
     return manifest
 
 
-def parse_manifest(folder):
-    """The Manifest of a folder, by its text alone; the errors of ``read_manifest``."""
+def parse_manifest(folder: PathName) -> Manifest:
+    """Returns the Manifest of a folder without a look at the other files.
+
+    Raises the errors of ``read_manifest`` about model.json.
+    """
     path = os.path.join(folder, MANIFEST)
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
     except FileNotFoundError as error:
         raise ExportError(
-            f"{path}: there is no such file; expected the folder that tools/export.py wrote"
+            f"{path}: expected the folder of an export, found no such file; name a folder that "
+            "tools/export.py wrote"
         ) from error
     except (OSError, ValueError) as error:
-        raise ExportError(f"{path}: cannot be read: {error}; {AGAIN}") from error
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
+        raise ExportError(f"{path}: expected JSON, found: {error}; {AGAIN}") from error
+    number = content.get("format") if isinstance(content, dict) else None
+    if number != FORMAT:
         raise ExportError(
-            f"{path}: its format is {found!r}, and this detkit reads {FORMAT}; use the detkit that "
+            f"{path}: format: expected {FORMAT}, found {number!r}; use the version of detkit that "
             f"wrote it, or {AGAIN}"
         )
-    # Before the key was there, INT8 was made for VNNI.
+    # An export without the key is older than the choice, and its INT8 was for VNNI.
     content.setdefault("int8_for", VNNI if content.get("precision") == INT8 else None)
-    for name, expected in TYPES.items():
-        types = tuple(WORDS[word] for word in expected.split(" or "))
-        if name not in content or not isinstance(content[name], types):
-            wrong = repr(content[name]) if name in content else "nothing"
-            raise ExportError(f"{path}: {name}: expected {expected}, found {wrong}; {AGAIN}")
+    _check_types(path, content)
     _check_names(path, content)
     _check_resize(path, content["resize"])
     return Manifest(**{name: content[name] for name in Manifest._fields})
 
 
-def _check_names(path, content):
-    """Files lie in the folder itself: a name that leads elsewhere is not followed."""
-    needed = [SYMBOL, PARAMETERS] + [content["library"]] * (content["library"] is not None)
-    for name in needed:
+def _check_types(path: str, content: Dict[str, Any]) -> None:
+    for name, types in TYPES.items():
+        if name not in content or not isinstance(content[name], types):
+            expected = " or ".join(WORDS[each] for each in types)
+            found = repr(content[name]) if name in content else "nothing"
+            raise ExportError(f"{path}: {name}: expected {expected}, found {found}; {AGAIN}")
+
+
+def _check_names(path: str, content: Dict[str, Any]) -> None:
+    """Raises ExportError if a file is missing or lies outside of the folder.
+
+    A name that leads elsewhere is refused, so that a foreign model.json cannot open other files.
+    """
+    library = content["library"]
+    for name in (SYMBOL, PARAMETERS, *([] if library is None else [library])):
         if name not in content["files"]:
-            raise ExportError(f"{path}: files: {name} is missing; {AGAIN}")
+            known = ", ".join(content["files"]) or "none"
+            raise ExportError(
+                f"{path}: files: expected {name!r} among them, found {known}; {AGAIN}"
+            )
     for name, digest in content["files"].items():
         if os.path.basename(name) != name or not isinstance(digest, str):
             raise ExportError(
@@ -130,7 +141,7 @@ def _check_names(path, content):
             )
 
 
-def _check_resize(path, resize):
+def _check_resize(path: str, resize: Optional[Dict[str, Any]]) -> None:
     known = (None, *FRAMEWORKS)
     if resize is None or (
         set(resize) == {"short", "long", "like"}
@@ -144,8 +155,8 @@ def _check_resize(path, resize):
     )
 
 
-def check_file(path, digest):
-    """Raise ExportError unless a file is there and has the sha256 ``digest``."""
+def check_file(path: str, digest: str) -> None:
+    """Raises ExportError unless the file exists and has the sha256 ``digest``."""
     try:
         found = sha256_of(path)
     except OSError as error:
@@ -154,7 +165,7 @@ def check_file(path, digest):
         ) from error
     if found != digest:
         raise ExportError(
-            f"{path}: its {os.path.getsize(path)} bytes are not what was exported: sha256 "
-            f"{found[:16]}..., expected {digest[:16]}...; it is truncated, damaged or of another "
-            f"export: copy the whole folder again, or {AGAIN}"
+            f"{path}: expected the sha256 {digest[:16]}..., found {found[:16]}... of "
+            f"{os.path.getsize(path)} bytes; the file is truncated, damaged or of another export: "
+            f"copy the whole folder again, or {AGAIN}"
         )

@@ -3,47 +3,50 @@
 import os
 import shutil
 import tempfile
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import mxnet as mx
+from mxnet.gluon import HybridBlock
 
 import detkit
-from detkit.config import place
+from detkit.config import Config, place
 from detkit.data.transforms import Resize
+from detkit.detector import Detector
 from detkit.errors import ExportError
 from detkit.export.graph.graph import Graph
 from detkit.export.graph.simplify import simplify
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, Manifest, parse_manifest
-from detkit.export.precision.precisions import Float32
+from detkit.export.precision.precisions import Float32, Precision
 from detkit.files.disk import make_folder, sha256_of
 from detkit.models import FastRCNN, Network
 from detkit.ops import backend
 from detkit.ops.compile import LIBRARY, library
+from detkit.typing import NDArray, Symbol
 
 OUTPUTS = ("boxes", "scores", "labels", "masks")
 MOST_PROPOSALS = 2000  # of an image, as in detkit.data.load_proposals
-PARTIAL = ".partial-"  # of the folder that the files are written in before they are moved
+PARTIAL = ".partial-"  # the prefix of the folder in which the files are written before they move
 
 
-def export(detector, folder, ops=backend.NATIVE, checkpoint_sha256=None, precision=None):
-    """Write what ``load_exported`` and tools/deploy read into ``folder``.
+def export(
+    detector: Detector,
+    folder: str,
+    ops: str = backend.NATIVE,
+    checkpoint_sha256: Optional[str] = None,
+    precision: Optional[Precision] = None,
+) -> Manifest:
+    """Writes the files that ``load_exported`` and tools/deploy read; returns their Manifest.
 
-    detector: a Detector whose network takes images and, perhaps, proposals, and whose images are
-        resized or left as they are.
-    ops: "native", detkit's operators, which are put into the folder; or "mxnet", those that every
-        MXNet has.
-    checkpoint_sha256: of the weights, to be remembered.
-    precision: Int8 or BFloat16, for layers that calculate with fewer bits; Float32 if None.
+    detector: of images or also proposals; its only transform is a Resize to one size, or none.
+    folder: new, empty, or an earlier export, which is replaced file by file, model.json last.
+    ops: "native" copies detkit's compiled operators into the folder; "mxnet" uses MXNet's alone.
+    checkpoint_sha256: the hash of the weights, for the manifest.
+    precision: Int8 or BFloat16 for layers of fewer bits; None is Float32.
 
-    An earlier export is replaced, file by file and model.json last. Returns the Manifest. Raises
-    ExportError for a detector that cannot be exported, and for a folder that holds anything else.
+    Raises ExportError if the detector cannot be exported, or if the folder holds other files.
     """
     check_folder(folder)
-    inputs = detector.model.INPUTS
-    if inputs not in (Network.INPUTS, FastRCNN.INPUTS):
-        raise ExportError(
-            f"a {type(detector.model).__name__} takes {', '.join(inputs)}; what can be exported "
-            f"takes {', '.join(Network.INPUTS)} or {', '.join(FastRCNN.INPUTS)}"
-        )
+    inputs = _inputs_of(detector)
     resize = _resize_of(detector)
     precision = precision or Float32()
     symbol, parameters = precision.convert(detector.model, *trace(detector.model, ops))
@@ -52,7 +55,7 @@ def export(detector, folder, ops=backend.NATIVE, checkpoint_sha256=None, precisi
         mxnet=mx.__version__,
         classes=list(detector.class_names),
         first_label=detector.first_label,
-        inputs=list(inputs),
+        inputs=inputs,
         outputs=_outputs(symbol, inputs, resize, detector.pad_multiple),
         resize=resize,
         pad_multiple=detector.pad_multiple,
@@ -66,10 +69,14 @@ def export(detector, folder, ops=backend.NATIVE, checkpoint_sha256=None, precisi
     return write_folder(folder, symbol, parameters, manifest)
 
 
-def write_folder(folder, symbol, parameters, manifest):
-    """Write an export whose ``manifest`` knows everything but its files; the whole Manifest.
+def write_folder(
+    folder: str, symbol: Symbol, parameters: Dict[str, NDArray], manifest: Manifest
+) -> Manifest:
+    """Writes an export and returns its Manifest.
 
-    Raises ExportError when it cannot be written; an earlier export is then as it was.
+    manifest: complete except for ``files``, which are added.
+
+    Raises ExportError if it cannot be written. An earlier export then stays as it was.
     """
     make_folder(folder)
     try:
@@ -86,13 +93,17 @@ def write_folder(folder, symbol, parameters, manifest):
     except (OSError, mx.MXNetError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise ExportError(
-            f"{folder}: cannot be written: {reason}; make room or mend the folder's permissions"
+            f"{folder}: cannot be written: {reason}; free space, or correct the permissions of the "
+            "folder"
         ) from error
     return manifest
 
 
-def trace(model, ops):
-    """The Graph of a network, simplified, and its parameters by name."""
+def trace(model: HybridBlock, ops: str) -> Tuple[Graph, Dict[str, NDArray]]:
+    """Returns the simplified Graph of a network and its parameters by name.
+
+    ops: "native" or "mxnet", the operators of the graph.
+    """
     inputs = [mx.sym.var(name, dtype="float32") for name in model.INPUTS]
     with backend.using(ops):
         symbol = mx.sym.Group(list(model(*inputs)))
@@ -102,43 +113,58 @@ def trace(model, ops):
     return graph, simplify(graph, parameters)
 
 
-def check_folder(folder):
-    """Raise ExportError where something else than an earlier export would be replaced."""
+def check_folder(folder: str) -> None:
+    """Raises ExportError if a folder holds files that are no earlier export."""
     if not os.path.isdir(folder):
-        return  # make_folder says what is wrong with a file
-    found = [name for name in sorted(os.listdir(folder)) if not name.startswith(PARTIAL)]
-    if not found:
+        return  # make_folder explains what is wrong if it is a file
+    names = [name for name in sorted(os.listdir(folder)) if not name.startswith(PARTIAL)]
+    if not names:
         return
     try:
         parse_manifest(folder)
     except ExportError as error:
         raise ExportError(
-            f"{folder}: holds {found[0]} and is no earlier export ({error}); nothing is replaced: "
-            "name an empty or a new folder"
+            f"{folder}: expected an empty folder or an earlier export, found {names[0]} ({error}); "
+            "nothing is replaced: name an empty or a new folder"
         ) from error
 
 
-def _resize_of(detector):
-    """The manifest's ``resize``. ExportError for transforms that the files could not repeat."""
+def _inputs_of(detector: Detector) -> List[str]:
+    """Returns the manifest's ``inputs``. Raises ExportError for a network with other inputs."""
+    inputs = detector.model.INPUTS
+    if inputs not in (Network.INPUTS, FastRCNN.INPUTS):
+        raise ExportError(
+            f"{detector.name}: expected the inputs {', '.join(Network.INPUTS)} or "
+            f"{', '.join(FastRCNN.INPUTS)}, found {', '.join(inputs)}; no other network can be "
+            "exported"
+        )
+    return list(inputs)
+
+
+def _resize_of(detector: Detector) -> Optional[Dict[str, Any]]:
+    """Returns the manifest's ``resize``. Raises ExportError for transforms other than resizing."""
     transforms = detector.transforms
     if not transforms:
         return None
-    (first, *others) = transforms
-    plain = type(first) is Resize and len(first.shorts) == 1
-    if plain and not others:
-        return {"short": int(first.shorts[0]), "long": int(first.long), "like": first.like}
-    position = 1 if plain else 0
+    first = transforms[0]
+    position = 0  # of the transform that cannot be exported
+    if isinstance(first, Resize) and type(first) is Resize and len(first.shorts) == 1:
+        if len(transforms) == 1:
+            return {"short": int(first.shorts[0]), "long": int(first.long), "like": first.like}
+        position = 1
     where = f"the transform {type(transforms[position]).__name__}"
     if detector.config is not None:
         where = f"{place(detector.config['data']['val_transforms'], position)}: {where}"
     raise ExportError(
-        f"{where} cannot be exported: what reads the files can resize images, to one size, and "
-        "nothing else; leave it out of data.val_transforms"
+        f"{where} cannot be exported: expected nothing but a Resize to one size, which is all that "
+        "the readers of the files can do; leave it out of data.val_transforms"
     )
 
 
-def _outputs(symbol, inputs, resize, pad_multiple):
-    """Name and shape of each output for an image as large, and of as many proposals, as come."""
+def _outputs(
+    symbol: Symbol, inputs: Sequence[str], resize: Optional[Dict[str, Any]], pad_multiple: int
+) -> List[Dict[str, Any]]:
+    """Returns the name and the largest shape of each output."""
     sides = (resize["short"], resize["long"]) if resize else (1000, 1000)
     height, width = (-(-side // pad_multiple) * pad_multiple for side in sides)
     known = {
@@ -151,21 +177,22 @@ def _outputs(symbol, inputs, resize, pad_multiple):
     return [{"name": name, "shape": ["B", *shape[1:]]} for name, shape in zip(OUTPUTS, shapes)]
 
 
-def _name_of(config):
-    """The config's file name, without the folders of the machine it was on."""
+def _name_of(config: Optional[Config]) -> Optional[str]:
+    """Returns the name of the config's file, without the folders of this machine."""
     return None if config is None else os.path.basename(config.file)
 
 
-def _write_network(folder, symbol, parameters):
-    symbol.save(os.path.join(folder, SYMBOL), remove_amp_cast=False)  # bfloat16's begin and end
+def _write_network(folder: str, symbol: Symbol, parameters: Dict[str, NDArray]) -> None:
+    # The casts are those between bfloat16 and float32, which the network needs.
+    symbol.save(os.path.join(folder, SYMBOL), remove_amp_cast=False)
     auxiliary = set(symbol.list_auxiliary_states())
     kinds = {name: "aux" if name in auxiliary else "arg" for name in parameters}
     arrays = {f"{kinds[name]}:{name}": array for name, array in sorted(parameters.items())}
     mx.nd.save(os.path.join(folder, PARAMETERS), arrays)
 
 
-def _move(partial, folder, names):
-    """Put the files in their place; those of an earlier export that are no longer needed go."""
+def _move(partial: str, folder: str, names: Sequence[str]) -> None:
+    """Moves the files to their folder and removes those that only an earlier export needed."""
     stale = []
     if os.path.exists(os.path.join(folder, MANIFEST)):
         stale = [name for name in parse_manifest(folder).files if name not in names]

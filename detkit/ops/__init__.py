@@ -1,7 +1,8 @@
-"""The operators of detection, each wrapped once. ``F`` is mx.nd or mx.sym.
+"""The operators of detection, with one wrapper each. ``F`` is mx.nd or mx.sym.
 
-Each is detkit's own (native/, C++ and CUDA) or, where that cannot be had, made of MXNet's
-(fallback/); detkit.ops.backend says which, and the results are the same.
+A wrapper calls detkit's own operator (native/, in C++ and CUDA). If that cannot be compiled or
+loaded, it calls the fallback (fallback/), which is made of MXNet's operators and gives the same
+results. detkit.ops.backend chooses between the two.
 """
 
 from detkit.constants import CROWD, PADDING

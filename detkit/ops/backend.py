@@ -1,15 +1,23 @@
-"""Which operators this process uses: detkit's own library, or those MXNet comes with.
+"""Chooses the operators of this process: detkit's own library, or those that MXNet comes with.
 
-The two give the same results; the library is faster. A library is loaded into a process as a
-whole, so this is a choice of the process. It counts when a graph is made: a block that has been
-hybridized and run keeps the operators it was made of.
+The two give the same results, and the library is faster.
+
+``state`` is the one global variable of detkit. MXNet registers the operators of a library for the
+whole process, and it can neither unload a library nor load a second one with the same operators.
+The choice is therefore a property of the process, too: a network calls ``ops.nms`` without knowing
+who built it. Whoever owns the process settles the choice, before the first network is built:
+``detkit.load``, a training, a tool (``choose``) or ``detkit.load_exported`` (``adopt``). Otherwise
+the first call of an operator does, by ``auto``.
+
+The choice has an effect when a graph is made: a block that has been hybridized and run keeps the
+operators that it was made of.
 """
 
 import logging
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Iterator, NamedTuple, Optional, Union
 
 import mxnet as mx
 
@@ -20,121 +28,138 @@ log = logging.getLogger(__name__)
 
 NATIVE, MXNET, AUTO = "native", "mxnet", "auto"
 VARIABLE = "DETKIT_OPS"
-CUDA_SECTION = b".nv_fatbin"  # the ELF section in which nvcc keeps what it compiled for cards
+CUDA_SECTION = b".nv_fatbin"  # the ELF section in which nvcc stores the code for GPUs
 
 
 class Choice(NamedTuple):
-    """``name``: native or mxnet; ``reason``: why, in words."""
+    """The operators that are used.
+
+    name: ``native`` or ``mxnet``. reason: the path of the library, or why it is not used.
+    """
 
     name: str
     reason: str
 
 
-_chosen: Optional[Choice] = None
-_loaded: Optional[str] = None  # the path of the library: MXNet can load it only once
+class State:
+    """The operators of a process.
 
-
-def choose(name=AUTO, where="ops", on_gpu=False):
-    """Settle the operators: ``native``, ``mxnet``, or ``auto``: native where it can be had.
-
-    The environment variable DETKIT_OPS overrides ``name``, which stands at ``where``. Returns the
-    Choice. With ``auto``, a machine that cannot have the library gets one warning that says why.
-
-    Raises ConfigError for another name, and where ``native`` cannot be had.
+    chosen: the Choice, or None as long as nothing was chosen.
+    loaded: the path of the library that MXNet has loaded, or None. It stays loaded if the choice
+        changes.
     """
-    global _chosen
+
+    def __init__(self) -> None:
+        self.chosen: Optional[Choice] = None
+        self.loaded: Optional[str] = None
+
+
+state = State()
+
+
+def choose(name: str = AUTO, where: str = "ops", on_gpu: bool = False) -> Choice:
+    """Settles the operators and returns the Choice.
+
+    name: ``native``, ``mxnet``, or ``auto``, which is ``native`` if the library can be loaded. The
+        environment variable DETKIT_OPS overrides it.
+    where: the place of ``name``, for messages.
+    on_gpu: whether the network runs on a GPU, so that the library needs CUDA kernels.
+
+    With ``auto``, one warning says why the library cannot be used. Raises ConfigError for another
+    name, and for ``native`` if the library cannot be used.
+    """
     if os.environ.get(VARIABLE):
         name, where = os.environ[VARIABLE], f"environment variable {VARIABLE}"
     if name not in (NATIVE, MXNET, AUTO):
         raise ConfigError(f"{where}: expected native, mxnet or auto, found {name!r}")
+    before = state.chosen
     if name == MXNET:
-        _chosen = Choice(MXNET, f"{where} asks for them")
-        return _chosen
+        state.chosen = Choice(MXNET, f"{where} is mxnet")
+        return state.chosen
     try:
         path = _load()
         if on_gpu and not has_cuda(path):
             raise BuildError(
-                f"{path} has no CUDA kernels; a library has them if nvcc is on PATH and MXNet is "
-                "built for CUDA when it is compiled"
+                f"{path}: expected CUDA kernels, found none; they are compiled if nvcc is on PATH "
+                "and MXNet is built for CUDA"
             )
-        _chosen = Choice(NATIVE, str(path))
+        state.chosen = Choice(NATIVE, str(path))
     except BuildError as error:
         if name == NATIVE:
             raise ConfigError(f"{where}: detkit's operators cannot be used: {error}") from error
-        if _chosen is None or _chosen.name == NATIVE:
+        state.chosen = Choice(MXNET, str(error))
+        if before is None or before.name == NATIVE:
             log.warning(
                 "using MXNet's own operators, which are slower: %s (%s=mxnet silences this)",
                 error,
                 VARIABLE,
             )
-        _chosen = Choice(MXNET, str(error))
-    return _chosen
+    return state.chosen
 
 
-def adopt(path):
-    """Use the operators of the compiled library ``path``, if this process has none yet.
+def adopt(path: Optional[str]) -> Optional[str]:
+    """Loads the compiled library ``path``, unless the process has a library already.
 
-    path: None where MXNet's own are enough; then none are compiled for want of a choice.
+    path: None if MXNet's operators are enough. Nothing is compiled then.
 
-    Returns the path of the library in use, which may be an earlier one, or None. Raises BuildError
-    where MXNet cannot load it.
+    An earlier choice stays. Returns the path of the library that is loaded, which may be an earlier
+    one, or None. Raises BuildError if MXNet cannot load it.
     """
-    global _loaded, _chosen
-    if path is not None and _loaded is None:
-        _loaded = _load_file(path)
-    name = MXNET if path is None else NATIVE
-    _chosen = _chosen or Choice(name, "an exported detector's")
-    return _loaded
+    if path is not None and state.loaded is None:
+        state.loaded = _load_file(path)
+    if state.chosen is None:
+        state.chosen = Choice(MXNET if path is None else NATIVE, "those of an exported detector")
+    return state.loaded
 
 
-def native():
-    """Whether detkit's own library is in use; settles it by ``auto`` if nobody has chosen."""
-    return (_chosen or choose()).name == NATIVE
+def native() -> bool:
+    """Returns whether detkit's own library is used. An open choice is settled by ``auto``."""
+    return (state.chosen or choose()).name == NATIVE
 
 
-def has_cuda(path):
-    """Whether the compiled library ``path`` holds CUDA kernels, for an MXNet that runs on a GPU.
+def has_cuda(path: Union[str, Path]) -> bool:
+    """Returns whether the compiled library ``path`` has CUDA kernels.
 
-    Neither this machine's nvcc nor its GPU says so: a library may come from another machine.
+    The file is examined, because it may come from another machine: whether this machine has nvcc or
+    a GPU says nothing about it.
     """
     return CUDA_SECTION in Path(path).read_bytes()
 
 
 @contextmanager
-def using(name):
-    """For a while, the operators ``name``, native or mxnet, whatever was chosen before.
+def using(name: str) -> Iterator[None]:
+    """Uses the operators ``name``, native or mxnet, until the end of the context.
 
-    Raises ConfigError where native cannot be had.
+    Raises ConfigError if native operators cannot be used.
     """
-    global _chosen
-    before = _chosen
+    before = state.chosen
     try:
         if name == NATIVE:
             _load()
-        _chosen = Choice(name, "asked for")
+        state.chosen = Choice(name, "chosen for a while")
         yield
     except BuildError as error:
         raise ConfigError(f"detkit's operators cannot be used: {error}") from error
     finally:
-        _chosen = before
+        state.chosen = before
 
 
-def _load():
-    global _loaded
-    if _loaded is None:
+def _load() -> str:
+    """Compiles the library if necessary and loads it, once; returns its path."""
+    if state.loaded is None:
         path = library()
         try:
-            _loaded = _load_file(path)
+            state.loaded = _load_file(path)
         except BuildError as error:
             raise BuildError(f"{error}; remove the file to have it compiled again") from error
-    return _loaded
+    return state.loaded
 
 
-def _load_file(path):
-    """Load a library into the process; its path."""
+def _load_file(path: Union[str, Path]) -> str:
+    """Loads a library into the process and returns its path."""
     try:
         mx.library.load(os.path.abspath(path), verbose=False)
     except mx.MXNetError as error:
         lines = [line for line in str(error).splitlines() if "rror" in line or ".so" in line]
-        raise BuildError(f"MXNet cannot load {path}: {'; '.join(lines)}") from error
+        raise BuildError(f"{path}: MXNet cannot load it: {'; '.join(lines)}") from error
     return str(path)

@@ -1,8 +1,8 @@
 """Compiles detkit's operators for this machine.
 
-The library is made once, with the machine's C++ compiler against the installed MXNet, and kept in a
-cache; a change of sources, compiler, flags or MXNet makes another one. Several processes may ask at
-once: one builds, the others wait.
+The library is compiled once, by the machine's C++ compiler and against the installed MXNet, and is
+kept in a cache. If the sources, the compiler, the flags or MXNet change, another library is
+compiled. If several processes need it at once, one compiles it and the others wait.
 """
 
 import fcntl
@@ -17,6 +17,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 
@@ -29,10 +30,11 @@ SOURCES = Path(__file__).parent / "native"
 LIBRARY = "libdetkit_ops.so"
 COMPILERS = ("g++", "c++", "clang++")
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp", "-fvisibility=hidden")
-# Boxes are compared with thresholds and with each other: no instruction set may round differently.
+# Boxes are compared with thresholds and with each other. Every instruction set must therefore round
+# in the same way, which fused multiplications and additions would not.
 BOX_KERNELS = ("nms", "proposals", "match")
 ROI_KERNELS = ("roi_align", "roi_pool", "prroi_pool", "crop_pool", "mask_target", "mask_paste")
-INSTRUCTION_SETS = {
+INSTRUCTION_SETS: Dict[str, Tuple[str, ...]] = {
     "baseline": ("-DDETKIT_ISA=baseline", "-DDETKIT_DISPATCH"),
     "avx2": ("-DDETKIT_ISA=avx2", "-mavx2", "-mfma", "-mbmi2"),
     "avx512": (
@@ -43,15 +45,17 @@ INSTRUCTION_SETS = {
 }
 CUDA_FLAGS = ("-std=c++17", "-O3", "-Xcompiler", "-fPIC,-fvisibility=hidden")
 
+Word = Union[str, Path]  # of a command
+
 
 class BuildError(DetkitError):
-    """The operators cannot be compiled here; the message says what is missing."""
+    """Says why the operators cannot be compiled or loaded on this machine."""
 
 
-def library():
-    """The path of the compiled library, compiled now where the cache has none.
+def library() -> Path:
+    """Returns the path of the compiled library, which is compiled now if the cache has none.
 
-    Raises BuildError without a compiler, or when it fails.
+    Raises BuildError if there is no compiler, or if it fails.
     """
     build = Build(find_compiler(), find_nvcc())
     path = cache_folder("ops") / build.key() / LIBRARY
@@ -59,7 +63,7 @@ def library():
         try:
             make_folder(path.parent)
         except DetkitError as error:
-            raise BuildError(f"{error} (the variable DETKIT_CACHE)") from error
+            raise BuildError(f"{error} (DETKIT_CACHE names the cache)") from error
         with locked(path.parent / "lock"):
             if not path.exists():  # another process may have built it meanwhile
                 log.info("compiling detkit's operators into %s (once, about a minute)", path.parent)
@@ -67,30 +71,34 @@ def library():
     return path
 
 
-def find_compiler():
-    """The path of $CXX, else of the first of g++, c++, clang++. Raises BuildError without one."""
+def find_compiler() -> str:
+    """Returns the path of $CXX if it is set, otherwise that of g++, c++ or clang++.
+
+    Raises BuildError if there is no compiler, and on another system than Linux.
+    """
     if platform.system() != "Linux":
-        raise BuildError(f"the operators are compiled on Linux alone, not on {platform.system()}")
+        raise BuildError(f"detkit's operators: expected Linux, found {platform.system()}")
     asked = os.environ.get("CXX")
     for name in [asked] if asked else COMPILERS:
         path = shutil.which(name)
         if path:
             return path
     raise BuildError(
-        f"there is no C++ compiler: CXX={asked} is not a program; name one, or unset CXX"
+        f"environment variable CXX: expected a C++ compiler, found {asked!r}, which is no program; "
+        "name another one, or unset CXX"
         if asked
-        else f"there is no C++ compiler: none of {', '.join(COMPILERS)} is on PATH; install one "
+        else f"PATH: expected a C++ compiler ({', '.join(COMPILERS)}), found none; install one "
         "(apt install g++)"
     )
 
 
-def find_nvcc():
-    """The path of nvcc where MXNet is a GPU build, else None."""
+def find_nvcc() -> Optional[str]:
+    """Returns the path of nvcc if MXNet is built for CUDA and nvcc is on PATH, otherwise None."""
     return shutil.which("nvcc") if mx.runtime.Features().is_enabled("CUDA") else None
 
 
 @contextmanager
-def locked(path):
+def locked(path: Path) -> Iterator[None]:
     """Holds an exclusive lock on a file; the system releases it if the process dies."""
     with open(path, "w", encoding="ascii") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -98,41 +106,50 @@ def locked(path):
 
 
 class Build:
-    """One way of building: a compiler, an nvcc or None, and the MXNet that is installed."""
+    """The commands that compile the library for the installed MXNet.
 
-    def __init__(self, compiler, nvcc=None):
+    compiler: the path of a C++ compiler. nvcc: the path of nvcc, or None for no CUDA kernels.
+    """
+
+    def __init__(self, compiler: str, nvcc: Optional[str] = None) -> None:
         self.compiler, self.nvcc = compiler, nvcc
         package = Path(mx.__file__).parent
         self._include, self._lib_api = package / "include", package / "src" / "lib_api.cc"
 
-    def key(self):
-        """A name for everything the library depends on."""
+    def key(self) -> str:
+        """Returns a name that changes with everything that the library depends on."""
         digest = hashlib.sha256(mx.__version__.encode())
         header = self._include / "mxnet" / "lib_api.h"
         for path in [*sorted(SOURCES.rglob("*.[ch]*")), header, self._lib_api]:
             digest.update(path.name.encode() + path.read_bytes())
-        for tool in filter(None, (self.compiler, self.nvcc)):
-            digest.update(_output([tool, "--version"]).encode())
+        for program in filter(None, (self.compiler, self.nvcc)):
+            digest.update(_printed_by([program, "--version"]).encode())
         for command in self.commands("objects"):
-            line = " ".join(map(str, command))  # wherever MXNet and detkit are installed
+            # The folders in which MXNet and detkit are installed make no difference.
+            line = " ".join(map(str, command))
             line = line.replace(str(self._include), "mxnet").replace(str(SOURCES), "native")
             digest.update(line.replace(str(self._lib_api), "lib_api").encode())
         return f"{platform.machine()}-{digest.hexdigest()[:16]}"
 
-    def into(self, path):
-        """Compile and link in a scratch folder, then move the library to ``path`` in one step."""
+    def into(self, path: Path) -> None:
+        """Compiles and links in a scratch folder, then moves the library to ``path`` at once."""
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             commands = self.commands(folder)
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                list(pool.map(_output, commands))
+                list(pool.map(_printed_by, commands))
             objects = [command[-1] for command in commands]
-            _output(self._link(objects, Path(folder) / LIBRARY))
+            _printed_by(self._link(objects, Path(folder) / LIBRARY))
             os.replace(Path(folder) / LIBRARY, path)
 
-    def commands(self, folder):
-        """What is to be run: lists of words, the last of each the object it makes in ``folder``."""
-        cuda = ["-DDETKIT_CUDA", "-I", _toolkit(self.nvcc) / "include"] if self.nvcc else []
-        mxnet = ["-I", self._include, *cuda]
+    def commands(self, folder: str) -> List[List[Word]]:
+        """Returns the commands that compile the sources, as lists of words.
+
+        The last word of each is the object file that it writes into ``folder``.
+        """
+        cuda: List[Word] = []
+        if self.nvcc:
+            cuda = ["-DDETKIT_CUDA", "-I", _toolkit(self.nvcc) / "include"]
+        mxnet: List[Word] = ["-I", self._include, *cuda]
         commands = [
             self._compile(folder, self._lib_api, *mxnet, "-fvisibility=default"),
             self._compile(folder, SOURCES / "cpu/isa.cc"),
@@ -144,52 +161,72 @@ class Build:
                 flags = (f"-ffp-contract={contract}", *INSTRUCTION_SETS[isa])
                 source = SOURCES / "cpu" / f"{kernel}.cc"
                 commands.append(self._compile(folder, source, *flags, suffix=f".{isa}.o"))
-        for source in sorted(SOURCES.glob("cuda/*.cu")) if self.nvcc else ():
-            target = os.path.join(folder, f"{source.stem}.cuda.o")
-            flags = ("-ccbin", self.compiler, *CUDA_FLAGS, *_architectures(self.nvcc))
-            commands.append([self.nvcc, *flags, "-c", source, "-o", target])
-        return commands
+        return commands + (self._cuda_commands(folder, self.nvcc) if self.nvcc else [])
 
-    def _compile(self, folder, source, *flags, suffix=".o"):
+    def _cuda_commands(self, folder: str, nvcc: str) -> List[List[Word]]:
+        flags = ("-ccbin", self.compiler, *CUDA_FLAGS, *_architectures(nvcc))
+        return [
+            [nvcc, *flags, "-c", source, "-o", os.path.join(folder, f"{source.stem}.cuda.o")]
+            for source in sorted(SOURCES.glob("cuda/*.cu"))
+        ]
+
+    def _compile(self, folder: str, source: Path, *flags: Word, suffix: str = ".o") -> List[Word]:
         target = os.path.join(folder, source.stem + suffix)
         return [self.compiler, *FLAGS, *flags, "-c", source, "-o", target]
 
-    def _link(self, objects, path):
-        # -Bsymbolic: without it, a C++ program linked with libmxnet.so, which carries lib_api too,
-        # would take that one's functions for the library's and crash while loading it.
-        command = [self.compiler, "-shared", "-fopenmp", "-Wl,-Bsymbolic", *objects, "-o", path]
+    def _link(self, objects: Sequence[Word], path: Path) -> List[Word]:
+        # libmxnet.so contains lib_api too. Without -Bsymbolic, a C++ program that is linked with it
+        # would use its functions instead of the library's, and crash when it loads the library.
+        command: List[Word] = [
+            self.compiler,
+            "-shared",
+            "-fopenmp",
+            "-Wl,-Bsymbolic",
+            *objects,
+            "-o",
+            path,
+        ]
         if self.nvcc:
             libraries = _toolkit(self.nvcc) / "lib64"
             command += ["-L", libraries, "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
         return command
 
 
-def instruction_sets():
-    """Those a kernel is compiled for: on x86-64 all, and the processor chooses when it runs."""
+def instruction_sets() -> Iterable[str]:
+    """Returns the instruction sets that the kernels are compiled for.
+
+    On x86-64 these are all of them, and the processor chooses one when a kernel runs.
+    """
     return INSTRUCTION_SETS if platform.machine() == "x86_64" else ["baseline"]
 
 
-def _toolkit(nvcc):
-    """The folder of the CUDA toolkit. Raises BuildError where its headers are not found."""
-    folders = [os.environ.get("CUDA_HOME"), Path(nvcc).resolve().parent.parent, "/usr/local/cuda"]
-    for folder in filter(None, folders):
-        if (Path(folder) / "include" / "cuda_runtime.h").exists():
-            return Path(folder)
-    raise BuildError(f"found {nvcc}, but not cuda_runtime.h: name the toolkit in CUDA_HOME")
-
-
-def _architectures(nvcc):
-    """Machine code for every card that both nvcc and MXNet know, and PTX for later ones."""
-    known = sorted(
-        int(name[len("compute_") :]) for name in _output([nvcc, "--list-gpu-arch"]).split()
+def _toolkit(nvcc: str) -> Path:
+    """Returns the folder of the CUDA toolkit. Raises BuildError if it has no headers."""
+    folders = [os.environ.get("CUDA_HOME"), str(Path(nvcc).resolve().parents[1]), "/usr/local/cuda"]
+    for folder in map(Path, filter(None, folders)):
+        if (folder / "include" / "cuda_runtime.h").exists():
+            return folder
+    raise BuildError(
+        f"{nvcc}: expected the CUDA toolkit that it belongs to, found no cuda_runtime.h; name its "
+        "folder in CUDA_HOME"
     )
-    targets = [number for number in known if number >= 50]
+
+
+def _architectures(nvcc: str) -> List[str]:
+    """Returns nvcc's flags: machine code for the GPUs that MXNet knows, and PTX for later ones."""
+    known = sorted(
+        int(name[len("compute_") :]) for name in _printed_by([nvcc, "--list-gpu-arch"]).split()
+    )
+    targets = [number for number in known if number >= 50]  # older GPUs are unknown to MXNet
     flags = [f"-gencode=arch=compute_{n},code=sm_{n}" for n in targets]
     return [*flags, f"-gencode=arch=compute_{targets[-1]},code=compute_{targets[-1]}"]
 
 
-def _output(command):
-    """What a command prints. Raises BuildError with the end of it when the command fails."""
+def _printed_by(command: Sequence[Word]) -> str:
+    """Runs a command and returns what it prints.
+
+    Raises BuildError with the end of that if the command fails.
+    """
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )

@@ -1,26 +1,38 @@
-"""Region proposals: from what the RPN says of its anchors to the boxes worth a second look."""
+"""Region proposals: the RPN's output for the anchors -> boxes for the second stage."""
+
+from typing import Sequence, Tuple
 
 from detkit.ops import backend, fallback
+from detkit.typing import Namespace, Tensor
 
 
-def proposals(F, levels, sizes, pre_nms, post_nms, iou, min_size, weights):
-    """The best anchors, decoded, clipped and thinned out (Ren et al. 2015, section 3.3).
+def proposals(
+    F: Namespace,
+    levels: Sequence[Sequence[Tensor]],
+    sizes: Tensor,
+    pre_nms: int,
+    post_nms: int,
+    iou: float,
+    min_size: float,
+    weights: Sequence[float],
+) -> Tuple[Tensor, Tensor]:
+    """Decodes the best anchors, clips them and applies NMS (Ren et al. 2015, section 3.3).
 
-    levels: for each level anchors (1, N, 4), objectness logits (B, N), deltas (B, N, 4).
-    sizes: (B, 2) h, w of the images.
-    pre_nms: so many best anchors of a level are decoded; those with a side below ``min_size``
-        pixels are dropped, and NMS at ``iou`` takes the rest. post_nms: so many best boxes of all
-        levels are kept. (The order of torchvision and Detectron2; py-faster-rcnn drops the small
-        ones first.)
-    weights: divide the deltas dx dy dw dh.
+    levels: for each level anchors (1, N, 4), objectness (B, N) as logits, deltas (B, N, 4).
+    sizes: (B, 2), the h and w of the images in pixels.
+    pre_nms: how many of the best anchors of a level are decoded. Boxes with a side below
+        ``min_size`` pixels are dropped after that, and NMS at ``iou`` gets the rest, as in
+        torchvision and Detectron2. (py-faster-rcnn drops the small boxes first.)
+    post_nms: how many of the best boxes of all levels are returned.
+    weights: the divisors of the deltas dx dy dw dh.
 
-    Returns boxes (B, R, 4) and scores (B, R), the sigmoid of the objectness, best first,
-    R = min(anchors that enter NMS, post_nms). Rows without a proposal hold zeros and score -1.
+    Returns boxes (B, R, 4) and scores (B, R), the sigmoid of the objectness, best first, with
+    R = min(anchors that enter NMS, post_nms). Rows without a proposal hold zeros and the score -1.
     """
     if not backend.native():
         return fallback.proposals(F, levels, sizes, pre_nms, post_nms, iou, min_size, weights)
     arrays = [array for level in levels for array in level]
-    return F.detkit_proposals(
+    boxes, scores = F.detkit_proposals(
         sizes,
         *arrays,
         levels=len(levels),
@@ -30,3 +42,4 @@ def proposals(F, levels, sizes, pre_nms, post_nms, iou, min_size, weights):
         min_size=min_size,
         weights=tuple(weights),
     )
+    return boxes, scores

@@ -4,8 +4,10 @@ import mxnet as mx
 import pytest
 from mxnet.gluon import HybridBlock
 
-from detkit.build.model import levels_of
+from detkit.build.model import build_model, choose_operators, levels_of
+from detkit.build.sections import open_config
 from detkit.errors import ConfigError
+from detkit.ops import backend
 from support import tiny
 from support.small import SmallBackbone
 
@@ -47,3 +49,16 @@ def test_a_backbone_that_returns_no_list_is_refused(small_model):
     model = small_model(backbone=OneMap())
     with pytest.raises(TypeError, match=r"OneMap.*list of maps.*single NDArray.*\[features\]"):
         model.features(mx.nd.zeros((1, 3, 32, 32)), mx.nd.array([[32, 32]]))
+
+
+def test_the_owner_of_the_process_chooses_the_operators(config, monkeypatch):
+    monkeypatch.delenv(backend.VARIABLE, raising=False)
+    opened = open_config(config, ["ops=mxnet"])
+    before = backend.choose("auto")
+    monkeypatch.setattr(backend.state, "chosen", before)
+    build_model(opened, ("cat", "dog"), mx.cpu(), pretrained=False)
+    assert backend.state.chosen == before  # a second network in a process changes nothing
+    choose_operators(opened, mx.cpu())
+    assert backend.state.chosen.name == "mxnet"
+    with pytest.raises(ConfigError, match="ops: .*'fast'"):
+        choose_operators(open_config(config, ["ops=fast"]), mx.cpu())

@@ -11,13 +11,12 @@ import pytest
 
 import detkit
 from detkit.data import Resize
-from detkit.errors import ExportError, ImageError
-from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL
-from detkit.files.disk import sha256_of
+from detkit.errors import ImageError
+from detkit.export.manifest import PARAMETERS, SYMBOL
 from detkit.ops import backend
 from detkit.ops.compile import LIBRARY
 from support.environment import BACKENDS
-from support.exports import KINDS, NAMES, SIZES, assert_same, exported, photos
+from support.exports import KINDS, NAMES, SIZES, assert_same, exported, photos, refused, replace
 
 
 @pytest.fixture
@@ -125,82 +124,23 @@ def test_mxnet_numpy_and_opencv_are_enough(small_model, tmp_path, ops):
 # --- Files that are not what was written ----------------------------------------------------------
 
 
-def refused(folder, *fragments, **options):
-    with pytest.raises(ExportError) as caught:
-        detkit.load_exported(folder, **options)
-    for fragment in fragments:
-        assert fragment in str(caught.value)
-
-
-def rewrite(folder, without=(), **changes):
-    """Change model.json."""
-    path = folder / MANIFEST
-    content = {**json.loads(path.read_text()), **changes}
-    path.write_text(json.dumps({key: content[key] for key in content if key not in without}))
-
-
-def replace(folder, name, content, **changes):
-    """Put another file into an export as if it had been exported."""
-    (folder / name).write_bytes(content)
-    files = json.loads((folder / MANIFEST).read_text())["files"]
-    rewrite(folder, files={**files, name: sha256_of(folder / name)}, **changes)
-
-
-@pytest.mark.parametrize("name", [SYMBOL, PARAMETERS])
-def test_a_missing_file(folder, name):
-    (folder / name).unlink()
-    refused(folder, f"{folder}/{name}: cannot be read: No such file", "copy the whole folder")
-
-
-@pytest.mark.parametrize("name", [SYMBOL, PARAMETERS])
-def test_a_truncated_file(folder, name):
-    (folder / name).write_bytes((folder / name).read_bytes()[:-100])
-    refused(folder, f"{folder}/{name}: its ", "bytes are not what was exported: sha256 ")
-
-
-def test_a_folder_that_is_none(folder, tmp_path):
-    refused(tmp_path / "absent", "absent/model.json: there is no such file", "tools/export.py")
-    (folder / MANIFEST).write_text((folder / MANIFEST).read_text()[:50])
-    refused(folder, f"{folder}/model.json: cannot be read: ", "export it again")
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"format": 2}, "its format is 2, and this detkit reads 1"),
-        ({"without": ["format"]}, "its format is None"),
-        ({"classes": "cat"}, "classes: expected a list, found 'cat'"),
-        ({"without": ["pad_multiple"]}, "pad_multiple: expected a whole number, found nothing"),
-        ({"resize": {"short": 40}}, "resize: expected short and long in pixels, and like"),
-        ({"resize": {"short": 40, "long": 96, "like": "x"}}, "one of None, torchvision, "),
-        ({"library": 3}, "library: expected a text or null, found 3"),
-        ({"library": "ops.so"}, "files: ops.so is missing"),
-        ({"files": {SYMBOL: "0"}}, f"files: {PARAMETERS} is missing"),
-        ({"files": {SYMBOL: "0", PARAMETERS: "0", "../x": "0"}}, "found '../x': '0'"),
-    ],
-)
-def test_a_manifest_that_is_wrong(folder, changes, said):
-    rewrite(folder, **changes)
-    refused(folder, f"{folder}/model.json: ", said)
-
-
 @pytest.mark.parametrize("name", [SYMBOL, PARAMETERS])
 def test_files_that_mxnet_cannot_read(folder, name):
     replace(folder, name, b"{}", mxnet="2.0")
-    refused(folder, f"MXNet {mx.__version__} cannot read it, MXNet 2.0 wrote it: ")
+    refused(folder, f"{folder}/{SYMBOL}", f"MXNet {mx.__version__}", "MXNet 2.0")
 
 
 def test_parameters_of_another_network(folder, tmp_path):
     mx.nd.save(str(tmp_path / "other"), {"arg:other": mx.nd.ones(1)})
     replace(folder, PARAMETERS, (tmp_path / "other").read_bytes())
-    refused(folder, "cannot read it", "is missing in file")
+    refused(folder, f"{folder}/{SYMBOL}", "is missing in file")
 
 
 def test_a_library_that_mxnet_cannot_load(small_model, tmp_path, monkeypatch, built_library):
     exported(small_model(), tmp_path, "native")
     replace(tmp_path, LIBRARY, b"nothing")
-    monkeypatch.setattr(backend, "_loaded", None)
-    refused(tmp_path, f"MXNet cannot load {tmp_path}/{LIBRARY}: ", "export with --ops mxnet")
+    monkeypatch.setattr(backend.state, "loaded", None)
+    refused(tmp_path, f"{tmp_path}/{LIBRARY}: ", "--ops mxnet")
 
 
 def test_a_process_has_one_library(small_model, tmp_path, caplog, built_library):
@@ -210,11 +150,10 @@ def test_a_process_has_one_library(small_model, tmp_path, caplog, built_library)
     replace(tmp_path, LIBRARY, b"of another compiler")
     detkit.load_exported(tmp_path)
     (message,) = caplog.messages
-    assert message == f"{tmp_path}/{LIBRARY}: this process goes on with the operators of " + (
-        built_library
-    )
+    assert f"{tmp_path}/{LIBRARY}: " in message
+    assert built_library in message
 
 
 def test_fusion_is_for_cpus_with_onednn(folder, monkeypatch):
     monkeypatch.setattr(mx.runtime.Features, "is_enabled", lambda self, name: False)
-    refused(folder, f"{folder}: fuse=True is for a CPU", "leave it out", fuse=True)
+    refused(folder, f"{folder}: ", "fuse=True", "CPU", "oneDNN", "leave it out", fuse=True)

@@ -96,10 +96,10 @@ def test_a_failing_compiler_is_quoted_and_leaves_nothing(fake, tmp_path):
 def test_without_a_compiler_the_remedy_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(BuildError, match=r"none of g\+\+, c\+\+, clang\+\+ .*apt install g\+\+"):
+    with pytest.raises(BuildError, match=r"g\+\+, c\+\+, clang\+\+.*apt install g\+\+"):
         find_compiler()
     monkeypatch.setenv("CXX", "nonesuch")
-    with pytest.raises(BuildError, match="CXX=nonesuch is not a program"):
+    with pytest.raises(BuildError, match="CXX.*'nonesuch'.*unset CXX"):
         find_compiler()
 
 

@@ -1,11 +1,18 @@
 """Small detectors of every kind, and what they find before and after they are exported."""
 
+import json
+
 import mxnet as mx
 import numpy as np
+import pytest
 
+import detkit
 from detkit.data import Resize
 from detkit.detector import Detector
+from detkit.errors import ExportError
+from detkit.export.manifest import MANIFEST
 from detkit.export.symbol import export
+from detkit.files.disk import sha256_of
 from detkit.models import (
     RPN,
     AnchorGrid,
@@ -101,3 +108,35 @@ def export_tiny(finished, out, *options):
     arguments = (finished / "configs/tiny.yaml", finished / "work/checkpoints/best", "--out", out)
     floor = ("--set", "model.postprocess.score_floor=0")
     return tiny.tool("export", *arguments, "--ops", "mxnet", *floor, *options)
+
+
+def boxes_in(images, seed=0):
+    """Some boxes (R, 4) in each image, 7 in the first, 12 in the second."""
+    rng, found = np.random.default_rng(seed), []
+    for count, image in zip((7, 12), images):
+        height, width = image.shape[:2]
+        corner = rng.uniform(0, [width / 2, height / 2], (count, 2))
+        found.append(np.concatenate([corner, corner + rng.uniform(8, 30, (count, 2))], axis=1))
+    return found
+
+
+def refused(folder, *fragments, **options):
+    """load_exported refuses a folder with a message that has the fragments."""
+    with pytest.raises(ExportError) as caught:
+        detkit.load_exported(folder, **options)
+    for fragment in fragments:
+        assert fragment in str(caught.value)
+
+
+def rewrite(folder, without=(), **changes):
+    """Change model.json."""
+    path = folder / MANIFEST
+    content = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: content[key] for key in content if key not in without}))
+
+
+def replace(folder, name, content, **changes):
+    """Put another file into an export as if it had been exported."""
+    (folder / name).write_bytes(content)
+    files = json.loads((folder / MANIFEST).read_text())["files"]
+    rewrite(folder, files={**files, name: sha256_of(folder / name)}, **changes)

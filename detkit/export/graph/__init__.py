@@ -1,1 +1,1 @@
-"""An exported network as a graph of nodes: reading, simplifying, naming and fusing it."""
+"""The graph of an exported network: its nodes, its simplification, its layers and their fusion."""

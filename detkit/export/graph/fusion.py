@@ -1,4 +1,6 @@
-"""oneDNN's fusion of layers with what comes after them, and rewrites that let it find more."""
+"""oneDNN's fusion of a layer with the operators after it, and rewrites that let it fuse more."""
+
+from typing import Any, Dict
 
 import mxnet as mx
 
@@ -7,13 +9,16 @@ from detkit.export.graph.graph import Graph, Node, Output
 from detkit.export.graph.layer_names import LAYERS
 
 FUSED = ("_sg_mkldnn_conv", "_sg_mkldnn_fully_connected")
-QUANTIZATION = "MKLDNN_QUANTIZE"  # the fusion that 8-bit numbers can follow
+QUANTIZATION = "MKLDNN_QUANTIZE"  # the fusion that an 8-bit layer can follow
 
 
-def fuse(graph):
-    """A Graph in which each layer is one operator with its ReLU and its sum, under its own name."""
+def fuse(graph: Graph) -> Graph:
+    """Returns a Graph in which each layer is one operator with its ReLU and its sum.
+
+    The operator has the name of the layer. ``graph`` is changed.
+    """
     check_onednn()
-    bound_rectifiers(graph)
+    clip_symbol_rectifiers(graph)
     read_sizes_early(graph)
     fused = Graph(graph.symbol().get_backend_symbol(QUANTIZATION))
     for node in fused.nodes():
@@ -22,24 +27,24 @@ def fuse(graph):
     return fused
 
 
-def layer_of(node):
-    """The entry of the Convolution or FullyConnected within a fused operator."""
+def layer_of(node: Node) -> Dict[str, Any]:
+    """Returns the entry of the Convolution or FullyConnected within a fused operator."""
     (subgraph,) = node.subgraphs
     (layer,) = [entry for entry in subgraph["nodes"] if entry["op"] in LAYERS]
-    return layer
+    return dict(layer)
 
 
-def check_onednn():
-    """Raise ExportError for an MXNet without oneDNN."""
+def check_onednn() -> None:
+    """Raises ExportError if MXNet is built without oneDNN."""
     if not mx.runtime.Features().is_enabled("MKLDNN"):
         raise ExportError(
-            "this MXNet has no oneDNN (MKLDNN), which INT8 and bfloat16 need; install MXNet's "
-            "wheel for Linux on x86"
+            "INT8 and bfloat16: expected an MXNet built with oneDNN (MKLDNN), found MXNet "
+            f"{mx.__version__} without it; install MXNet's wheel for Linux on x86"
         )
 
 
-def bound_rectifiers(graph):
-    """min(relu(x), s) after a convolution as the clip that oneDNN knows."""
+def clip_symbol_rectifiers(graph: Graph) -> None:
+    """Replaces min(relu(x), s) after a convolution by the clip that oneDNN fuses with it."""
     readers = graph.readers()
     for node in graph.nodes():
         if node.op != "_minimum_scalar":
@@ -49,38 +54,40 @@ def bound_rectifiers(graph):
         if (
             rectified
             and relu.inputs[0].node.op == "Convolution"
-            and readers[node.inputs[0][:2]] == 1
+            and readers[node.inputs[0].place] == 1
         ):
             bound = node.attribute("scalar", 0.0)
             node.op, node.attributes = "clip", {"a_min": "0", "a_max": str(bound)}
             node.inputs = list(relu.inputs)
 
 
-def read_sizes_early(graph):
-    """Take the height and width for a slice_like from before a 1x1 convolution, not from after it.
+def read_sizes_early(graph: Graph) -> None:
+    """Lets slice_like read height and width before a 1x1 convolution instead of after it.
 
-    The convolution of a pyramid's level then has one reader, its sum, and is fused with that.
+    The convolution of a level of a pyramid then has one reader, its sum, and is fused with it.
     """
     for node in graph.nodes():
         if node.op != "slice_like" or node.attributes.get("axes") != "(2, 3)":
             continue
         data, like = node.inputs
-        plane = []  # what detkit.ops.plane does
+        plane = []  # the nodes that detkit.ops.plane makes
         while like.node.op == "BlockGrad" or _slices_maps(like.node):
             plane.append(like.node)
             like = like.node.inputs[0]
         while _keeps_sizes(like.node):
             like = like.node.inputs[0]
-        for each in reversed(plane):
-            like = Output(Node(each.op, each.name, each.attributes, [like]))
-        node.inputs = [data, Output(*like)]
+        for step in reversed(plane):
+            like = Output(Node(step.op, step.name, step.attributes, [like]))
+        node.inputs = [data, like]
 
 
-def _slices_maps(node):
+def _slices_maps(node: Node) -> bool:
+    """Returns whether a node selects images or channels, and keeps height and width."""
     return node.op == "slice_axis" and node.attribute("axis", 0) in (0, 1)
 
 
-def _keeps_sizes(node):
+def _keeps_sizes(node: Node) -> bool:
+    """Returns whether a node is a 1x1 convolution of stride 1 without padding."""
     if node.op != "Convolution" or node.attribute("kernel", "") != "(1, 1)":
         return False
     stride, pad = node.attribute("stride", "(1, 1)"), node.attribute("pad", "(0, 0)")

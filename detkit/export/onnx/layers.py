@@ -1,8 +1,11 @@
-"""Layers: convolutions, pooling, normalisation, activations."""
+"""Translators of layers: convolutions, pooling, normalisation, activations."""
+
+from typing import Any, Dict, Optional
 
 import numpy as np
 
-from detkit.export.onnx.translate import translates
+from detkit.export.onnx.builder import Builder
+from detkit.export.onnx.translate import Call, translates
 
 ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softrelu": "Softplus"}
 POOLS = {"max": "MaxPool", "avg": "AveragePool"}
@@ -10,14 +13,14 @@ GLOBAL_POOLS = {"max": "GlobalMaxPool", "avg": "GlobalAveragePool"}
 
 
 @translates("Convolution")
-def convolution(b, call, x, weight, bias=None):
+def convolution(b: Builder, call: Call, x: str, weight: str, bias: Optional[str] = None) -> str:
     return b("Conv", x, weight, bias, group=call.integer("num_group", 1), **_windows(call))
 
 
 @translates("Deconvolution")
-def deconvolution(b, call, x, weight, bias=None):
+def deconvolution(b: Builder, call: Call, x: str, weight: str, bias: Optional[str] = None) -> str:
     shaped = call.numbers("target_shape", None)
-    call.require(not any(shaped), "target_shape", "give it adj (output padding)")
+    call.require(not any(shaped), "target_shape", "use adj (output padding) instead")
     windows = _windows(call)
     added = call.numbers("adj") or [0] * len(windows["kernel_shape"])
     group = call.integer("num_group", 1)
@@ -25,7 +28,7 @@ def deconvolution(b, call, x, weight, bias=None):
 
 
 @translates("FullyConnected")
-def fully_connected(b, call, x, weight, bias=None):
+def fully_connected(b: Builder, call: Call, x: str, weight: str, bias: Optional[str] = None) -> str:
     if call.flag("flatten", True):
         rows = x if call.ranks[0] == 2 else b("Flatten", x, axis=1)
         return b("Gemm", rows, weight, bias, transB=1)
@@ -34,7 +37,7 @@ def fully_connected(b, call, x, weight, bias=None):
 
 
 @translates("Pooling")
-def pooling(b, call, x):
+def pooling(b: Builder, call: Call, x: str) -> str:
     kind = call.text("pool_type", "max")
     call.require(kind in POOLS, f"pool_type {kind}", "use max or avg")
     if call.flag("global_pool", False):
@@ -46,10 +49,14 @@ def pooling(b, call, x):
     padded = any(windows["pads"])
     if convention == "full":
         sizes = zip(windows["kernel_shape"], windows["strides"], windows["pads"])
-        # Else MXNet gives a last cell that lies in the padding, and ONNX gives none.
+        # Otherwise MXNet has a last window that lies within the padding, and ONNX has none.
         inside = all(kernel >= stride + pad for kernel, stride, pad in sizes)
         counted = kind == "avg" and padded
-        call.require(inside and not counted, "such a window rounded up", "use valid")
+        call.require(
+            inside and not counted,
+            'pooling_convention "full" of such a window',
+            'use pooling_convention "valid"',
+        )
         windows["ceil_mode"] = 1
     if kind == "avg":
         windows["count_include_pad"] = int(padded and call.flag("count_include_pad", True))
@@ -57,14 +64,16 @@ def pooling(b, call, x):
 
 
 @translates("_contrib_AdaptiveAvgPooling2D")
-def adaptive_pooling(b, call, x):
+def adaptive_pooling(b: Builder, call: Call, x: str) -> str:
     size = call.numbers("output_size", None)
     call.require(set(size) <= {1}, f"output_size {size}", "use 1")
     return b("GlobalAveragePool", x)
 
 
 @translates("BatchNorm")
-def batch_norm(b, call, x, gamma, beta, mean, variance):
+def batch_norm(
+    b: Builder, call: Call, x: str, gamma: str, beta: str, mean: str, variance: str
+) -> str:
     axis = call.integer("axis", 1)
     call.require(axis == 1, f"axis {axis}", "use 1")
     if call.flag("fix_gamma", True):
@@ -73,8 +82,8 @@ def batch_norm(b, call, x, gamma, beta, mean, variance):
 
 
 @translates("GroupNorm")
-def group_norm(b, call, x, gamma, beta):
-    """Scale and shift, as MXNet has them, are of the groups: an instance norm of these."""
+def group_norm(b: Builder, call: Call, x: str, gamma: str, beta: str) -> str:
+    """Adds an instance norm of the groups: in MXNet, scale and shift belong to the groups too."""
     groups = call.integer("num_groups", 1)
     rows = b("Reshape", x, [0, groups, -1])
     rows = b("InstanceNormalization", rows, gamma, beta, epsilon=call.real("eps", 1e-5))
@@ -82,14 +91,14 @@ def group_norm(b, call, x, gamma, beta):
 
 
 @translates("Activation")
-def activation(b, call, x):
+def activation(b: Builder, call: Call, x: str) -> str:
     kind = call.text("act_type", "relu")
     call.require(kind in ACTIVATIONS, f"act_type {kind}", f"use one of {', '.join(ACTIVATIONS)}")
     return b(ACTIVATIONS[kind], x)
 
 
 @translates("LeakyReLU")
-def leaky_relu(b, call, x, slopes=None):
+def leaky_relu(b: Builder, call: Call, x: str, slopes: Optional[str] = None) -> str:
     kind = call.text("act_type", "leaky")
     call.require(kind in ("leaky", "elu", "prelu"), f"act_type {kind}", "use leaky, elu or prelu")
     if kind == "prelu":
@@ -99,26 +108,34 @@ def leaky_relu(b, call, x, slopes=None):
 
 
 @translates("UpSampling")
-def up_sampling(b, call, x, *others):
+def up_sampling(b: Builder, call: Call, x: str, *others: str) -> str:
     kind = call.text("sample_type", "nearest")
-    call.require(kind == "nearest" and not others, f"sample_type {kind}", "use nearest, of one map")
+    plain = kind == "nearest" and not others
+    call.require(plain, f"sample_type {kind}", "use nearest, with one input")
     scale = float(call.integer("scale", 1))
     scales = np.array([1, 1, scale, scale], "float32")
-    how = {"mode": "nearest", "nearest_mode": "floor"}
-    return b("Resize", x, None, scales, coordinate_transformation_mode="asymmetric", **how)
+    return b(
+        "Resize",
+        x,
+        None,
+        scales,
+        coordinate_transformation_mode="asymmetric",
+        mode="nearest",
+        nearest_mode="floor",
+    )
 
 
 @translates("softmax")
-def softmax(b, call, x):
+def softmax(b: Builder, call: Call, x: str) -> str:
     return _softmax(b, call, x, "Softmax")
 
 
 @translates("log_softmax")
-def log_softmax(b, call, x):
+def log_softmax(b: Builder, call: Call, x: str) -> str:
     return _softmax(b, call, x, "LogSoftmax")
 
 
-def _softmax(b, call, x, op):
+def _softmax(b: Builder, call: Call, x: str, op: str) -> str:
     temperature = call.numbers("temperature", None)
     if temperature:
         x = b("Div", x, float(temperature[0]))
@@ -126,7 +143,7 @@ def _softmax(b, call, x, op):
 
 
 @translates("batch_dot")
-def batch_dot(b, call, x, y):
+def batch_dot(b: Builder, call: Call, x: str, y: str) -> str:
     if call.flag("transpose_a", False):
         x = b("Transpose", x, perm=[0, 2, 1])
     if call.flag("transpose_b", False):
@@ -134,8 +151,8 @@ def batch_dot(b, call, x, y):
     return b("MatMul", x, y)
 
 
-def _windows(call, dilated=True):
-    """What ONNX calls kernel, stride, pad and, of convolutions, dilate."""
+def _windows(call: Call, dilated: bool = True) -> Dict[str, Any]:
+    """Returns ONNX's attributes for kernel, stride, pad and, if ``dilated``, dilate."""
     layout = call.text("layout", "None")
     call.require(layout in ("None", "NCW", "NCHW", "NCDHW"), f"layout {layout}", "use NCHW")
     kernel = call.numbers("kernel")

@@ -1,11 +1,11 @@
-"""INT8: a model whose layers stand between QuantizeLinear and DequantizeLinear, by ONNX Runtime's
-own quantizer."""
+"""INT8 in ONNX: layers between QuantizeLinear and DequantizeLinear, by ONNX Runtime's quantizer."""
 
 import contextlib
 import io
 import os
 import tempfile
 from collections import Counter
+from typing import Any, Dict, Mapping, Optional, Sequence, Set
 
 import mxnet as mx
 import numpy as np
@@ -19,16 +19,18 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
+from detkit.data.sample import Dataset
+from detkit.detector import Detector
 from detkit.errors import ExportError
-from detkit.export.graph.layer_names import LAYERS, name_layers, select
+from detkit.export.graph.layer_names import LAYERS, name_layers, no_layer_left, select
 from detkit.export.manifest import VNNI
-from detkit.export.precision.calibrate import ENTROPY, NAIVE
+from detkit.export.precision.calibrate import ENTROPY, NAIVE, NO_IMAGE
 from detkit.export.precision.precisions import examples_of
 from detkit.export.symbol import trace
 from detkit.ops import backend
 
 LAYER_OPS = ("Conv", "Gemm", "MatMul")
-RECTIFIERS = ("Relu", "Clip")  # the range of 8 bits can end where they end
+RECTIFIERS = ("Relu", "Clip")  # the range of 8 bits can do their work if they follow a layer
 METHODS = {NAIVE: CalibrationMethod.MinMax, ENTROPY: CalibrationMethod.Entropy}
 HOW = {
     "quant_format": QuantFormat.QDQ,
@@ -36,30 +38,54 @@ HOW = {
     "per_channel": True,
     "activation_type": QuantType.QUInt8,
     "weight_type": QuantType.QInt8,
-    # One image at a time: arrays of all would be in memory else, and must be of one size.
+    # One image at a time. Otherwise the arrays of all images would be in memory, and of one size.
     "extra_options": {"CalibStridedMinMax": 1},
 }
-PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}  # else the quantizer warns
+PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}  # without it, the quantizer warns
 
 
-def quantized(detector, model, dataset, count, mode, keep, cpus, proposals=None):
-    """``model``, which ``convert`` made of a Detector, in INT8; see detkit.export.onnx.save_int8.
+def quantized(
+    detector: Detector,
+    model: Any,
+    dataset: Dataset,
+    count: int,
+    mode: str,
+    keep: Sequence[str],
+    cpus: str,
+    proposals: Optional[Mapping[Any, np.ndarray]] = None,
+) -> Any:
+    """Returns an onnx.ModelProto in INT8.
 
-    It is used up.
+    model: the ModelProto that ``convert`` made of the Detector; it is changed. The other arguments
+    and the errors are those of detkit.export.onnx.save_int8.
     """
     if not len(dataset):
-        raise ExportError("no image to calibrate with; expected at least one")
+        raise ExportError(NO_IMAGE)
     names = layer_names(detector, keep)
-    bound_rectifiers(model.graph)
+    clip_onnx_rectifiers(model.graph)
     layers = [node for node in model.graph.node if node.name in names]
     if not layers:
-        raise ExportError(f"no layer is left for INT8: {', '.join(keep)} keep all; keep fewer")
+        raise no_layer_left("INT8", keep)
     outputs = {node.output[0] for node in layers}
     after = [
         node for node in model.graph.node if node.op_type in RECTIFIERS and node.input[0] in outputs
     ]
     about = {entry.key: entry.value for entry in model.metadata_props}
     helper.set_model_props(model, {**about, **PREPARED})
+    result = _quantized_nodes(
+        model,
+        [node.name for node in (*layers, *after)],
+        Examples(detector, dataset, count, proposals),
+        calibrate_method=METHODS[mode],
+        # Weights of 7 bits, because CPUs without VNNI add two products in 16 bits.
+        reduce_range=cpus != VNNI,
+    )
+    helper.set_model_props(result, about)
+    return result
+
+
+def _quantized_nodes(model: Any, names: Sequence[str], examples: "Examples", **options: Any) -> Any:
+    """Returns a ModelProto with the nodes ``names`` in INT8, from ONNX Runtime's quantizer."""
     with tempfile.TemporaryDirectory() as scratch:
         source, target = (os.path.join(scratch, name) for name in ("float32.onnx", "int8.onnx"))
         onnx.save(model, source)
@@ -67,56 +93,62 @@ def quantized(detector, model, dataset, count, mode, keep, cpus, proposals=None)
             quantize_static(
                 source,
                 target,
-                Examples(detector, dataset, count, proposals),
-                nodes_to_quantize=[node.name for node in (*layers, *after)],
-                calibrate_method=METHODS[mode],
-                # To 7 bits: CPUs without VNNI add two products in 16 bits, and saturate.
-                reduce_range=cpus != VNNI,
+                examples,
+                nodes_to_quantize=list(names),
+                **options,
                 **HOW,
             )
-        result = onnx.load(target)
-    helper.set_model_props(result, about)
-    return result
+        return onnx.load(target)
 
 
 class Examples(CalibrationDataReader):
-    """What ``examples_of`` gives, as the quantizer asks for it: in ranges, which follow each other.
+    """The images of the calibration, from ``examples_of``, in the form that the quantizer reads.
 
-    All are one range until it names another.
+    The quantizer reads consecutive ranges of images. Until it sets one, the range is all of them.
     """
 
-    def __init__(self, detector, dataset, count, proposals):
+    def __init__(
+        self,
+        detector: Detector,
+        dataset: Dataset,
+        count: int,
+        proposals: Optional[Mapping[Any, np.ndarray]],
+    ) -> None:
         self._inputs = detector.model.INPUTS
         self._examples = examples_of(detector, dataset, count, proposals)
         self._count = self._left = min(count, len(dataset))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._count
 
-    def set_range(self, start_index, end_index):
-        """Go on for so many."""
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Begins the next range, which has end_index - start_index images."""
         self._left = end_index - start_index
 
-    def get_next(self):
-        """{input: array} of the next image, None after the last one of the range."""
+    def get_next(self) -> Optional[Dict[str, np.ndarray]]:
+        """Returns {input: array} of the next image, or None at the end of the range."""
         if not self._left:
             return None
         self._left -= 1
         return dict(zip(self._inputs, next(self._examples)))
 
 
-def layer_names(detector, keep):
-    """The names in ONNX of a Detector's layers without those to ``keep``, a set.
+def layer_names(detector: Detector, keep: Sequence[str]) -> Set[str]:
+    """Returns the names in ONNX of the layers of a Detector, except those to keep in float32.
 
-    keep: patterns, as ``select`` says. A node is called after the operator that it translates; the
-    uses of one layer are numbered. Each name is there with every operator that it can be.
+    keep: patterns, see ``select``.
+
+    The name of a node begins with the name of MXNet's operator, and ends with the number of the use
+    of its layer. The set has a name for each of LAYER_OPS, although a layer is one of them.
     """
-    with mx.name.NameManager():  # the names that ``convert`` sees
+    with mx.name.NameManager():  # the same names as in ``convert``
         graph, _ = trace(detector.model, backend.NATIVE)
     layers = [node for node in graph.nodes() if node.op in LAYERS]
     scopes = [node.name for node in layers]
     name_layers(graph, detector.model)
-    kept, uses, names = select(graph, keep), Counter(), set()
+    kept = select(graph, keep)
+    names: Set[str] = set()
+    uses: Counter[str] = Counter()
     for node, scope in zip(layers, scopes):
         uses[scope] += 1
         if node.name not in kept:
@@ -124,9 +156,9 @@ def layer_names(detector, keep):
     return names
 
 
-def bound_rectifiers(graph):
-    """min(relu(x), s) as the Clip that the quantizer knows, in an onnx.GraphProto."""
-    scalars = {each.name for each in graph.initializer if not each.dims}
+def clip_onnx_rectifiers(graph: Any) -> None:
+    """Replaces min(relu(x), s) in an onnx.GraphProto by the Clip that the quantizer knows."""
+    scalars = {constant.name for constant in graph.initializer if not constant.dims}
     readers = Counter(name for node in graph.node for name in node.input)
     rectified = {node.output[0]: node for node in graph.node if node.op_type == "Relu"}
     zero = numpy_helper.from_array(np.float32(0), "rectifier/zero")

@@ -1,31 +1,39 @@
-"""RoI pooling, with ONNX's RoiAlign, MaxRoiPool and GridSample; see kernels.h for what they do."""
+"""Translators of RoI pooling, which use ONNX's RoiAlign, MaxRoiPool and GridSample.
+
+ops/native/kernels.h is the specification.
+"""
 
 import math
+from typing import Any, Callable, Dict, List, NoReturn, Sequence, Tuple
 
 import numpy as np
 
 from detkit.constants import LEVEL_SLACK, MAX_ROI_COORDINATE, MIN_ROI_SIDE
+from detkit.export.onnx.builder import Builder
 from detkit.export.onnx.detection import is_finite
-from detkit.export.onnx.translate import translates
+from detkit.export.onnx.translate import Call, translates
 
 INSTEAD = "use RoIAlign, or RoIPool of mode max, or CropPool"
 
+Pool = Callable[[str, float, str, str], str]
+
 
 @translates("detkit_roi_align")
-def roi_align(b, call, rois, *features):
+def roi_align(b: Builder, call: Call, rois: str, *features: str) -> str:
     size, sampling = call.integer("size", 7), call.integer("sampling", 0)
-    how = {"coordinate_transformation_mode": "output_half_pixel"}
-    if call.integer("aligned", 1):
-        how["coordinate_transformation_mode"] = "half_pixel"
+    aligned = call.integer("aligned", 1)
+    how: Dict[str, Any] = {
+        "coordinate_transformation_mode": "half_pixel" if aligned else "output_half_pixel"
+    }
     largest = call.integer("mode", 0) == 1
     if largest:
-        # ONNX takes the maximum of the pixels around a sample, each times its weight. One sample in
-        # each of more cells is the same points, and a pooling takes the maximum of these.
+        # ONNX's own maximum is that of the four weighted pixels around a sample. Here, each sample
+        # gets a cell of its own, and a pooling takes the maximum of the samples.
         how.update(output_height=size * sampling, output_width=size * sampling, sampling_ratio=1)
     else:
         how.update(output_height=size, output_width=size, sampling_ratio=sampling)
 
-    def pool(maps, stride, image, boxes):
+    def pool(maps: str, stride: float, image: str, boxes: str) -> str:
         pooled = b("RoiAlign", maps, boxes, image, spatial_scale=1 / stride, **how)
         return _largest(b, pooled, sampling) if largest else pooled
 
@@ -33,11 +41,11 @@ def roi_align(b, call, rois, *features):
 
 
 @translates("detkit_roi_pool")
-def roi_pool(b, call, rois, *features):
+def roi_pool(b: Builder, call: Call, rois: str, *features: str) -> str:
     call.require(call.integer("mode", 1) == 1, "RoIPool of mode average", INSTEAD)
     shape = [call.integer("size", 7)] * 2
 
-    def pool(maps, stride, image, boxes):
+    def pool(maps: str, stride: float, image: str, boxes: str) -> str:
         rows = b("Concat", b.cast(b("Unsqueeze", image, [1]), "float32"), boxes, axis=1)
         return b("MaxRoiPool", maps, rows, pooled_shape=shape, spatial_scale=1 / stride)
 
@@ -45,74 +53,81 @@ def roi_pool(b, call, rois, *features):
 
 
 @translates("detkit_prroi_pool")
-def prroi_pool(b, call, rois, *features):
+def prroi_pool(b: Builder, call: Call, rois: str, *features: str) -> NoReturn:
     raise call.error("Precise RoI Pooling cannot be expressed in ONNX", INSTEAD)
 
 
 @translates("detkit_crop_pool")
-def crop_pool(b, call, rois, *features):
-    """Every RoI from every map: GridSample takes as many samples from each image."""
+def crop_pool(b: Builder, call: Call, rois: str, *features: str) -> str:
+    """Pools every RoI from every map and then selects its level.
+
+    GridSample needs the same number of samples for each image.
+    """
     side = 2 * call.integer("size", 7)
     _, boxes = _rows(b, rois)
-    out = levels = None
-    for level, (maps, stride) in enumerate(zip(features, call.numbers("strides"))):
-        pooled = _crop(b, maps, b("Div", boxes, float(stride)), side)
-        if out is None:
-            out = pooled
-            continue
-        levels = levels or b("Reshape", _levels(b, call, boxes, len(features)), [-1, 1, 1, 1])
-        out = b("Where", b("Equal", levels, float(level)), pooled, out)
+    strides = call.numbers("strides")
+    out = _crop(b, features[0], b("Div", boxes, float(strides[0])), side)
+    if len(features) > 1:
+        levels = b("Reshape", _levels(b, call, boxes, len(features)), [-1, 1, 1, 1])
+        for level in range(1, len(features)):
+            pooled = _crop(b, features[level], b("Div", boxes, float(strides[level])), side)
+            out = b("Where", b("Equal", levels, float(level)), pooled, out)
     return out
 
 
-def _crop(b, maps, boxes, side):
-    """The maximum of each 2 x 2 of side x side samples from corner to corner of boxes (R, 4)."""
+def _crop(b: Builder, maps: str, boxes: str, side: int) -> str:
+    """Returns the maximum of each 2 x 2 of side x side samples, which span boxes (R, 4).
+
+    boxes: in cells of the maps.
+    """
     images = b.dimension(maps, 0)
-    low, high = (b("Unsqueeze", each, [1]) for each in b("Split", boxes, outputs=2, axis=1))
+    low, high = (b("Unsqueeze", corner, [1]) for corner in b("Split", boxes, outputs=2, axis=1))
     part = np.linspace(0, 1, side, dtype="float32").reshape(1, -1, 1)
     at = b("Add", low, b("Mul", b("Sub", high, low), part))  # (R, side, 2) as x y, in cells
     length = b.cast(b("Gather", b("Shape", maps), [3, 2], axis=0), "float32")
-    at = b("Sub", b("Div", b("Add", b("Mul", at, 2.0), 1.0), length), 1.0)  # -1..1, the map's edges
+    # GridSample's coordinates are -1 and 1 at the edges of the map.
+    at = b("Sub", b("Div", b("Add", b("Mul", at, 2.0), 1.0), length), 1.0)
     x, y = b("Split", at, outputs=2, axis=2)
     x, y = b("Unsqueeze", x, [1]), b("Unsqueeze", y, [2])
     whole = b("Max", b("Shape", x), b("Shape", y))  # (R, side, side, 1)
     grid = b("Concat", b("Expand", x, whole), b("Expand", y, whole), axis=3)
     grid = b("Reshape", grid, b("Concat", images, [-1, side, 2], axis=0))
-    how = {"mode": "bilinear", "padding_mode": "zeros", "align_corners": 0}
-    samples = b("GridSample", maps, grid, **how)  # (B, C, R / B * side, side)
+    # (B, C, R / B * side, side)
+    samples = b("GridSample", maps, grid, mode="bilinear", padding_mode="zeros", align_corners=0)
     samples = b("Transpose", samples, perm=[0, 2, 1, 3])
     channels = b.dimension(maps, 1)
     rows = b("Reshape", samples, b("Concat", [-1, side], channels, [side], axis=0))
     return _largest(b, b("Transpose", rows, perm=[0, 2, 1, 3]), 2)
 
 
-def _largest(b, samples, side):
-    """The maximum of each side x side of samples (R, C, H, W)."""
+def _largest(b: Builder, samples: str, side: int) -> str:
+    """Returns the maximum of each side x side of samples (R, C, H, W)."""
     return b("MaxPool", samples, kernel_shape=[side, side], strides=[side, side])
 
 
-def _pooled(b, call, rois, features, pool):
-    """RoIs (R, 5) pooled, each from its own level: (R, C, P, P).
+def _pooled(b: Builder, call: Call, rois: str, features: Sequence[str], pool: Pool) -> str:
+    """Pools RoIs (R, 5), each from its own level: (R, C, P, P).
 
-    pool(maps (B, C, H, W), stride, image (S,) int64, boxes (S, 4)) -> (S, C, P, P).
+    pool: (maps (B, C, H, W), stride, image (S,) int64, boxes (S, 4)) -> (S, C, P, P).
     """
     strides = call.numbers("strides")
     image, boxes = _rows(b, rois)
     if len(features) == 1:
         return pool(features[0], strides[0], image, boxes)
     levels = _levels(b, call, boxes, len(features))
-    pooled, places = [], []
+    pooled: List[str] = []
+    places: List[str] = []
     for level, (maps, stride) in enumerate(zip(features, strides)):
-        own = b("NonZero", b("Equal", levels, np.float32(level)))
+        own = b("NonZero", b("Equal", levels, float(level)))
         own = b("Squeeze", own, [0])
-        parts = (b("Gather", each, own, axis=0) for each in (image, boxes))
-        pooled.append(pool(maps, stride, *parts))
+        own_image, own_boxes = (b("Gather", rows, own, axis=0) for rows in (image, boxes))
+        pooled.append(pool(maps, stride, own_image, own_boxes))
         places.append(own)
     return _in_order(b, b("Concat", *pooled, axis=0), b("Concat", *places, axis=0))
 
 
-def _rows(b, rois):
-    """The image (R,) int64 of each of RoIs (R, 5), and clean boxes (R, 4)."""
+def _rows(b: Builder, rois: str) -> Tuple[str, str]:
+    """Returns the image (R,) int64 and the cleaned box (R, 4) of each RoI (R, 5)."""
     image, boxes = b("Split", rois, np.array([1, 4]), outputs=2, axis=1)
     boxes = b("Where", is_finite(b, boxes), boxes, 0.0)
     boxes = b("Clip", boxes, -MAX_ROI_COORDINATE, MAX_ROI_COORDINATE)
@@ -121,8 +136,8 @@ def _rows(b, rois):
     return b.cast(b("Squeeze", image, [1]), "int64"), boxes
 
 
-def _in_order(b, rows, places):
-    """Rows (R, ...) of which the first belongs to places[0]."""
+def _in_order(b: Builder, rows: str, places: str) -> str:
+    """Returns rows (R, ...) in the order of places (R,): the first row goes to places[0]."""
     shape = b("Shape", places)
     numbers = b("Range", 0, b("Squeeze", shape, [0]), 1)
     start = b("Expand", 0, shape)
@@ -130,8 +145,11 @@ def _in_order(b, rows, places):
     return b("Gather", rows, row_of_place, axis=0)
 
 
-def _levels(b, call, boxes, count):
-    """Which map (R,) of ``count`` each clean box (R, 4) is pooled from (Lin et al. 2017, eq. 1)."""
+def _levels(b: Builder, call: Call, boxes: str, count: int) -> str:
+    """Returns the index (R,) of the map, one of ``count``, that each cleaned box is pooled from.
+
+    This is equation 1 of Lin et al. 2017.
+    """
     low, high = b("Split", boxes, outputs=2, axis=1)
     sides = b("Add", b("Sub", high, low), call.real("level_margin", 0))
     size = b("Sqrt", b("ReduceProd", sides, axes=[1], keepdims=0))

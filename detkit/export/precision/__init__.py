@@ -1,1 +1,1 @@
-"""The numbers that an exported network calculates with: float32, bfloat16 or 8 bits."""
+"""Layers of fewer bits: the choice between them, calibration, conversion and the error of each."""

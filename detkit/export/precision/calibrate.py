@@ -1,27 +1,37 @@
-"""Calibration: the range of every tensor that becomes whole numbers, from images."""
+"""Calibration: finds the range of every 8-bit tensor from images."""
+
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
 
 from detkit.errors import ExportError
+from detkit.typing import NDArray, Symbol
 
 NAIVE, ENTROPY = "naive", "entropy"
-LEAST = 1e-6  # of a range: the layer gave nothing but zeros
+LEAST = 1e-6  # the length of the range of a tensor of zeros
 BINS = 2048
-STEP = 8  # bins between one threshold that is tried and the next
-LEVELS = {True: 127, False: 255}  # magnitudes, of numbers with a sign and without
+STEP = 8  # bins between two thresholds that are tried
+NO_IMAGE = "calibration: expected at least one image, found none; use a larger dataset"
+LEVELS = {True: 127, False: 255}  # magnitudes of 8-bit numbers with a sign (True) and without
+
+Range = Tuple[float, float]
+Example = Tuple[np.ndarray, ...]  # the inputs of a network for one image
+Run = Callable[..., Sequence[NDArray]]
 
 
-def calibrate(run, names, inputs, mode=NAIVE):
-    """{name: (smallest, largest)} of tensors, to be spread over 8 bits.
+def calibrate(
+    run: Run, names: Sequence[str], inputs: Iterable[Example], mode: str = NAIVE
+) -> Dict[str, Range]:
+    """Returns {name: (smallest, largest)} of tensors, the range that 8 bits represent.
 
-    run: a function of one input, (images, sizes), that returns the arrays of ``names``. All
-        tensors of one input are in memory at a time, no more.
-    mode: "naive", the smallest and largest value; "entropy", a smaller range where the few values
-        beyond it cost less than the precision of the others gains (Migacz 2017, 8-bit Inference
-        with TensorRT).
+    run: a function of an example's arrays that returns the tensors ``names``. The tensors of one
+        example at a time are in memory.
+    mode: "naive" takes the smallest and the largest value. "entropy" takes a smaller range if the
+        loss of the few values beyond it is less than the gain in the precision of the others
+        (Migacz 2017, 8-bit Inference with TensorRT).
 
-    Raises ExportError for values that are not finite, and when there are no inputs.
+    Raises ExportError for values that are not finite, and if there are no inputs.
     """
     collectors = {name: Collector(mode == ENTROPY) for name in names}
     count = 0
@@ -29,61 +39,66 @@ def calibrate(run, names, inputs, mode=NAIVE):
         for name, array in zip(names, run(*example)):
             values = array.asnumpy()
             if not np.isfinite(values).all():
-                raise ExportError(f"{name}: not finite for image {count} of the calibration")
+                raise ExportError(
+                    f"calibration, image {count}: {name}: expected finite values, found NaN or "
+                    "infinity; check the weights and the image"
+                )
             collectors[name].add(values)
     if not count:
-        raise ExportError("no image to calibrate with; expected at least one")
+        raise ExportError(NO_IMAGE)
     return {name: collector.range() for name, collector in collectors.items()}
 
 
 class Collector:
-    """What is known of one tensor: its limits and, if ``counting``, a histogram of magnitudes."""
+    """The limits of one tensor and, if ``counting``, a histogram of its magnitudes."""
 
-    def __init__(self, counting):
+    def __init__(self, counting: bool) -> None:
         self.smallest, self.largest = float("inf"), float("-inf")
-        self._counts = np.zeros(BINS, "int64") if counting else None
-        self._end = None  # of the histogram
+        self._counts: Optional[np.ndarray] = np.zeros(BINS, "int64") if counting else None
+        self._end = 0.0  # of the histogram
 
-    def add(self, values):
-        """Take the values of one more image into account."""
+    def add(self, values: np.ndarray) -> None:
+        """Adds the values of one more image."""
         self.smallest = min(self.smallest, float(values.min()))
         self.largest = max(self.largest, float(values.max()))
         if self._counts is not None:
-            self._widen(max(self.largest, -self.smallest, LEAST))
+            self._counts = self._widened(self._counts, max(self.largest, -self.smallest, LEAST))
             self._counts += np.histogram(np.abs(values), BINS, (0, self._end))[0]
 
-    def range(self):
-        """(smallest, largest) to be represented; a tensor that is never negative begins at 0."""
+    def range(self) -> Range:
+        """Returns (smallest, largest), the range to represent. It includes 0."""
         signed = self.smallest < 0
         if self._counts is not None:
             edge = threshold(self._counts, LEVELS[signed]) * self._end
             return (-edge if signed else 0.0), edge
         return min(self.smallest, 0.0), max(self.largest, 0.0, LEAST)
 
-    def _widen(self, magnitude):
-        """Make room for ``magnitude``: bins are joined in pairs, which loses no count."""
+    def _widened(self, counts: np.ndarray, magnitude: float) -> np.ndarray:
+        """Returns the histogram with room for ``magnitude``; bins are joined in pairs."""
         self._end = self._end or magnitude
         while self._end < magnitude:
-            joined = self._counts.reshape(-1, 2).sum(axis=1)
-            self._counts = np.concatenate([joined, np.zeros_like(joined)])
+            joined = counts.reshape(-1, 2).sum(axis=1)
+            counts = np.concatenate([joined, np.zeros_like(joined)])
             self._end *= 2
+        return counts
 
 
-def threshold(counts, levels):
-    """The share of a histogram's width at which to cut it, for the least divergence.
+def threshold(counts: np.ndarray, levels: int) -> float:
+    """Returns the share of a histogram's width at which to cut it, for the smallest divergence.
 
-    counts: of magnitudes, beginning at 0. levels: how many magnitudes there are below the cut.
+    counts: a histogram of magnitudes that begins at 0. levels: the number of magnitudes that 8 bits
+        represent below the cut.
     """
     counts = counts.astype("float64")
-    counts[0] = counts[1]  # zero is exact at every scale, and would hide the rest
+    counts[0] = counts[1]  # zero is exact at every scale, and its count would hide the others
     last = int(np.flatnonzero(counts).max(initial=0)) + 1
     ends = list(range(levels + 1, last, STEP)) + [max(last, levels + 1)]
     divergences = [_divergence(counts, end, levels) for end in ends]
     return min(ends[int(np.argmin(divergences))], len(counts)) / len(counts)
 
 
-def _divergence(counts, end, levels):
-    """Kullback and Leibler's, of values cut at bin ``end`` from what the levels make of them."""
+def _divergence(counts: np.ndarray, end: int, levels: int) -> float:
+    """Returns the Kullback-Leibler divergence of values cut at bin ``end`` from their rounding."""
     inside = counts[:end]
     actual = inside.copy()
     actual[-1] += counts[end:].sum()
@@ -98,10 +113,10 @@ def _divergence(counts, end, levels):
     return float(np.sum(actual[some] * np.log(actual[some] / np.maximum(represented[some], 1e-9))))
 
 
-def runner(symbol, parameters, inputs):
-    """A function that evaluates a Symbol: arrays by the names ``inputs``, in order -> NDArrays.
+def runner(symbol: Symbol, parameters: Mapping[str, NDArray], inputs: Sequence[str]) -> Run:
+    """Returns a function that evaluates a Symbol for arrays, in the order of the names ``inputs``.
 
-    Those of the inputs that the Symbol does not read are ignored: a block refuses them.
+    Inputs that the Symbol does not read are ignored, because a SymbolBlock would refuse them.
     """
     names = set(symbol.list_inputs())
     read = [position for position, name in enumerate(inputs) if name in names]
@@ -112,8 +127,8 @@ def runner(symbol, parameters, inputs):
         parameter.set_data(parameters[name])
     block.hybridize(static_alloc=True)
 
-    def run(*arrays):
+    def run(*arrays: np.ndarray) -> List[NDArray]:
         outputs = block(*(mx.nd.array(arrays[position]) for position in read))
-        return outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
     return run

@@ -1,18 +1,24 @@
-"""MXNet's pass that makes the layers of a graph 8-bit ones, and the ranges that it is given."""
+"""MXNet's pass that makes the layers of a graph 8-bit, and the ranges that it gets."""
+
+from typing import Dict, Mapping, Set, Tuple
 
 from mxnet.contrib import quantization
 
 from detkit.export.graph.fusion import FUSED, QUANTIZATION
-from detkit.export.graph.graph import Output
+from detkit.export.graph.graph import Graph, Node, Output, Place
+from detkit.export.precision.calibrate import Range
+from detkit.typing import NDArray, Symbol
 
-BETWEEN = ("Pooling",)  # may stay 8 bits wide between two layers
-HALF = 127 / 255  # how far numbers with a sign reach, of those without
+BETWEEN = ("Pooling",)  # operators that can pass 8-bit numbers on from one layer to the next
+HALF = 127 / 255  # the largest number with a sign, relative to the largest one without
 
 
-def to_int8(graph, parameters, kept, ranges):
-    """The Symbol of a fused Graph with 8-bit layers, and its parameters {name: NDArray}.
+def to_int8(
+    graph: Graph, parameters: Dict[str, NDArray], kept: Set[str], ranges: Mapping[str, Range]
+) -> Tuple[Symbol, Dict[str, NDArray]]:
+    """Returns the Symbol of a fused Graph with 8-bit layers, and its parameters {name: NDArray}.
 
-    kept: the names of layers that stay as they are. ranges: {tensor: (smallest, largest)}.
+    kept: the names of the layers that stay float32. ranges: {tensor: (smallest, largest)}.
     """
     others = {node.op for node in graph.nodes() if node.op} - {*FUSED, *BETWEEN}
     symbol, _, _, collector = quantization.quantize_graph(
@@ -22,7 +28,7 @@ def to_int8(graph, parameters, kept, ranges):
         excluded_sym_names=sorted(kept),
         excluded_op_names=sorted(others),
         calib_mode="naive",
-        quantized_dtype="auto",  # without a sign where there are no negative values
+        quantized_dtype="auto",  # without a sign if there are no negative values
         quantize_mode="smart",
         quantize_granularity="channel-wise",
     )
@@ -35,82 +41,91 @@ def to_int8(graph, parameters, kept, ranges):
     return symbol, {name: array for name, array in arrays.items() if name in used}
 
 
-def tensors(graph, parameters):
-    """{name: Output} of what layers read and give, under the names by which the pass knows them."""
-    outputs = {}
+def tensors_of(graph: Graph, parameters: Mapping[str, NDArray]) -> Dict[str, Output]:
+    """Returns {name: Output} of the inputs and outputs of layers, under the names of MXNet's pass.
+
+    graph: fused. parameters: {name: NDArray}, which are no inputs in this sense.
+    """
+    outputs: Dict[Place, Output] = {}
     for node in graph.nodes():
         if node.op in (*FUSED, *BETWEEN):
             data = [source for source in node.inputs if source.node.name not in parameters]
-            outputs.update((output[:2], output) for output in [*data, Output(node)])
+            outputs.update((output.place, output) for output in [*data, Output(node)])
     names = graph.symbol(list(outputs.values())).list_outputs()
     return dict(zip(names, outputs.values()))
 
 
-def sums_in_place(graph, found, ranges):
-    """The layers that add to a tensor in place, where that and the result differ in having a sign.
+def sums_in_place(
+    graph: Graph, tensors: Mapping[str, Output], ranges: Mapping[str, Range]
+) -> Tuple[Set[str], Set[str]]:
+    """Returns the names of two kinds of sums: tensors of 7 bits, and layers that stay float32.
 
-    oneDNN adds in place: the result is as wide as the other summand, with a sign or without. A
-    rectified result beside a sign has 7 of the 8 bits. A result with a sign cannot be kept where
-    there was none.
+    oneDNN adds the result of a layer to the other summand in place. The sum therefore has the type
+    of the other summand, with a sign or without. If only the other summand has a sign, the sum has
+    7 of its 8 bits. If only the sum has a sign, it cannot be stored.
 
-    found: what ``tensors`` gives. Returns two sets of names: the tensors with 7 bits, and the
-    layers that cannot be 8-bit ones.
+    graph: fused. tensors: from ``tensors_of``. ranges: {tensor: (smallest, largest)}.
     """
-    names = {output[:2]: name for name, output in found.items()}
+    names = {output.place: name for name, output in tensors.items()}
     halves, impossible = set(), set()
     for node in graph.nodes():
         if node.op not in FUSED or node.attributes.get("with_sum") != "true":
             continue
         result = names[node, 0]
-        beside_a_sign = ranges[names[node.inputs[-1][:2]]][0] < 0
-        has_a_sign = ranges[result][0] < 0
-        if beside_a_sign and not has_a_sign:
+        summand_has_sign = ranges[names[node.inputs[-1].place]][0] < 0
+        result_has_sign = ranges[result][0] < 0
+        if summand_has_sign and not result_has_sign:
             halves.add(result)
-        elif has_a_sign and not beside_a_sign:
+        elif result_has_sign and not summand_has_sign:
             impossible.add(node.name)
     return halves, impossible
 
 
-def saturating(graph, parameters, found, kept):
-    """The names of the tensors, a set, of which 8-bit layers may read no more than 7 bits where
-    the CPU has no VNNI, if they have no sign.
+def tensors_that_saturate(
+    graph: Graph,
+    parameters: Mapping[str, NDArray],
+    tensors: Mapping[str, Output],
+    kept: Set[str],
+) -> Set[str]:
+    """Returns the names of the tensors that need 7 bits on CPUs without VNNI if they have no sign.
 
-    oneDNN then adds two products of 8 bits in 16 and saturates: 2 x 255 x 127 is more than 32,767,
-    and 2 x 127 x 127 is not (oneDNN's "Nuances of int8 Computations").
+    oneDNN adds two products of 8-bit numbers in 16 bits there, and saturates: 2 x 255 x 127 is more
+    than 32,767, and 2 x 127 x 127 is not (oneDNN's "Nuances of int8 Computations").
 
-    Three things may have 8. Of numbers with a sign, oneDNN itself leaves a bit of the weights
-    unused. Depthwise layers add one product at a time, in 32 bits. And where a layer ends with a
-    bound, ReLU6's, MXNet has that bound kept by the end of the range alone.
+    Three kinds of tensors may have 8 bits. For tensors with a sign, oneDNN itself uses one bit less
+    of the weights. Depthwise layers add one product at a time, in 32 bits. And the clip at the end
+    of a layer, such as that of ReLU6, is done by MXNet through the end of the range alone, so that
+    the range must stay.
 
-    found: what ``tensors`` gives. kept: the names of layers that stay float32.
+    graph: fused. tensors: from ``tensors_of``. kept: the names of layers that stay float32.
     """
-    names = {output[:2]: name for name, output in found.items()}
-    read = set()
+    names = {output.place: name for name, output in tensors.items()}
+    read: Set[str] = set()
     for node in graph.nodes():
         if node.op not in FUSED or node.name in kept or _is_depthwise(node, parameters):
             continue
         chain = [node.inputs[0]]
-        while chain[-1].node.op in BETWEEN:  # they pass on the range that they read
+        while chain[-1].node.op in BETWEEN:  # such an operator has the range of its input
             chain.append(chain[-1].node.inputs[0])
-        if not _is_bounded(chain[-1].node):
-            read.update(names[output[:2]] for output in chain)
+        if not _is_clipped(chain[-1].node):
+            read.update(names[output.place] for output in chain)
     return read
 
 
-def halved(ranges, names):
-    """``ranges`` in which the tensors ``names`` that have no sign use half of the numbers."""
+def with_half_ranges(ranges: Mapping[str, Range], names: Set[str]) -> Dict[str, Range]:
+    """Returns ``ranges`` in which the tensors ``names`` without a sign use half of the numbers."""
     return {
         name: (0.0, largest / HALF) if name in names and smallest >= 0 else (smallest, largest)
         for name, (smallest, largest) in ranges.items()
     }
 
 
-def _is_depthwise(layer, parameters):
-    """Whether each result of a fused layer is a sum over one channel alone."""
-    return parameters[layer.inputs[1].node.name].shape[1] == 1
+def _is_depthwise(layer: Node, parameters: Mapping[str, NDArray]) -> bool:
+    """Returns whether each output of a fused layer is a sum over one input channel alone."""
+    return bool(parameters[layer.inputs[1].node.name].shape[1] == 1)
 
 
-def _is_bounded(node):
-    """Whether a node is a fused layer that ends with a clip."""
+def _is_clipped(node: Node) -> bool:
+    """Returns whether a node is a fused layer that ends with a clip."""
     inside = [entry["op"] for subgraph in node.subgraphs for entry in subgraph["nodes"]]
     return node.op in FUSED and "clip" in inside

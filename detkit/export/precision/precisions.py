@@ -1,53 +1,98 @@
-"""The numbers that the layers of an exported network calculate with."""
+"""The precisions that the layers of an exported network can calculate with."""
+
+from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
+from mxnet.gluon import HybridBlock
 
+from detkit.data.sample import Dataset
+from detkit.detector import Detector
+from detkit.export.graph.graph import Graph
 from detkit.export.graph.layer_names import name_layers
 from detkit.export.manifest import ANY, BFLOAT16, FLOAT32, INT8
 from detkit.export.precision.bf16 import to_bfloat16
-from detkit.export.precision.calibrate import NAIVE
+from detkit.export.precision.calibrate import NAIVE, Example
+from detkit.export.precision.layer_errors import QuantizationReport
 from detkit.export.precision.quantize import KEEP, quantize
+from detkit.typing import NDArray, Symbol
+
+
+class Precision(Protocol):
+    """A precision of the layers.
+
+    name: FLOAT32, BFLOAT16 or INT8. cpus: the CPUs that INT8 is for, ANY or VNNI, otherwise None.
+    """
+
+    name: str
+    cpus: Optional[str]
+
+    def convert(
+        self, model: HybridBlock, graph: Graph, parameters: Dict[str, NDArray]
+    ) -> Tuple[Symbol, Dict[str, NDArray]]:
+        """Returns the Symbol and the parameters of a network in this precision.
+
+        graph: the simplified Graph of ``model``, which may be changed. parameters: those of it.
+        """
 
 
 class Float32:
-    """As it was trained."""
+    """The precision of the training: nothing is converted."""
 
-    name, cpus = FLOAT32, None
+    name: str = FLOAT32
+    cpus: Optional[str] = None
 
-    def convert(self, model, graph, parameters):
-        """A Symbol and its parameters, of a network's simplified Graph and its parameters."""
+    def convert(
+        self, model: HybridBlock, graph: Graph, parameters: Dict[str, NDArray]
+    ) -> Tuple[Symbol, Dict[str, NDArray]]:
+        """Returns the Symbol of the graph and its parameters; see Precision."""
         return graph.symbol(), parameters
 
 
 class BFloat16:
-    """16 bits, as ``to_bfloat16`` says; ``keep``: patterns of the layers that stay float32."""
+    """Layers of 16 bits, see ``to_bfloat16``.
 
-    name, cpus = BFLOAT16, None
+    keep: patterns of the layers that stay float32, see ``select``.
+    """
 
-    def __init__(self, keep=()):
+    name: str = BFLOAT16
+    cpus: Optional[str] = None
+
+    def __init__(self, keep: Sequence[str] = ()) -> None:
         self._keep = keep
 
-    def convert(self, model, graph, parameters):
-        """As Float32."""
+    def convert(
+        self, model: HybridBlock, graph: Graph, parameters: Dict[str, NDArray]
+    ) -> Tuple[Symbol, Dict[str, NDArray]]:
+        """Returns the Symbol and the parameters in bfloat16; see Precision."""
         name_layers(graph, model)
         return to_bfloat16(graph, parameters, self._keep)
 
 
 class Int8:
-    """8 bits, as ``quantize`` says.
+    """Layers of 8 bits, see ``quantize``.
 
-    examples: what ``examples_of`` gives. cpus: ANY or VNNI. report: the QuantizationReport, when it
-    is converted.
+    examples: the images of the calibration, from ``examples_of``. mode: "naive" or "entropy", see
+        ``calibrate``. keep: patterns of the layers that stay float32, see ``select``. cpus: ANY or
+        VNNI. report: the QuantizationReport after ``convert``, None before.
     """
 
-    name = INT8
+    name: str = INT8
 
-    def __init__(self, examples, mode=NAIVE, keep=KEEP, cpus=ANY):
-        self._examples, self._mode, self._keep, self.cpus = examples, mode, keep, cpus
-        self.report = None
+    def __init__(
+        self,
+        examples: Iterable[Example],
+        mode: str = NAIVE,
+        keep: Sequence[str] = KEEP,
+        cpus: str = ANY,
+    ) -> None:
+        self._examples, self._mode, self._keep = examples, mode, keep
+        self.cpus: Optional[str] = cpus
+        self.report: Optional[QuantizationReport] = None
 
-    def convert(self, model, graph, parameters):
-        """As Float32."""
+    def convert(
+        self, model: HybridBlock, graph: Graph, parameters: Dict[str, NDArray]
+    ) -> Tuple[Symbol, Dict[str, NDArray]]:
+        """Returns the Symbol and the parameters in INT8, and sets ``report``; see Precision."""
         name_layers(graph, model)
         symbol, parameters, self.report = quantize(
             graph, parameters, model.INPUTS, self._examples, self._mode, self._keep, self.cpus
@@ -55,8 +100,13 @@ class Int8:
         return symbol, parameters
 
 
-def examples_of(detector, dataset, count, proposals=None):
-    """A Detector's inputs, one image each: up to ``count`` from all over a Dataset.
+def examples_of(
+    detector: Detector,
+    dataset: Dataset,
+    count: int,
+    proposals: Optional[Mapping[Any, np.ndarray]] = None,
+) -> Iterator[Example]:
+    """Yields a Detector's inputs for up to ``count`` images, spread evenly over a Dataset.
 
     proposals: {image_id: boxes (R, 4)} for a network that takes them.
     """

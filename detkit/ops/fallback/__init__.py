@@ -1,8 +1,9 @@
-"""Every operator of native/kernels.h made of MXNet's own: slower, the same results.
+"""Every operator of native/kernels.h, made of MXNet's operators: slower, with the same results.
 
-Pure functions of ``F`` (mx.nd or mx.sym): no shape is read in Python, so that one graph serves
-every batch and image size. A docstring says where MXNet's operators cannot give what kernels.h
-defines. An axis of length 0 (no box, no object) is no input: MXNet 1.9 has no such arrays.
+The functions are pure functions of ``F`` (mx.nd or mx.sym). They read no shape in Python, so that
+one graph serves every batch and image size. A docstring says if MXNet's operators cannot give what
+kernels.h defines. No axis may have length 0 (no box, no object), because MXNet 1.9 has no such
+arrays.
 """
 
 from detkit.ops.fallback.masks import mask_paste, mask_target

@@ -3,12 +3,13 @@
 from detkit.ops.arrays import extent
 from detkit.ops.fallback.arrays import steps
 from detkit.ops.fallback.rois import clean_rois
+from detkit.typing import Namespace, Tensor
 
 
-def mask_target(F, masks, rois, index, size):
-    """detkit_mask_target: (B, R, M, M), M = size.
+def mask_target(F: Namespace, masks: Tensor, rois: Tensor, index: Tensor, size: int) -> Tensor:
+    """Computes detkit_mask_target: (B, R, M, M), M = size.
 
-    masks (B, G, H, W), rois (B, R, 4), index (B, R) the object of each RoI.
+    masks: (B, G, H, W). rois: (B, R, 4). index: (B, R), the object of each RoI.
     """
     masks, index = F.cast(masks, dtype="float32"), F.cast(index, dtype="float32")
     numbers = F.slice(masks, begin=(None, None, 0, 0), end=(None, None, 1, 1))
@@ -31,18 +32,23 @@ def mask_target(F, masks, rois, index, size):
     return F.reshape_like(covered, index, lhs_begin=0, lhs_end=2, rhs_begin=0, rhs_end=2)
 
 
-def mask_paste(F, probabilities, boxes, height, width):
-    """detkit_mask_paste: (N, H, W) of probabilities (N, M, M) and boxes (N, 4)."""
+def mask_paste(
+    F: Namespace, probabilities: Tensor, boxes: Tensor, height: int, width: int
+) -> Tensor:
+    """Computes detkit_mask_paste: (N, H, W) from probabilities (N, M, M) and boxes (N, 4)."""
     x1, y1, x2, y2 = clean_rois(F, boxes)
     wy = _resize_weights(F, probabilities, y1, y2, height)
     wx = _resize_weights(F, probabilities, x1, x2, width)
     return F.batch_dot(F.batch_dot(wy, probabilities), wx, transpose_b=True)
 
 
-def _resize_weights(F, probabilities, begin, end, length):
-    """Weights (N, length, M) of the cells of a mask for the pixels of an axis; begin, end (N, 1).
+def _resize_weights(
+    F: Namespace, probabilities: Tensor, begin: Tensor, end: Tensor, length: int
+) -> Tensor:
+    """Returns the weights (N, length, M) of a mask's cells for the pixels of an axis.
 
-    Cells from -1 to M are those of the mask grown by one cell of zeros on each side.
+    begin, end: (N, 1), the borders of the boxes in pixels. The mask is padded by one cell of zeros
+        on each side, so that its cells have the numbers -1 to M.
     """
     side = F.reshape(extent(F, probabilities, axis=1), shape=(1, 1))
     half = F.broadcast_mul((end - begin) * 0.5, F.broadcast_div(side + 2, side))

@@ -1,41 +1,65 @@
-"""Region proposals of one or several levels."""
+"""Region proposals from one or several levels."""
+
+from typing import Sequence, Tuple
 
 from detkit import boxes as box_functions
 from detkit.constants import MIN_PROPOSAL_SIDE
 from detkit.ops.arrays import gather_rows
-from detkit.ops.fallback.arrays import descending, is_finite, keep, take
+from detkit.ops.fallback.arrays import descending, is_finite, take, where_or
 from detkit.ops.fallback.nms import nms
+from detkit.typing import Namespace, Tensor
 
 
-def proposals(F, levels, sizes, pre_nms, post_nms, iou, min_size, weights=(1, 1, 1, 1)):
-    """detkit_proposals: boxes (B, R, 4) and scores (B, R), best first.
+def proposals(
+    F: Namespace,
+    levels: Sequence[Sequence[Tensor]],
+    sizes: Tensor,
+    pre_nms: int,
+    post_nms: int,
+    iou: float,
+    min_size: float,
+    weights: Sequence[float] = (1, 1, 1, 1),
+) -> Tuple[Tensor, Tensor]:
+    """Computes detkit_proposals: boxes (B, R, 4) and scores (B, R), best first.
 
-    levels are (anchors (1, N, 4), objectness (B, N) logits, deltas (B, N, 4)), sizes (B, 2) h, w.
+    levels: for each level anchors (1, N, 4), objectness (B, N) as logits, deltas (B, N, 4).
+    sizes: (B, 2), the h and w of the images in pixels.
     """
-    found = [
-        _level(F, *level, sizes, pre_nms, iou, max(min_size, MIN_PROPOSAL_SIDE), weights)
-        for level in levels
+    min_side = max(min_size, MIN_PROPOSAL_SIDE)
+    pairs = [
+        _level(F, anchors, objectness, deltas, sizes, pre_nms, iou, min_side, weights)
+        for anchors, objectness, deltas in levels
     ]
-    boxes = F.concat(*(boxes for boxes, _ in found), dim=1)
-    scores = F.concat(*(scores for _, scores in found), dim=1)
+    boxes = F.concat(*(boxes for boxes, _ in pairs), dim=1)
+    scores = F.concat(*(scores for _, scores in pairs), dim=1)
     best = F.slice(descending(F, scores), begin=(None, 0), end=(None, post_nms))
     return gather_rows(F, boxes, best), take(F, scores, best)
 
 
-def _level(F, anchors, objectness, deltas, sizes, pre_nms, iou, min_size, weights):
-    """NMS's boxes and scores, min(N, pre_nms) rows."""
+def _level(
+    F: Namespace,
+    anchors: Tensor,
+    objectness: Tensor,
+    deltas: Tensor,
+    sizes: Tensor,
+    pre_nms: int,
+    iou: float,
+    min_size: float,
+    weights: Sequence[float],
+) -> Tuple[Tensor, Tensor]:
+    """Returns the boxes (B, R, 4) and scores (B, R) of a level after NMS, R = min(N, pre_nms)."""
     usable = is_finite(F, objectness)
-    # As float64, so that even the smallest float32 comes before what is no number.
-    keys = F.cast(keep(F, usable, objectness, 0), dtype="float64")
-    keys = keep(F, usable, keys, -1e39)
+    # float64, so that logits that are not finite can come after even the smallest float32.
+    keys = F.cast(where_or(F, usable, objectness, 0), dtype="float64")
+    keys = where_or(F, usable, keys, -1e39)
     best = F.slice(descending(F, keys), begin=(None, 0), end=(None, pre_nms))
     anchors = F.take(F.squeeze(anchors, axis=0), best)
     decoded = box_functions.decode(F, gather_rows(F, deltas, best), anchors, weights)
-    # A side that is not finite moves to 0, which leaves its box no width or no height.
-    boxes = box_functions.clip(F, keep(F, is_finite(F, decoded), decoded, 0), sizes)
+    # A coordinate that is not finite becomes 0, so that its box has no width or no height.
+    boxes = box_functions.clip(F, where_or(F, is_finite(F, decoded), decoded, 0), sizes)
     _, _, w, h = box_functions.centre_size(F, boxes)
     large = F.squeeze(F.minimum(w, h), axis=2) >= min_size
     usable = take(F, usable, best) * large
-    scores = keep(F, usable, F.sigmoid(take(F, objectness, best)), -1)
+    scores = where_or(F, usable, F.sigmoid(take(F, objectness, best)), -1)
     boxes, scores, _, _ = nms(F, boxes, scores, None, iou)
     return boxes, scores

@@ -1,20 +1,31 @@
-"""RoI pooling from one map: features (B, C, H, W) at ``stride``, rois (B, R, 4) in image pixels.
+"""RoI pooling from one map.
 
-All give (B * R, C, P, P), P = size. RoIs are cleaned as kernels.h says above DetkitRoIs.
+All functions pool features (B, C, H, W) at ``stride`` under rois (B, R, 4), which are in image
+pixels, and return (B * R, C, P, P), P = size. The RoIs are cleaned as kernels.h defines.
 """
 
 from detkit.ops.arrays import extent
-from detkit.ops.fallback.arrays import keep, steps
+from detkit.ops.fallback.arrays import steps, where_or
 from detkit.ops.fallback.rois import batch_rois, clean_rois
 from detkit.ops.fallback.separable import cells, contract, edges, mean_hat
+from detkit.typing import Namespace, Tensor
 
-OUTSIDE = -9.0  # more than a cell outside of any map
+OUTSIDE = -9.0  # cells; a sample there is outside of every map and its border, and counts as 0
 
 
-def roi_align(F, features, rois, size, stride, sampling, aligned, mode="average"):
-    """detkit_roi_align; mode "average" or "max".
+def roi_align(
+    F: Namespace,
+    features: Tensor,
+    rois: Tensor,
+    size: int,
+    stride: float,
+    sampling: int,
+    aligned: bool,
+    mode: str = "average",
+) -> Tensor:
+    """Computes detkit_roi_align in the mode "average" or "max".
 
-    The maximum needs sampling >= 1: a graph has no arrays of so many lengths.
+    The maximum needs sampling >= 1, because in a graph every RoI has the same number of samples.
     """
     if mode == "average":
         return F.contrib.ROIAlign(
@@ -33,8 +44,10 @@ def roi_align(F, features, rois, size, stride, sampling, aligned, mode="average"
     return _largest_sample(F, features, ys, xs, size, sampling)
 
 
-def _align_samples(F, features, begin, end, count, aligned, axis):
-    """Where RoIAlign samples an axis, (B, R, count), in cells."""
+def _align_samples(
+    F: Namespace, features: Tensor, begin: Tensor, end: Tensor, count: int, aligned: bool, axis: int
+) -> Tensor:
+    """Returns the positions (B, R, count) at which RoIAlign samples an axis, in cells."""
     side = end - begin
     side = side if aligned else F.maximum(side, 1)
     part = F.reshape(steps(F, begin, count) + 0.5, shape=(1, 1, -1))
@@ -42,11 +55,11 @@ def _align_samples(F, features, begin, end, count, aligned, axis):
     length = F.reshape(extent(F, features, axis), shape=(1, 1, 1))
     within = (at >= -1) * F.broadcast_lesser_equal(at, length)
     clamped = F.broadcast_minimum(F.maximum(at, 0), length - 1)
-    return keep(F, within, clamped, OUTSIDE)
+    return where_or(F, within, clamped, OUTSIDE)
 
 
-def crop_pool(F, features, rois, size, stride):
-    """detkit_crop_pool: what lies outside of the map counts as 0, as in PyTorch's grid_sample."""
+def crop_pool(F: Namespace, features: Tensor, rois: Tensor, size: int, stride: float) -> Tensor:
+    """Computes detkit_crop_pool; points outside of the map are 0, as in PyTorch's grid_sample."""
     x1, y1, x2, y2 = (c * (1.0 / stride) for c in clean_rois(F, F.BlockGrad(rois)))
     part = F.reshape(steps(F, x1, 2 * size), shape=(1, 1, -1))
     ys, xs = (
@@ -56,10 +69,15 @@ def crop_pool(F, features, rois, size, stride):
     return _largest_sample(F, features, ys, xs, size, 2)
 
 
-def _largest_sample(F, features, ys, xs, size, sampling):
-    """The largest of sampling x sampling samples of each cell; ys, xs (B, R, size * sampling)."""
+def _largest_sample(
+    F: Namespace, features: Tensor, ys: Tensor, xs: Tensor, size: int, sampling: int
+) -> Tensor:
+    """Returns the largest of the sampling x sampling samples of each cell.
+
+    ys, xs: (B, R, size * sampling), the positions of the samples in cells of the map.
+    """
     count = size * sampling
-    # A border of zeros, because BilinearSampler has no coordinates for a map of one row or column.
+    # The border of zeros is needed because BilinearSampler cannot address a map of one row.
     bordered = F.pad(features, mode="constant", pad_width=(0, 0, 0, 0, 1, 1, 1, 1))
     ys, xs = (
         F.broadcast_div(at + 1, F.reshape((extent(F, features, axis) + 1) / 2, (1, 1, 1))) - 1
@@ -75,11 +93,13 @@ def _largest_sample(F, features, ys, xs, size, sampling):
     return F.reshape(F.transpose(pooled, axes=(0, 2, 1, 3, 4)), shape=(-3, 0, 0, 0))
 
 
-def roi_pool(F, features, rois, size, stride, mode="max"):
-    """detkit_roi_pool; mode "max" or "average".
+def roi_pool(
+    F: Namespace, features: Tensor, rois: Tensor, size: int, stride: float, mode: str = "max"
+) -> Tensor:
+    """Computes detkit_roi_pool in the mode "max" or "average".
 
-    The maximum is never below -3.4028235e38, not even where a cell holds -inf or NaN alone. For
-    the average see separable.contract about NaN.
+    The maximum is never below -3.4028235e38, even if a cell holds nothing but -inf or NaN. For NaN
+    in the average see ``separable.contract``.
     """
     if mode == "max":
         return F.ROIPooling(
@@ -94,8 +114,11 @@ def roi_pool(F, features, rois, size, stride, mode="max"):
     return contract(F, features, wy, wx, size)
 
 
-def _shares(F, first, last, size, positions):
-    """Weights (B, R, P, L) of the average over the cells that RoIPool gives to each part."""
+def _shares(F: Namespace, first: Tensor, last: Tensor, size: int, positions: Tensor) -> Tensor:
+    """Returns the weights (B, R, P, L) of the average over the cells of each part of an RoI.
+
+    first, last: (B, R, 1), the rounded borders of the RoI in cells. positions: (1, 1, 1, L).
+    """
     side = F.maximum(last - first + 1, 1) / size
     part = F.reshape(steps(F, first, size), shape=(1, 1, -1))
     begin = F.broadcast_add(F.floor(F.broadcast_mul(side, part)), first)
@@ -105,8 +128,8 @@ def _shares(F, first, last, size, positions):
     return F.broadcast_div(inside, F.maximum(F.sum(inside, axis=3, keepdims=True), 1))
 
 
-def prroi_pool(F, features, rois, size, stride):
-    """detkit_prroi_pool, differentiable to the features and the RoIs."""
+def prroi_pool(F: Namespace, features: Tensor, rois: Tensor, size: int, stride: float) -> Tensor:
+    """Computes detkit_prroi_pool, which is differentiable with respect to features and RoIs."""
     x1, y1, x2, y2 = (c * (1.0 / stride) for c in clean_rois(F, rois))
     wy = mean_hat(F, *edges(F, y1, y2, size), cells(F, features, axis=2))
     wx = mean_hat(F, *edges(F, x1, x2, size), cells(F, features, axis=3))

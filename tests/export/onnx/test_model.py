@@ -184,13 +184,13 @@ def test_what_onnx_has_no_words_for_is_refused(small_model):
     ):
         convert(detector_of(model))
     model = small_model(roi_extractor=RoIPool([8], 8, size=3, mode="average"))
-    with pytest.raises(ExportError, match="RoIPool of mode average cannot be expressed in ONNX"):
+    with pytest.raises(ExportError, match="detkit_roi_pool .*mode average"):
         convert(detector_of(model))
 
 
 def test_a_file_that_cannot_be_written(small_model, tmp_path):
     path = tmp_path / "no" / "model.onnx"
-    with pytest.raises(ExportError, match=f"{path}: cannot be written: No such file"):
+    with pytest.raises(ExportError, match=f"{path}: .*No such file"):
         save(detector_of(small_model()), path)
 
 

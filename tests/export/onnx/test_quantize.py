@@ -2,7 +2,6 @@
 
 import sys
 
-import cv2
 import mxnet as mx
 import numpy as np
 import pytest
@@ -11,9 +10,8 @@ from mxnet.gluon import nn
 from detkit.errors import ExportError
 from detkit.export.onnx import convert, save_int8
 from detkit.models.layers import relu6
-from support import tiny
-from support.exports import KINDS, detector_of, export_tiny, photos
-from support.graphs import KEPT, SIZES, needs_onednn
+from support.exports import KINDS, detector_of, photos
+from support.graphs import KEPT, SIZES
 from support.onnx_runs import MISSING, ONNX
 from support.small import SmallBackbone
 
@@ -220,32 +218,16 @@ def test_the_images_that_tell_the_ranges(small_model, tmp_path, mode, capsys, ca
 
 
 def test_what_cannot_be_quantized(small_model, tmp_path, quantized, monkeypatch):
-    with pytest.raises(ExportError, match="no layer is called 'rpn'"):
+    with pytest.raises(ExportError, match="'rpn'"):
         quantized(small_model(), keep=("rpn",))
-    with pytest.raises(ExportError, match=r"no layer is left for INT8: \* keep all"):
+    with pytest.raises(ExportError, match=r"INT8: .*\* keep all"):
         quantized(small_model(), keep=("*",))
     detector = detector_of(small_model())
-    with pytest.raises(ExportError, match="no image to calibrate with"):
+    with pytest.raises(ExportError, match="at least one image"):
         save_int8(detector, str(tmp_path / "model.onnx"), Photos(0), 2)
     path = tmp_path / "no" / "model.onnx"
-    with pytest.raises(ExportError, match=f"{path}: cannot be written: No such file"):
+    with pytest.raises(ExportError, match=f"{path}: .*No such file"):
         save_int8(detector, str(path), Photos(), 1)
     monkeypatch.setitem(sys.modules, "onnxruntime.quantization", None)
-    with pytest.raises(ExportError, match=r"quantizer \(.*pip install 'detkit\[onnx\]'"):
+    with pytest.raises(ExportError, match=r"quantizer.*pip install 'detkit\[onnx\]'"):
         save_int8(detector, str(path), Photos(), 1)
-
-
-@needs_onednn
-def test_by_the_tool(finished, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("shutil.which", lambda name: None)
-    out, photo = tmp_path / "out", tmp_path / "photo.png"
-    cv2.imwrite(str(photo), photos((64, 80))[0])
-    options = ("--onnx", "--int8", "--calib", 2, "--check", photo)
-    assert export_tiny(finished, out, *options) == 0
-    tiny.assert_says(
-        capsys.readouterr().out, "model-int8.onnx", "  ONNX      boxes", "  ONNX INT8 boxes"
-    )
-    assert (out / "model-int8.onnx").stat().st_size > 0
-    assert export_tiny(finished, out, "--onnx") == 0
-    assert (out / "model.onnx").exists()
-    assert not (out / "model-int8.onnx").exists()

@@ -42,7 +42,7 @@ def test_a_histogram_grows_without_losing_a_count():
 
 
 def test_what_cannot_be_calibrated_with():
-    with pytest.raises(ExportError, match="t: not finite for image 2 of the calibration"):
+    with pytest.raises(ExportError, match=r"\b2\b.*\bt\b.*NaN"):
         ranges([1.0], [np.nan])
-    with pytest.raises(ExportError, match="no image to calibrate with; expected at least one"):
+    with pytest.raises(ExportError, match="calibration: .*at least one image"):
         ranges()

@@ -1,24 +1,28 @@
 """INT8: which layers calculate with 8-bit numbers, and what that does to the results."""
 
-import json
-
 import mxnet as mx
 import numpy as np
 import pytest
 
 from detkit.errors import ExportError
-from detkit.export.graph.fusion import FUSED, fuse, layer_of
+from detkit.export.graph.fusion import FUSED, layer_of
 from detkit.export.graph.graph import Graph
-from detkit.export.graph.layer_names import LAYERS, name_layers, select
-from detkit.export.graph.simplify import simplify
 from detkit.export.manifest import ANY, VNNI
 from detkit.export.precision.calibrate import runner
 from detkit.export.precision.quantize import quantize
 from detkit.models.layers import relu6
-from detkit.models.necks import FPN
 from detkit.processor import has_vnni
 from support.exports import KINDS
-from support.graphs import INPUTS, KEPT, SIZES, assert_near, needs_onednn, traced
+from support.graphs import (
+    INPUTS,
+    KEPT,
+    SIZES,
+    Block,
+    assert_near,
+    needs_onednn,
+    small_graph,
+    traced,
+)
 
 pytestmark = [needs_onednn, pytest.mark.processor]
 CPUS = [
@@ -94,54 +98,13 @@ def test_layers_that_are_kept(small_model, images, keep, kept):
 
 
 def test_what_cannot_be_kept(small_model, images):
-    with pytest.raises(
-        ExportError, match="no layer is called 'rpn'; expected \"first\", .*rpn_head"
-    ):
+    with pytest.raises(ExportError, match="\"first\", .*rpn_head.*'rpn'"):
         quantized(small_model(), images, keep=("rpn",))
-    with pytest.raises(ExportError, match="no layer is left for INT8: \\* keep all"):
+    with pytest.raises(ExportError, match=r"INT8: .*\* keep all"):
         quantized(small_model(), images, keep=("*",))
 
 
-def test_layers_have_names_of_their_own(small_model):
-    graph, _ = traced(KINDS["RetinaNet"](small_model))
-    names = [node.name for node in graph.nodes() if node.op]
-    assert len(names) == len(set(names))
-    layers = {node.name for node in graph.nodes() if node.op in LAYERS}
-    assert {"neck.p6", "head.classes", "head.classes@2", "head.classes@3"} < layers
-    assert select(graph, ["head.classes"]) == {f"head.classes{each}" for each in ("", "@2", "@3")}
-    assert select(graph, ["head.classes@2"]) == {"head.classes@2"}
-
-
-def test_the_report(small_model, images):
-    _, _, report = quantized(small_model(), images, mode="entropy")
-    content = json.loads(report.text())
-    assert content["mode"] == "entropy"
-    assert set(content["kept"]) == KEPT
-    errors = [layer["sqnr"] for layer in content["layers"]]
-    assert errors == sorted(errors)
-    assert {"layer": "roi_head.fc.0", "operator": "FullyConnected"}.items() <= max(
-        content["layers"], key=lambda layer: layer["operator"]
-    ).items()
-    header, *lines, last = report.table().splitlines()
-    assert [line.split()[0] for line in lines] == [layer["layer"] for layer in content["layers"]]
-    assert last.startswith("float32: backbone.features.0, ")
-
-
 # --- Layers that oneDNN fuses ---------------------------------------------------------------------
-
-
-class Block(mx.gluon.HybridBlock):
-    """Two convolutions, and a function of what they give."""
-
-    def __init__(self, combine):
-        super().__init__()
-        self._combine = combine
-        with self.name_scope():
-            self.one = mx.gluon.nn.Conv2D(16, 1, in_channels=16, use_bias=False)
-            self.two = mx.gluon.nn.Conv2D(16, 3, padding=1, in_channels=16)
-
-    def hybrid_forward(self, F, x):
-        return self._combine(F, self.one(x), self.two(x))
 
 
 COMBINATIONS = {
@@ -151,19 +114,6 @@ COMBINATIONS = {
     "sum of rectified": lambda F, one, two: F.relu(one) + two,
     "bounded": lambda F, one, two: relu6(F, one * 4) + relu6(F, two),
 }
-
-
-def small_graph(block):
-    block.initialize()
-    rng = np.random.default_rng(0)
-    for parameter in block.collect_params().values():
-        parameter.set_data(mx.nd.array(rng.normal(0, 0.3, parameter.shape)))
-    graph = Graph(block(mx.sym.var("images")))
-    parameters = simplify(
-        graph, {name: each.data() for name, each in block.collect_params().items()}
-    )
-    name_layers(graph, block)
-    return graph, parameters
 
 
 def error_of(block, data, **options):
@@ -205,34 +155,7 @@ def test_depthwise_layers_keep_their_bit():
     assert errors[0] == errors[1] < 0.01
 
 
-def test_a_bounded_rectifier_is_part_of_the_layer():
-    graph, _ = small_graph(Block(lambda F, one, two: relu6(F, one) + relu6(F, two)))
-    ops = [node.op for node in fuse(graph).nodes() if node.op]
-    assert ops == ["_sg_mkldnn_conv", "_sg_mkldnn_conv", "elemwise_add"]
-
-
-def test_the_sums_of_a_pyramid_are_part_of_its_layers():
-    class Pyramid(mx.gluon.HybridBlock):
-        def __init__(self):
-            super().__init__()
-            self.neck = FPN([4, 4], [4, 8], channels=4, extra="none")
-
-        def hybrid_forward(self, F, fine, coarse):
-            return self.neck([fine, coarse])
-
-    pyramid = Pyramid()
-    pyramid.initialize()
-    graph = Graph(mx.sym.Group(pyramid(mx.sym.var("fine"), mx.sym.var("coarse"))))
-    parameters = {name: each.data() for name, each in pyramid.collect_params().items()}
-    fused = fuse(graph)
-    assert "elemwise_add" not in [node.op for node in fused.nodes()]
-    data = [mx.nd.random.normal(shape=(2, 4, *size)) for size in ((7, 9), (4, 5))]
-    found = runner(fused.symbol(), parameters, ["fine", "coarse"])(*data)
-    for output, expected in zip(found, pyramid(*data)):
-        np.testing.assert_allclose(output.asnumpy(), expected.asnumpy(), rtol=0, atol=1e-5)
-
-
 def test_an_mxnet_without_onednn(small_model, images, monkeypatch):
     monkeypatch.setattr(mx.runtime.Features, "is_enabled", lambda self, name: False)
-    with pytest.raises(ExportError, match="this MXNet has no oneDNN"):
+    with pytest.raises(ExportError, match="oneDNN.*MXNet"):
         quantized(small_model(), images)
