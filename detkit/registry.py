@@ -121,8 +121,9 @@ class Registry:
                 f"{self.kind}: expected a mapping with the key 'type', found {shown(node)}; "
                 f"registered: {', '.join(self.names())}"
             )
-        known = self.default is not None and node.get("type") is None
-        name = self.default if known else require(node, "type")
+        name = self.default
+        if name is None or node.get("type") is not None:
+            name = require(node, "type")
         entry = self.entry(name, place(node, "type"))
         arguments = {key: value for key, value in node.items() if key != "type"}
         return call(entry.target, node, arguments, derived, f"{entry.name} ({entry.where})")

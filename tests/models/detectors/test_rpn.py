@@ -9,7 +9,7 @@ import pytest
 from mxnet import autograd
 
 import detkit
-from detkit.data import OneClass, Shapes
+from detkit.data import Shapes
 from detkit.files.checkpoint import load_checkpoint
 from detkit.losses import RPNLoss, SmoothL1
 from detkit.models import RPN
@@ -81,22 +81,6 @@ def test_its_losses_are_those_of_faster_rcnn(small_model, images):
 
 def test_a_few_steps_lower_the_losses(rpn, images):
     assert learns(rpn_step(rpn), (*images(*SIZES), BOXES, LABELS))
-
-
-def test_one_class_is_made_of_all():
-    shapes = Shapes(length=5, size=(64, 64))
-    dataset = OneClass(shapes)
-    assert dataset.class_names == ("object",)
-    assert len(dataset) == 5
-    assert (dataset.dropped, dataset.bad_images) == (shapes.dropped, shapes.bad_images)
-    for index in range(5):
-        own, theirs = dataset.annotation(index), shapes.annotation(index)
-        assert own.labels.dtype == theirs.labels.dtype
-        assert own.labels.tolist() == [0] * len(theirs.labels)
-        np.testing.assert_array_equal(own.boxes, theirs.boxes)
-        np.testing.assert_array_equal(dataset.image(index), shapes.image(index))
-        np.testing.assert_array_equal(dataset.masks(index), shapes.masks(index))
-    assert any(shapes.annotation(index).labels.any() for index in range(5))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,120 @@
+"""detkit/MODULES.md: each module, what it is, and its test; ``python tests/support/module_map.py``.
+
+A test has its module's name, in the folder of the same name. ELSEWHERE lists the modules that are
+tested by another file, because several modules are one idea for a test.
+"""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MAP = ROOT / "detkit/MODULES.md"
+HEAD = """# The modules of detkit
+
+Each module, what it is, and the file that tests it. `python tests/support/module_map.py` writes
+this page, and a test compares it with the tree.
+
+"""
+ELSEWHERE = {
+    "build/train_step.py": "models/test_kinds_with_a_default.py",
+    "build/training.py": "runner/test_resume.py",
+    "config/nodes.py": "config/test_config.py",
+    "construct.py": "test_registry.py",
+    "converters/coco_labels.py": "converters/test_torchvision.py",
+    "converters/recipes.py": "converters/test_gluoncv.py",
+    "converters/run_folder.py": "tools/test_convert_weights.py",
+    "data/proposed.py": "data/test_precomputed.py",
+    "data/resize.py": "data/test_transforms.py",
+    "data/sample.py": "data/test_transforms.py",
+    "data/textures.py": "data/test_shapes.py",
+    "detections/detections.py": "detections/test_mask_results.py",
+    "detections/of_dataset.py": "tools/test_tools.py",
+    "detections/overlap.py": "evaluate/test_metrics.py",
+    "detector.py": "models/detectors/test_fast_rcnn.py",
+    "device.py": "export/test_exported_devices.py",
+    "errors.py": "test_cli.py",
+    "export/graph/graph.py": "export/graph/test_simplify.py",
+    "export/onnx/__init__.py": "export/onnx/test_model.py",
+    "export/onnx/builder.py": "export/onnx/test_translate.py",
+    "export/onnx/detection.py": "export/onnx/test_translate.py",
+    "export/onnx/elementwise.py": "export/onnx/test_translate.py",
+    "export/onnx/layers.py": "export/onnx/test_translate.py",
+    "export/onnx/roi.py": "export/onnx/test_translate.py",
+    "export/onnx/shapes.py": "export/onnx/test_translate.py",
+    "export/precision/int8.py": "export/precision/test_quantize.py",
+    "losses/mask.py": "models/roi_heads/test_mask.py",
+    "models/backbones/residual.py": "models/backbones/test_resnet.py",
+    "models/blocks.py": "models/necks/test_fpn.py",
+    "models/detectors/cascade_mask_rcnn.py": "models/detectors/test_cascade_rcnn.py",
+    "models/roi_heads/fc.py": "models/roi_heads/test_conv_fc.py",
+    "models/roi_pools.py": "models/test_roi_extractors.py",
+    "models/suppression.py": "models/test_nms_choices.py",
+    "models/voting.py": "models/test_nms_choices.py",
+    "naming.py": "models/roi_heads/test_mask.py",
+    "ops/build.py": "tools/test_doctor.py",
+    "ops/fallback/masks.py": "ops/test_masks.py",
+    "ops/fallback/match.py": "ops/test_match.py",
+    "ops/fallback/proposals.py": "ops/test_proposals.py",
+    "ops/fallback/roi_pooling.py": "ops/test_roi_pooling.py",
+    "ops/fallback/separable.py": "ops/test_roi_pooling.py",
+    "parts.py": "house/test_house.py",
+    "runner/hooks.py": "runner/test_loop.py",
+    "runner/interrupt.py": "runner/test_loop.py",
+    "runner/loss_window.py": "runner/test_loop.py",
+    "runner/options.py": "config/test_bad_config.py",
+    "targets/dense_targets.py": "targets/test_rpn_targets.py",
+    "train_steps/cascade_mask_rcnn.py": "train_steps/test_cascade_rcnn.py",
+    "train_steps/fast_rcnn.py": "models/detectors/test_fast_rcnn.py",
+    "train_steps/mask_rcnn.py": "models/detectors/test_mask_rcnn.py",
+    "train_steps/retina_net.py": "models/detectors/test_retina_net.py",
+    "train_steps/rpn.py": "models/detectors/test_rpn.py",
+    "train_steps/stages.py": "train_steps/test_faster_rcnn.py",
+    "typing.py": "house/test_house.py",
+}
+
+
+def modules():
+    """The paths of the modules below detkit/ that hold code, in the order of their names."""
+    for path in sorted((ROOT / "detkit").rglob("*.py")):
+        if path.name != "__init__.py" or public_names(path):
+            yield path.relative_to(ROOT / "detkit")
+
+
+def public_names(path):
+    """The classes, functions and constants that a module defines for others."""
+    names = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            names.append(node.name)
+        elif isinstance(node, ast.Assign):
+            names += [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return [name for name in names if not name.startswith("_")]
+
+
+def test_of(module):
+    """The path of a module's test, relative to tests/."""
+    return Path(ELSEWHERE.get(module.as_posix(), module.with_name(f"test_{module.name}")))
+
+
+def summary(module):
+    """The first line of a module's docstring."""
+    text = (ROOT / "detkit" / module).read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(text)).splitlines()[0]
+
+
+def module_map():
+    """The text of detkit/MODULES.md."""
+    lines = [HEAD.rstrip() + "\n"]
+    folder = None
+    for module in sorted(modules(), key=lambda path: (path.parent.as_posix(), path.name)):
+        if module.parent != folder:
+            folder = module.parent
+            title = "detkit" if folder == Path() else f"detkit/{folder.as_posix()}"
+            lines += [f"\n## {title}\n", "| module | what it is | test |", "|---|---|---|"]
+        link = f"[{test_of(module).as_posix()}](../tests/{test_of(module).as_posix()})"
+        lines.append(f"| [{module.name}]({module.as_posix()}) | {summary(module)} | {link} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    MAP.write_text(module_map(), encoding="utf-8")
