@@ -42,7 +42,6 @@ ELSEWHERE = {
     "export/onnx/roi.py": "export/onnx/test_translate.py",
     "export/onnx/shapes.py": "export/onnx/test_translate.py",
     "export/precision/int8.py": "export/precision/test_quantize.py",
-    "losses/mask.py": "models/roi_heads/test_mask.py",
     "models/backbones/residual.py": "models/backbones/test_resnet.py",
     "models/blocks.py": "models/necks/test_fpn.py",
     "models/detectors/cascade_mask_rcnn.py": "models/detectors/test_cascade_rcnn.py",
