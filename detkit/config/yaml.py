@@ -281,7 +281,7 @@ class _Builder:
         return value
 
     def expect_text(self, text: str, place: str, path: str) -> None:
-        """Raises ConfigError for text with half a character, which no file and terminal can hold."""
+        """Raises ConfigError for half a surrogate pair, which no file and no terminal can hold."""
         if any("\ud800" <= character <= "\udfff" for character in text):
             where = f"{place}: {path}" if path else place
             raise ConfigError(f"{where}: expected text without surrogates, found {text!r}")
