@@ -9,7 +9,7 @@ from mxnet.gluon import HybridBlock
 
 from detkit.config import Config
 from detkit.data import add_proposals, apply, make_batch
-from detkit.data.images import is_one_image, read_images
+from detkit.data.images import MAX_PIXELS, is_one_image, read_images
 from detkit.data.sample import Batch, Transforms, unlabelled
 from detkit.detections import Detections, detections_of
 from detkit.typing import Context
@@ -27,6 +27,7 @@ class Detector:
     first_label: the number that is added to the network's labels; 1 if class_names begin with the
         background.
     config: the config that the detector was built from, or None.
+    max_pixels: the largest number of pixels of an image file that is decoded.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Detector:
         pad_multiple: int,
         first_label: int = 0,
         config: Optional[Config] = None,
+        max_pixels: int = MAX_PIXELS,
     ):
         self.model = model
         self.class_names = tuple(class_names)
@@ -46,6 +48,7 @@ class Detector:
         self._ctx = ctx
         self.pad_multiple = pad_multiple
         self.first_label = first_label
+        self.max_pixels = max_pixels
 
     @property
     def foreground_names(self) -> Sequence[str]:
@@ -94,7 +97,7 @@ class Detector:
 
         The arguments and errors are the same as those of ``detect``.
         """
-        arrays = read_images(images)
+        arrays = read_images(images, self.max_pixels)
         rng = np.random.default_rng(0)  # a transform may vary colours or sizes, but reproducibly
         samples = [unlabelled(array) for array in arrays]
         samples = add_proposals(samples, proposals, self.takes_proposals, self.name)

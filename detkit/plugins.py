@@ -3,6 +3,10 @@
 Every ``plugins/*.py`` of the project is imported, then the files and modules that the config lists
 under ``plugins:``. A failing file of the folder is recorded, and a message about an unknown name
 lists it. A failing file or module of the list is an error at once.
+
+A plugin is a program. Without being listed, only the project's own folder is imported
+(`Config.project_root`), and only if nobody but the user or root could have written it. Git treats
+repositories of other owners in the same way (CVE-2022-24765).
 """
 
 import glob
@@ -10,6 +14,7 @@ import hashlib
 import importlib
 import importlib.util
 import os
+import stat
 import sys
 import traceback
 from typing import List, NamedTuple, Optional, Sequence
@@ -52,6 +57,9 @@ def import_plugins(config: Config) -> PluginReport:
     """
     listed: Sequence[str] = require(config, "plugins", List[str]) if "plugins" in config else ()
     report = import_folder(os.path.join(config.project_root, "plugins"))
+    for folder in filter(_files_of, config.foreign_plugins):
+        reason = "it is not imported, because it does not belong to the config's project"
+        _record(Failure(folder, None, f"{reason}; {_how_to_allow(folder)}", ""))
     for index, entry in enumerate(listed):
         where = place(config["plugins"], index)
         if not is_plugin_file(entry):
@@ -70,16 +78,56 @@ def import_plugins(config: Config) -> PluginReport:
 
 
 def import_folder(folder: str) -> PluginReport:
-    """Imports every ``*.py`` of a folder whose name does not begin with '_', in order of names."""
+    """Imports every ``*.py`` of a folder whose name does not begin with '_', in order of names.
+
+    If another user could have written the folder or a file in it, nothing is imported, and the
+    folder is the one failure of the report.
+    """
     report = PluginReport([], [], [])
-    for path in sorted(glob.glob(os.path.join(glob.escape(folder), "[!_]*.py"))):
-        path = os.path.realpath(path)
+    paths = _files_of(folder)
+    stranger = _writable_by_others([folder, *paths] if paths else [])
+    if stranger:
+        report.failures.append(Failure(folder, None, f"{stranger}; {_how_to_allow(folder)}", ""))
+        _record(report.failures[0])
+        return report
+    for path in paths:
         failure = _import_file(path)
         if failure:
             report.failures.append(failure)
         else:
             report.files.append(path)
     return report
+
+
+def _files_of(folder: str) -> List[str]:
+    paths = sorted(glob.glob(os.path.join(glob.escape(folder), "[!_]*.py")))
+    return [os.path.realpath(path) for path in paths]
+
+
+def _writable_by_others(paths: Sequence[str]) -> Optional[str]:
+    """Returns the reason why the paths may be another user's programs, or None."""
+    for path in paths:
+        status = os.stat(path)
+        if status.st_uid not in (os.geteuid(), 0):
+            return (
+                f"expected {display_path(path)} to belong to the current user (uid "
+                f"{os.geteuid()}) or root, found the owner {status.st_uid}; nothing is imported"
+            )
+        if status.st_mode & stat.S_IWOTH:
+            return (
+                f"expected {display_path(path)} to be writable by its owner alone, found the mode "
+                f"{stat.filemode(status.st_mode)}; nothing is imported"
+            )
+    return None
+
+
+def _how_to_allow(folder: str) -> str:
+    return f"if you trust it, list its files in the config: plugins: {_files_of(folder)}"
+
+
+def _record(failure: Failure) -> None:
+    if failure not in FAILED_PLUGINS:
+        FAILED_PLUGINS.append(failure)
 
 
 def _find(entry: str, config: Config, where: str) -> str:

@@ -52,7 +52,7 @@ def draw(detector, path, proposals, out, score):
     proposals: boxes (R, 4) of the image, or None.
     """
     try:
-        image = decode_image(path)
+        image = decode_image(path, detector.max_pixels)
     except ImageError as error:
         print(f"skipped: {error}", file=sys.stderr)
         return False

@@ -7,7 +7,8 @@ import numpy as np
 from detkit.build.model import detector_of
 from detkit.config import Config, place, require, without
 from detkit.config.yaml import Node
-from detkit.construct import construct
+from detkit.construct import construct, signature
+from detkit.data.images import MAX_PIXELS
 from detkit.data.loader import Loader
 from detkit.data.one_class import OneClass
 from detkit.data.precomputed import load_proposals
@@ -17,7 +18,8 @@ from detkit.registry import DATASETS, EVALUATORS, TRANSFORMS
 
 PROPOSALS = ("train_proposals", "val_proposals")
 TRANSFORMED = ("train_transforms", "val_transforms")
-DATA_KEYS = ("train", "val", *PROPOSALS, *TRANSFORMED, "pad_multiple", "workers", "group_aspect")
+LOADING = ("pad_multiple", "workers", "group_aspect")
+DATA_KEYS = ("train", "val", *PROPOSALS, *TRANSFORMED, *LOADING, "max_pixels")
 
 
 def build_dataset(config: Config, split: str) -> Dataset:
@@ -28,8 +30,11 @@ def build_dataset(config: Config, split: str) -> Dataset:
     Raises ConfigError, and DataError with the place of the section.
     """
     node = require(config["data"], split, dict)
+    kind = DATASETS.get(require(node, "type"), place(node, "type"))
+    limited = "max_pixels" in signature(kind)[0]  # a dataset of image files
+    limits = {"max_pixels": max_pixels_of(config)} if limited else {}
     try:
-        dataset = DATASETS.build(node)
+        dataset = DATASETS.build(node, **limits)
     except DataError as error:
         raise DataError(f"{place(node)}: {error}") from error
     if not detector_of(config).TELLS_CLASSES:
@@ -67,7 +72,7 @@ def build_loader(
     training = inputs is not None
     return construct(
         Loader,
-        _only(config["data"], "pad_multiple", "workers", "group_aspect"),
+        _only(config["data"], *LOADING),
         dataset=dataset,
         transforms=build_transforms(config, "train" if training else "val"),
         batch_size=batch_size,
@@ -98,6 +103,20 @@ def build_proposals(
 def pad_multiple_of(config: Config) -> int:
     """Returns the number that divides the sides of every batch, in pixels."""
     return config["data"].get("pad_multiple", 32)
+
+
+def max_pixels_of(config: Config) -> int:
+    """Returns the largest number of pixels of an image file that is decoded.
+
+    Raises ConfigError unless ``data.max_pixels`` is a whole number of at least 1.
+    """
+    data = config["data"]
+    if "max_pixels" not in data:
+        return MAX_PIXELS
+    pixels: int = require(data, "max_pixels", int)
+    if pixels < 1:
+        raise ConfigError(f"{place(data, 'max_pixels')}: expected at least 1, found {pixels}")
+    return pixels
 
 
 def build_evaluator(config: Config) -> Callable[..., Dict[str, Any]]:

@@ -8,7 +8,7 @@ import numpy as np
 from mxnet import gluon
 from mxnet.gluon import HybridBlock
 
-from detkit.build.data import build_transforms, pad_multiple_of
+from detkit.build.data import build_transforms, max_pixels_of, pad_multiple_of
 from detkit.build.model import build_model, choose_operators
 from detkit.build.sections import opened
 from detkit.build.train_step import check_scores
@@ -61,7 +61,16 @@ def detector_for(
     class_names, first_label: see Detector.
     """
     transforms, pad_multiple = build_transforms(config, "val"), pad_multiple_of(config)
-    return Detector(model, class_names, transforms, ctx, pad_multiple, first_label, config)
+    return Detector(
+        model,
+        class_names,
+        transforms,
+        ctx,
+        pad_multiple,
+        first_label,
+        config,
+        max_pixels_of(config),
+    )
 
 
 def load_model_weights(model: HybridBlock, checkpoint: Checkpoint) -> None:

@@ -1,7 +1,8 @@
 """The ``model`` section of a config -> a detector; channels, strides and classes are derived."""
 
 import logging
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Type
+import math
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type
 
 import mxnet as mx
 from mxnet.gluon import Block, HybridBlock, nn
@@ -19,6 +20,7 @@ from detkit.weights import find_weights, load_weights, normalisation_of, read_we
 log = logging.getLogger(__name__)
 
 EXAMPLE = {"channels": 64, "strides": 16}  # of the maps of a small backbone
+MOST_ELEMENTS = 2**31 - 1  # of an array; MXNet counts them in 32 bits
 SETTLING_SIDE = 256  # pixels; enough for a map of every stride that detectors use
 
 
@@ -36,6 +38,7 @@ def build_model(
     detector = detector_of(config)
     parts = _Wiring(node, detector, len(class_names)).parts
     model = construct(detector, without(node, *node), **parts)
+    _check_sizes(parts, node)
     mx.random.seed(config.get("seed", 0))
     model.initialize(ctx=ctx)
     if pretrained:
@@ -142,7 +145,27 @@ class _Wiring:
 
 
 def _build(registry: Registry, node: Node, derived: Dict[str, Any]) -> HybridBlock:
-    return registry.build(without(node, "pretrained"), **derived)
+    try:
+        return registry.build(without(node, "pretrained"), **derived)
+    except (mx.MXNetError, MemoryError, OverflowError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(
+            f"{place(node)}: expected a part that this machine can build, found one that it "
+            f"cannot: {reason}; choose smaller numbers"
+        ) from error
+
+
+def _check_sizes(parts: Mapping[str, Optional[Block]], node: Node) -> None:
+    """Raises ConfigError for a part with an array that MXNet cannot make."""
+    for name, part in parts.items():
+        for parameter in part.collect_params().values() if part is not None else ():
+            elements = math.prod(parameter.shape or ())
+            if elements > MOST_ELEMENTS:
+                raise ConfigError(
+                    f"{place(node, name)}: expected arrays of at most {MOST_ELEMENTS} elements, "
+                    f"found {parameter.name} of shape {parameter.shape}, {elements} elements; "
+                    "choose smaller numbers"
+                )
 
 
 def levels_of(backbone: HybridBlock, node: dict) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:

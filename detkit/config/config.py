@@ -10,7 +10,7 @@ misspelt key is always refused.
 """
 
 import os
-from typing import TYPE_CHECKING, Any, Iterable, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 from detkit.config.nodes import Node, NodeList, display_path, join_path, place
 from detkit.config.types import describe, matches, shown
@@ -22,12 +22,19 @@ if TYPE_CHECKING:
     from detkit.plugins import PluginReport
 
 
+SUFFIXES = (".yaml", ".yml")  # of a base
+MOST_FILES = 100  # of a config with its bases; bases of bases grow exponentially
+
+
 class Config(Node):
     """The root of a loaded config.
 
     file: the absolute path of the file.
-    project_root: the nearest folder above the file that holds a ``plugins`` folder, or else the
-        file's own folder.
+    project_root: the file's own folder if it holds a folder ``plugins``; otherwise the nearest
+        folder that holds ``plugins`` beside a folder ``configs`` in which the file lies; otherwise
+        the file's own folder.
+    foreign_plugins: the other folders ``plugins`` above the file. They may be those of a shared
+        folder that somebody else writes to, and are not imported.
     plugin_report: the result of import_plugins; None until detkit.build.open_config has called it.
     """
 
@@ -37,7 +44,7 @@ class Config(Node):
         self.origins = dict(node.origins)
         self.inherited = node.inherited
         self.file = os.path.abspath(file)
-        self.project_root = _project_root(os.path.dirname(self.file))
+        self.project_root, self.foreign_plugins = _project(os.path.dirname(self.file))
         self.plugin_report: Optional[PluginReport] = None
 
 
@@ -46,7 +53,7 @@ def load_config(path: Union[str, "os.PathLike[str]"], overrides: Iterable[str] =
 
     Raises ConfigError, with the place, for a file or an override that is wrong.
     """
-    config = Config(_load(os.path.abspath(os.fspath(path)), ()), path)
+    config = Config(_load(os.path.abspath(os.fspath(path)), (), []), path)
     for override in overrides:
         _override(config, override)
     return config
@@ -130,20 +137,34 @@ def require(node: Mapping[str, Any], key: str, kind: Any = None) -> Any:
     return node[key]
 
 
-def _project_root(folder: str) -> str:
-    parent = folder
-    while not os.path.isdir(os.path.join(parent, "plugins")):
+def _project(folder: str) -> Tuple[str, Tuple[str, ...]]:
+    """Returns the root of the project of a config in ``folder``, and its ``foreign_plugins``."""
+    root: Optional[str] = None
+    others: List[str] = []
+    below, parent = "", folder  # a parent, and the name of the folder in it that led here
+    while True:
+        plugins = os.path.join(parent, "plugins")
+        if os.path.isdir(plugins):
+            if root is None and below in ("", "configs"):
+                root = parent
+            else:
+                others.append(plugins)
         if parent == os.path.dirname(parent):
-            return folder
-        parent = os.path.dirname(parent)
-    return parent
+            return root or folder, tuple(others)
+        parent, below = os.path.split(parent)
 
 
-def _load(file: str, children: Tuple[str, ...]) -> Node:
-    """Reads ``file`` over its bases; ``children`` are the real paths of the files that led here."""
+def _load(file: str, children: Tuple[str, ...], loaded: List[str]) -> Node:
+    """Reads ``file`` over its bases.
+
+    children: the real paths of the files that led here. loaded: all files that were read so far.
+    """
+    loaded.append(file)
     root = read_yaml(file)
     if not isinstance(root, Node):
-        found = "an empty file" if root is None else f"{shown(root)} at the top level"
+        # The content of a base is not shown: a config may name any file of the user.
+        content = "text or a list" if children else shown(root)
+        found = "an empty file" if root is None else f"{content} at the top level"
         raise ConfigError(
             f"{display_path(file)}: expected a mapping of keys to values, found {found}"
         )
@@ -159,11 +180,21 @@ def _load(file: str, children: Tuple[str, ...]) -> Node:
     for base in bases:
         path = os.path.normpath(os.path.join(os.path.dirname(file), base))
         _check_base(path, children, origin)
-        inherited = _merge(inherited, _load(path, children), exclusive=True)
+        if len(loaded) >= MOST_FILES:
+            raise ConfigError(
+                f"{origin}: _base_: expected at most {MOST_FILES} files in all, found more; "
+                "inherit from fewer"
+            )
+        inherited = _merge(inherited, _load(path, children, loaded), exclusive=True)
     return _merge(inherited, root)
 
 
 def _check_base(path: str, children: Tuple[str, ...], origin: str) -> None:
+    if not path.endswith(SUFFIXES):
+        raise ConfigError(
+            f"{origin}: _base_: expected a config, whose name ends with {' or '.join(SUFFIXES)}, "
+            f"found {display_path(path)}"
+        )
     if os.path.realpath(path) in children:
         chain = " -> ".join(display_path(file) for file in (*children, os.path.realpath(path)))
         raise ConfigError(

@@ -15,7 +15,9 @@ import yaml
 from detkit.config.nodes import Node, NodeList, display_path, join_path
 from detkit.errors import ConfigError
 
-MAX_VALUES = 100_000  # far above any real config: aliases of aliases grow exponentially
+# Far above any real config. PyYAML needs seconds for a megabyte, and aliases grow exponentially.
+MAX_BYTES = 1 << 19
+MAX_VALUES = 20_000
 MAX_DEPTH = 100
 
 _TAG = "tag:yaml.org,2002:"
@@ -57,7 +59,7 @@ def read_yaml(file: Union[str, "os.PathLike[str]"]) -> Any:
     shown = display_path(file)
     try:
         with open(file, "rb") as stream:
-            text = stream.read().decode("utf-8-sig")
+            text = stream.read(MAX_BYTES + 1).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError(f"{shown}:{line}: expected UTF-8 text: {error.reason}") from error
@@ -76,8 +78,17 @@ def parse_yaml(text: str, where: Where, path: str = "") -> Any:
 
     Raises ConfigError for malformed text and for parts of YAML that are not accepted.
     """
+    if len(text) > MAX_BYTES:
+        raise ConfigError(
+            f"{where(None)}: expected at most {MAX_BYTES} bytes, found more; a config names files "
+            "of data and does not hold them"
+        )
     try:
         node = yaml.compose(text, _Loader)
+    except _TooMany as error:
+        raise ConfigError(
+            f"{where(None)}: expected at most {MAX_VALUES} values, found more"
+        ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = where(mark)
@@ -95,10 +106,23 @@ def parse_yaml(text: str, where: Where, path: str = "") -> Any:
     return None if node is None else _Builder(where).value(node, path, 0)
 
 
+class _TooMany(Exception):
+    """A text has more values than a config."""
+
+
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the scalars of YAML 1.2."""
 
     yaml_implicit_resolvers = {}
+    count = 0
+
+    def compose_node(self, parent: Optional[yaml.Node], index: int) -> Optional[yaml.Node]:
+        """Composes a value, and counts it."""
+        self.count += 1
+        if self.count > 2 * MAX_VALUES:  # keys count, too
+            raise _TooMany
+        node: Optional[yaml.Node] = super().compose_node(parent, index)
+        return node
 
 
 class _Dumper(yaml.SafeDumper):
@@ -204,6 +228,7 @@ class _Builder:
         if not isinstance(node, yaml.ScalarNode) or node.tag != _TAG + "str":
             found = node.value if isinstance(node, yaml.ScalarNode) else "a list or mapping"
             raise ConfigError(f"{place}: expected a string as key, found {found}; quote it")
+        self.expect_text(node.value, place, "")
         if node.value == "<<":
             raise ConfigError(
                 f"{place}: expected a string as key, found a merge key (<<); inherit through _base_"
@@ -226,6 +251,7 @@ class _Builder:
             if whole and whole["name"] and text:
                 tag = next(tag for tag, pattern in _PATTERNS.items() if pattern.match(text))
         place = self.where(node.start_mark)
+        self.expect_text(text, place, path)
         if tag not in _SCALARS:
             self.expect_tag(node, "str")
         try:
@@ -253,6 +279,12 @@ class _Builder:
                 f"set the variable, or write ${{{name}:default}}"
             )
         return value
+
+    def expect_text(self, text: str, place: str, path: str) -> None:
+        """Raises ConfigError for half a surrogate pair, which no file and no terminal can hold."""
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            where = f"{place}: {path}" if path else place
+            raise ConfigError(f"{where}: expected text without surrogates, found {text!r}")
 
     def expect_tag(self, node: yaml.Node, kind: str) -> None:
         if node.tag != _TAG + kind:

@@ -7,12 +7,13 @@ object that cannot be used is dropped and recorded.
 import json
 import math
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 import numpy as np
 
 from detkit import segmentations
-from detkit.data.images import check_image_file, decode_image
+from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
+from detkit.data.names import check_pixels, check_text, is_file, path_below
 from detkit.data.sample import Annotation, Faults, ImageId
 from detkit.errors import DataError, ImageError
 from detkit.registry import DATASETS
@@ -20,7 +21,7 @@ from detkit.segmentations import Segmentation, is_number, parse_segmentation
 from detkit.wording import first_few
 
 PARTS = ("images", "annotations", "categories")
-LARGEST_SIDE = 2**20  # pixels; OpenCV decodes no larger image
+MASKS_OF_ONE_IMAGE = 10  # times max_pixels: the most bytes of the masks of an image
 
 
 class Object(NamedTuple):
@@ -46,7 +47,8 @@ class COCO:
     """The images of a file like COCO's instances_train2017.json (Lin et al. 2014).
 
     annotations: the path of the file.
-    images: the folder of the images.
+    images: the folder of the images, below which every ``file_name`` lies.
+    max_pixels: the largest number of pixels of an image; ``data.max_pixels`` of the config.
 
     The classes are the file's categories in the order of their ids, which are ``category_ids``. An
     image has the file's id. Boxes x y w h become x1 y1 x2 y2 and are clipped to the image. Crowds
@@ -60,7 +62,8 @@ class COCO:
     that it does not hold, or if no object is left that is not a crowd.
     """
 
-    def __init__(self, annotations: str, images: str) -> None:
+    def __init__(self, annotations: str, images: str, max_pixels: int = MAX_PIXELS) -> None:
+        self._max_pixels = max_pixels
         self._file = Path(annotations).expanduser()
         content = _content(self._file)
         self.category_ids, self.class_names = _categories(self._file, content["categories"])
@@ -70,7 +73,7 @@ class COCO:
         self._objects: List[List[Object]] = []
         self._annotations: List[Annotation] = []
         self._places: List[Place] = []
-        places = _places(self._file, content["images"], Path(images).expanduser())
+        places = _places(self._file, content["images"], Path(images).expanduser(), max_pixels)
         self._read(places, content["annotations"])
         if not any((~annotation.difficult).any() for annotation in self._annotations):
             raise DataError(
@@ -90,16 +93,26 @@ class COCO:
 
     def image(self, index: int) -> np.ndarray:
         """Returns the image (H, W, 3) uint8 RGB. Raises ImageError if it cannot be decoded."""
-        return decode_image(self._places[index].path)
+        place = self._places[index]
+        return decode_image(place.path, self._max_pixels, (place.width, place.height))
 
     def masks(self, index: int) -> Optional[np.ndarray]:
         """Returns masks (G, H, W) uint8 of 0 and 1; None if no object of the file has one.
 
-        Raises DataError if only some objects have a segmentation.
+        Raises DataError if only some objects have a segmentation, and for masks that would need
+        more than ten times ``max_pixels`` bytes.
         """
         if not self._has_masks:
             return None
         place, objects = self._places[index], self._objects[index]
+        needed = len(objects) * place.height * place.width
+        if needed > MASKS_OF_ONE_IMAGE * self._max_pixels:
+            raise DataError(
+                f"{self._file}: image {self._annotations[index].image_id!r}: expected masks of at "
+                f"most {MASKS_OF_ONE_IMAGE * self._max_pixels} bytes, found {len(objects)} of "
+                f"{place.width} x {place.height} pixels; use smaller images, or raise "
+                "data.max_pixels"
+            )
         decoded = np.zeros((len(objects), place.height, place.width), np.uint8)
         for thing, mask in zip(objects, decoded):
             if thing.segmentation is None:
@@ -188,39 +201,42 @@ def _content(file: Path) -> Dict[str, List[Any]]:
 def _categories(file: Path, entries: List[Any]) -> Tuple[Tuple[int, ...], Tuple[str, ...]]:
     """Returns (ids, names) in the order of the ids."""
     names: Dict[int, str] = {}
+    taken: Set[str] = set()
     for index, entry in enumerate(entries):
         where = f"{file}: categories[{index}]"
         category, name = _field(where, entry, "id", (int,)), _field(where, entry, "name", (str,))
-        if category in names or name in names.values():
+        check_text(name, f"{where}.name")
+        if category in names or name in taken:
             raise DataError(
                 f"{where}: expected an id and a name that no other category has, found the id "
                 f"{category!r} and the name {name!r}"
             )
         names[category] = name
+        taken.add(name)
     if not names:
         raise DataError(f"{file}: categories: expected at least one, found none")
     ids = tuple(sorted(names))
     return ids, tuple(names[category] for category in ids)
 
 
-def _places(file: Path, entries: List[Any], folder: Path) -> Dict[ImageId, Place]:
+def _places(file: Path, entries: List[Any], folder: Path, max_pixels: int) -> Dict[ImageId, Place]:
     """Returns {image_id: place} of every image. Raises DataError if files are missing."""
     places: Dict[ImageId, Place] = {}
     for index, entry in enumerate(entries):
         where = f"{file}: images[{index}]"
         image_id = _field(where, entry, "id", (int, str))
+        check_text(image_id, f"{where}.id")
         if image_id in places:
             raise DataError(
                 f"{where}.id: expected an id that no other image has, found {image_id!r}"
             )
         width, height = (_field(where, entry, side, (int,)) for side in ("width", "height"))
-        if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
-            raise DataError(
-                f"{where}: expected sides from 1 to {LARGEST_SIDE} pixels, found {width} x {height}"
-            )
-        path = folder / _field(where, entry, "file_name", (str,))
+        check_pixels(width, height, max_pixels, where)
+        name = _field(where, entry, "file_name", (str,))
+        check_text(name, f"{where}.file_name")
+        path = path_below(folder, name, f"{where}.file_name")
         places[image_id] = Place(path, width, height)
-    missing = [place.path for place in places.values() if not place.path.is_file()]
+    missing = [place.path for place in places.values() if not is_file(place.path)]
     if missing:
         raise DataError(
             f"{file}: expected {len(places)} images in {folder}, {len(missing)} are missing: "

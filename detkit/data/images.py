@@ -5,45 +5,89 @@ is therefore checked before the file is decoded.
 """
 
 import os
-import re
 from pathlib import Path
-from typing import Any, List, Optional, Sequence, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 
+from detkit.data.image_headers import (
+    HEAD_BYTES,
+    JPEG_END,
+    PNG_END,
+    format_of,
+    size_of,
+    stated_length,
+    walk_jpeg,
+)
 from detkit.errors import ImageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-HEAD_BYTES = 16
-JPEG_END = b"\xff\xd9"
-PNG_END = b"IEND\xaeB\x60\x82"
-# In a JPEG's compressed data 0xff is followed by 00, by a restart marker d0..d7, or, as padding, by
-# another ff. Any other byte is the marker that ends the scan.
-JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
+MAX_PIXELS = 100_000_000  # of an image: the default of data.max_pixels; 0.3 GB when decoded
+# A file with more than this times the pixels of its annotation is not the annotated image.
+MOST_ABOVE_ANNOTATED = 16
+# Every scan of a progressive JPEG visits all pixels. Encoders write about 10.
+MOST_SCANS = 100
 
 
-def decode_image(path: Union[str, Path]) -> np.ndarray:
+def decode_image(
+    path: Union[str, Path],
+    max_pixels: int = MAX_PIXELS,
+    annotated: Optional[Tuple[int, int]] = None,
+) -> np.ndarray:
     """Reads an image file: (H, W, 3) uint8 RGB, rotated by its EXIF orientation.
 
     Grey becomes RGB, alpha is dropped and 16 bits become 8.
 
-    Raises ImageError if the file is missing, empty, truncated or no image.
+    max_pixels: the largest number of pixels that is decoded.
+    annotated: (width, height) of the image's annotation, or None. The image may have another size,
+        but a file that states far more pixels is not decoded.
+
+    Raises ImageError if the file is missing, empty, truncated, too large or no image.
     """
     data = _read(path)
     _check(path, data[:HEAD_BYTES], len(data), data)
+    _check_size(path, data, max_pixels, annotated)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
-        raise ImageError(
-            f"{path}: expected an image, found {len(data)} bytes that OpenCV cannot decode: {error}"
-        ) from error
+        raise _undecodable(path, data, f": {error}") from error
     if image is None:
-        raise ImageError(
-            f"{path}: expected an image, found {len(data)} bytes that begin like {_format(data)} "
-            "and that OpenCV cannot decode; replace the file or remove it from the dataset"
-        )
+        raise _undecodable(path, data)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _undecodable(path: Union[str, Path], data: bytes, reason: str = "") -> ImageError:
+    return ImageError(
+        f"{path}: expected an image, found {len(data)} bytes that begin like {format_of(data)} "
+        f"and that OpenCV cannot decode{reason}; replace the file or remove it from the dataset"
+    )
+
+
+def _check_size(
+    path: Union[str, Path], data: bytes, max_pixels: int, annotated: Optional[Tuple[int, int]]
+) -> None:
+    """Raises ImageError for a file whose header states more pixels than expected."""
+    kind = str(format_of(data))
+    size = size_of(kind, data)
+    if size is None:
+        raise _undecodable(path, data, " (its header states no size)")
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{path}: expected at most {max_pixels} pixels, found {width} x {height} in the header "
+            f"of {len(data)} bytes; if the image is right, raise data.max_pixels"
+        )
+    if annotated and width * height > MOST_ABOVE_ANNOTATED * annotated[0] * annotated[1]:
+        raise ImageError(
+            f"{path}: expected about the {annotated[0]} x {annotated[1]} pixels of the annotation, "
+            f"found {width} x {height} in the header; correct the annotation or the file"
+        )
+    if kind == "JPEG" and walk_jpeg(data).scans > MOST_SCANS:
+        raise ImageError(
+            f"{path}: expected a JPEG of at most {MOST_SCANS} scans, found "
+            f"{walk_jpeg(data).scans}, each of which costs as much time as an image"
+        )
 
 
 def check_image_file(path: Union[str, Path]) -> None:
@@ -59,7 +103,7 @@ def check_image_file(path: Union[str, Path]) -> None:
             tail = file.read()
     except OSError as error:
         raise _unreadable(path, error) from error
-    kind = _format(head)
+    kind = format_of(head)
     ends_well = (kind == "JPEG" and tail.endswith(JPEG_END)) or (kind == "PNG" and tail == PNG_END)
     if not ends_well:
         _check(path, head, size)
@@ -101,10 +145,17 @@ def is_one_image(images: Any) -> bool:
     return isinstance(images, (str, os.PathLike))
 
 
-def read_images(images: Sequence[Union[str, Path, np.ndarray]]) -> List[np.ndarray]:
-    """Returns each file or array as (H, W, 3) uint8 RGB. Raises ImageError."""
+def read_images(
+    images: Sequence[Union[str, Path, np.ndarray]], max_pixels: int = MAX_PIXELS
+) -> List[np.ndarray]:
+    """Returns each file or array as (H, W, 3) uint8 RGB.
+
+    max_pixels: the largest number of pixels of a file that is decoded.
+
+    Raises ImageError.
+    """
     return [
-        decode_image(image)
+        decode_image(image, max_pixels)
         if isinstance(image, (str, os.PathLike))
         else to_rgb_uint8(image, f"images[{position}]")
         for position, image in enumerate(images)
@@ -146,26 +197,12 @@ def _unreadable(path: Union[str, Path], error: OSError) -> ImageError:
     return ImageError(f"{path}: cannot be read: {error.strerror}")
 
 
-def _format(head: bytes) -> Optional[str]:
-    if head.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if head.startswith(b"BM"):
-        return "BMP"
-    if head.startswith((b"II*\x00", b"MM\x00*")):
-        return "TIFF"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WebP"
-    return None
-
-
 def _check(path: Union[str, Path], head: bytes, size: int, data: Optional[bytes] = None) -> None:
     """Raises ImageError unless the file is complete.
 
     data: the whole file; None reads it if it is needed.
     """
-    kind = _format(head)
+    kind = format_of(head)
     if size == 0:
         raise ImageError(f"{path}: expected an image, found an empty file (0 bytes)")
     if kind is None:
@@ -174,38 +211,14 @@ def _check(path: Union[str, Path], head: bytes, size: int, data: Optional[bytes]
             f"{head[:8]!r}"
         )
     if kind == "JPEG":
-        missing = None if _jpeg_is_whole(data or _read(path)) else "no end-of-image marker"
+        missing = None if walk_jpeg(data or _read(path)).whole else "no end-of-image marker"
     elif kind == "PNG":
         missing = None if PNG_END in (data or _read(path)) else "no IEND chunk"
     else:
-        stated = _stated_size(kind, head)
+        stated = stated_length(kind, head)
         missing = None if size >= stated else f"its header says {stated}"
     if missing:
         raise ImageError(
             f"{path}: expected a complete file, found a {kind} truncated after {size} bytes "
             f"({missing})"
         )
-
-
-def _jpeg_is_whole(data: bytes) -> bool:
-    """Returns whether the data reach the image's own end marker, behind any EXIF thumbnail's."""
-    position = 2
-    while True:
-        marker = JPEG_MARKER.search(data, position)
-        if marker is None:
-            return False
-        if marker.group(1) == JPEG_END[1:]:
-            return True
-        start = marker.end()
-        if len(data) < start + 2:
-            return False
-        position = start + int.from_bytes(data[start : start + 2], "big")
-
-
-def _stated_size(kind: str, head: bytes) -> int:
-    """Returns the least length in bytes that the header states; 0 if it states none (TIFF)."""
-    if kind == "BMP":
-        return int.from_bytes(head[2:6], "little")
-    if kind == "WebP":
-        return int.from_bytes(head[4:8], "little") + 8
-    return 0

@@ -16,7 +16,8 @@ import numpy as np
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from detkit.data.images import check_image_file, decode_image
+from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
+from detkit.data.names import is_file, path_below
 from detkit.data.sample import Annotation, Faults
 from detkit.errors import DataError, ImageError
 from detkit.registry import DATASETS
@@ -59,6 +60,7 @@ class VOC:
     difficult: how objects marked difficult are treated. "ignore": they are flagged, neither trained
         on nor counted in evaluation, as in VOC. "keep": they are ordinary objects. "drop": they are
         dropped.
+    max_pixels: the largest number of pixels of an image, data.max_pixels.
 
     VOC's corners are 1-based and inclusive; they become x1 - 1, y1 - 1, x2, y2. Boxes are clipped
     to the image's <size>. A box whose corners coincide is a click without a drag instead of an
@@ -67,8 +69,7 @@ class VOC:
     dropped: (image_id, reason) of the dropped boxes: of other classes, degenerate, or outside.
     bad_images: (image_id, reason) of the images whose file is damaged; they are left out.
 
-    Raises DataError if files are missing or malformed, or if no box is left; ValueError for
-    arguments outside these values.
+    Raises DataError if files are missing or malformed, or if no box is left; ValueError for others.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class VOC:
         splits: Sequence[str],
         class_names: Union[Sequence[str], str, None] = None,
         difficult: str = "ignore",
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         if difficult not in POLICIES:
             raise ValueError(
@@ -86,15 +88,14 @@ class VOC:
             raise ValueError(f"splits: expected a list such as ['trainval'], found {splits!r}")
         self.class_names = _class_names(class_names)
         self.difficult = difficult
+        self._max_pixels = max_pixels
         self.dropped: Faults = []
         self.bad_images: Faults = []
         self._annotations: List[Annotation] = []
         self._images: List[Path] = []
         self._found_names: Set[str] = set()
         places = _places(Path(root).expanduser(), splits)
-        _require_none(
-            [p.xml for p in places.values() if not p.xml.is_file()], "annotations", places
-        )
+        _require_none([p.xml for p in places.values() if not is_file(p.xml)], "annotations", places)
         self._read_all(places)
         if not any(len(annotation.labels) for annotation in self._annotations):
             raise DataError(
@@ -114,7 +115,8 @@ class VOC:
 
     def image(self, index: int) -> np.ndarray:
         """Returns the image (H, W, 3) uint8 RGB. Raises ImageError if it cannot be decoded."""
-        return decode_image(self._images[index])
+        size = self._annotations[index].width, self._annotations[index].height
+        return decode_image(self._images[index], self._max_pixels, size)
 
     def masks(self, index: int) -> Optional[np.ndarray]:
         """Returns None: VOC's segmentations are not read."""
@@ -125,7 +127,7 @@ class VOC:
         for image_id, place in places.items():
             root = _parse(place.xml)
             image = _image_path(place, root)
-            if image.is_file():
+            if is_file(image):
                 self._read(image_id, place.xml, root, image)
             else:
                 missing.append(image)
@@ -134,7 +136,7 @@ class VOC:
     def _read(self, image_id: str, xml: Path, root: Element, image: Path) -> None:
         try:
             check_image_file(image)
-            width, height = _size(root) or decode_image(image).shape[1::-1]
+            width, height = _size(root) or decode_image(image, self._max_pixels).shape[1::-1]
         except ImageError as error:
             self.bad_images.append((image_id, str(error)))
             return
@@ -193,10 +195,11 @@ def _places(root: Path, splits: Sequence[str]) -> Dict[str, Place]:
     places: List[Place] = []
     for split in splits:
         folder, name = (root / split).parent, (root / split).name
-        lines = _lines(
-            folder / "ImageSets" / "Main" / f"{name}.txt", f"the list of the split {split!r}"
-        )
-        places.extend(Place(folder, CLASS_COLUMN.sub("", line.strip())) for line in lines)
+        file = folder / "ImageSets" / "Main" / f"{name}.txt"
+        for line in _lines(file, f"the list of the split {split!r}"):
+            place = Place(folder, CLASS_COLUMN.sub("", line.strip()))
+            path_below(folder / "Annotations", place.name, str(file))
+            places.append(place)
     places = list(dict.fromkeys(places))
     stems = [place.name for place in places]
     if len(set(stems)) == len(stems):
@@ -249,10 +252,10 @@ def _image_path(place: Place, root: Element) -> Path:
     """
     folder = place.folder / "JPEGImages"
     for suffix in IMAGE_SUFFIXES:
-        if (folder / f"{place.name}{suffix}").is_file():
+        if is_file(folder / f"{place.name}{suffix}"):
             return folder / f"{place.name}{suffix}"
     tagged = Path((root.findtext("filename") or "").strip().replace("\\", "/")).name
-    if tagged and (folder / tagged).is_file():
+    if tagged and is_file(folder / tagged):
         return folder / tagged
     return folder / f"{place.name}{IMAGE_SUFFIXES[0]}"
 

@@ -11,6 +11,8 @@ and minutes. The file is an uncompressed .npz, an archive of four arrays:
 Boxes and scores begin with those of the first image, then follow those of the second, and so on.
 """
 
+import math
+import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, Mapping, Tuple, Union
@@ -33,6 +35,16 @@ ARRAYS: Dict[str, Any] = {
     "boxes": np.float32,
     "scores": np.float32,
 }
+
+# numpy's own reader evaluates the header and allocates what it says before it reads.
+HEADER = re.compile(
+    rb"\x93NUMPY[\x01-\x03]\x00(?:..|....)"
+    rb"\{'descr': '([<>|=]?[biufU]\d{0,9})', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:\d{1,18}, ?){0,3}\d{0,18})\),? ?\} *\n",
+    re.DOTALL,
+)
+MOST_COMPRESSED = 20  # times the size of the archive: the most that is decompressed
+SLACK = 1 << 20  # bytes; repeated proposals of few images compress far better
 
 Proposed = Tuple[np.ndarray, np.ndarray]
 
@@ -159,7 +171,7 @@ def _read(path: Path) -> Tuple[np.ndarray, ...]:
     """Returns the four arrays after checking that they fit each other."""
     try:
         with zipfile.ZipFile(path) as archive:
-            arrays = _read_archive(archive)
+            arrays = _read_archive(archive, path.stat().st_size)
         _check(**arrays)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -173,7 +185,8 @@ def _read(path: Path) -> Tuple[np.ndarray, ...]:
     return tuple(arrays.values())
 
 
-def _read_archive(archive: zipfile.ZipFile) -> Dict[str, np.ndarray]:
+def _read_archive(archive: zipfile.ZipFile, size: int) -> Dict[str, np.ndarray]:
+    """Returns the arrays of an archive of ``size`` bytes."""
     held = [name[: -len(".npy")] for name in archive.namelist() if name.endswith(".npy")]
     missing = [name for name in ARRAYS if name not in held]
     if missing:
@@ -181,11 +194,34 @@ def _read_archive(archive: zipfile.ZipFile) -> Dict[str, np.ndarray]:
             f"expected the arrays {', '.join(ARRAYS)}, found {first_few(held) or 'none'}; "
             f"{', '.join(missing)} missing"
         )
-    arrays = {}
-    for name in ARRAYS:
-        with archive.open(f"{name}.npy") as member:
-            arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
-    return arrays
+    members = [archive.getinfo(f"{name}.npy") for name in ARRAYS]
+    total = sum(member.file_size for member in members)
+    stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
+    most = size if stored else MOST_COMPRESSED * size + SLACK
+    if total > most:
+        raise DataError(
+            f"expected arrays of at most {most} bytes in an archive of {size} bytes, found {total} "
+            "bytes, as in a zip bomb; write it without compression"
+        )
+    return {name: _array(name, archive.read(member)) for name, member in zip(ARRAYS, members)}
+
+
+def _array(name: str, data: bytes) -> np.ndarray:
+    """Returns the array of an .npy, whose header is compared with the length of the data first."""
+    header = HEADER.match(data)
+    if not header:
+        raise DataError(f"{name}: expected an .npy of numbers or text, found {data[:80]!r}")
+    kind, by_columns, sides = (group.decode("ascii") for group in header.groups())
+    dtype = np.dtype(kind)
+    shape = tuple(int(side) for side in sides.split(",") if side.strip())
+    length = len(data) - header.end()
+    if not dtype.itemsize or math.prod(shape) * dtype.itemsize != length:
+        raise DataError(
+            f"{name}: expected {dtype} {shape} of {math.prod(shape) * dtype.itemsize} bytes, as "
+            f"its header says, found {length} bytes"
+        )
+    flat = np.frombuffer(data, dtype, offset=header.end()) if length else np.empty(0, dtype)
+    return flat.reshape(shape, order="F" if by_columns == "True" else "C")
 
 
 def _check(

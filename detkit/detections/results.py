@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from detkit.data.sample import Dataset
 
 LIMIT = 1e37  # the sum of larger numbers may not fit a float32
+LARGEST_MASK = 2**27  # pixels
 KEYS = ("image_id", "category_id", "bbox", "score")
 MASK = "segmentation"
 
@@ -165,6 +166,10 @@ def _parse_mask(value: Any) -> RLE:
     if not isinstance(size, list) or len(size) != 2 or not all(map(_is_side, size)):
         raise DataError(
             f"{MASK}: expected an RLE with size [height, width], found {reprlib.repr(value)}"
+        )
+    if size[0] * size[1] > LARGEST_MASK:
+        raise DataError(
+            f"{MASK}: expected a mask of at most {LARGEST_MASK} pixels, found the size {size}"
         )
     try:
         return parse_rle(value, *size)

@@ -18,6 +18,7 @@ NUMPY_SHAPES, WITH_STORAGE, WITH_LONG_SHAPE = 0xF993FACA, 0xF993FAC9, 0xF993FAC8
 DENSE = 0
 DTYPES = ("<f4", "<f8", "<f2", "u1", "<i4", "i1", "<i8", "?")  # by MXNet's numbers
 MOST_AXES = 32  # numpy's limit
+MOST_ARRAYS = 100_000  # a large detector has some 1000
 
 
 def read_params(path: Union[str, Path]) -> Dict[str, np.ndarray]:
@@ -54,7 +55,10 @@ class _Reader:
         """Reads the whole file."""
         if self._left < 16 or self._numbers("Q", 2) != (LIST_MAGIC, 0):
             raise WeightsError("expected a file of mx.nd.save, found one that begins differently")
-        arrays = [self._array() for _ in range(self._count())]
+        count = self._count()
+        if count > MOST_ARRAYS:
+            raise WeightsError(f"expected at most {MOST_ARRAYS} arrays, found {count}")
+        arrays = [self._array() for _ in range(count)]
         names = [self._name() for _ in range(self._count())]
         if self._left:
             raise WeightsError(
@@ -78,7 +82,13 @@ class _Reader:
                 f"type {number} on a device of type {device}"
             )
         dtype = np.dtype(DTYPES[number])
-        return np.frombuffer(self._bytes(math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
+        data = self._bytes(math.prod(shape) * dtype.itemsize)
+        try:
+            return np.frombuffer(data, dtype).reshape(shape)
+        except ValueError as error:  # an empty array with sides that are too large for numpy
+            raise WeightsError(
+                f"damaged: an array of shape {shape} cannot be made: {error}"
+            ) from error
 
     def _shape(self) -> Optional[Tuple[int, ...]]:
         (magic,) = self._numbers("I", 1)

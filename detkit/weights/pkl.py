@@ -7,13 +7,15 @@ after the whole pickle has been read and each array has been checked to lie with
 import io
 import math
 import re
+import reprlib
 from pathlib import Path
 from typing import Any, Callable, Dict, Literal, Mapping, Union
 
 import numpy as np
 
 from detkit.errors import WeightsError
-from detkit.weights.unpickle import Names, PlainDict, Rebuild, unpickle
+from detkit.weights.machine import MOST_AXES, Rebuild
+from detkit.weights.unpickle import Names, plain_dict, unpickle
 from detkit.wording import first_few
 
 NUMBERS = re.compile(r"[fiu][1248]|b1|\?")  # the element types of weights
@@ -70,9 +72,10 @@ class _Latin1:
     __slots__ = ("text",)
 
     def __init__(self, text: Any, encoding: Any) -> None:
-        if encoding != "latin1" or not isinstance(text, str):
+        if type(encoding) is not str or encoding != "latin1" or not isinstance(text, str):
             raise WeightsError(
-                f"expected bytes as text in latin1, found {type(text).__name__} in {encoding!r}"
+                f"expected bytes as text in latin1, found {type(text).__name__} in "
+                f"{reprlib.repr(encoding)}"
             )
         self.text = text
 
@@ -91,7 +94,7 @@ _NUMPY: Dict[str, Dict[str, Callable[..., Any]]] = {
 }
 ARRAYS = Names(
     {
-        ("collections", "OrderedDict"): Rebuild(PlainDict),
+        ("collections", "OrderedDict"): Rebuild(plain_dict),
         ("_codecs", "encode"): Rebuild(_Latin1),
         ("__builtin__", "bytes"): Rebuild(lambda: b""),  # how empty bytes are written
         ("numpy", "dtype"): Rebuild(_DType),
@@ -154,8 +157,11 @@ def _array(name: str, state: Any, unread: int) -> np.ndarray:
         raise WeightsError(f"array {name!r}: expected a complete description, found another")
     _, shape, code, by_columns, data = state
     dtype = _dtype(name, code)
-    if not isinstance(shape, tuple) or any(type(n) is not int or n < 0 for n in shape):
-        raise WeightsError(f"array {name!r}: expected a tuple of sizes as shape, found {shape!r}")
+    is_shape = isinstance(shape, tuple) and len(shape) <= MOST_AXES
+    if not is_shape or any(type(side) is not int or side < 0 for side in shape):
+        raise WeightsError(
+            f"array {name!r}: expected a tuple of sizes as shape, found {reprlib.repr(shape)}"
+        )
     data = data.text if isinstance(data, _Latin1) else data
     size = math.prod(shape) * dtype.itemsize
     is_data = isinstance(data, (bytes, bytearray, str))
@@ -177,9 +183,11 @@ def _array(name: str, state: Any, unread: int) -> np.ndarray:
 
 
 def _dtype(name: str, note: Any) -> np.dtype:
-    known = isinstance(note, _DType) and isinstance(note.code, str) and note.order in ORDERS
+    texts = (note.code, note.order) if isinstance(note, _DType) else (None,)
+    # A nested tuple as order would never end to be hashed.
+    known = all(isinstance(text, str) for text in texts) and note.order in ORDERS
     if not known or not NUMBERS.fullmatch(note.code) or note.code in ("f1", "b2"):
-        found = repr(note.code) if isinstance(note, _DType) else type(note).__name__
+        found = reprlib.repr(note.code) if isinstance(note, _DType) else type(note).__name__
         raise WeightsError(
             f"array {name!r}: expected plain numbers, found elements of type {found}"
         )

@@ -7,6 +7,7 @@ tensor is checked to lie within its own storage.
 
 import io
 import math
+import reprlib
 import struct
 import zipfile
 from pathlib import Path
@@ -20,6 +21,7 @@ from detkit.wording import first_few
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
+MOST_REPEATED = 2**20  # elements of a tensor that repeats those of its storage
 
 Order = Literal["<", ">"]  # of bytes: little-endian, big-endian
 
@@ -97,18 +99,22 @@ def _read_legacy(file: BinaryIO, file_size: int) -> Dict[str, np.ndarray]:
             f"expected a file of torch.save, found {_describe(file.read(64), file_size)}"
         )
     protocol, _ = unpickle(file)
-    if protocol != LEGACY_PROTOCOL:
-        raise WeightsError(f"expected the protocol {LEGACY_PROTOCOL}, found {protocol!r}")
+    if type(protocol) is not int or protocol != LEGACY_PROTOCOL:
+        raise WeightsError(
+            f"expected the protocol {LEGACY_PROTOCOL}, found {reprlib.repr(protocol)}"
+        )
     system, _ = unpickle(file)
     content, described = unpickle(file)
     keys, _ = unpickle(file)
-    if not isinstance(keys, list) or any(key not in described for key in map(str, keys)):
+    # A legacy key may be a number. The text of a nested tuple would never end.
+    names = [str(key) for key in keys if type(key) in (str, int)] if isinstance(keys, list) else []
+    if not isinstance(keys, list) or len(names) < len(keys) or not described.keys() >= set(names):
         raise WeightsError("expected a list of the tensors' storages, found another")
     order: Order = (
         ">" if isinstance(system, dict) and not system.get("little_endian", True) else "<"
     )
     state = _state_dict(content)
-    storages = _read_storages(file, file_size, [described[str(key)] for key in keys], order)
+    storages = _read_storages(file, file_size, [described[name] for name in names], order)
     return _arrays(state, storages, order)
 
 
@@ -198,6 +204,12 @@ def _view(name: str, tensor: TensorView, elements: np.ndarray) -> np.ndarray:
             f"tensor {name!r} (shape {tensor.shape}, strides {tensor.strides}, offset "
             f"{tensor.offset}): expected a storage of at least {last + 1} elements, found "
             f"{elements.size}"
+        )
+    # A stride of 0 repeats elements: without a limit, a few bytes would make an array of any size.
+    if math.prod(tensor.shape) > max(elements.size, MOST_REPEATED):
+        raise WeightsError(
+            f"tensor {name!r} of shape {tensor.shape}: expected at most the {elements.size} "
+            f"elements of its storage, found {math.prod(tensor.shape)}"
         )
     size = elements.itemsize
     offset, strides = tensor.offset * size, tuple(stride * size for stride in tensor.strides)

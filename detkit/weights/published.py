@@ -1,24 +1,34 @@
 """The weights that torchvision publishes: names, hashes, normalisations, and the download."""
 
-import hashlib
 import http.client
 import os
 import re
 import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import NamedTuple, Optional, Tuple, Union
 
-from tqdm import tqdm
-
 from detkit.errors import WeightsError
-from detkit.files.disk import CHUNK, cache_folder, sha256_of
+from detkit.files.disk import cache_folder, sha256_of
+from detkit.weights.download import download
 from detkit.wording import did_you_mean
 
 URL_BASE = "https://download.pytorch.org/models/"
-TIMEOUT = 30  # seconds without an answer
-HASH_DIGITS = 8  # the digits of a sha256 in torchvision's file names, and the fewest accepted
+HASH_DIGITS = 8  # the digits of a sha256 in torchvision's file names
+# The fewest of a URL's sha256. 8 digits are 32 bits, for which another file is found in an hour.
+URL_DIGITS = 32
+# The whole sha256 of torchvision's files, if several independent sources state it. The others are
+# checked by the digits in their names and by the certificate of torchvision's server.
+WHOLE = (
+    "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",  # vgg16
+    "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",  # resnet18
+    "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",  # resnet50
+    "11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca",  # resnet50_v2
+    "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",  # mobilenet_v2
+    "8738ca797c879b547d18bbd15da5736ff2557b2036a9af72225393ca61759a04",  # mobilenet_v3_large
+    "258fb6c638b15964ddcdd1ae0748c5eef1be9e732750120cc857feed3faac384",  # fasterrcnn_resnet50_fpn
+    "bf2d0c1efbc936eeee2bc95a48e80ebc86b891f61b0106485937fc29f9315fc0",  # maskrcnn_resnet50_fpn
+)
 
 
 class Normalisation(NamedTuple):
@@ -51,8 +61,9 @@ class Published(NamedTuple):
 
     @property
     def sha256(self) -> str:
-        """The first digits of the file's sha256."""
-        return Path(self.file).stem.rpartition("-")[2]
+        """The file's sha256 if it is known, otherwise its first 8 digits."""
+        digits = Path(self.file).stem.rpartition("-")[2]
+        return next((whole for whole in WHOLE if whole.startswith(digits)), digits)
 
 
 PUBLISHED = {
@@ -116,8 +127,8 @@ def find_weights(
 ) -> Path:
     """Returns the local file of some weights, which are downloaded and checked if necessary.
 
-    spec: a name in PUBLISHED, the path of a file, or a URL with ``#sha256=`` and at least the
-        first 8 digits of the file's sha256.
+    spec: a name in PUBLISHED, the path of a file, or an https URL with ``#sha256=`` and at least
+        the first 32 digits of the file's sha256.
     cache_dir: the folder of downloads; by default $DETKIT_CACHE/weights, or
         ~/.cache/detkit/weights.
     where: the place that a message begins with (``configs/a.yaml:12``).
@@ -162,13 +173,13 @@ def _unknown(spec: str, path: Path) -> str:
 
 def _split_url(spec: str) -> Tuple[str, str]:
     url, _, fragment = spec.partition("#")
-    if not re.match(r"https?://\w", url, re.IGNORECASE):
-        raise WeightsError(f"weights {spec!r}: expected a URL that begins with http:// or https://")
+    if not re.match(r"https://\w", url, re.IGNORECASE):
+        raise WeightsError(f"weights {spec!r}: expected a URL that begins with https://")
     digits = re.fullmatch(r"sha256=([0-9a-fA-F]+)", fragment)
-    if not digits or not HASH_DIGITS <= len(digits.group(1)) <= 64:
+    if not digits or not URL_DIGITS <= len(digits.group(1)) <= 64:
         raise WeightsError(
-            f"weights {spec!r}: expected {url}#sha256= and at least the first {HASH_DIGITS} digits "
-            "of the file's sha256, which the download is checked by"
+            f"weights {spec!r}: expected {url}#sha256= and at least the first {URL_DIGITS} digits "
+            "of the file's sha256, which the download is checked by; sha256sum FILE prints it"
         )
     return url, digits.group(1).lower()
 
@@ -186,7 +197,7 @@ def _cached(url: str, digits: str, path: Path) -> Path:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _check(_download(url, part), digits, part, url)
+        _check(download(url, part), digits, part, url)
         os.replace(part, path)
     # HTTPError and URLError are OSErrors, as are a full disk and a folder without permission.
     except (OSError, http.client.HTTPException) as error:
@@ -198,20 +209,6 @@ def _cached(url: str, digits: str, path: Path) -> Path:
         if part.exists():
             part.unlink()
     return path
-
-
-def _download(url: str, path: Path) -> str:
-    """Downloads a URL to `path` and returns its sha256."""
-    sha256 = hashlib.sha256()
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, path.open("wb") as file:
-        length = int(answer.headers.get("Content-Length") or 0) or None
-        # disable=None: a bar is shown only in a terminal.
-        with tqdm(total=length, unit="B", unit_scale=True, desc=path.stem, disable=None) as bar:
-            for chunk in iter(lambda: answer.read(CHUNK), b""):
-                file.write(chunk)
-                sha256.update(chunk)
-                bar.update(len(chunk))
-    return sha256.hexdigest()
 
 
 def _sha256(path: Path) -> str:

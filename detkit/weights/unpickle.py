@@ -1,19 +1,15 @@
 """Unpickles plain containers that describe arrays; it is the only unpickling in detkit.
 
-A pickle is a program. Its opcodes are scanned first. Then an unpickler runs it that knows a handful
-of names, each of which only records its arguments. This module has the names of torch's tensors,
+A pickle is a program. machine.py runs it within limits, and knows only a handful of names, each of
+which only records its arguments. This module has the names of torch's tensors,
 whose bytes lie elsewhere in the file; pkl.py has those of numpy's arrays.
 """
 
-import io
-import pickle
-import pickletools
-from typing import Any, BinaryIO, Callable, Dict, Mapping, NamedTuple, Tuple
+import reprlib
+from typing import Any, BinaryIO, Dict, Mapping, NamedTuple, Tuple
 
 from detkit.errors import WeightsError
-
-PICKLE_LIMIT = 16 << 20  # bytes without the arrays; a large detector needs some 100 kilobytes
-ARRAY = 1 << 12  # bytes; a longer string counts as the bytes of an array
+from detkit.weights.machine import MOST_AXES, Machine, Rebuild, checked_key
 
 
 class StorageType(NamedTuple):
@@ -40,15 +36,6 @@ class TensorView(NamedTuple):
     strides: Tuple[int, ...]
 
 
-class Rebuild(NamedTuple):
-    """The stand-in for a function of the pickle; it is a tuple, which the pickle cannot alter."""
-
-    function: Callable[..., Any]
-
-    def __call__(self, *args: Any) -> Any:
-        return self.function(*args)
-
-
 class PlainDict(dict):
     """The stand-in for OrderedDict, without the attributes (torch's _metadata) of a pickle."""
 
@@ -58,10 +45,26 @@ class PlainDict(dict):
         """Drops the attributes: one named `items` would hide the method."""
 
 
+def plain_dict(items: Any = ()) -> PlainDict:
+    """Returns the stand-in for an OrderedDict of the pickle: of a dict, or of pairs."""
+    pairs = items.items() if isinstance(items, dict) else items
+    return PlainDict({checked_key(key): value for key, value in pairs})
+
+
+def _size(values: Any = ()) -> Tuple[Any, ...]:
+    if not isinstance(values, (tuple, list)) or len(values) > MOST_AXES:
+        raise WeightsError(
+            f"torch.Size: expected at most {MOST_AXES} sides, found {reprlib.repr(values)}"
+        )
+    return tuple(values)
+
+
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> TensorView:
-    counts = (offset, *shape, *strides)
-    if not isinstance(storage, Storage) or any(type(n) is not int or n < 0 for n in counts):
-        raise WeightsError(f"a tensor: expected integers of at least 0, found {counts}")
+    counts = (offset, *_size(shape), *_size(strides))
+    if not isinstance(storage, Storage) or not all(map(_is_count, counts)):
+        raise WeightsError(
+            f"a tensor: expected integers of at least 0, found {reprlib.repr(counts)}"
+        )
     if len(shape) != len(strides):
         raise WeightsError(
             f"a tensor: expected a stride for each axis, found the shape {tuple(shape)} and the "
@@ -107,8 +110,8 @@ class Names(NamedTuple):
 
 
 _TORCH = {
-    ("collections", "OrderedDict"): Rebuild(PlainDict),
-    ("torch", "Size"): Rebuild(tuple),
+    ("collections", "OrderedDict"): Rebuild(plain_dict),
+    ("torch", "Size"): Rebuild(_size),
     ("torch._utils", "_rebuild_tensor"): Rebuild(_rebuild_tensor),
     ("torch._utils", "_rebuild_tensor_v2"): Rebuild(_rebuild_tensor),
     ("torch._utils", "_rebuild_parameter"): Rebuild(_rebuild_parameter),
@@ -121,15 +124,14 @@ _TORCH = {
 TENSORS = Names(_TORCH, "tensors", "load it in torch and save model.state_dict() alone")
 
 
-class _Unpickler(pickle.Unpickler):
-    """An unpickler that knows the given names and the ids of storages alone."""
+class _Finder:
+    """The given names, and the storages that a pickle has referred to so far."""
 
-    def __init__(self, data: bytes, names: Names) -> None:
-        super().__init__(io.BytesIO(data), encoding=names.encoding)
+    def __init__(self, names: Names) -> None:
         self.names = names
         self.storages: Dict[str, Storage] = {}
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find(self, module: str, name: str) -> Any:
         """Returns the stand-in for a global of the pickle; any other global is refused by name."""
         if (module, name) not in self.names.known:
             raise WeightsError(
@@ -139,12 +141,14 @@ class _Unpickler(pickle.Unpickler):
             )
         return self.names.known[module, name]
 
-    def persistent_load(self, pid: Any) -> Storage:
+    def load(self, pid: Any) -> Storage:
         """Returns a storage that the pickle refers to, without its bytes."""
         kind, storage_type, key, _, size, *views = pid
-        known = kind == "storage" and isinstance(storage_type, StorageType)
-        if not known or type(key) is not str or type(size) is not int or size < 0:
-            raise WeightsError(f"expected a pickle with references to storages, found {pid!r}")
+        known = isinstance(kind, str) and kind == "storage" and type(storage_type) is StorageType
+        if not known or type(key) is not str or not _is_count(size):
+            raise WeightsError(
+                f"expected a pickle with references to storages, found {reprlib.repr(pid)}"
+            )
         if any(view is not None for view in views):
             raise WeightsError(
                 f"storage {key}: expected its own memory, found a view of another storage (torch "
@@ -156,39 +160,21 @@ class _Unpickler(pickle.Unpickler):
         return storage
 
 
-def _next_pickle(stream: BinaryIO) -> bytes:
-    """Returns the bytes of the pickle that begins here after scanning it without running it."""
-    start = stream.tell()
-    arrays = 0  # bytes
-    for opcode, argument, position in pickletools.genops(stream):
-        begin = position or start
-        if begin - start - arrays > PICKLE_LIMIT:
-            raise WeightsError(
-                f"expected a pickle of at most {PICKLE_LIMIT >> 20} MiB without its arrays, found "
-                "a larger one"
-            )
-        if stream.tell() - begin > ARRAY:
-            arrays += stream.tell() - begin
-        # The unpickler's memo is an array: one far index would allocate gigabytes.
-        if "PUT" in opcode.name and isinstance(argument, int) and argument > begin - start:
-            raise WeightsError(
-                f"damaged pickle: expected memo indices up to {begin - start}, found {argument}"
-            )
-    end = stream.tell()
-    stream.seek(start)
-    return stream.read(end - start)
-
-
 def unpickle(stream: BinaryIO, names: Names = TENSORS) -> Tuple[Any, Dict[str, Storage]]:
     """Returns the content of the pickle that begins here, and the storages that it refers to.
 
-    Raises WeightsError if the pickle is damaged or asks for more than ``names``.
+    Raises WeightsError if the pickle is damaged, asks for more than ``names``, or has more
+    operations or bytes than a detector needs.
     """
+    finder = _Finder(names)
     try:
-        unpickler = _Unpickler(_next_pickle(stream), names)
-        return unpickler.load(), unpickler.storages
+        return Machine(finder.find, finder.load, names.encoding).run(stream), finder.storages
     except WeightsError:
         raise
     # A damaged pickle can fail in any way (IndexError, TypeError, MemoryError, ...).
     except Exception as error:
         raise WeightsError(f"expected a pickle, found a damaged or short one: {error}") from error
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0

@@ -119,7 +119,7 @@ def test_an_image_of_which_an_npz_says_nothing_is_an_error(npz):
         ({"boxes": ARRAYS["boxes"].astype("f8")}, r"boxes: .*float32 .*found float64 \(3, 4\)"),
         ({"scores": ARRAYS["scores"][:, None]}, r"scores: .*\(3,\) .*found float32 \(3, 1\)"),
         ({"image_ids": np.array([7, 8])}, r"image_ids: .*str_ \(2,\), found int64 \(2,\)"),
-        ({"image_ids": np.array([7, "8"], object)}, "Object arrays cannot be loaded"),
+        ({"image_ids": np.array([7, "8"], object)}, "image_ids: .*'[|]O'"),
         ({"counts": np.array([1, 2.0])}, r"counts: .*integer \(2,\), found float64"),
         ({"counts": np.array([3])}, r"counts: .*\(2,\), found int64 \(1,\)"),
         ({"counts": np.array([4, -1])}, "image '8': .*found -1"),

@@ -158,7 +158,7 @@ def test_pretrained_weights(refused):
         "text.pth": ["text.pth: ", "torch.save"],
         "other.pth": ["other.pth: ", "missing in"],
         "evil.pth": ["evil.pth: ", "__builtin__.getattr"],
-        "http://example.org/x.pth": ["http://example.org/x.pth#sha256="],
+        "https://example.org/x.pth": ["https://example.org/x.pth#sha256="],
     }.items():
         override = f"model.backbone.pretrained={weights}"
         message = refused("train", "configs/tiny.yaml", "--dry-run", "--set", override)

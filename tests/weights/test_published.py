@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 
 from detkit.errors import WeightsError
-from detkit.weights import PUBLISHED, find_weights, normalisation_of, published
+from detkit.weights import PUBLISHED, download, find_weights, normalisation_of, published
 from support.torch_files import WEIGHTS, needs_weights
 
+# A key and a self-signed certificate of 127.0.0.1, for nothing but this test.
+CERTIFICATE = Path(__file__).resolve().parents[1] / "support/localhost.pem"
 CONTENT = b"weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -25,6 +28,11 @@ class _Server(HTTPServer):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             self.server.asked.append(self.path)
+            if self.path.startswith("/to?"):
+                self.send_response(302)
+                self.send_header("Location", self.path.partition("?")[2])
+                self.end_headers()
+                return
             missing = self.path.startswith("/missing")
             self.send_response(404 if missing else 200)
             self.send_header("Content-Length", str(len(CONTENT)))
@@ -37,10 +45,14 @@ class _Server(HTTPServer):
 
 
 @pytest.fixture
-def server():
+def server(monkeypatch):
     server = _Server(("127.0.0.1", 0), _Server.Handler)
     server.asked = []
-    server.url = f"http://127.0.0.1:{server.server_port}"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    server.url = f"https://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
@@ -67,9 +79,12 @@ def refused(spec, cache, **options):
 def test_every_published_file_ends_in_the_beginning_of_its_sha256():
     assert len(PUBLISHED) == 35
     for row in PUBLISHED.values():
-        assert re.fullmatch(r"[0-9a-f]{8}", row.sha256)
+        assert re.fullmatch(r"[0-9a-f]{8}([0-9a-f]{56})?", row.sha256)
+        assert row.file.endswith(f"-{row.sha256[:8]}.pth")
         assert row.url == f"https://download.pytorch.org/models/{row.file}"
     assert len({row.file for row in PUBLISHED.values()}) == len(PUBLISHED)
+    whole = {row.sha256 for row in PUBLISHED.values() if len(row.sha256) == 64}
+    assert whole == set(published.WHOLE)
 
 
 def test_a_name_is_downloaded_once(known, server, tmp_path):
@@ -107,7 +122,7 @@ def test_a_damaged_file_in_the_cache_is_refused_and_removed(known, tmp_path):
     assert find_weights("net", tmp_path).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("digits", [SHA256, SHA256[:8], SHA256[:12].upper()])
+@pytest.mark.parametrize("digits", [SHA256, SHA256[:32], SHA256[:40].upper()])
 def test_a_url_is_downloaded_and_checked(server, tmp_path, digits):
     path = find_weights(f"{server.url}/a/b/mine.pth#sha256={digits}", tmp_path)
     assert path == tmp_path / f"{SHA256[:8]}-mine.pth"
@@ -116,7 +131,7 @@ def test_a_url_is_downloaded_and_checked(server, tmp_path, digits):
 
 @pytest.mark.parametrize("page", ["mine.pth", "short.pth"])
 def test_a_download_with_another_hash_leaves_nothing(server, tmp_path, page):
-    digits = SHA256 if page == "short.pth" else "0" * 8
+    digits = SHA256 if page == "short.pth" else "0" * 32
     message = refused(f"{server.url}/{page}#sha256={digits}", tmp_path)
     assert f"{server.url}/{page}" in message
     assert list(tmp_path.iterdir()) == []
@@ -131,10 +146,26 @@ def test_a_failed_download_says_what_to_put_where(server, tmp_path, known):
 
 
 def test_without_a_connection_the_message_says_what_to_put_where(tmp_path, monkeypatch):
-    monkeypatch.setattr(published, "URL_BASE", "http://127.0.0.1:9/")
+    monkeypatch.setattr(published, "URL_BASE", "https://127.0.0.1:9/")
     message = refused("resnet50", tmp_path)
-    assert "http://127.0.0.1:9/resnet50-0676ba61.pth" in message
+    assert "https://127.0.0.1:9/resnet50-0676ba61.pth" in message
     assert f"put it at {tmp_path / 'resnet50-0676ba61.pth'}" in message
+
+
+def test_a_redirect_leads_to_https_or_nowhere(server, tmp_path):
+    url = f"{server.url}/to?{server.url}/mine.pth#sha256={SHA256}"
+    assert find_weights(url, tmp_path).read_bytes() == CONTENT
+    for target in ("http://127.0.0.1:9/x.pth", "ftp://127.0.0.1/x.pth", "file:///etc/passwd"):
+        message = refused(f"{server.url}/to?{target}#sha256={SHA256[::-1]}", tmp_path)
+        assert target in message
+        assert "redirect" in message.lower()
+
+
+def test_a_download_has_a_limit(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "MOST_BYTES", len(CONTENT) - 1)
+    message = refused(f"{server.url}/mine.pth#sha256={SHA256}", tmp_path)
+    assert f"at most {len(CONTENT) - 1} bytes, found {len(CONTENT)}" in message
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -151,12 +182,14 @@ def test_a_url_cannot_name_a_file_outside_the_cache(server, tmp_path, url):
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ("http://host/a.pth", "expected http://host/a.pth#sha256="),
-        ("http://host/a.pth#sha256=1234567", "first 8 digits"),
-        ("http://host/a.pth#sha256=xyzxyzxyz", "first 8 digits"),
-        ("http://host/a.pth#md5=0123456789", "first 8 digits"),
-        ("file:///etc/passwd#sha256=01234567", "http:// or https://"),
-        ("s3://bucket/a.pth#sha256=01234567", "http:// or https://"),
+        ("https://host/a.pth", "expected https://host/a.pth#sha256="),
+        ("https://host/a.pth#sha256=1234567", "first 32 digits"),
+        (f"https://host/a.pth#sha256={SHA256[:31]}", "first 32 digits"),
+        ("https://host/a.pth#sha256=xyzxyzxyz", "first 32 digits"),
+        ("https://host/a.pth#md5=0123456789", "first 32 digits"),
+        (f"http://host/a.pth#sha256={SHA256}", "begins with https://"),
+        (f"file:///etc/passwd#sha256={SHA256}", "begins with https://"),
+        (f"s3://bucket/a.pth#sha256={SHA256}", "begins with https://"),
         ("resnet5O", "did you mean 'resnet50'"),
         ("nothing_like_it", "\n  known: vgg11, vgg11_bn"),
         ("weights/a.pth", f"no such file in {Path.cwd()}"),

@@ -1,0 +1,283 @@
+"""Mutations of bytes, and of what JSON, zip archives and PNGs consist of."""
+
+import io
+import json
+import random
+import re
+import struct
+import zipfile
+import zlib
+from typing import Any, Callable, Dict, List, Sequence, Tuple
+
+NUMBERS = (0, 1, 2, 127, 128, 255, 256, 32767, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
+TEXT_NUMBERS = tuple(
+    text.encode()
+    for text in (
+        "0",
+        "-1",
+        "1e308",
+        "nan",
+        "inf",
+        "-inf",
+        "2147483648",
+        "9" * 30,
+        "9" * 5000,
+        "0.5",
+    )
+)
+HOSTILE: Tuple[Any, ...] = (
+    *(None, True, 0, -1, 1, 2**20, 2**31, 2**63, 10**400, 1e308, 1e-320, 0.5),
+    *(float("nan"), float("inf"), "", "x", "x" * 5000, "\ud800", "\0", "../../x", "/etc/passwd"),
+    *(
+        [],
+        {},
+        [[]],
+        [0] * 1000,
+        {"a": {}},
+        [[0, 0, 9e9, 9e9, 1, 1]],
+        {"size": [1, 1], "counts": "0"},
+    ),
+)
+TOKENS: Dict[str, Tuple[bytes, ...]] = {
+    ".yaml": (
+        *(
+            b"&a ",
+            b"*a",
+            b"<<: *a\n",
+            b"!!python/object/apply:os.system [id]",
+            b"${HOME}",
+            b"${X:1}",
+        ),
+        *(
+            b"${",
+            b"[",
+            b"{",
+            b"- ",
+            b"? ",
+            b"|\n ",
+            b": ",
+            b"1e999",
+            b'"\\ud800"',
+            b'"\\0"',
+            b"\n---\n",
+        ),
+        *(b"_base_: /etc/passwd\n", b"_base_: b.yaml\n", b"_base_: a.yaml\n", b"_delete_: true\n"),
+        *(b"9" * 5000, b"[" * 2000, b"x" * 5000, b"a: " * 200, b"\xff", b"# "),
+    ),
+    ".xml": (
+        *(
+            b"<!DOCTYPE a [<!ENTITY b 'c'>]>",
+            b"&b;",
+            b"<object>",
+            b"</object>",
+            b"<![CDATA[",
+            b"nan",
+        ),
+        *(
+            b"../../../x",
+            b"/etc/passwd",
+            b"x" * 5000,
+            b"<a>" * 3000,
+            b"\xff",
+            b"<?xml encoding='u7'?>",
+        ),
+    ),
+    ".txt": (
+        b"../x\n",
+        b"/etc/passwd\n",
+        b"x" * 5000 + b"\n",
+        b"\0",
+        b"\xff",
+        b"a\n",
+        b"a -1\n",
+        b"\n",
+    ),
+    ".json": (b"[" * 100000, b'{"a":' * 3000, b"NaN", b"\xff", b",", b"]", b'"\\ud800"', b"\0"),
+    ".pkl": (
+        *(
+            b"2",
+            b"\x85",
+            b"\x86",
+            b"\x87",
+            b"R",
+            b"b",
+            b"}",
+            b"(",
+            b"t",
+            b"s",
+            b"u",
+            b"e",
+            b"a",
+            b"0",
+        ),
+        *(
+            b"q\0",
+            b"h\0",
+            b"\x94",
+            b"2\x86" * 40,
+            b"h\0h\0\x86q\0" * 40,
+            b"cos\nsystem\n",
+            b"]" * 5000,
+        ),
+        *(
+            b"\x8a\x08" + b"\xff" * 8,
+            b"\x8b\xff\xff\xff\x7f",
+            b"X\xff\xff\xff\xff",
+            b"Q",
+            b"\x81",
+            b"\x93",
+        ),
+        *(
+            b"r\xff\xff\xff\xff",
+            b"I" + b"9" * 5000 + b"\n",
+            b")",
+            b"N",
+            b"K\x01",
+            b"\x88",
+            b"]",
+            b"1",
+        ),
+    ),
+}
+
+
+def mutated(name: str, data: bytes, draw: random.Random) -> bytes:
+    """Returns other bytes for the file ``name``; most mutations keep the format's structure."""
+    suffix = name[name.rfind(".") :]
+    structured = STRUCTURED.get(suffix)
+    if structured and draw.random() < 0.6:
+        return structured(data, draw)
+    return of_bytes(data, draw, TOKENS.get(suffix, ()))
+
+
+def of_bytes(data: bytes, draw: random.Random, tokens: Sequence[bytes] = ()) -> bytes:
+    """Returns the bytes after one to four small changes."""
+    content = bytearray(data)
+    for _ in range(draw.choice((1, 1, 1, 2, 2, 4))):
+        change = draw.choice(CHANGES)
+        if tokens and draw.random() < 0.5:
+            start = draw.randrange(len(content) + 1)
+            content[start : start + draw.choice((0, 0, 1, 8))] = draw.choice(tokens)
+        else:
+            change(content, draw)
+    return bytes(content)
+
+
+def _span(content: bytearray, draw: random.Random) -> slice:
+    start = draw.randrange(len(content) + 1)
+    return slice(start, start + draw.choice((1, 2, 4, 16, 64, 1024)))
+
+
+def _flip(content: bytearray, draw: random.Random) -> None:
+    if content:
+        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+
+
+def _random_bytes(content: bytearray, draw: random.Random) -> None:
+    span = _span(content, draw)
+    content[span] = bytes(draw.randrange(256) for _ in range(span.stop - span.start))
+
+
+def _delete(content: bytearray, draw: random.Random) -> None:
+    del content[_span(content, draw)]
+
+
+def _repeat(content: bytearray, draw: random.Random) -> None:
+    span = _span(content, draw)
+    content[span] = content[span] * draw.choice((2, 3, 100))
+
+
+def _move(content: bytearray, draw: random.Random) -> None:
+    piece = content[_span(content, draw)]
+    content[_span(content, draw)] = piece
+
+
+def _cut(content: bytearray, draw: random.Random) -> None:
+    del content[draw.randrange(len(content) + 1) :]
+
+
+def _number(content: bytearray, draw: random.Random) -> None:
+    layout = draw.choice("BHIQ")
+    packed = struct.Struct(draw.choice("<>") + layout)
+    start = draw.randrange(len(content) + 1)
+    value = draw.choice(NUMBERS) % 256**packed.size
+    content[start : start + packed.size] = packed.pack(value)
+
+
+def _text_number(content: bytearray, draw: random.Random) -> None:
+    found = list(re.finditer(rb"-?\d+(?:\.\d+)?", bytes(content)))
+    if found:
+        start, end = draw.choice(found).span()
+        content[start:end] = draw.choice(TEXT_NUMBERS)
+
+
+CHANGES: Tuple[Callable[[bytearray, random.Random], None], ...] = (
+    *(_flip, _flip, _random_bytes, _delete, _repeat, _move, _cut),
+    *(_number, _number, _text_number, _text_number),
+)
+
+
+def of_json(data: bytes, draw: random.Random) -> bytes:
+    """Returns JSON with up to three values replaced, dropped or repeated."""
+    tree = [json.loads(data)]
+    for _ in range(draw.choice((1, 1, 2, 3))):
+        places = list(_places(tree))
+        parent, key = draw.choice(places)
+        kind = draw.random()
+        if kind < 0.7:
+            parent[key] = draw.choice(HOSTILE)
+        elif kind < 0.8 and len(places) > 1 and parent is not tree:
+            del parent[key]
+        elif isinstance(parent, list):
+            parent.insert(key, parent[key])
+        else:
+            parent[draw.choice(("id", "x", "size"))] = parent[key]
+    return json.dumps(tree[0] if tree else None).encode()
+
+
+def _places(tree: Any) -> Any:
+    """Yields (container, key) of every value; a few of a long list of numbers."""
+    keys: Any = list(tree) if isinstance(tree, dict) else range(min(len(tree), 20))
+    for key in keys:
+        yield tree, key
+        if isinstance(tree[key], (dict, list)):
+            yield from _places(tree[key])
+
+
+def of_zip(data: bytes, draw: random.Random) -> bytes:
+    """Returns an archive in which one member is mutated, with the right checksum."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members: List[Tuple[str, bytes]] = [(n, archive.read(n)) for n in archive.namelist()]
+    chosen = draw.randrange(len(members))
+    name, content = members[chosen]
+    tokens = TOKENS.get(name[name.rfind(".") :], ())
+    members[chosen] = (
+        draw.choice((name, name, name, "../" + name)),
+        of_bytes(content, draw, tokens),
+    )
+    out = io.BytesIO()
+    kind = draw.choice((zipfile.ZIP_STORED,) * 4 + (zipfile.ZIP_DEFLATED,))
+    with zipfile.ZipFile(out, "w", kind) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def of_png(data: bytes, draw: random.Random) -> bytes:
+    """Returns a mutated PNG whose checksums are right."""
+    head, body = data[:8], of_bytes(data[8:], draw)
+    position, chunks = 0, [head]
+    while position + 12 <= len(body):
+        (length,) = struct.unpack_from(">I", body, position)
+        chunk = body[position + 4 : position + 8 + min(length, len(body))]
+        chunks += [body[position : position + 4], chunk, struct.pack(">I", zlib.crc32(chunk))]
+        position += 12 + min(length, len(body))
+    return b"".join(chunks)
+
+
+STRUCTURED: Dict[str, Callable[[bytes, random.Random], bytes]] = {
+    ".json": of_json,
+    ".npz": of_zip,
+    ".pth": lambda data, draw: of_zip(data, draw) if data[:2] == b"PK" else of_bytes(data, draw),
+    ".png": of_png,
+}

@@ -1,0 +1,131 @@
+"""The readers under test: each reads the folder of a case as a user's command would."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, Callable, Dict, NamedTuple, Sequence
+
+import numpy as np
+
+from detkit.config import dump_config, load_config, to_plain
+from detkit.data import COCO, VOC, Shapes
+from detkit.data.images import check_image_file, decode_image
+from detkit.data.one_class import OneClass
+from detkit.detections.proposal_files import read_proposals
+from detkit.detections.results import load_results
+from detkit.evaluate import COCOEvaluator
+from detkit.export.exported import load_exported
+from detkit.files.checkpoint import load_checkpoint
+from detkit.weights import read_weights
+
+DATASET = Shapes(length=2, size=(32, 32))
+IMAGE = np.full((48, 48, 3), 90, np.uint8)
+
+
+class Format(NamedTuple):
+    """A format: its reader, and the files that are mutated, the first of them most often."""
+
+    read: Callable[[Path], Any]
+    mutable: Sequence[str]
+
+
+def read_config(folder: Path) -> None:
+    """Reads a config, writes it, and reads it again: the values must be the same."""
+    values = to_plain(load_config(folder / "a.yaml"))
+    (folder / "dumped.yaml").write_text(dump_config(values), encoding="utf-8")
+    again = to_plain(load_config(folder / "dumped.yaml"))
+    if repr(again) != repr(values):
+        raise AssertionError(f"round trip: {values!r:.200} became {again!r:.200}")
+
+
+def read_voc(folder: Path) -> None:
+    """Reads a dataset and its images."""
+    _visit(VOC(str(folder), ["train"], class_names=["cat", "dog"]))
+
+
+def read_coco(folder: Path) -> None:
+    """Reads a dataset, its images and its masks."""
+    _visit(COCO(str(folder / "a.json"), str(folder / "images")))
+
+
+def _visit(dataset: Any) -> None:
+    for index in range(len(dataset)):
+        text = f"{dataset.annotation(index)} {dataset.class_names} {dataset.dropped}"
+        text.encode("utf-8")
+        dataset.image(index)
+        dataset.masks(index)
+
+
+def read_image(folder: Path) -> None:
+    """Checks and decodes an image."""
+    (path,) = folder.iterdir()
+    check_image_file(path)
+    decode_image(path)
+
+
+def read_results(folder: Path) -> None:
+    """Reads and evaluates results."""
+    found = load_results(folder / "a.json", DATASET)
+    COCOEvaluator()(DATASET, found)
+    for detections in found.values():
+        for index in range(len(detections.boxes)):
+            if detections.has_masks:
+                detections.rle(index)
+
+
+def read_the_proposals(folder: Path) -> None:
+    """Reads proposals of a dataset."""
+    read_proposals(folder / "a.npz", OneClass(DATASET))
+
+
+def read_arrays(folder: Path) -> None:
+    """Reads a file of weights, and every element in it."""
+    (path,) = folder.iterdir()
+    for array in read_weights(path).values():
+        array.sum()
+
+
+def read_checkpoint(folder: Path) -> None:
+    """Reads a checkpoint and restores the random states."""
+    load_checkpoint(str(folder), restore_random=True)
+
+
+def read_export(folder: Path) -> None:
+    """Loads an export and detects in an image."""
+    load_exported(str(folder), device="cpu").detect(IMAGE)
+
+
+FORMATS: Dict[str, Format] = {
+    "config": Format(read_config, ("a.yaml", "b.yaml")),
+    "voc": Format(read_voc, ("Annotations/a.xml", "ImageSets/Main/train.txt")),
+    "coco": Format(read_coco, ("a.json",)),
+    "images": Format(read_image, ()),
+    "results": Format(read_results, ("a.json",)),
+    "proposals": Format(read_the_proposals, ()),
+    "pth": Format(read_arrays, ()),
+    "pkl": Format(read_arrays, ()),
+    "params": Format(read_arrays, ()),
+    "checkpoint": Format(read_checkpoint, ()),
+    "export": Format(read_export, ()),
+}
+
+
+def fit_hashes(files: Dict[str, bytes]) -> None:
+    """Writes the right sha256 of every file into the lists of a checkpoint or an export."""
+    if "SHA256SUMS" in files:
+        names = re.findall(r"^\S+  (\S+)$", files["SHA256SUMS"].decode("ascii", "replace"), re.M)
+        lines = [f"{_sha256(files[name])}  {name}\n" for name in names if name in files]
+        files["SHA256SUMS"] = "".join(lines).encode()
+    if "model.json" in files:
+        try:
+            manifest = json.loads(files["model.json"])
+            known = {name: _sha256(files[name]) for name in manifest["files"] if name in files}
+            manifest["files"].update(known)
+            files["model.json"] = json.dumps(manifest).encode()
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return  # a mutated manifest stays as it is
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
