@@ -198,10 +198,11 @@ def _read_archive(archive: zipfile.ZipFile, size: int) -> Dict[str, np.ndarray]:
     total = sum(member.file_size for member in members)
     stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
     most = size if stored else MOST_COMPRESSED * size + SLACK
-    if total > most:
+    packed = sum(member.compress_size for member in members)
+    if total > most or packed > size:
         raise DataError(
-            f"expected arrays of at most {most} bytes in an archive of {size} bytes, found {total} "
-            "bytes, as in a zip bomb; write it without compression"
+            f"expected arrays of at most {most} bytes in an archive of {size} bytes, found "
+            f"{max(total, packed)} bytes, as in a zip bomb; write it without compression"
         )
     return {name: _array(name, archive.read(member)) for name, member in zip(ARRAYS, members)}
 

@@ -1,8 +1,8 @@
 """Downloads a file by https, within limits, and hashes it on the way."""
 
 import hashlib
+import http.client
 import urllib.request
-from email.message import Message
 from pathlib import Path
 from typing import IO, Optional
 
@@ -24,7 +24,7 @@ class _HttpsAlone(urllib.request.HTTPRedirectHandler):
         fp: IO[bytes],
         code: int,
         msg: str,
-        headers: Message,
+        headers: http.client.HTTPMessage,
         newurl: str,
     ) -> Optional[urllib.request.Request]:
         """Returns the request to follow."""
@@ -33,7 +33,7 @@ class _HttpsAlone(urllib.request.HTTPRedirectHandler):
                 f"{req.full_url}: expected a file or a redirect to https, found a redirect to "
                 f"{newurl!r}"
             )
-        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def download(url: str, path: Path) -> str:

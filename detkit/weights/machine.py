@@ -30,6 +30,19 @@ class Rebuild(NamedTuple):
         return self.function(*args)
 
 
+class _Bounded:
+    """The readable part of a stream; Python's files allocate what is asked for before they read."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, start = stream, stream.tell()
+        self._end = stream.seek(0, 2)
+        stream.seek(start)
+        self.tell, self.readline = stream.tell, stream.readline
+
+    def read(self, count: int) -> bytes:
+        return self._stream.read(min(count, self._end - self._stream.tell()))
+
+
 def checked_key(key: Any) -> Any:
     """Returns a key of a dict or an element of a set. Raises WeightsError for a nested one."""
     parts = key if isinstance(key, tuple) else (key,)
@@ -66,7 +79,8 @@ class Machine:
         """
         start = stream.tell()
         arrays = 0  # bytes
-        for opcode, argument, position in pickletools.genops(stream):
+        bounded: Any = _Bounded(stream)
+        for opcode, argument, position in pickletools.genops(bounded):
             begin = (position or start) - start
             end = stream.tell() - start
             self._spend(1)

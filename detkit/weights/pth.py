@@ -74,7 +74,9 @@ def _read_archive(archive: zipfile.ZipFile, file_size: int) -> Dict[str, np.ndar
         info = archive.getinfo(f"{folder}/{name}")
         unread -= info.file_size
         # torch does not compress members, so that together they are smaller than the file.
-        if info.compress_type != zipfile.ZIP_STORED or unread < 0:
+        # The size in the archive is stated as well, and read at once.
+        stored = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
+        if not stored or unread < 0:
             raise WeightsError(
                 f"{info.filename}: expected a member without compression, as torch.save writes it, "
                 f"found one of {info.file_size} bytes that is compressed or larger than the file, "

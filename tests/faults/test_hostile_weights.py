@@ -21,7 +21,8 @@ from support.torch_files import (
     write_zip,
 )
 
-NESTED = b")q\0" + b"".join(b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(40))
+# A tuple of two empty tuples, a tuple of it twice, and so on: 2^40 elements.
+NESTED = b")q\0" + b"".join(b"0h%ch%c\x86q%c" % (i, i, i + 1) for i in range(40))
 # Each body is a pickle's content that a few bytes make exponentially or quadratically large.
 BODIES = {
     "a key of tuples made by DUP": b"})" + b"2\x86" * 40 + b"K\x01s",
@@ -71,6 +72,19 @@ def test_a_nested_byte_order_is_not_hashed(tmp_path):
     path.write_bytes(program(mapping(a=body)))
     (answer,) = messages("detkit.weights.read_pkl", path)
     assert "array 'a'" in answer
+
+
+def test_a_stated_length_is_not_allocated(tmp_path):
+    path = write_zip(tmp_path / "a.pth", mapping(a=tensor()))
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02", 0, data.index(b"data/0", data.index(b"PK\x01\x02")))
+    data[entry + 20 : entry + 24] = b"\xff\xff\xff\x7f"  # the compressed size
+    path.write_bytes(data)
+    legacy = write_legacy(tmp_path / "b.pth", mapping(a=tensor()))
+    legacy.write_bytes(legacy.read_bytes().replace(b"X\x01\0\0\0a", b"X\xff\xff\xff\xffa"))
+    answers = messages("detkit.weights.read_pth", path, legacy)
+    assert "zip bomb" in answers[0]
+    assert "pickle" in answers[1]
 
 
 def test_a_small_storage_is_not_repeated_without_end(tmp_path):
