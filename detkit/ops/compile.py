@@ -2,29 +2,24 @@
 
 The library is compiled once, by the machine's C++ compiler and against the installed MXNet, and is
 kept in a cache. If the sources, the compiler, the flags or MXNet change, another library is
-compiled. If several processes need it at once, one compiles it and the others wait.
+compiled. cache.py says how several processes share it.
 """
 
-import fcntl
 import hashlib
 import itertools
-import logging
 import os
 import platform
 import shutil
 import subprocess
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 
 from detkit.errors import DetkitError
-from detkit.files.disk import cache_folder, make_folder
-
-log = logging.getLogger(__name__)
+from detkit.files.disk import cache_folder
+from detkit.ops.cache import CacheError, cached
 
 SOURCES = Path(__file__).parent / "native"
 LIBRARY = "libdetkit_ops.so"
@@ -55,20 +50,13 @@ class BuildError(DetkitError):
 def library() -> Path:
     """Returns the path of the compiled library, which is compiled now if the cache has none.
 
-    Raises BuildError if there is no compiler, or if it fails.
+    Raises BuildError if there is no compiler, if it fails, or if the cache cannot be used.
     """
     build = Build(find_compiler(), find_nvcc())
-    path = cache_folder("ops") / build.key() / LIBRARY
-    if not path.exists():
-        try:
-            make_folder(path.parent)
-        except DetkitError as error:
-            raise BuildError(f"{error} (DETKIT_CACHE names the cache)") from error
-        with locked(path.parent / "lock"):
-            if not path.exists():  # another process may have built it meanwhile
-                log.info("compiling detkit's operators into %s (once, about a minute)", path.parent)
-                build.into(path)
-    return path
+    try:
+        return cached(cache_folder("ops") / build.key() / LIBRARY, build.into)
+    except CacheError as error:
+        raise BuildError(str(error)) from error
 
 
 def find_compiler() -> str:
@@ -97,14 +85,6 @@ def find_nvcc() -> Optional[str]:
     return shutil.which("nvcc") if mx.runtime.Features().is_enabled("CUDA") else None
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds an exclusive lock on a file; the system releases it if the process dies."""
-    with open(path, "w", encoding="ascii") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 class Build:
     """The commands that compile the library for the installed MXNet.
 
@@ -131,15 +111,12 @@ class Build:
             digest.update(line.replace(str(self._lib_api), "lib_api").encode())
         return f"{platform.machine()}-{digest.hexdigest()[:16]}"
 
-    def into(self, path: Path) -> None:
-        """Compiles and links in a scratch folder, then moves the library to ``path`` at once."""
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            commands = self.commands(folder)
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                list(pool.map(_printed_by, commands))
-            objects = [command[-1] for command in commands]
-            _printed_by(self._link(objects, Path(folder) / LIBRARY))
-            os.replace(Path(folder) / LIBRARY, path)
+    def into(self, folder: Path, path: Path) -> None:
+        """Compiles the sources into object files in ``folder`` and links them to ``path``."""
+        commands = self.commands(str(folder))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(_printed_by, commands))
+        _printed_by(self._link([command[-1] for command in commands], path))
 
     def commands(self, folder: str) -> List[List[Word]]:
         """Returns the commands that compile the sources, as lists of words.

@@ -9,7 +9,7 @@ def test_the_map_is_true():
     assert module_map.MAP.read_text(encoding="utf-8") == module_map.module_map()
 
 
-@pytest.mark.parametrize("module", module_map.modules(), ids=str)
+@pytest.mark.parametrize("module", list(module_map.modules()), ids=str)
 def test_a_module_has_a_test(module):
     path = module_map.ROOT / "tests" / module_map.test_of(module)
     assert path.exists(), f"{path} is missing; write it, or name another one in ELSEWHERE"
