@@ -1,6 +1,7 @@
 """Instance masks: cropped and resized for training, pasted into the image for a result."""
 
 from detkit.ops import backend, fallback
+from detkit.ops.checks import require_floats
 from detkit.typing import Namespace, Tensor
 
 
@@ -14,6 +15,7 @@ def mask_target(F: Namespace, masks: Tensor, rois: Tensor, index: Tensor, size: 
     rois: (B, R, 4) in pixels of the masks.
     index: (B, R) int32, the object of each RoI. The result is 0 for an index outside [0, G - 1].
     """
+    require_floats("mask_target", rois=rois)
     if not backend.native():
         return fallback.mask_target(F, masks, rois, index, size)
     return F.detkit_mask_target(masks, rois, index, size=size)
@@ -27,6 +29,7 @@ def mask_paste(
     The result is torchvision's: box and mask are padded by one cell, the box is truncated to whole
     pixels, and the mask is resized to it bilinearly. Pixels outside of the box are 0.
     """
+    require_floats("mask_paste", probabilities=probabilities, boxes=boxes)
     if not backend.native():
         return fallback.mask_paste(F, probabilities, boxes, height, width)
     return F.detkit_mask_paste(probabilities, boxes, height=height, width=width)

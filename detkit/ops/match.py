@@ -3,6 +3,7 @@
 from typing import NamedTuple, Optional
 
 from detkit.ops import backend, fallback
+from detkit.ops.checks import require_floats
 from detkit.typing import Namespace, Tensor
 
 
@@ -35,6 +36,7 @@ def match(
     labels: (B, G), >= 0 for an object, CROWD for a region that is ignored, anything else, such as
         PADDING, for padding.
     """
+    require_floats("match", boxes=boxes, objects=objects, labels=labels)
     if not backend.native():
         return Match(*fallback.match(F, boxes, candidates, objects, labels))
     arrays = (

@@ -3,6 +3,7 @@
 from typing import Optional, Tuple
 
 from detkit.ops import backend, fallback
+from detkit.ops.checks import require_finite, require_floats, require_positive
 from detkit.typing import Namespace, Tensor
 
 HARD, LINEAR, GAUSSIAN = "hard", "linear", "gaussian"
@@ -33,6 +34,8 @@ def nms(
     that they come from, best first, with M = min(N, top_k_out). Rows without a box hold zeros, and
     -1 as score, label and index. Without labels, the label of a kept box is 0.
     """
+    require_floats("nms", boxes=boxes, scores=scores)
+    require_finite("nms", iou=iou)
     if not backend.native():
         return fallback.nms(F, boxes, scores, labels, iou, top_k_in, top_k_out)
     return _native(F, boxes, scores, labels, HARD, top_k_out, iou=iou, top_k_in=top_k_in)
@@ -60,6 +63,9 @@ def soft_nms(
 
     The other arguments and the results are those of ``nms``; the scores are the lowered ones.
     """
+    require_floats("soft_nms", boxes=boxes, scores=scores)
+    require_finite("soft_nms", iou=iou, min_score=min_score)
+    require_positive("soft_nms", sigma=sigma)
     if not backend.native():
         return fallback.soft_nms(
             F, boxes, scores, labels, iou, mode, sigma, min_score, top_k_in, top_k_out

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any, Callable, NamedTuple, Optional, Sequence, Union, cast
 
 from detkit.ops import backend, fallback
+from detkit.ops.checks import require_floats, require_positive, require_strides
 from detkit.typing import Namespace, Tensor
 
 AVERAGE, MAX = "average", "max"
@@ -54,6 +55,7 @@ def roi_align(
         raise ValueError(
             "RoIAlign: sampling: expected at least 1 if mode is 'max', found 0 (adaptive)"
         )
+    _check("roi_align", features, rois, size, stride)
     if not backend.native():
         pool = partial(fallback.roi_align, sampling=sampling, aligned=aligned, mode=mode)
         return _from_fallback(F, pool, features, rois, size, stride, levels)
@@ -77,6 +79,7 @@ def roi_pool(
     The borders of the RoI and of its P x P parts are rounded to whole cells of the map. The other
     arguments and the shape of the result are those of ``roi_align``.
     """
+    _check("roi_pool", features, rois, size, stride)
     if not backend.native():
         pool = partial(fallback.roi_pool, mode=mode)
         return _from_fallback(F, pool, features, rois, size, stride, levels)
@@ -98,6 +101,7 @@ def prroi_pool(
     with respect to the RoI too. The arguments and the shape of the result are those of
     ``roi_align``.
     """
+    _check("prroi_pool", features, rois, size, stride)
     if not backend.native():
         return _from_fallback(F, fallback.prroi_pool, features, rois, size, stride, levels)
     return _native(F, F.detkit_prroi_pool, features, rois, size, stride, levels)
@@ -116,9 +120,17 @@ def crop_pool(
     The samples extend from corner to corner of the RoI, as in the PyTorch implementations of Faster
     R-CNN of 2017. The arguments and the shape of the result are those of ``roi_align``.
     """
+    _check("crop_pool", features, rois, size, stride)
     if not backend.native():
         return _from_fallback(F, fallback.crop_pool, features, rois, size, stride, levels)
     return _native(F, F.detkit_crop_pool, features, rois, size, stride, levels)
+
+
+def _check(operator: str, features: Maps, rois: Tensor, size: int, stride: Strides) -> None:
+    maps = features if isinstance(features, (list, tuple)) else [features]
+    require_floats(operator, rois=rois, **{f"features {n}": each for n, each in enumerate(maps)})
+    require_positive(operator, size=size)
+    require_strides(operator, stride)
 
 
 def _from_fallback(
