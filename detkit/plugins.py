@@ -106,7 +106,7 @@ def _files_of(folder: str) -> List[str]:
 
 def _writable_by_others(paths: Sequence[str]) -> Optional[str]:
     """Returns the reason why the paths may be another user's programs, or None."""
-    for path in paths:
+    for path in filter(os.path.exists, paths):  # a dangling link fails when it is imported
         status = os.stat(path)
         if status.st_uid not in (os.geteuid(), 0):
             return (

@@ -19,7 +19,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Counter, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Counter, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import detkit  # noqa: F401 - before MXNet
 from detkit.cli import debug_argument, positive, run
@@ -99,7 +99,9 @@ def fuzz(name: str, args: argparse.Namespace) -> Report:
     return report
 
 
-def outcomes(name: str, seed: int, first: int, last: int, folder: Path):
+def outcomes(
+    name: str, seed: int, first: int, last: int, folder: Path
+) -> Iterator[Tuple[int, str, str]]:
     """Yields (number, outcome, message) of each case until the process ends, or is ended."""
     (folder / "case").mkdir(exist_ok=True)
     words = [*WORKER, name, seed, first, last, folder / "case", folder / "seeds"]
@@ -131,7 +133,7 @@ def outcomes(name: str, seed: int, first: int, last: int, folder: Path):
         process.wait()
 
 
-def _lines(process: "subprocess.Popen[bytes]"):
+def _lines(process: "subprocess.Popen[bytes]") -> Iterator[bytes]:
     """Yields the lines of a process. Raises TimeoutError for a case that takes too long."""
     assert process.stdout is not None
     descriptor, rest = process.stdout.fileno(), b""

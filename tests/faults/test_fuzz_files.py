@@ -11,6 +11,7 @@ from fuzz.seeds import SEEDS
 from fuzz.worker import case
 from support import tiny
 
+# The seeds of the other two take a training; they are part of the long form.
 FORMATS = [name for name in SEEDS if name not in ("checkpoint", "export")]
 CASES = 200
 OPEN = """

@@ -167,6 +167,14 @@ def test_listed_plugins_of_anybody_are_imported(tmp_path):
     assert import_plugins(load_config(config.file)).files == [str(path)]
 
 
+def test_a_dangling_link_is_a_failure_of_its_own(tmp_path):
+    path = plugin(tmp_path, tmp_path / "ran")
+    os.symlink(tmp_path / "absent.py", path.parent / "gone.py")
+    report = import_folder(str(path.parent))
+    assert report.files == [str(path)]
+    assert [failure.path for failure in report.failures] == [str(tmp_path / "absent.py")]
+
+
 @pytest.mark.parametrize("what", ["folder", "file"])
 @pytest.mark.parametrize("fault", ["owner", "mode"])
 def test_plugins_that_others_could_have_written_are_not_imported(tmp_path, what, fault):

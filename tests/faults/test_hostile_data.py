@@ -1,10 +1,9 @@
-"""Annotations and proposals that a few bytes make huge, or that name other files."""
+"""Images and annotations that a few bytes make huge, or that name other files."""
 
-import io
 import json
 import os
 import struct
-import zipfile
+import zlib
 
 import cv2
 import numpy as np
@@ -12,12 +11,124 @@ import pytest
 
 from detkit.build import build_dataset, open_config
 from detkit.data import COCO, VOC, Shapes
-from detkit.data.one_class import OneClass
-from detkit.detections.proposal_files import read_proposals
+from detkit.data.images import decode_image
 from detkit.detections.results import load_results
 from detkit.errors import ConfigError, DataError, ImageError
 from support import tiny
-from support.hostile_images import png
+from support.limited import messages
+
+WIDE, HIGH = 30_000, 20_000
+
+
+# --- Images -------------------------------------------------------------------------------------
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width, height, data=b""):
+    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    pixels = data or zlib.compress(bytes(height * (1 + -(-width // 8))), 9)
+    parts = [chunk(b"IHDR", head), chunk(b"IDAT", pixels), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def jpeg(width, height):
+    small = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    return small.replace(struct.pack(">HH", 8, 8), struct.pack(">HH", height, width), 1)
+
+
+def bmp(width, height):
+    small = bytearray(cv2.imencode(".bmp", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    small[18:26] = struct.pack("<ii", width, -height)
+    return bytes(small)
+
+
+def tiff(width, height):
+    small = cv2.imencode(".tiff", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    (start,) = struct.unpack_from("<I", small, 4)
+    data = bytearray(small)
+    for tag, value in ((256, width), (257, height)):
+        at = data.index(struct.pack("<H", tag), start)
+        data[at + 2 : at + 12] = struct.pack("<HII", 4, 1, value)
+    return bytes(data)
+
+
+def webp(lossless):
+    def make(width, height):
+        quality = 101 if lossless else 50
+        small = bytearray(
+            cv2.imencode(
+                ".webp", np.zeros((8, 8, 3), np.uint8), [cv2.IMWRITE_WEBP_QUALITY, quality]
+            )[1].tobytes()
+        )
+        if lossless:
+            small[21:25] = struct.pack("<I", (width - 1) | (height - 1) << 14)
+        else:
+            small[26:30] = struct.pack("<HH", width, height)
+        return bytes(small)
+
+    return make
+
+
+LARGE = {
+    "png": (png, WIDE, HIGH),
+    "jpg": (jpeg, WIDE, HIGH),
+    "bmp": (bmp, WIDE, HIGH),
+    "tiff": (tiff, WIDE, HIGH),
+    "lossy.webp": (webp(lossless=False), 16383, 16383),
+    "lossless.webp": (webp(lossless=True), 16384, 16384),
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_an_image_is_refused_by_its_header(tmp_path, kind):
+    make, width, height = LARGE[kind]
+    path = tmp_path / f"a.{kind}"
+    path.write_bytes(make(width, height))
+    assert path.stat().st_size < 200_000
+    with pytest.raises(ImageError) as caught:
+        decode_image(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert f"{width} x {height}" in str(caught.value)
+    assert "data.max_pixels" in str(caught.value)
+
+
+def test_a_bomb_needs_neither_time_nor_memory(tmp_path):
+    path, cut = tmp_path / "a.png", tmp_path / "cut.png"
+    path.write_bytes(png(32_000, 32_000))
+    cut.write_bytes(png(32_000, 32_000, zlib.compress(bytes(9))))
+    answers = messages("detkit.data.images.decode_image", path, cut)
+    assert ["32000 x 32000" in answer for answer in answers] == [True, True]
+
+
+def test_the_limit_is_the_callers(tmp_path):
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.zeros((40, 60), np.uint8))
+    assert decode_image(path, max_pixels=2400).shape == (40, 60, 3)
+    with pytest.raises(ImageError, match="at most 2399 pixels, found 60 x 40"):
+        decode_image(path, max_pixels=2399)
+
+
+def test_a_size_behind_a_marker_without_a_segment_is_found(tmp_path):
+    whole = jpeg(WIDE, HIGH)
+    hidden = whole[:2] + b"\xff\x01" + whole[2:]
+    path = tmp_path / "a.jpg"
+    path.write_bytes(hidden)
+    with pytest.raises(ImageError, match=f"{WIDE} x {HIGH}"):
+        decode_image(path)
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused(tmp_path):
+    data = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
+    whole = data[1].tobytes()
+    start = whole.rindex(b"\xff\xda")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(whole[:-2] + whole[start:-2] * 2000 + whole[-2:])
+    with pytest.raises(ImageError, match="at most 100 scans, found 20"):
+        decode_image(path)
+
 
 # --- data.max_pixels ----------------------------------------------------------------------------
 
@@ -135,62 +246,3 @@ def test_half_a_character_is_refused_where_it_is_written(tmp_path):
         COCO(*coco(tmp_path, file_name="\udfff.png"))
     with pytest.raises(DataError, match=r"images\[0\].id: .*\\ud83d"):
         COCO(*coco(tmp_path, id="\ud83d"))
-
-
-# --- Proposals ----------------------------------------------------------------------------------
-
-
-def npy(dtype, shape, data):
-    """The bytes of an .npy whose header may lie about the data."""
-    file = io.BytesIO()
-    header = {"descr": dtype, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-    return file.getvalue() + data
-
-
-def archive(path, compression=zipfile.ZIP_STORED, **members):
-    good = {
-        "image_ids": npy("<U15", (1,), "shapes-0-000000".encode("utf-32-le")),
-        "counts": npy("<i8", (1,), struct.pack("<q", 1)),
-        "boxes": npy("<f4", (1, 4), struct.pack("<4f", 0, 0, 9, 9)),
-        "scores": npy("<f4", (1,), struct.pack("<f", 0.5)),
-    }
-    with zipfile.ZipFile(path, "w", compression) as writer:
-        for name, data in {**good, **members}.items():
-            writer.writestr(f"{name}.npy", data)
-    return path
-
-
-def test_an_archive_is_read_as_far_as_its_size_allows(tmp_path):
-    dataset = OneClass(Shapes(length=1))
-    for kind in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        (found,) = read_proposals(archive(tmp_path / "a.npz", kind), dataset).values()
-        assert found[0].tolist() == [[0, 0, 9, 9]]
-
-
-def test_a_zip_bomb_is_not_unpacked(tmp_path):
-    rows = 2_000_000
-    boxes = npy("<f4", (rows, 4), bytes(16 * rows))
-    path = archive(tmp_path / "a.npz", zipfile.ZIP_DEFLATED, boxes=boxes)
-    assert path.stat().st_size < 100_000
-    with pytest.raises(DataError) as caught:
-        read_proposals(path, OneClass(Shapes(length=1)))
-    assert str(path) in str(caught.value)
-    assert "zip bomb" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "dtype", "shape"),
-    [
-        ("boxes", "<f4", (2**38, 4)),
-        ("counts", "<i8", (2**60, 0)),
-        ("image_ids", "<U0", (2**50,)),
-        ("image_ids", "<U999999999", (2**30,)),
-        ("scores", "|O", (1,)),
-    ],
-)
-def test_a_header_that_lies_allocates_nothing(tmp_path, name, dtype, shape):
-    path = archive(tmp_path / "a.npz", **{name: npy(dtype, shape, b"")})
-    with pytest.raises(DataError) as caught:
-        read_proposals(path, OneClass(Shapes(length=1)))
-    assert f"{path}: {name}: " in str(caught.value)

@@ -19,7 +19,7 @@ ELSEWHERE = {
     "weights/machine.py": "weights/test_unpickle.py",
     "weights/download.py": "weights/test_published.py",
     "data/names.py": "faults/test_hostile_data.py",
-    "data/image_headers.py": "faults/test_hostile_images.py",
+    "data/image_headers.py": "faults/test_hostile_data.py",
     "build/train_step.py": "models/test_kinds_with_a_default.py",
     "build/training.py": "runner/test_resume.py",
     "config/nodes.py": "config/test_config.py",

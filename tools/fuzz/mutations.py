@@ -7,7 +7,7 @@ import re
 import struct
 import zipfile
 import zlib
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 NUMBERS = (0, 1, 2, 127, 128, 255, 256, 32767, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
 TEXT_NUMBERS = tuple(
@@ -235,7 +235,7 @@ def of_json(data: bytes, draw: random.Random) -> bytes:
     return json.dumps(tree[0] if tree else None).encode()
 
 
-def _places(tree: Any) -> Any:
+def _places(tree: Any) -> Iterator[Tuple[Any, Any]]:
     """Yields (container, key) of every value; a few of a long list of numbers."""
     keys: Any = list(tree) if isinstance(tree, dict) else range(min(len(tree), 20))
     for key in keys:

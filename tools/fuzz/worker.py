@@ -77,7 +77,8 @@ def main(arguments: List[str]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(1, 2)
     seeds: List[Dict[str, bytes]] = pickle.loads(Path(seeds_file).read_bytes())  # our own file
-    root, before = Path(folder), {}  # type: Path, Dict[str, Any]
+    root = Path(folder)
+    before: Dict[str, bytes] = {}
     guard = Guard(root, Path(detkit.__file__).parent)
     for files in seeds:  # the seeds import and compile what is needed, and must be valid
         write(root, files, before)
