@@ -9,6 +9,8 @@ from detkit.build.training import Training
 from detkit.cli import common_arguments, run
 from detkit.evaluate import format_table
 from detkit.evaluate.metrics import save_metrics
+from detkit.files.disk import make_folder
+from detkit.files.lock import locked
 from detkit.preflight import preflight
 
 
@@ -20,7 +22,12 @@ def main(argv=None):
     parser.add_argument(
         "--resume",
         metavar="auto|PATH",
-        help="continue from the latest checkpoint of the work folder (auto), or from a given one",
+        help="continue from the last checkpoint of the work folder (auto), or from a given one",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="with --resume: accept a config that was changed in what the training means",
     )
     parser.add_argument(
         "--dry-run",
@@ -28,6 +35,8 @@ def main(argv=None):
         help="take one step, evaluate one batch, write no files",
     )
     args = parser.parse_args(argv)
+    if args.force and args.resume is None:
+        parser.error("--force belongs to --resume; a new run has no earlier config")
     config = open_config(args.config, args.overrides)
     for failure in config.plugin_report.failures:
         print(f"warning: a plugin cannot be used: {failure}", file=sys.stderr)
@@ -38,13 +47,15 @@ def main(argv=None):
         return
     name = os.path.splitext(os.path.basename(args.config))[0]
     work_dir = args.work_dir or os.path.join("work_dirs", name)
-    runner = training.runner(work_dir, args.resume)
-    runner.run()
-    if runner.metrics is None:
-        print("stopped before an evaluation; tools/test.py evaluates a checkpoint")
-        return
-    print(format_table(runner.metrics))
-    print(f"written: {save_metrics(work_dir, runner.metrics)}")
+    make_folder(work_dir)
+    with locked(work_dir):
+        runner = training.runner(work_dir, args.resume, args.force)
+        runner.run()
+        if runner.metrics is None:
+            print("stopped before an evaluation; tools/test.py evaluates a checkpoint")
+            return
+        print(format_table(runner.metrics))
+        print(f"written: {save_metrics(work_dir, runner.metrics)}")
 
 
 if __name__ == "__main__":
