@@ -54,8 +54,9 @@ def main(argv=None):
         if runner.metrics is None:
             print("stopped before an evaluation; tools/test.py evaluates a checkpoint")
             return
+        written = save_metrics(work_dir, runner.metrics)
         print(format_table(runner.metrics))
-        print(f"written: {save_metrics(work_dir, runner.metrics)}")
+        print(f"written: {written}")
 
 
 if __name__ == "__main__":

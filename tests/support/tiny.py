@@ -12,6 +12,7 @@ from detkit import cli
 from detkit.build import build_dataset
 from detkit.checkpoints import load_checkpoint
 from detkit.config import load_config
+from detkit.files.disk import sha256_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -255,6 +256,19 @@ def checkpoints(work_dir):
     """The names in a run's folder of checkpoints, sorted, without the file that names the last."""
     names = {path.name for path in Path(work_dir, "checkpoints").iterdir()}
     return sorted(names - {"last"})
+
+
+def rewrite(checkpoint, name, data):
+    """Replaces a file of a checkpoint by these bytes, and its sum by theirs."""
+    file, sums = Path(checkpoint, name), Path(checkpoint, "SHA256SUMS")
+    others = [line for line in sums.read_text().splitlines() if not line.endswith(f"  {name}")]
+    file.write_bytes(data)
+    sums.write_text("\n".join([*others, f"{sha256_of(file)}  {name}"]) + "\n")
+
+
+def rewrite_state(checkpoint, state):
+    """Replaces a checkpoint's state.json, and its sum."""
+    rewrite(checkpoint, "state.json", json.dumps(state).encode())
 
 
 def is_finite(checkpoint):
