@@ -1,6 +1,7 @@
 """The arguments and the error handling that the command lines of all tools share."""
 
 import argparse
+import contextlib
 import logging
 import sys
 import traceback
@@ -71,8 +72,13 @@ def run(main: Callable[[List[str]], Optional[int]], argv: Optional[List[str]] = 
     except DetkitError as error:
         if "--debug" in argv:
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+        _tell(f"error: {error}")
         return error.status
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _tell("interrupted")
         return 130
+
+
+def _tell(text: str) -> None:
+    with contextlib.suppress(OSError):  # a terminal that was closed must not change the status
+        print(text, file=sys.stderr, flush=True)

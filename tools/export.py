@@ -11,6 +11,7 @@ import numpy as np
 
 from detkit import load, load_exported
 from detkit.build import build_dataset, build_proposals, open_config
+from detkit.checkpoints import WEIGHTS
 from detkit.cli import common_arguments, positive, proposals_argument, run
 from detkit.data import Dataset, proposals_of_files
 from detkit.data.images import decode_image, list_images
@@ -30,7 +31,6 @@ from detkit.export.precision.calibrate import ENTROPY, NAIVE
 from detkit.export.precision.precisions import BFloat16, Float32, Int8, examples_of
 from detkit.export.precision.quantize import KEEP
 from detkit.export.symbol import check_folder, export
-from detkit.files.checkpoint import WEIGHTS
 from detkit.files.disk import sha256_of
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -3,24 +3,32 @@
 import argparse
 import os
 import sys
+from typing import Optional, Sequence
 
 from detkit.build import open_config
 from detkit.build.training import Training
 from detkit.cli import common_arguments, run
 from detkit.evaluate import format_table
 from detkit.evaluate.metrics import save_metrics
+from detkit.files.disk import make_folder
+from detkit.files.lock import locked
 from detkit.preflight import preflight
 
 
-def main(argv=None):
-    """Checks config and data, then takes a dry run, or trains to the end."""
+def arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    """Returns the arguments, checked."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
     parser.add_argument("--work-dir", metavar="DIR", help="default: work_dirs/NAME of CONFIG")
     parser.add_argument(
         "--resume",
         metavar="auto|PATH",
-        help="continue from the latest checkpoint of the work folder (auto), or from a given one",
+        help="continue from the last checkpoint of the work folder (auto), or from a given one",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="with --resume: accept a config that was changed in what the training means",
     )
     parser.add_argument(
         "--dry-run",
@@ -28,6 +36,14 @@ def main(argv=None):
         help="take one step, evaluate one batch, write no files",
     )
     args = parser.parse_args(argv)
+    if args.force and args.resume is None:
+        parser.error("--force belongs to --resume; a new run has no earlier config")
+    return args
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Checks config and data, then takes a dry run, or trains to the end."""
+    args = arguments(argv)
     config = open_config(args.config, args.overrides)
     for failure in config.plugin_report.failures:
         print(f"warning: a plugin cannot be used: {failure}", file=sys.stderr)
@@ -38,13 +54,16 @@ def main(argv=None):
         return
     name = os.path.splitext(os.path.basename(args.config))[0]
     work_dir = args.work_dir or os.path.join("work_dirs", name)
-    runner = training.runner(work_dir, args.resume)
-    runner.run()
-    if runner.metrics is None:
-        print("stopped before an evaluation; tools/test.py evaluates a checkpoint")
-        return
-    print(format_table(runner.metrics))
-    print(f"written: {save_metrics(work_dir, runner.metrics)}")
+    make_folder(work_dir)
+    with locked(work_dir):
+        runner = training.runner(work_dir, args.resume, args.force)
+        runner.run()
+        if runner.metrics is None:
+            print("stopped before an evaluation; tools/test.py evaluates a checkpoint")
+            return
+        written = save_metrics(work_dir, runner.metrics)
+        print(format_table(runner.metrics))
+        print(f"written: {written}")
 
 
 if __name__ == "__main__":

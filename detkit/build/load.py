@@ -12,11 +12,11 @@ from detkit.build.data import build_transforms, max_pixels_of, pad_multiple_of
 from detkit.build.model import build_model, choose_operators
 from detkit.build.sections import opened
 from detkit.build.train_step import check_scores
+from detkit.checkpoints import CONFIG, Checkpoint, load_checkpoint
 from detkit.config import Config, load_config
 from detkit.detector import Detector
 from detkit.device import find_device
 from detkit.errors import CheckpointError
-from detkit.files.checkpoint import CONFIG, Checkpoint, load_checkpoint
 from detkit.typing import Context
 
 LISTED_FAULTS = 8

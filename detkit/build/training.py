@@ -1,29 +1,32 @@
 """A config -> a Runner: data, model, optimizer and hooks, built and connected."""
 
 import os
-import sys
 import tempfile
+from pathlib import Path
 from typing import Iterable, List, Optional, Sequence, Tuple
 
 from detkit.build.data import build_dataset, build_evaluator, build_loader
 from detkit.build.load import detector_for, load_model_weights, start_from
 from detkit.build.model import build_model, choose_operators
+from detkit.build.resume import Change, check_changes, find_resumed
 from detkit.build.sections import check_norms, check_parts, check_sections
 from detkit.build.train_step import build_train_step
+from detkit.checkpoints import (
+    CONFIG,
+    FOLDER,
+    Branch,
+    Checkpoint,
+    load_checkpoint,
+    new_branch,
+    point_last_to,
+)
 from detkit.config import Config, dump_config, place, require
 from detkit.config.types import shown
 from detkit.construct import construct
 from detkit.data.sample import Dataset
 from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
-from detkit.files.checkpoint import (
-    FOLDER,
-    Checkpoint,
-    find_checkpoints,
-    load_checkpoint,
-    mend_checkpoints,
-)
-from detkit.files.disk import make_folder
+from detkit.files.disk import make_folder, whole_file
 from detkit.registry import HOOKS, SCHEDULES
 from detkit.runner.hooks import ScheduleHook, StopHook
 from detkit.runner.intervals import read_interval
@@ -83,32 +86,47 @@ class Training:
         self.val_loader = build_loader(config, "val", self.val_set, batch_size)
         self.detector = detector_for(config, self.model, self.class_names, self.ctx)
 
-    def runner(self, work_dir: str, resume: Optional[str] = None) -> Runner:
+    def runner(self, work_dir: str, resume: Optional[str] = None, force: bool = False) -> Runner:
         """Returns the Runner of this training in ``work_dir``.
 
-        resume: None for a new run, "auto" for the latest checkpoint of the folder if there is one,
+        resume: None for a new run, "auto" for the last checkpoint of the folder if there is one,
             or a checkpoint's folder.
+        force: whether a resumed run may change in the config what the training means.
 
-        Raises CheckpointError if the folder holds another run, or if the checkpoint does not fit.
+        A process that shares the folder with others holds detkit.files.lock.locked before the call
+        and until the run has ended. Raises CheckpointError if the folder holds another run, or if
+        the checkpoint does not fit; the folder is then as it was.
         """
-        checkpoint = self._find_checkpoint(work_dir, resume)
-        for folder in (work_dir, os.path.join(work_dir, FOLDER)):
-            make_folder(folder)
-        with open(os.path.join(work_dir, "config.yaml"), "w", encoding="utf-8") as file:
-            file.write(self.config_text)
+        resumed = find_resumed(work_dir, resume)
+        checkpoint = resumed.checkpoint if resumed else None
+        changes = self._restore(checkpoint, force) if checkpoint else []
+        folder = os.path.join(work_dir, FOLDER)
+        for each in (work_dir, folder):
+            make_folder(each)
+        with whole_file(Path(work_dir, CONFIG)) as part:
+            part.write_text(self.config_text, encoding="utf-8")
+        branch = resumed.branch if resumed else new_branch()
         done = checkpoint.progress.step if checkpoint else 0
         log = RunLog(work_dir, self.options.length.total_steps(len(self.loader)), done)
+        self._log_faults(log)
+        runner = self._runner(work_dir, self._hooks(work_dir, log, branch))
+        if checkpoint:
+            runner.progress = checkpoint.progress
+            runner.metrics, runner.best = checkpoint.metrics, checkpoint.best
+            point_last_to(folder, checkpoint.path, done, branch)
+            log.say(f"resuming from {checkpoint.path}, step {done}")
+            for change in changes:
+                log.write("changed_config", step=done, change=change.text)
+                log.say(f"changed config: {change.text}")
+        elif self.options.start_from:
+            log.say(self._start(self.options.start_from))
+        return runner
+
+    def _log_faults(self, log: RunLog) -> None:
         for image_id, reason in [*self.train_set.dropped, *self.val_set.dropped]:
             log.write("dropped_box", image_id=image_id, reason=reason)
         for image_id, reason in [*self.train_set.bad_images, *self.val_set.bad_images]:
             log.write("bad_image", image_id=image_id, reason=reason)
-        runner = self._runner(work_dir, self._hooks(work_dir, log))
-        if checkpoint:
-            self._restore(runner, checkpoint)
-            log.say(f"resuming from {checkpoint.path}, step {done}")
-        elif self.options.start_from:
-            log.say(self._start(self.options.start_from))
-        return runner
 
     def dry_run(self) -> str:
         """Makes one training step and evaluates one batch; returns a line about them."""
@@ -148,14 +166,16 @@ class Training:
             evaluate_every=self.evaluate_every,
         )
 
-    def _hooks(self, work_dir: str, log: RunLog) -> List[object]:
+    def _hooks(self, work_dir: str, log: RunLog, branch: Branch) -> List[object]:
         options = self.options
         return [
             ScheduleHook(options.lr, self.schedule, options.accumulate),
             LogHook(log, self.loader, options.log_every),
             EvaluateHook(log, self.detector, self.val_loader, self.evaluator),
             CheckpointHook(
+                log,
                 os.path.join(work_dir, FOLDER),
+                branch,
                 self.model,
                 self.optimizer,
                 self.class_names,
@@ -169,37 +189,21 @@ class Training:
             StopHook(),
         ]
 
-    def _find_checkpoint(self, work_dir: str, resume: Optional[str]) -> Optional[Checkpoint]:
-        folder = os.path.join(work_dir, FOLDER)
-        if resume == "auto":
-            mend_checkpoints(folder)
-        known = find_checkpoints(folder)
-        if resume is None:
-            if known:
-                raise CheckpointError(
-                    f"{work_dir}: expected a folder without a run, found {len(known)} checkpoints; "
-                    "--resume auto continues the run, --work-dir DIR starts another one elsewhere"
-                )
-            return None
-        if resume != "auto":
-            return load_checkpoint(resume, restore_random=True)
-        for path in reversed(known):
-            try:
-                return load_checkpoint(path, restore_random=True)
-            except CheckpointError as error:
-                print(f"warning: {error}", file=sys.stderr)
-        return None
-
-    def _restore(self, runner: Runner, checkpoint: Checkpoint) -> None:
+    def _restore(self, checkpoint: Checkpoint, force: bool) -> List[Change]:
+        """Puts a checkpoint into model and optimizer; returns the changes of the config."""
+        untrained = checkpoint.progress.step == 0  # a converter's: every training may begin there
+        changes = check_changes(checkpoint.path, self.config_text, force or untrained)
         if checkpoint.class_names != self.class_names:
             raise CheckpointError(
                 f"{checkpoint.path}: expected the classes of data.train, {list(self.class_names)}, "
                 f"found {list(checkpoint.class_names)}; names and order must agree"
             )
         load_model_weights(self.model, checkpoint)
-        self.optimizer.load_state(checkpoint.optimizer)
-        runner.progress = checkpoint.progress
-        runner.metrics, runner.best = checkpoint.metrics, checkpoint.best
+        try:
+            self.optimizer.load_state(checkpoint.optimizer)
+        except CheckpointError as error:
+            raise CheckpointError(f"{checkpoint.path}: {error}") from error
+        return changes
 
 
 def _seed(config: Config) -> int:

@@ -7,13 +7,13 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 from detkit.build import SECTIONS, build_model
+from detkit.checkpoints import FOLDER, Progress, new_branch, point_last_to, save_checkpoint
 from detkit.config import Config, dump_config, load_config, to_plain
 from detkit.config.yaml import dump_yaml
 from detkit.converters.recipes import BACKGROUND, load_recipe
 from detkit.data.voc import VOC_CLASSES
 from detkit.detector import Detector
 from detkit.errors import CheckpointError, WeightsError
-from detkit.files.checkpoint import FOLDER, Progress, save_checkpoint
 from detkit.files.disk import make_folder
 from detkit.typing import NDArray
 
@@ -43,6 +43,7 @@ def save_run(detector: Detector, folder: str) -> Tuple[str, str]:
     config_path = os.path.join(folder, CONFIG)
     checkpoint = os.path.join(folder, FOLDER, f"step-{0:08d}")
     class_names, model = without_gaps(detector)
+    branch = new_branch()
     make_folder(os.path.join(folder, FOLDER))
     with open(config_path, "w", encoding="utf-8") as file:
         file.write(config_text(_recipe_of(detector), class_names))
@@ -55,7 +56,9 @@ def save_run(detector: Detector, folder: str) -> Tuple[str, str]:
         dump_config(load_config(config_path)),
         metrics=None,
         best=None,
+        branch=branch,
     )
+    point_last_to(os.path.dirname(checkpoint), checkpoint, 0, branch)
     return config_path, checkpoint
 
 

@@ -1,1 +1,1 @@
-"""Folders, caches, files that are complete or absent, and checkpoints."""
+"""Folders, caches, locks, and files that are complete or absent."""

@@ -39,17 +39,33 @@ def cache_folder(name: str) -> Path:
 def whole_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path, which is renamed to ``path`` at the end.
 
-    The file ``path`` is therefore complete or absent. Raises DataError if it cannot be written.
+    The file ``path`` is therefore complete or absent, after a loss of power too. Raises DataError
+    if it cannot be written.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         yield part
+        sync(part)
         os.replace(part, path)
+        sync(path.parent)
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror}") from error
     finally:
         if part.exists():
             part.unlink()
+
+
+def sync(path: Union[str, Path]) -> None:
+    """Waits until a file's content, or the names in a folder, are on the disk. Raises OSError.
+
+    Without this, a loss of power after a rename can leave the new name with an empty file, or with
+    the old one.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sha256_of(path: Union[str, Path]) -> str:

@@ -30,13 +30,13 @@ def proposals(
     Returns boxes (B, R, 4) and scores (B, R), the sigmoid of the objectness, best first, with
     R = min(anchors that enter NMS, post_nms). Rows without a proposal hold zeros and the score -1.
     """
-    for anchors, objectness, deltas in levels:
-        require_floats("proposals", anchors=anchors, objectness=objectness, deltas=deltas)
+    arrays = [array for level in levels for array in level]
+    names = (f"levels[{n // 3}][{n % 3}]" for n in range(len(arrays)))
+    require_floats("proposals", **dict(zip(names, arrays)))
     require_finite("proposals", iou=iou, min_size=min_size)
     require_positive("proposals", weights=tuple(weights))
     if not backend.native():
         return fallback.proposals(F, levels, sizes, pre_nms, post_nms, iou, min_size, weights)
-    arrays = [array for level in levels for array in level]
     boxes, scores = F.detkit_proposals(
         sizes,
         *arrays,

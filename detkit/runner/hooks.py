@@ -39,6 +39,12 @@ class Hook:
     def finish(self, run: Runner) -> None:
         """Is called after the last step of the run, also if the run stops early."""
 
+    def rescue(self, run: Runner) -> None:
+        """Is called after an error that ends the run, if the last step is complete.
+
+        The error is raised afterwards. ``finish`` is not called.
+        """
+
 
 class ScheduleHook(Hook):
     """The hook that sets the learning rate of each step.
@@ -58,7 +64,7 @@ class ScheduleHook(Hook):
 
 
 class StopHook(Hook):
-    """The hook that ends the run after the step or evaluation in which SIGINT or SIGTERM came."""
+    """The hook that ends the run after the step or evaluation in which a signal came."""
 
     def evaluate(self, run: Runner) -> None:
         """Sets ``stopping``, unless a plugin's hook has set it before."""

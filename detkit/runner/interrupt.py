@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the run finishes its step, saves and exits."""
+"""Ctrl-C, SIGTERM and SIGHUP: the run finishes its step, saves and exits."""
 
 import signal
 from typing import Any, Dict, Optional
@@ -19,9 +19,11 @@ class Interrupted(DetkitError):
 
 
 class Interrupt:
-    """A ``with`` block that remembers the first SIGINT or SIGTERM; a second SIGINT raises.
+    """A ``with`` block that remembers a SIGINT, SIGTERM or SIGHUP; a second SIGINT raises.
 
-    signal: the number of the signal that came, or None.
+    SIGHUP comes when the terminal of the run is closed. It stays ignored under nohup.
+
+    signal: the number of the signal that came last, or None.
     """
 
     def __init__(self) -> None:
@@ -29,7 +31,9 @@ class Interrupt:
         self._previous: Dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupt":
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue
             self._previous[number] = signal.signal(number, self._handle)
         return self
 

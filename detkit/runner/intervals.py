@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Optional, Union
 
+from detkit.checkpoints import Progress
 from detkit.construct import construct
-from detkit.files.checkpoint import Progress
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ import json
 import math
 import os
 import sys
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Iterator
 
 from tqdm import tqdm
 
 from detkit.data.loader import Loader
 from detkit.errors import DetkitError
+from detkit.files.disk import sync
 
 
 class RunLog:
@@ -17,11 +19,15 @@ class RunLog:
 
     work_dir: the folder of log.jsonl. total, done: the number of steps of the run, and of those
     that were made before.
+
+    The lines for the user end when the terminal or the pipe is closed; the run goes on without
+    them.
     """
 
     def __init__(self, work_dir: str, total: int, done: int = 0):
         self._path = os.path.join(work_dir, "log.jsonl")
         self._interactive = sys.stderr.isatty()
+        self._closed = False  # whether nobody reads the lines any more
         self._bar = tqdm(
             total=total,
             initial=done,
@@ -41,27 +47,49 @@ class RunLog:
                 "permissions, then continue with --resume auto"
             ) from error
 
+    def sync(self) -> None:
+        """Waits until the records are on the disk. Raises DetkitError."""
+        try:
+            if os.path.exists(self._path):
+                sync(self._path)
+        except OSError as error:
+            raise DetkitError(f"{self._path}: cannot be written: {error.strerror}") from error
+
     def say(self, text: str) -> None:
         """Prints a line for the user, above the bar if there is one."""
-        if self._interactive:
-            tqdm.write(text)
-        else:
-            print(text, flush=True)
+        with self._reader():
+            if self._interactive:
+                tqdm.write(text)
+            else:
+                print(text, flush=True)
 
     def advance(self, step: int) -> None:
         """Moves the bar to ``step``."""
-        self._bar.update(step - self._bar.n)
+        with self._reader():
+            self._bar.update(step - self._bar.n)
 
     def show(self, text: str, line: str) -> None:
         """Shows ``text`` beside the bar, or prints ``line`` if the output is no terminal."""
-        if self._interactive:
-            self._bar.set_postfix_str(text)
-        else:
-            print(line, flush=True)
+        with self._reader():
+            if self._interactive:
+                self._bar.set_postfix_str(text)
+            else:
+                print(line, flush=True)
 
     def close(self) -> None:
         """Finishes the bar."""
-        self._bar.close()
+        with self._reader():
+            self._bar.close()
+
+    @contextmanager
+    def _reader(self) -> Iterator[None]:
+        """Survives that nobody reads the lines: a training of days must not end for that."""
+        try:
+            yield
+        except OSError:
+            if not self._closed:
+                self._closed = True
+                self.write("output_closed")
 
 
 class FaultLog:

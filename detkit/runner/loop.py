@@ -6,11 +6,11 @@ from typing import Any, Dict, Iterable, Optional
 import mxnet as mx
 from mxnet import autograd
 
+from detkit.checkpoints import Progress
 from detkit.data.loader import Loader
 from detkit.data.sample import Batch
 from detkit.detections import Detections
 from detkit.errors import TrainingError
-from detkit.files.checkpoint import Progress
 from detkit.runner.interrupt import Interrupt
 from detkit.runner.intervals import Interval
 from detkit.runner.loss_window import LossWindow
@@ -73,6 +73,7 @@ class Runner:
         self.best: Optional[float] = None
         self.interrupt = Interrupt()
         self.stopping = False
+        self._complete = True  # whether the weights are those after step progress.step
 
     @property
     def epoch(self) -> float:
@@ -95,14 +96,29 @@ class Runner:
         return self.length.reached(self.progress) and self.progress.batch < len(self.loader)
 
     def run(self) -> None:
-        """Trains to the end, or until a signal: then it saves and raises Interrupted."""
+        """Trains to the end, or until a signal: then it saves and raises Interrupted.
+
+        After an error of the data, of a hook or of memory, the hooks save what was trained
+        (``rescue``), and the error is raised. After a TrainingError or an error of MXNet the
+        weights cannot be relied on.
+        """
         with self.interrupt:
-            self.call("start")
-            self._make_up_for_evaluation()
-            while not (self.finished or self.stopping):
-                self._run_epoch()
-            self.call("finish")
+            try:
+                self._run()
+            except (TrainingError, mx.base.MXNetError):
+                raise
+            except Exception:
+                if self._complete:
+                    self.call("rescue")
+                raise
         self.interrupt.check()
+
+    def _run(self) -> None:
+        self.call("start")
+        self._make_up_for_evaluation()
+        while not (self.finished or self.stopping):
+            self._run_epoch()
+        self.call("finish")
 
     def _run_epoch(self) -> None:
         step, epoch, start = self.progress
@@ -133,10 +149,13 @@ class Runner:
         with autograd.record():
             losses = self.train_step(*inputs)
             total = mx.nd.add_n(*losses.values())
+        progress = Progress(step + 1, epoch, batch.number + 1)
+        last = self.length.is_last_step(progress, len(self.loader))
+        # From here to the end of the update, gradients, statistics and weights belong to no step.
+        self._complete = False
         total.backward()
-        self.progress = Progress(step + 1, epoch, batch.number + 1)
-        last = self.length.is_last_step(self.progress, len(self.loader))
         self.optimizer.step(step + 1, self.lr, last)
+        self.progress, self._complete = progress, True
         self.losses.add(self.progress, losses, batch.image_ids)
         self._evaluate_if_due()
         self.call("after_step")

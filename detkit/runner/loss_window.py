@@ -6,9 +6,9 @@ from typing import Any, Dict, List, NamedTuple, Sequence
 import mxnet as mx
 import numpy as np
 
+from detkit.checkpoints import Progress
 from detkit.data.loader import Loader
 from detkit.errors import TrainingError
-from detkit.files.checkpoint import Progress
 from detkit.typing import NDArray
 
 

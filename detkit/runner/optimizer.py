@@ -187,13 +187,7 @@ class Optimizer:
 
     def load_state(self, arrays: Mapping[str, NDArray]) -> None:
         """Restores what ``state`` returned. Raises CheckpointError for another network's state."""
-        names = {name.partition("/")[2] for name in arrays if name not in (UPDATES, PARTIAL)}
-        unknown = sorted(names - set(self._trained))
-        if unknown:
-            raise CheckpointError(
-                "the optimizer's state is of another network: expected weights that are trained "
-                f"here, found {unknown[0]!r}; use the config that the checkpoint was trained with"
-            )
+        self._check_state(arrays)
         updater = self._trainer._updaters[0]
         if UPDATES in arrays:
             self._updates.begin_num_update = int(arrays[UPDATES].asscalar())
@@ -211,6 +205,26 @@ class Optimizer:
                 updater.states_synced[index] = True
             if f"gradient/{name}" in arrays:
                 parameter.grad()[:] = arrays[f"gradient/{name}"]
+
+    def _check_state(self, arrays: Mapping[str, NDArray]) -> None:
+        remedy = "use the config that the checkpoint was trained with"
+        shapes = {name: weight.shape for name, weight in self._trained.items()}
+        for key, array in arrays.items():
+            name = key.partition("/")[2]
+            if key in (UPDATES, PARTIAL):
+                shape: Any = (1,)
+            elif name in shapes:
+                shape = shapes[name]
+            else:
+                raise CheckpointError(
+                    "the optimizer's state is of another network: expected weights that are "
+                    f"trained here, found {name!r}; {remedy}"
+                )
+            if array.shape != shape:
+                raise CheckpointError(
+                    f"the optimizer's state: {key}: expected the shape {shape}, found "
+                    f"{array.shape}; {remedy}"
+                )
 
 
 def _apply_multiplier(parameters: Mapping[str, gluon.Parameter], node: dict) -> None:

@@ -2,15 +2,24 @@
 
 import math
 import os
-import shutil
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from mxnet.gluon import Block
 
+from detkit.checkpoints import (
+    Branch,
+    Progress,
+    check_finite,
+    make_room,
+    point_best_to,
+    point_last_to,
+    prune,
+    save_checkpoint,
+)
 from detkit.data.loader import Loader
 from detkit.detections.of_dataset import detect_dataset
 from detkit.detector import Detector
-from detkit.files.checkpoint import Progress, check_finite, find_checkpoints, save_checkpoint
+from detkit.errors import CheckpointError
 from detkit.runner.hooks import Hook
 from detkit.runner.intervals import Interval
 from detkit.runner.log import FaultLog, RunLog
@@ -61,9 +70,10 @@ def _place(run: Runner) -> str:
 
 
 class CheckpointHook(Hook):
-    """The hook that saves at an interval, at each evaluation, and when the run stops.
+    """The hook that saves at an interval, at each evaluation, and when the run stops or fails.
 
     folder: the folder of the checkpoints.
+    branch: the line of training that the checkpoints belong to.
     model, optimizer, class_names, config_text: what a checkpoint holds beside the progress.
     every: the Interval between two checkpoints.
     keep: the number of the latest checkpoints that are kept, beside the best.
@@ -72,7 +82,9 @@ class CheckpointHook(Hook):
 
     def __init__(
         self,
+        log: RunLog,
         folder: str,
+        branch: Branch,
         model: Block,
         optimizer: Optimizer,
         class_names: Sequence[str],
@@ -81,10 +93,12 @@ class CheckpointHook(Hook):
         keep: int,
         main: str,
     ):
-        self._folder, self._every, self._keep, self._main = folder, every, keep, main
+        self._log, self._folder, self._branch = log, folder, branch
+        self._every, self._keep, self._main = every, keep, main
         self._model, self._optimizer = model, optimizer
         self._class_names, self._config_text = class_names, config_text
         self._saved: Optional[Progress] = None  # the progress of the last checkpoint
+        self._kept: List[str] = []  # checkpoints of other branches that the user was told of
 
     def start(self, run: Runner) -> None:
         """Remembers where the run begins, because its state need not be saved there."""
@@ -98,7 +112,7 @@ class CheckpointHook(Hook):
             run.best = score
         path = self._save(run)
         if is_best:
-            self._point_best_to(path)
+            self._attempt(point_best_to, path)
         self._prune()
 
     def after_step(self, run: Runner) -> None:
@@ -114,6 +128,17 @@ class CheckpointHook(Hook):
         """Saves the state in which the run stopped."""
         self._save_if_new(run)
 
+    def rescue(self, run: Runner) -> None:
+        """Saves the state after the last step, if that is possible, and says so."""
+        if run.progress == self._saved:
+            return
+        try:
+            path = self._save(run)
+        except Exception as error:  # the error that ends the run is more important
+            self._log.say(f"step {run.progress.step}: cannot be saved: {error}")
+            return
+        self._log.say(f"{path}: saved because of an error; --resume auto continues from here")
+
     def _save_if_new(self, run: Runner) -> None:
         if run.progress != self._saved:
             self._save(run)
@@ -122,6 +147,10 @@ class CheckpointHook(Hook):
     def _save(self, run: Runner) -> str:
         check_finite(self._model, run.progress.step)
         path = os.path.join(self._folder, f"step-{run.progress.step:08d}")
+        aside = self._attempt(make_room, path, self._branch)
+        if aside:
+            self._log.say(f"{aside}: the new name of another branch's {os.path.basename(path)}")
+        self._log.sync()
         save_checkpoint(
             path,
             self._model,
@@ -131,22 +160,27 @@ class CheckpointHook(Hook):
             config_text=self._config_text,
             metrics=run.metrics,
             best=run.best,
+            branch=self._branch,
         )
+        point_last_to(self._folder, path, run.progress.step, self._branch)
         self._saved = run.progress
         return path
 
-    def _point_best_to(self, path: str) -> None:
-        link = os.path.join(self._folder, "best")
-        partial = link + ".partial"
-        if os.path.lexists(partial):
-            os.remove(partial)
-        if os.path.isdir(link) and not os.path.islink(link):
-            shutil.rmtree(link)  # a run that was copied may have a copy instead of the link
-        os.symlink(os.path.basename(path), partial)
-        os.replace(partial, link)
+    def _attempt(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self._folder}: expected a folder that can be changed, found that it cannot: "
+                f"{error.strerror}; make room or correct the permissions, then continue with "
+                "--resume auto"
+            ) from error
 
     def _prune(self) -> None:
-        best = os.path.realpath(os.path.join(self._folder, "best"))
-        for path in find_checkpoints(self._folder)[: -self._keep]:
-            if os.path.realpath(path) != best:
-                shutil.rmtree(path)
+        others = self._attempt(prune, self._folder, self._branch, self._keep)
+        if set(others) - set(self._kept):
+            self._kept = others
+            self._log.say(
+                f"{self._folder}: {', '.join(others)}: kept, because they belong to another branch "
+                "or are damaged; delete them if they are not needed"
+            )

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import detkit
+from detkit.checkpoints import load_checkpoint
 from detkit.config import load_config
-from detkit.files.checkpoint import load_checkpoint
 from support import tiny
 
 

@@ -100,7 +100,7 @@ def test_a_checkpoint_that_is_none(refused):
 def test_a_checkpoint_of_another_architecture(refused):
     other = ("--set", "model.roi_head.hidden=[8]")
     best = "work/checkpoints/best"
-    resumed = ("configs/tiny.yaml", "--work-dir", "new", "--resume", best)
+    resumed = ("configs/tiny.yaml", "--work-dir", "new", "--resume", best, "--force")
     for arguments in (("train", *resumed), ("test", "configs/tiny.yaml", best)):
         tiny.assert_says(
             refused(*arguments, *other),

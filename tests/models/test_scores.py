@@ -7,9 +7,9 @@ from mxnet.gluon import nn
 
 import detkit
 from detkit.build.training import Training
+from detkit.checkpoints import find_checkpoints
 from detkit.config import load_config
 from detkit.errors import ConfigError
-from detkit.files.checkpoint import find_checkpoints
 from detkit.models import Postprocess
 from detkit.models.roi_heads import FCHead
 from detkit.plugins import import_plugins

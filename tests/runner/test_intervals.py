@@ -10,8 +10,8 @@ import signal
 import numpy as np
 import pytest
 
+from detkit.checkpoints import Progress, load_checkpoint
 from detkit.detector import Detector
-from detkit.files.checkpoint import Progress, load_checkpoint
 from detkit.registry import SCHEDULES
 from detkit.runner import Interval, Position
 from support import tiny
@@ -56,7 +56,7 @@ def test_six_steps_are_two_epochs(config, reference, tmp_path):
 @pytest.mark.parametrize("step", [2, 3, 6, 7])
 def test_a_run_of_steps_goes_on_bit_for_bit(config, seven, tmp_path, step):
     assert tiny.train(config, tmp_path, *SEVEN, tiny.hook("SignalAt", step=step)) == 143
-    assert tiny.train(config, tmp_path, *SEVEN, resume="auto") == 0
+    assert tiny.train(config, tmp_path, *SEVEN, resume="auto", force=True) == 0
     tiny.assert_same_checkpoint(seven / LAST, tmp_path / LAST)
 
 
@@ -94,7 +94,7 @@ def test_an_accumulation_is_completed_by_the_end_of_a_run(config, tmp_path, leng
     for name, step in (("whole", None), ("parts", 5)):
         stops = [tiny.hook("SignalAt", step=step)] if step else []
         assert tiny.train(config, tmp_path / name, *chosen, *stops) == (143 if step else 0)
-    assert tiny.train(config, tmp_path / "parts", *chosen, resume="auto") == 0
+    assert tiny.train(config, tmp_path / "parts", *chosen, resume="auto", force=True) == 0
     last = tiny.checkpoints(tmp_path / "whole")[-1]
     one, other = (tmp_path / name / "checkpoints" / last for name in ("whole", "parts"))
     tiny.assert_same_checkpoint(one, other)
@@ -157,7 +157,7 @@ def test_what_was_evaluated_is_not_evaluated_again(config, tmp_path, step):
     """The run is stopped after the evaluation of a step, by a plugin."""
     chosen = (*SEVEN, "train.evaluate_every={steps: 2}")
     assert tiny.train(config, tmp_path, *chosen, tiny.hook("StopAfter", step=step)) == 0
-    assert tiny.train(config, tmp_path, *chosen, resume="auto") == 0
+    assert tiny.train(config, tmp_path, *chosen, resume="auto", force=True) == 0
     assert evaluated(tmp_path) == [2, 4, 6, 7]
 
 

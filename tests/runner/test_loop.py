@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from detkit.build.training import Training
+from detkit.checkpoints import load_checkpoint
 from detkit.config import load_config
 from detkit.errors import TrainingError
-from detkit.files.checkpoint import load_checkpoint
 from detkit.plugins import import_plugins
 from detkit.runner import Interval
 from detkit.runner.hooks import Hook

@@ -2,7 +2,7 @@
 
 import json
 
-from detkit.files.checkpoint import load_checkpoint
+from detkit.checkpoints import load_checkpoint
 from support import tiny
 
 
@@ -39,7 +39,7 @@ def test_the_best_is_remembered_by_a_resumed_run(config, tmp_path):
     scores = "evaluate={{type: Scripted, scores: [{}]}}"
     assert tiny.train(config, tmp_path, scores.format("0.9, 0.1"), "train.keep=1") == 0
     more = (scores.format("0.5"), "train.epochs=3", "train.keep=1")
-    assert tiny.train(config, tmp_path, *more, resume="auto") == 0
+    assert tiny.train(config, tmp_path, *more, resume="auto", force=True) == 0
     assert tiny.checkpoints(tmp_path) == ["best", "step-00000003", "step-00000009"]
 
 

@@ -26,9 +26,14 @@ def test_one_epoch_and_one_resumed_are_two(config, reference, tmp_path):
 @pytest.mark.parametrize("steps", [(1,), (3,), (4,), (2, 5), (6,)], ids=str)
 def test_a_run_stopped_anywhere_goes_on(config, reference, tmp_path, steps):
     for step, resume in zip(steps, (None, "auto")):
-        assert tiny.train(config, tmp_path, tiny.hook("SignalAt", step=step), resume=resume) == 143
+        assert (
+            tiny.train(
+                config, tmp_path, tiny.hook("SignalAt", step=step), resume=resume, force=True
+            )
+            == 143
+        )
         assert f"step-{step:08d}" in tiny.checkpoints(tmp_path)
-    assert tiny.train(config, tmp_path, resume="auto") == 0
+    assert tiny.train(config, tmp_path, resume="auto", force=True) == 0
     tiny.assert_same_checkpoint(reference / LAST, tmp_path / LAST)
     results = [json.loads((run / "result.json").read_text()) for run in (reference, tmp_path)]
     assert results[0] == results[1]
@@ -39,7 +44,7 @@ def test_a_run_goes_on_within_an_accumulation(config, tmp_path):
     assert tiny.train(config, tmp_path / "whole", *chosen) == 0
     stopped = (*chosen, tiny.hook("SignalAt", step=3))
     assert tiny.train(config, tmp_path / "parts", *stopped) == 143
-    assert tiny.train(config, tmp_path / "parts", *chosen, resume="auto") == 0
+    assert tiny.train(config, tmp_path / "parts", *chosen, resume="auto", force=True) == 0
     tiny.assert_same_checkpoint(tmp_path / "whole" / LAST, tmp_path / "parts" / LAST)
 
 
@@ -61,7 +66,7 @@ def test_an_evaluation_that_was_stopped_is_made_up_for(config, reference, tmp_pa
             patched.setattr(Detector, "detect_batch", stopped)
             assert tiny.train(config, tmp_path, "data.val.length=8", resume=resume) == 143
     assert len(tiny.records(tmp_path, "evaluate")) == 0
-    assert tiny.train(config, tmp_path, resume="auto") == 0
+    assert tiny.train(config, tmp_path, resume="auto", force=True) == 0
     assert [record["epoch"] for record in tiny.records(tmp_path, "evaluate")] == [1, 2]
     tiny.assert_same_checkpoint(reference / LAST, tmp_path / LAST)
     assert "best" in tiny.checkpoints(tmp_path)
@@ -72,7 +77,7 @@ def test_plugins_that_draw_from_global_generators_go_on_too(config, tmp_path):
     assert tiny.train(config, tmp_path / "whole", draws) == 0
     both = "train.hooks=[{type: Draw}, {type: SignalAt, step: 4}]"
     assert tiny.train(config, tmp_path / "parts", both) == 143
-    assert tiny.train(config, tmp_path / "parts", draws, resume="auto") == 0
+    assert tiny.train(config, tmp_path / "parts", draws, resume="auto", force=True) == 0
     states = [
         json.loads((tmp_path / run / LAST / "state.json").read_text()) for run in ("whole", "parts")
     ]
@@ -93,7 +98,7 @@ def test_a_run_killed_while_it_saved_goes_on(config, reference, tmp_path, functi
     killed = tiny.spawn("train", config, "--work-dir", tmp_path, "--set", dying)
     assert killed.returncode == -signal.SIGKILL
     assert tiny.checkpoints(tmp_path) == left
-    assert tiny.train(config, tmp_path, resume="auto") == 0
+    assert tiny.train(config, tmp_path, resume="auto", force=True) == 0
     tiny.assert_same_checkpoint(reference / LAST, tmp_path / LAST)
     assert tiny.checkpoints(tmp_path) == ["best", "step-00000003", "step-00000006"]
 
@@ -104,7 +109,7 @@ def test_a_run_killed_between_two_renames_goes_on(config, reference, tmp_path, c
     folder = tmp_path / "checkpoints"
     (folder / "step-00000004").rename(folder / ".partial-step-00000004.old")
     (folder / ".partial-step-00000004").mkdir()
-    assert tiny.train(config, tmp_path, resume="auto") == 0
+    assert tiny.train(config, tmp_path, resume="auto", force=True) == 0
     assert f"{folder}/step-00000004, step 4" in capsys.readouterr().out
     left = set(tiny.checkpoints(tmp_path))
     assert left - {"step-00000003"} == {"best", "step-00000004", "step-00000006"}  # 3 if it is best
@@ -123,7 +128,7 @@ def test_a_finished_run_has_nothing_to_do(config, reference, tmp_path, capsys):
 def test_a_damaged_checkpoint_is_passed_over(config, reference, tmp_path, capsys):
     assert tiny.train(config, tmp_path, tiny.hook("SignalAt", step=4)) == 143
     (tmp_path / "checkpoints/step-00000004/weights.params").write_bytes(b"")
-    assert tiny.train(config, tmp_path, resume="auto") == 0
+    assert tiny.train(config, tmp_path, resume="auto", force=True) == 0
     said = capsys.readouterr()
     tiny.assert_says(said.err, "warning: ", "step-00000004/weights.params: ", "sha256")
     assert "checkpoints/step-00000003, step 3" in said.out

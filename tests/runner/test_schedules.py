@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from detkit.checkpoints import Progress
 from detkit.config import Node
 from detkit.errors import ConfigError
-from detkit.files.checkpoint import Progress
 from detkit.registry import SCHEDULES
 from detkit.runner import CosineSchedule, Position, StepSchedule
 from detkit.runner.hooks import ScheduleHook

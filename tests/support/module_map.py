@@ -16,17 +16,19 @@ this page, and a test compares it with the tree.
 
 """
 ELSEWHERE = {
-    "weights/machine.py": "weights/test_unpickle.py",
-    "weights/download.py": "weights/test_published.py",
-    "data/names.py": "faults/test_hostile_data.py",
-    "data/image_headers.py": "faults/test_hostile_data.py",
+    "build/resume.py": "faults/test_changed_config.py",
     "build/train_step.py": "models/test_kinds_with_a_default.py",
     "build/training.py": "runner/test_resume.py",
+    "checkpoints/branches.py": "faults/test_branches.py",
+    "checkpoints/names.py": "faults/test_branches.py",
+    "checkpoints/state.py": "checkpoints/test_checkpoint.py",
     "config/nodes.py": "config/test_config.py",
     "construct.py": "test_registry.py",
     "converters/coco_labels.py": "converters/test_torchvision.py",
     "converters/recipes.py": "converters/test_gluoncv.py",
     "converters/run_folder.py": "tools/test_convert_weights.py",
+    "data/image_headers.py": "faults/test_hostile_data.py",
+    "data/names.py": "faults/test_hostile_data.py",
     "data/proposed.py": "data/test_precomputed.py",
     "data/resize.py": "data/test_transforms.py",
     "data/sample.py": "data/test_transforms.py",
@@ -46,6 +48,7 @@ ELSEWHERE = {
     "export/onnx/roi.py": "export/onnx/test_translate.py",
     "export/onnx/shapes.py": "export/onnx/test_translate.py",
     "export/precision/int8.py": "export/precision/test_quantize.py",
+    "files/lock.py": "faults/test_lock.py",
     "models/backbones/residual.py": "models/backbones/test_resnet.py",
     "models/blocks.py": "models/necks/test_fpn.py",
     "models/detectors/cascade_mask_rcnn.py": "models/detectors/test_cascade_rcnn.py",
@@ -73,6 +76,8 @@ ELSEWHERE = {
     "train_steps/rpn.py": "models/detectors/test_rpn.py",
     "train_steps/stages.py": "train_steps/test_faster_rcnn.py",
     "typing.py": "house/test_house.py",
+    "weights/download.py": "weights/test_published.py",
+    "weights/machine.py": "weights/test_unpickle.py",
 }
 
 

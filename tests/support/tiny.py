@@ -10,8 +10,9 @@ import numpy as np
 
 from detkit import cli
 from detkit.build import build_dataset
+from detkit.checkpoints import load_checkpoint
 from detkit.config import load_config
-from detkit.files.checkpoint import load_checkpoint
+from detkit.files.disk import sha256_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -206,10 +207,14 @@ def spawn(name, *arguments, **options):
     )
 
 
-def train(config, work_dir, *overrides, resume=None):
-    """The exit status of a training in this process."""
+def train(config, work_dir, *overrides, resume=None, force=False):
+    """The exit status of a training in this process.
+
+    force: a resumed run may have other hooks, or other changes, than the run before.
+    """
     arguments = [config, "--work-dir", work_dir]
     arguments += ["--resume", resume] if resume else []
+    arguments += ["--force"] if force and resume else []
     return tool("train", *arguments, *(["--set", *overrides] if overrides else []))
 
 
@@ -248,8 +253,22 @@ def validation_set(config):
 
 
 def checkpoints(work_dir):
-    """The names in a run's folder of checkpoints, sorted."""
-    return sorted(path.name for path in Path(work_dir, "checkpoints").iterdir())
+    """The names in a run's folder of checkpoints, sorted, without the file that names the last."""
+    names = {path.name for path in Path(work_dir, "checkpoints").iterdir()}
+    return sorted(names - {"last"})
+
+
+def rewrite(checkpoint, name, data):
+    """Replaces a file of a checkpoint by these bytes, and its sum by theirs."""
+    file, sums = Path(checkpoint, name), Path(checkpoint, "SHA256SUMS")
+    others = [line for line in sums.read_text().splitlines() if not line.endswith(f"  {name}")]
+    file.write_bytes(data)
+    sums.write_text("\n".join([*others, f"{sha256_of(file)}  {name}"]) + "\n")
+
+
+def rewrite_state(checkpoint, state):
+    """Replaces a checkpoint's state.json, and its sum."""
+    rewrite(checkpoint, "state.json", json.dumps(state).encode())
 
 
 def is_finite(checkpoint):

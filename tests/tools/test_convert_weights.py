@@ -12,13 +12,13 @@ import detkit
 from detkit import converters, weights
 from detkit.build import build_dataset, build_model, check_parts, check_sections, open_config
 from detkit.build.load import detector_for
+from detkit.checkpoints import load_checkpoint
 from detkit.config import load_config
 from detkit.converters import from_torchvision, run_folder
 from detkit.converters.coco_labels import COCO_CLASSES, COCO_LABELS
 from detkit.converters.recipes import RECIPES, load_recipe
 from detkit.data.voc import VOC_CLASSES
 from detkit.errors import WeightsError
-from detkit.files.checkpoint import load_checkpoint
 from support import backbones, tiny
 from support.environment import SHARED
 from support.torchvision_models import DENSE, IMAGE, SMALL, shapes_of

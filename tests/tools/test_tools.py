@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from detkit.checkpoints import load_checkpoint
 from detkit.config import load_config
 from detkit.data import Shapes
-from detkit.files.checkpoint import load_checkpoint
 from support import tiny
 
 TOOLS = sorted(path.stem for path in (tiny.ROOT / "tools").glob("*.py"))
@@ -258,7 +258,7 @@ def test_best_is_a_checkpoint_like_any_other(run):
 def test_a_copied_run_whose_link_became_a_folder_goes_on(config, run, tmp_path):
     copied = shutil.copytree(run, tmp_path / "copy", symlinks=False)
     better = ("evaluate={type: Scripted, scores: [0.9]}", "train.epochs=3")
-    assert tiny.train(config, copied, *better, resume="auto") == 0
+    assert tiny.train(config, copied, *better, resume="auto", force=True) == 0
     assert (copied / "checkpoints/best").resolve().name == "step-00000009"
 
 

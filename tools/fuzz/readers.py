@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, NamedTuple, Sequence
 
 import numpy as np
 
+from detkit.checkpoints import load_checkpoint
 from detkit.config import dump_config, load_config, to_plain
 from detkit.data import COCO, VOC, Shapes
 from detkit.data.images import check_image_file, decode_image
@@ -16,7 +17,6 @@ from detkit.detections.proposal_files import read_proposals
 from detkit.detections.results import load_results
 from detkit.evaluate import COCOEvaluator
 from detkit.export.exported import load_exported
-from detkit.files.checkpoint import load_checkpoint
 from detkit.weights import read_weights
 
 DATASET = Shapes(length=2, size=(32, 32))

@@ -233,7 +233,7 @@ def test_an_npz_of_a_detector_that_tells_classes_is_refused(trained, tmp_path, c
 def test_a_run_goes_on_with_its_proposals(config, proposals, trained, tmp_path):
     overrides = (*PROJECT, *proposals)
     assert tiny.train(config, tmp_path, *overrides, "train.hooks=[{type: StopAfter, step: 2}]") == 0
-    assert tiny.train(config, tmp_path, *overrides, resume="auto") == 0
+    assert tiny.train(config, tmp_path, *overrides, resume="auto", force=True) == 0
     last = "checkpoints/step-00000006"
     tiny.assert_same_checkpoint(tmp_path / last, trained / last)
 

@@ -9,8 +9,8 @@ import pytest
 from mxnet import autograd
 
 import detkit
+from detkit.checkpoints import load_checkpoint
 from detkit.data import Shapes
-from detkit.files.checkpoint import load_checkpoint
 from detkit.losses import RPNLoss, SmoothL1
 from detkit.models import RPN
 from detkit.targets import MaxIoUAssigner, RandomSampler, RPNTargets

@@ -13,28 +13,42 @@ complete.
 import errno
 import json
 import os
-import random
 import shutil
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
-from detkit.errors import CheckpointError, TrainingError
-from detkit.files.disk import sha256_of
-from detkit.typing import NDArray
-
-WEIGHTS, OPTIMIZER, STATE, CONFIG = (
-    "weights.params",
-    "optimizer.params",
-    "state.json",
-    "config.yaml",
+from detkit.checkpoints.names import (
+    ASIDE,
+    CONFIG,
+    FOLDER,
+    OPTIMIZER,
+    STATE,
+    SUMS,
+    TEMPORARY,
+    WEIGHTS,
+    find_checkpoints,
+    remove,
 )
-SUMS = "SHA256SUMS"
-FORMAT = 1  # in state.json; older checkpoints have none there and are read as 1
-FOLDER = "checkpoints"  # of a run, within its work folder
-TEMPORARY, ASIDE = ".partial-", ".old"
+from detkit.checkpoints.state import (
+    FORMAT,
+    LARGEST,
+    Branch,
+    Progress,
+    branch_of,
+    branch_to_json,
+    parse_state,
+    random_state,
+    restore_random_state,
+)
+from detkit.errors import CheckpointError, TrainingError, WeightsError
+from detkit.files.disk import sha256_of, sync
+from detkit.typing import NDArray
+from detkit.weights.params import read_params
+
+_LONGEST_SUMS = 4096  # characters
 _FILES = (WEIGHTS, OPTIMIZER, STATE, CONFIG)
 
 
@@ -45,25 +59,13 @@ class HasState(Protocol):
         """Returns the arrays to save, by name."""
 
 
-class Progress(NamedTuple):
-    """The progress of a run.
-
-    step: the number of training steps done.
-    epoch: the number of the current epoch.
-    batch: the number of batches of that epoch done.
-    """
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-
-
 class Checkpoint(NamedTuple):
     """The content of a checkpoint.
 
     weights, optimizer: arrays by name.
     metrics: the metrics of the last evaluation; None before the first one.
     best: the best value of the metric that the run selects checkpoints by, or None.
+    branch: the line of training that the checkpoint belongs to.
     """
 
     path: str
@@ -73,6 +75,7 @@ class Checkpoint(NamedTuple):
     class_names: Tuple[str, ...]
     metrics: Optional[Dict[str, Any]]
     best: Optional[float]
+    branch: Branch
 
 
 def save_checkpoint(
@@ -84,29 +87,26 @@ def save_checkpoint(
     config_text: str,
     metrics: Optional[Mapping[str, Any]],
     best: Optional[float],
+    branch: Branch,
 ) -> None:
     """Writes the folder ``path``; an older folder of that name is replaced.
+
+    The arguments are the content, as in Checkpoint; config_text is the resolved config.
 
     Raises CheckpointError if it cannot be written (disk full, no permission). An older folder is
     then left as it was.
     """
     partial = os.path.join(os.path.dirname(path), TEMPORARY + os.path.basename(path))
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove(partial)
         os.makedirs(partial)
         _save_arrays(os.path.join(partial, WEIGHTS), _weights(model))
         _save_arrays(os.path.join(partial, OPTIMIZER), optimizer.state())
-        state = {
-            "format": FORMAT,
-            "progress": progress._asdict(),
-            "class_names": list(class_names),
-            "metrics": metrics,
-            "best": best,
-            "random": _random_state(),
-        }
-        _write(os.path.join(partial, STATE), json.dumps(state, indent=1))
+        state = _state_text(progress, class_names, metrics, best, branch)
+        _write(os.path.join(partial, STATE), state)
         _write(os.path.join(partial, CONFIG), config_text)
         _write(os.path.join(partial, SUMS), _sums(partial))
+        sync(partial)
         _replace(partial, path)
     except (OSError, mx.base.MXNetError) as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -115,6 +115,26 @@ def save_checkpoint(
             f"{path}: the checkpoint cannot be saved: {reason}; earlier checkpoints are unchanged. "
             "Make room or correct the folder's permissions, then continue with --resume auto"
         ) from error
+
+
+def _state_text(
+    progress: Progress,
+    class_names: Sequence[str],
+    metrics: Optional[Mapping[str, Any]],
+    best: Optional[float],
+    branch: Branch,
+) -> str:
+    """Returns the content of state.json."""
+    state = {
+        "format": FORMAT,
+        "progress": progress._asdict(),
+        "class_names": list(class_names),
+        "metrics": metrics,
+        "best": best,
+        **branch_to_json(branch),
+        "random": random_state(),
+    }
+    return json.dumps(state, indent=1)
 
 
 def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
@@ -136,24 +156,31 @@ def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
             f"{', '.join(inside) or '(none yet)'}"
         )
     _verify(path)
-    try:
-        with open(os.path.join(path, STATE), encoding="utf-8") as file:
-            state = json.load(file)
-        _check_format(path, state)
-        checkpoint = Checkpoint(
-            path=path,
-            weights=mx.nd.load(os.path.join(path, WEIGHTS)),
-            optimizer=mx.nd.load(os.path.join(path, OPTIMIZER)) or {},
-            progress=Progress(**state["progress"]),
-            class_names=tuple(state["class_names"]),
-            metrics=state["metrics"],
-            best=state["best"],
-        )
-        if restore_random:
-            _restore_random(state["random"])
-    except (ValueError, KeyError, TypeError, mx.base.MXNetError) as error:
-        raise CheckpointError(f"{path}: the checkpoint cannot be read: {error}") from error
+    state = _read_state(path)
+    checkpoint = Checkpoint(
+        path=path,
+        weights=_read_arrays(os.path.join(path, WEIGHTS)),
+        optimizer=_read_arrays(os.path.join(path, OPTIMIZER)),
+        progress=Progress(**state["progress"]),
+        class_names=tuple(state["class_names"]),
+        metrics=state["metrics"],
+        best=state["best"],
+        branch=branch_of(state),
+    )
+    if restore_random:
+        restore_random_state(state["random"])
     return checkpoint
+
+
+def read_branch(path: str) -> Optional[Branch]:
+    """Returns the branch of the checkpoint ``path``; None if its state.json cannot be used.
+
+    The sums of the checkpoint are not verified.
+    """
+    try:
+        return branch_of(_read_state(path))
+    except CheckpointError:
+        return None
 
 
 def check_finite(model: gluon.Block, step: int) -> None:
@@ -173,28 +200,6 @@ def check_finite(model: gluon.Block, step: int) -> None:
         )
 
 
-def find_checkpoints(folder: str) -> List[str]:
-    """Returns the paths of the complete checkpoints in ``folder``, the oldest first."""
-    if not os.path.isdir(folder):
-        return []
-    names = sorted(name for name in os.listdir(folder) if name.startswith("step-"))
-    paths = [os.path.join(folder, name) for name in names]
-    return [path for path in paths if os.path.isfile(os.path.join(path, SUMS))]
-
-
-def mend_checkpoints(folder: str) -> None:
-    """Cleans up ``folder`` after a process that was killed while it saved a checkpoint."""
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-        left = os.path.join(folder, name)
-        if not name.startswith(TEMPORARY):
-            continue
-        whole = os.path.join(folder, name[len(TEMPORARY) :].replace(ASIDE, ""))
-        if name.endswith(ASIDE) and not os.path.isdir(whole):
-            os.rename(left, whole)  # the process died between the two renames
-        else:
-            shutil.rmtree(left)
-
-
 def _weights(model: gluon.Block) -> Dict[str, NDArray]:
     return {name: p.data() for name, p in model._collect_params_with_prefix().items()}
 
@@ -205,8 +210,32 @@ def _save_arrays(path: str, arrays: Mapping[str, NDArray]) -> None:
     expected = sum(array.size * np.dtype(array.dtype).itemsize for array in arrays.values())
     if os.path.getsize(path) < expected:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
+    sync(path)
+
+
+def _read_arrays(path: str) -> Dict[str, NDArray]:
+    try:
+        arrays = read_params(path)
+        return {name: mx.nd.array(array, dtype=array.dtype) for name, array in arrays.items()}
+    except WeightsError as error:  # it names the path
+        raise CheckpointError(f"{error}; use another checkpoint") from error
+    except (ValueError, MemoryError, mx.base.MXNetError) as error:
+        raise CheckpointError(
+            f"{path}: expected arrays that MXNet can hold, found others: {_reason(error)}; use "
+            "another checkpoint"
+        ) from error
+
+
+def _read_state(path: str) -> Dict[str, Any]:
+    """Returns the checked content of a checkpoint's state.json."""
+    file_path = os.path.join(path, STATE)
+    try:
+        with open(file_path, "rb") as file:
+            return parse_state(file.read(LARGEST + 1))
+    except OSError as error:
+        raise CheckpointError(f"{file_path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{file_path}: {error}") from error
 
 
 def _write(path: str, text: str) -> None:
@@ -225,7 +254,7 @@ def _replace(partial: str, path: str) -> None:
     """Renames ``partial`` to ``path``; an older folder is moved aside first and removed last."""
     aside = partial + ASIDE
     if os.path.isdir(path):
-        shutil.rmtree(aside, ignore_errors=True)
+        remove(aside)
         os.rename(path, aside)
     try:
         os.rename(partial, path)
@@ -234,27 +263,16 @@ def _replace(partial: str, path: str) -> None:
             os.rename(aside, path)
         raise
     shutil.rmtree(aside, ignore_errors=True)
-    descriptor = os.open(os.path.dirname(path), os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _check_format(path: str, state: Dict[str, Any]) -> None:
-    """Raises CheckpointError for a later format than this version of detkit reads."""
-    number = dict(state).get("format", 1)
-    if number > FORMAT:
-        raise CheckpointError(
-            f"{os.path.join(path, STATE)}: format: expected {FORMAT}, the latest that this detkit "
-            f"reads, found {number}; use the detkit that wrote the checkpoint, or a later one"
-        )
+    sync(os.path.dirname(path))
 
 
 def _verify(path: str) -> None:
     try:
+        # Nothing but a file: opening a pipe would wait for ever.
+        if not os.path.isfile(os.path.join(path, SUMS)):
+            raise FileNotFoundError(SUMS)
         with open(os.path.join(path, SUMS), encoding="utf-8") as file:
-            lines = [line.split() for line in file]
+            lines = [line.split() for line in file.read(_LONGEST_SUMS).splitlines()]
         sums = {name: digest for digest, name in lines}
     except (OSError, ValueError):
         raise CheckpointError(
@@ -279,23 +297,4 @@ def _disk_full(error: Exception) -> bool:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error).strip().splitlines()[-1]
-
-
-def _random_state() -> Dict[str, Any]:
-    """Returns the states of the global generators, from which plugins may draw; detkit does not.
-
-    MXNet's state cannot be read: its generator is seeded before every step (runner/seed.py).
-    """
-    state: Any = np.random.get_state()
-    name, keys, position, has_gauss, gauss = state
-    numpy_state = [name, keys.tolist(), position, has_gauss, gauss]
-    version, internal, gauss_next = random.getstate()
-    return {"numpy": numpy_state, "python": [version, list(internal), gauss_next]}
-
-
-def _restore_random(state: Mapping[str, Any]) -> None:
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, np.array(keys, "uint32"), *rest))
-    version, internal, gauss_next = state["python"]
-    random.setstate((version, tuple(internal), gauss_next))
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]

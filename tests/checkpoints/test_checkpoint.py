@@ -13,15 +13,15 @@ import pytest
 from mxnet.gluon import nn
 
 from detkit.build.load import load_model_weights
-from detkit.errors import CheckpointError, TrainingError
-from detkit.files import checkpoint
-from detkit.files.checkpoint import (
+from detkit.checkpoints import (
     Progress,
     check_finite,
+    checkpoint,
     find_checkpoints,
     load_checkpoint,
     mend_checkpoints,
 )
+from detkit.errors import CheckpointError, TrainingError
 from detkit.files.disk import sha256_of
 from detkit.runner.optimizer import Optimizer
 from support.checkpoints import NAMES, arrays_of, assert_holds, network, options, save, trained
@@ -130,7 +130,7 @@ def test_files_that_fit_their_sums_and_make_no_sense_are_refused(tmp_path):
     before = sha256_of(state)
     state.write_text(json.dumps({"progress": {"step": 1}}))
     sums.write_text(sums.read_text().replace(before, sha256_of(state)))
-    with pytest.raises(CheckpointError, match="/a: .*'class_names'"):
+    with pytest.raises(CheckpointError, match="a/state.json: .*'class_names'"):
         load_checkpoint(str(tmp_path / "a"))
 
 

@@ -1,0 +1,55 @@
+"""Checkpoints: their files, and the folder of a run that holds them."""
+
+from detkit.checkpoints.branches import (
+    Resumed,
+    branch_from,
+    load_last,
+    make_room,
+    new_branch,
+    point_best_to,
+    point_last_to,
+    prune,
+)
+from detkit.checkpoints.checkpoint import (
+    Checkpoint,
+    check_finite,
+    load_checkpoint,
+    save_checkpoint,
+)
+from detkit.checkpoints.names import (
+    CONFIG,
+    FOLDER,
+    STATE,
+    SUMS,
+    WEIGHTS,
+    find_checkpoints,
+    mend_checkpoints,
+    numbered,
+)
+from detkit.checkpoints.state import Branch, Parent, Progress
+
+__all__ = [
+    "CONFIG",
+    "FOLDER",
+    "STATE",
+    "SUMS",
+    "WEIGHTS",
+    "Branch",
+    "Checkpoint",
+    "Parent",
+    "Progress",
+    "Resumed",
+    "branch_from",
+    "check_finite",
+    "find_checkpoints",
+    "load_checkpoint",
+    "load_last",
+    "make_room",
+    "mend_checkpoints",
+    "new_branch",
+    "numbered",
+    "point_best_to",
+    "point_last_to",
+    "prune",
+    "save_checkpoint",
+]

@@ -1,0 +1,206 @@
+"""The branches in a folder of checkpoints: which one a run goes on with, and what it may delete.
+
+The file ``last`` names the newest checkpoint of the current branch. A checkpoint with a larger
+number may belong to a branch that was left when the run was resumed from an earlier checkpoint.
+"""
+
+import json
+import os
+import shutil
+import sys
+import uuid
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Set
+
+from detkit.checkpoints.checkpoint import Checkpoint, load_checkpoint, read_branch
+from detkit.checkpoints.names import find_checkpoints, numbered, remove, step_of
+from detkit.checkpoints.state import Branch, Parent, branch_from_json, branch_to_json
+from detkit.errors import CheckpointError
+from detkit.files.disk import sync, whole_file
+
+LAST, BEST = "last", "best"
+_LONGEST = 1 << 16  # bytes of ``last`` that are read
+
+
+class Resumed(NamedTuple):
+    """A checkpoint that a run goes on from, and the branch of the run."""
+
+    checkpoint: Checkpoint
+    branch: Branch
+
+
+class Pointer(NamedTuple):
+    """The content of ``last``: a checkpoint's path, its step, and the current branch."""
+
+    path: str
+    step: int
+    branch: Branch
+
+
+def new_branch(parent: Optional[Parent] = None) -> Branch:
+    """Returns a branch with an id of its own; no seed decides it."""
+    return Branch(uuid.uuid4().hex, parent)
+
+
+def point_last_to(folder: str, path: str, step: int, branch: Branch) -> None:
+    """Writes ``folder``/last: the run goes on from the checkpoint ``path``. Raises DataError."""
+    inside = os.path.realpath(os.path.dirname(path)) == os.path.realpath(folder)
+    name = os.path.basename(path) if inside else os.path.abspath(path)
+    content = {"checkpoint": name, "step": step, **branch_to_json(branch)}
+    with whole_file(Path(folder, LAST)) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_last(folder: str) -> Optional[Pointer]:
+    """Returns the content of ``folder``/last; None, with a warning if it is damaged."""
+    file_path = os.path.join(folder, LAST)
+    if not os.path.lexists(file_path):
+        return None
+    try:
+        with open(file_path, "rb") as file:
+            content = json.loads(file.read(_LONGEST))
+        name, step = content["checkpoint"], content["step"]
+        if not isinstance(name, str) or type(step) is not int:
+            raise ValueError(f"expected a path and a step, found {name!r} and {step!r}")
+        branch = branch_from_json(content["run"], content["parent"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        _warn(
+            f"{file_path}: expected the name of a checkpoint, found a damaged file ({error}); the "
+            "checkpoints beside it are used"
+        )
+        return None
+    return Pointer(os.path.join(folder, name), step, branch)
+
+
+def branch_from(folder: str, checkpoint: Checkpoint) -> Branch:
+    """Returns the branch of a run in ``folder`` that goes on from a checkpoint that a user named.
+
+    It is the current branch if the checkpoint is the last one, and a new one otherwise.
+    """
+    last = read_last(folder)
+    if last is not None and os.path.realpath(last.path) == os.path.realpath(checkpoint.path):
+        return last.branch
+    return new_branch(Parent(checkpoint.branch.run, checkpoint.progress.step))
+
+
+def load_last(folder: str) -> Optional[Resumed]:
+    """Loads the newest checkpoint of the current branch that is not damaged; None in a new folder.
+
+    A warning on stderr names each damaged checkpoint that is passed over. The global random number
+    generators are set to the saved state.
+
+    Raises CheckpointError if there are checkpoints and none of the branch can be used: a run from
+    the start would write over them.
+    """
+    last, known = read_last(folder), numbered(folder)
+    if last is None and not known:
+        return None
+    branches = {path: read_branch(path) for path in known}
+    branch = _newest_branch(folder, branches) if last is None else last.branch
+    candidates = _ancestors(branch, branches)
+    if last is not None:
+        candidates = [path for path in candidates if step_of(path) < last.step]
+        candidates.insert(0, last.path)
+    for path in candidates:
+        try:
+            return Resumed(load_checkpoint(path, restore_random=True), branch)
+        except CheckpointError as error:
+            _warn(str(error))
+    others = [os.path.basename(path) for path in known if path not in candidates]
+    raise CheckpointError(
+        f"{folder}: expected a checkpoint that can be used, found that all {len(candidates)} of "
+        "the run are damaged; nothing was changed. Bring one back from a copy, name another with "
+        f"--resume PATH (other branches: {', '.join(others) or 'none'}), or start again in "
+        "another folder with --work-dir DIR"
+    )
+
+
+def prune(folder: str, branch: Branch, keep: int) -> List[str]:
+    """Deletes old checkpoints of a branch, except the latest ``keep`` and the best.
+
+    Checkpoints of other branches, damaged ones and links are kept; their names are returned.
+    """
+    best = os.path.realpath(os.path.join(folder, BEST))
+    ours: List[str] = []
+    others: List[str] = []
+    for path in numbered(folder):
+        theirs = None if os.path.islink(path) else read_branch(path)
+        (ours if theirs is not None and theirs.run == branch.run else others).append(path)
+    complete = [path for path in find_checkpoints(folder) if path in ours]
+    for path in complete[:-keep]:
+        if os.path.realpath(path) != best:
+            shutil.rmtree(path)
+    return [os.path.basename(path) for path in others]
+
+
+def make_room(path: str, branch: Branch) -> Optional[str]:
+    """Renames the checkpoint ``path`` if it belongs to another branch; returns its new path.
+
+    The new name is none of a checkpoint of a run, so that the checkpoint is neither deleted nor
+    resumed from unless a user names it.
+    """
+    theirs = read_branch(path) if os.path.isdir(path) else None
+    if theirs is None or theirs.run == branch.run:
+        return None
+    aside = f"{path}-of-{theirs.run[:8] or 'earlier'}"
+    number = 1
+    while os.path.lexists(aside):
+        number += 1
+        aside = f"{path}-of-{theirs.run[:8] or 'earlier'}-{number}"
+    best = os.path.join(os.path.dirname(path), BEST)
+    was_best = os.path.realpath(best) == os.path.realpath(path)
+    os.rename(path, aside)
+    if was_best:
+        point_best_to(aside)
+    return aside
+
+
+def point_best_to(path: str) -> None:
+    """Makes the link ``best`` beside the checkpoint ``path`` name it. Raises OSError."""
+    folder = os.path.dirname(path)
+    link = os.path.join(folder, BEST)
+    partial = link + ".partial"
+    remove(partial)
+    if os.path.isdir(link) and not os.path.islink(link):
+        shutil.rmtree(link)  # a run that was copied may have a copy instead of the link
+    os.symlink(os.path.basename(path), partial)
+    os.replace(partial, link)
+    sync(folder)
+
+
+def _newest_branch(folder: str, branches: Dict[str, Optional[Branch]]) -> Branch:
+    """Returns the branch from which no other began. Raises CheckpointError if there are several."""
+    known = [branch for branch in branches.values() if branch is not None]
+    parents = {branch.parent.run for branch in known if branch.parent is not None}
+    newest = {branch.run: branch for branch in known if branch.run not in parents}
+    if len(newest) > 1:
+        names = ", ".join(map(os.path.basename, branches))
+        raise CheckpointError(
+            f"{folder}: expected the file {LAST}, which names the run's newest checkpoint, found "
+            f"none and checkpoints of {len(newest)} branches: {names}; name one with --resume PATH"
+        )
+    found = next(iter(newest.values()), Branch(""))
+    return found if found.run else new_branch()  # an earlier detkit wrote no ids
+
+
+def _ancestors(branch: Branch, branches: Dict[str, Optional[Branch]]) -> List[str]:
+    """Returns the checkpoints that led to a branch's newest one and its own, the newest first.
+
+    Checkpoints whose branch cannot be read are among them, so that a user is told of their damage.
+    """
+    by_run = {each.run: each for each in branches.values() if each is not None}
+    found: Set[str] = {path for path, each in branches.items() if each is None or not each.run}
+    current: Optional[Branch] = branch
+    limit, seen = float("inf"), set()
+    while current is not None and current.run not in seen:
+        seen.add(current.run)
+        own = {path for path, each in branches.items() if each and each.run == current.run}
+        found |= {path for path in own if step_of(path) <= limit}
+        parent = current.parent
+        limit = parent.step if parent else 0
+        current = by_run.get(parent.run, Branch(parent.run)) if parent else None
+    return sorted(found, key=step_of, reverse=True)
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)

@@ -1,0 +1,85 @@
+"""A resumed run with a changed config: what changes its meaning is refused, and all is listed."""
+
+import shutil
+
+import pytest
+
+from support import tiny
+
+REFUSED = {
+    "train.lr=0.02": ("train.lr", "0.01", "0.02"),
+    "seed=4": ("seed", "3", "4"),
+    "train.batch_size=2": ("train.batch_size", "4", "2"),
+    "data.train.length=16": ("data.train.length", "12", "16"),
+    "data.train.seed=7": ("data.train.seed", "1", "7"),
+    "data.val.seed=7": ("data.val.seed", "2", "7"),
+    "model.anchors.sizes=[12, 30]": ("model.anchors.sizes.1", "24", "30"),
+    "train.momentum=0.8": ("train.momentum", "not set", "0.8"),
+    "train.optimizer={type: Adam}": ("train.optimizer", "not set", "Adam"),
+    "train.schedule.drops=[2]": ("train.schedule.drops.0", "1", "2"),
+    "model.roi_extractor.type=RoIPool": ("model.roi_extractor.type", "RoIAlign", "RoIPool"),
+    "evaluate.type=COCOEvaluator": ("evaluate.type", "VOCEvaluator", "COCOEvaluator"),
+    "train_step.rpn_targets.sampler.size=8": ("train_step.rpn_targets.sampler.size", "16", "8"),
+    "train.epochs=1": ("train.epochs", "2", "1"),
+    "train.hooks=[{type: Draw}]": ("train.hooks", "not set", "Draw"),
+}
+ACCEPTED = {
+    "data.workers=2": ("data.workers", "0", "2"),
+    "train.epochs=3": ("train.epochs", "2", "3"),
+    "train.log_every=3": ("train.log_every", "2", "3"),
+    "train.pictures=0": ("train.pictures", "2", "0"),
+    "train.keep=5": ("train.keep", "not set", "5"),
+    "train.device=cpu": ("train.device", "not set", "cpu"),
+    "train.evaluate_every={steps: 2}": ("train.evaluate_every", "not set", "steps"),
+    "train.checkpoint_every=2": ("train.checkpoint_every", "not set", "2"),
+}
+
+
+@pytest.fixture
+def run(reference, tmp_path):
+    return shutil.copytree(reference, tmp_path / "run", symlinks=True)
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def resumed(config, run, *overrides):
+    return (config, "--work-dir", run, "--resume", "auto", "--set", *overrides)
+
+
+@pytest.mark.parametrize("override", REFUSED)
+def test_a_changed_meaning_is_refused(config, run, capsys, override):
+    before = files(run)
+    message = tiny.refused(capsys, "train", *resumed(config, run, override, "data.workers=1"))
+    tiny.assert_says(message, "checkpoints/step-00000006: ", *REFUSED[override], "--force")
+    tiny.assert_says(message, "data.workers: 0", "1 now")
+    assert files(run) == before
+
+
+@pytest.mark.parametrize("override", ACCEPTED)
+def test_other_changes_are_listed(config, run, capsys, override):
+    assert tiny.train(config, run, override, resume="auto") == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "changed config" in line)
+    tiny.assert_says(line, *ACCEPTED[override])
+    assert f"{ACCEPTED[override][0]}: " in (tiny.records(run, "changed_config")[0]["change"])
+
+
+def test_force_lists_and_accepts(config, run, capsys):
+    changes = ("train.lr=0.02", "train.epochs=3")
+    assert tiny.train(config, run, *changes, resume="auto", force=True) == 0
+    tiny.assert_says(capsys.readouterr().out, "train.lr: 0.01", "0.02", "train.epochs: 2", "3")
+    assert "lr: 0.02" in (run / "config.yaml").read_text()
+    assert len(tiny.records(run, "changed_config")) == 2
+
+
+def test_an_unchanged_config_changes_nothing(config, run, capsys):
+    assert tiny.train(config, run, resume="auto") == 0
+    assert "changed config" not in capsys.readouterr().out
+    assert tiny.records(run, "changed_config") == []
+
+
+def test_force_needs_a_run_to_resume(config, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        tiny.tool("train", config, "--work-dir", tmp_path / "new", "--force")
+    tiny.assert_says(capsys.readouterr().err, "--force", "--resume")
