@@ -31,8 +31,7 @@ def proposals(
     R = min(anchors that enter NMS, post_nms). Rows without a proposal hold zeros and the score -1.
     """
     arrays = [array for level in levels for array in level]
-    names = (f"levels[{n // 3}][{n % 3}]" for n in range(len(arrays)))
-    require_floats("proposals", **dict(zip(names, arrays)))
+    require_floats("proposals", **{f"levels {n}": array for n, array in enumerate(arrays)})
     require_finite("proposals", iou=iou, min_size=min_size)
     require_positive("proposals", weights=tuple(weights))
     if not backend.native():

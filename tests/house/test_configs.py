@@ -56,10 +56,13 @@ class Stub:
 class StubDatasets:
     """Builds Stubs for datasets that this machine need not have; arguments are still checked."""
 
-    def build(self, node):
+    def get(self, name, where):
+        return DATASETS.get(name, where)
+
+    def build(self, node, **derived):
         entry = DATASETS.entry(node["type"])
         accepted, _ = signature(entry.target)
-        assert set(node) - {"type"} <= set(accepted)
+        assert {*node, *derived} - {"type"} <= set(accepted)
         known = {"VOC": VOC_CLASSES, "COCO": [f"class{label}" for label in range(80)]}
         return Stub(node.get("class_names") or known.get(entry.name) or Shapes.class_names)
 
