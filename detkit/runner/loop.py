@@ -1,5 +1,6 @@
 """The training loop: steps and evaluations. Hooks (hooks.py) do everything else."""
 
+import contextlib
 import time
 from typing import Any, Dict, Iterable, Optional
 
@@ -109,7 +110,8 @@ class Runner:
                 raise
             except Exception:
                 if self._complete:
-                    self.call("rescue")
+                    with contextlib.suppress(Exception):  # it must not hide the error above
+                        self.call("rescue")
                 raise
         self.interrupt.check()
 

@@ -207,4 +207,6 @@ def _photographs(lab: Lab):  # type: ignore[no-untyped-def]
             content["annotations"].append({**thing, "bbox": sides, "area": sides[2] * sides[3]})
     file = lab.folder / "instances.json"
     file.write_text(json.dumps(content))
-    return folder, (f"data.train={{type: COCO, annotations: {file}, images: {folder}}}",)
+    # Rarer checkpoints, so that an error has something to save.
+    rarely = "train.checkpoint_every={steps: 100}"
+    return folder, (f"data.train={{type: COCO, annotations: {file}, images: {folder}}}", rarely)
