@@ -84,6 +84,13 @@ def test_a_case_that_never_ends_or_kills_the_process(tool, monkeypatch, tmp_path
     assert says in last[2]
 
 
+def test_a_case_depends_on_its_number_alone():
+    for name in ("coco", "results", "pth"):
+        seeds = SEEDS[name]()
+        alone = [case(seeds, name, 3, number) for number in reversed(range(300))]
+        assert alone[::-1] == [case(seeds, name, 3, number) for number in range(300)]
+
+
 def test_a_failing_case_is_kept_without_the_files_of_its_seed(tool, tmp_path):
     seeds = SEEDS["config"]()
     tool.keep(tmp_path / "5", "it failed", seeds, "config", seed=1)

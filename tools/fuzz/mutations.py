@@ -1,5 +1,6 @@
 """Mutations of bytes, and of what JSON, zip archives and PNGs consist of."""
 
+import copy
 import io
 import json
 import random
@@ -225,13 +226,14 @@ def of_json(data: bytes, draw: random.Random) -> bytes:
         parent, key = draw.choice(places)
         kind = draw.random()
         if kind < 0.7:
-            parent[key] = draw.choice(HOSTILE)
+            # A copy: the next change may be within it.
+            parent[key] = copy.deepcopy(draw.choice(HOSTILE))
         elif kind < 0.8 and len(places) > 1 and parent is not tree:
             del parent[key]
         elif isinstance(parent, list):
-            parent.insert(key, parent[key])
+            parent.insert(key, copy.deepcopy(parent[key]))
         else:
-            parent[draw.choice(("id", "x", "size"))] = parent[key]
+            parent[draw.choice(("id", "x", "size"))] = copy.deepcopy(parent[key])
     return json.dumps(tree[0] if tree else None).encode()
 
 
