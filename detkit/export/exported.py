@@ -14,7 +14,9 @@ from detkit.data.sample import unlabelled
 from detkit.detections import detections_of
 from detkit.device import find_device
 from detkit.errors import ExportError
-from detkit.export.manifest import BFLOAT16, FLOAT32, PARAMETERS, SYMBOL, VNNI, read_manifest
+from detkit.export.manifest import BFLOAT16, FLOAT32, SYMBOL, VNNI, read_manifest
+from detkit.export.network_files import read_network, to_ndarray
+from detkit.export.outputs import check_outputs
 from detkit.files.disk import sha256_of
 from detkit.ops import backend
 from detkit.ops.compile import BuildError
@@ -23,6 +25,7 @@ from detkit.processor import describe, has_bfloat16, has_vnni
 log = logging.getLogger(__name__)
 
 FUSION = "MKLDNN"  # MXNet's name for oneDNN
+MXNET_ERRORS = (mx.MXNetError, ValueError, TypeError, IndexError)  # what its operators raise
 
 
 def load_exported(folder, device="auto", fuse=False):
@@ -101,8 +104,15 @@ class ExportedDetector:
     def detect_batch(self, batch):
         """One Detections for each image of a Batch, boxes in pixels of the image on disk."""
         inputs = (getattr(batch, name) for name in self.manifest.inputs)
-        outputs = self._network(*(mx.nd.array(array, ctx=self._ctx) for array in inputs))
-        arrays = [output.asnumpy() for output in outputs]
+        try:
+            outputs = self._network(*(mx.nd.array(array, ctx=self._ctx) for array in inputs))
+            arrays = [output.asnumpy() for output in outputs]
+        except MXNET_ERRORS as error:
+            raise ExportError(
+                f"{SYMBOL}: MXNet {mx.__version__} cannot run it with images of "
+                f"{batch.images.shape}: {_reason(error)}"
+            ) from error
+        check_outputs(arrays, len(batch.images), self.manifest)
         return detections_of(batch, arrays, self.class_names, self.manifest.first_label)
 
     def _resized(self, sample):
@@ -123,22 +133,27 @@ def load_network(folder, manifest, ctx, fuse=False):
     long as the size stays the same.
     """
     path = os.path.join(folder, SYMBOL)
+    text, arrays = read_network(folder, manifest)
     try:
-        symbol = mx.sym.load(path)
+        symbol = mx.sym.load_json(text)
         if fuse:
             symbol = symbol.optimize_for(FUSION)
         inputs = [mx.sym.var(name, dtype="float32") for name in manifest.inputs]
         network = mx.gluon.SymbolBlock(symbol, inputs)
-        parameters = os.path.join(folder, PARAMETERS)
-        network.collect_params().load(parameters, ctx, cast_dtype=True, dtype_source="saved")
-    except (mx.MXNetError, AssertionError, ValueError) as error:
+        parameters = {name: to_ndarray(array) for name, array in arrays.items()}
+        network.collect_params().load_dict(parameters, ctx, cast_dtype=True, dtype_source="saved")
+    except (*MXNET_ERRORS, AssertionError) as error:
         raise ExportError(
             f"{path}: MXNet {mx.__version__} cannot read it, MXNet {manifest.mxnet} wrote it: "
-            f"{str(error).strip().splitlines()[-1]}"
+            f"{_reason(error)}"
         ) from error
     prepared = fuse or manifest.precision != FLOAT32
     network.hybridize(static_alloc=True, static_shape=prepared)
     return network
+
+
+def _reason(error):
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def _find_device(folder, name, manifest, library):

@@ -7,8 +7,9 @@ import json
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from detkit.data.resize import FRAMEWORKS
 from detkit.errors import ExportError
+from detkit.export.manifest_rules import MOST_BYTES, check_values
+from detkit.export.strict_json import parse_json
 from detkit.files.disk import sha256_of
 
 FORMAT = 1
@@ -90,16 +91,16 @@ def parse_manifest(folder):
     """The Manifest of a folder, by its text alone; the errors of ``read_manifest``."""
     path = os.path.join(folder, MANIFEST)
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
+        with open(path, "rb") as file:
+            content = parse_json(file.read(MOST_BYTES + 1), path, MOST_BYTES)
     except FileNotFoundError as error:
         raise ExportError(
             f"{path}: there is no such file; expected the folder that tools/export.py wrote"
         ) from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error}; {AGAIN}") from error
     found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
+    if type(found) is not int or found != FORMAT:
         raise ExportError(
             f"{path}: its format is {found!r}, and this detkit reads {FORMAT}; use the detkit that "
             f"wrote it, or {AGAIN}"
@@ -112,7 +113,7 @@ def parse_manifest(folder):
             wrong = repr(content[name]) if name in content else "nothing"
             raise ExportError(f"{path}: {name}: expected {expected}, found {wrong}; {AGAIN}")
     _check_names(path, content)
-    _check_resize(path, content["resize"])
+    check_values(path, content)
     return Manifest(**{name: content[name] for name in Manifest._fields})
 
 
@@ -128,20 +129,6 @@ def _check_names(path, content):
                 f"{path}: files: expected names within the folder and the sha256 of each, found "
                 f"{name!r}: {digest!r}; {AGAIN}"
             )
-
-
-def _check_resize(path, resize):
-    known = (None, *FRAMEWORKS)
-    if resize is None or (
-        set(resize) == {"short", "long", "like"}
-        and all(type(resize[side]) is int and resize[side] > 0 for side in ("short", "long"))
-        and resize["like"] in known
-    ):
-        return
-    raise ExportError(
-        f"{path}: resize: expected short and long in pixels, and like, one of "
-        f"{', '.join(map(str, known))}; found {resize!r}; {AGAIN}"
-    )
 
 
 def check_file(path, digest):

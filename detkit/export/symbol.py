@@ -10,6 +10,7 @@ import detkit
 from detkit.config import place
 from detkit.data.transforms import Resize
 from detkit.errors import ExportError
+from detkit.export.graph.checked import check_graph
 from detkit.export.graph.graph import Graph
 from detkit.export.graph.simplify import simplify
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, Manifest, parse_manifest
@@ -69,12 +70,17 @@ def export(detector, folder, ops=backend.NATIVE, checkpoint_sha256=None, precisi
 def write_folder(folder, symbol, parameters, manifest):
     """Write an export whose ``manifest`` knows everything but its files; the whole Manifest.
 
-    Raises ExportError when it cannot be written; an earlier export is then as it was.
+    Raises ExportError when it cannot be written, and for a graph that no reader would accept, for
+    example of an operator that operators.inc does not list; an earlier export is then as it was.
     """
     make_folder(folder)
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=PARTIAL) as partial:
             _write_network(partial, symbol, parameters)
+            with open(os.path.join(partial, SYMBOL), "rb") as file:
+                check_graph(
+                    SYMBOL, file.read(), len(manifest.outputs), manifest.library is not None
+                )
             if manifest.library is not None:
                 shutil.copyfile(library(), os.path.join(partial, manifest.library))
             names = sorted(os.listdir(partial))

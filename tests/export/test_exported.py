@@ -161,7 +161,7 @@ def test_a_truncated_file(folder, name):
 def test_a_folder_that_is_none(folder, tmp_path):
     refused(tmp_path / "absent", "absent/model.json: there is no such file", "tools/export.py")
     (folder / MANIFEST).write_text((folder / MANIFEST).read_text()[:50])
-    refused(folder, f"{folder}/model.json: cannot be read: ", "export it again")
+    refused(folder, f"{folder}/model.json: ", "JSON", "line 4 column ")
 
 
 @pytest.mark.parametrize(
@@ -171,8 +171,8 @@ def test_a_folder_that_is_none(folder, tmp_path):
         ({"without": ["format"]}, "its format is None"),
         ({"classes": "cat"}, "classes: expected a list, found 'cat'"),
         ({"without": ["pad_multiple"]}, "pad_multiple: expected a whole number, found nothing"),
-        ({"resize": {"short": 40}}, "resize: expected short and long in pixels, and like"),
-        ({"resize": {"short": 40, "long": 96, "like": "x"}}, "one of None, torchvision, "),
+        ({"resize": {"short": 40}}, "resize: expected null, or short and long "),
+        ({"resize": {"short": 40, "long": 96, "like": "x"}}, "one of null, torchvision, "),
         ({"library": 3}, "library: expected a text or null, found 3"),
         ({"library": "ops.so"}, "files: ops.so is missing"),
         ({"files": {SYMBOL: "0"}}, f"files: {PARAMETERS} is missing"),
@@ -184,16 +184,33 @@ def test_a_manifest_that_is_wrong(folder, changes, said):
     refused(folder, f"{folder}/model.json: ", said)
 
 
-@pytest.mark.parametrize("name", [SYMBOL, PARAMETERS])
-def test_files_that_mxnet_cannot_read(folder, name):
-    replace(folder, name, b"{}", mxnet="2.0")
-    refused(folder, f"MXNet {mx.__version__} cannot read it, MXNet 2.0 wrote it: ")
+@pytest.mark.parametrize(("name", "said"), [(SYMBOL, "'nodes'"), (PARAMETERS, "mx.nd.save")])
+def test_files_that_are_no_network(folder, name, said):
+    replace(folder, name, b"{}")
+    refused(folder, f"{folder}/{name}: ", said, "export it again")
+
+
+def test_files_that_mxnet_cannot_read(folder):
+    graph = json.loads((folder / SYMBOL).read_text())
+    next(node for node in graph["nodes"] if node["op"] == "Convolution")["attrs"]["colour"] = "1"
+    replace(folder, SYMBOL, json.dumps(graph).encode(), mxnet="2.0")
+    refused(folder, f"{SYMBOL}: MXNet {mx.__version__} cannot read it, MXNet 2.0 wrote it: ")
+
+
+def test_files_that_mxnet_cannot_run(folder):
+    graph = json.loads((folder / SYMBOL).read_text())
+    node = next(node for node in graph["nodes"] if node["op"] == "transpose")
+    node["attrs"]["axes"] = "(0, 1)"
+    replace(folder, SYMBOL, json.dumps(graph).encode())
+    with pytest.raises(ExportError) as caught:
+        detkit.load_exported(folder).detect(photos((64, 80))[0])
+    assert f"{SYMBOL}: MXNet {mx.__version__} cannot run it" in str(caught.value)
 
 
 def test_parameters_of_another_network(folder, tmp_path):
     mx.nd.save(str(tmp_path / "other"), {"arg:other": mx.nd.ones(1)})
     replace(folder, PARAMETERS, (tmp_path / "other").read_bytes())
-    refused(folder, "cannot read it", "is missing in file")
+    refused(folder, f"{SYMBOL}: the variable ", "in the parameter file")
 
 
 def test_a_library_that_mxnet_cannot_load(small_model, tmp_path, monkeypatch, built_library):

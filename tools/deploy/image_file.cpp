@@ -19,8 +19,14 @@ namespace {
 constexpr int kLongestSide = 1 << 16;
 
 std::string read_bytes(const std::string& path) {
-  if (std::filesystem::is_directory(path)) {
-    throw Error(path + ": expected an image, found a folder");
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status)) {
+    throw Error(path + ": " + std::strerror(error.value() ? error.value() : ENOENT));
+  }
+  if (!std::filesystem::is_regular_file(status)) {  // a device may have no end
+    const bool is_folder = std::filesystem::is_directory(status);
+    throw Error(path + ": expected an image, found " + (is_folder ? "a folder" : "no file"));
   }
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Error(path + ": " + std::strerror(errno));
