@@ -78,9 +78,8 @@ def write_folder(folder, symbol, parameters, manifest):
         with tempfile.TemporaryDirectory(dir=folder, prefix=PARTIAL) as partial:
             _write_network(partial, symbol, parameters)
             with open(os.path.join(partial, SYMBOL), "rb") as file:
-                check_graph(
-                    SYMBOL, file.read(), len(manifest.outputs), manifest.library is not None
-                )
+                native = manifest.library is not None
+                check_graph(SYMBOL, file.read(), len(manifest.outputs), native)
             if manifest.library is not None:
                 shutil.copyfile(library(), os.path.join(partial, manifest.library))
             names = sorted(os.listdir(partial))

@@ -134,8 +134,9 @@ Picture decode(const std::string& path, const std::string&) {
 
 }  // namespace
 
-Picture read_picture(const std::string& path) {
-  const std::string bytes = read_bytes(path);
+Picture read_picture(const std::string& path) { return decode_picture(path, read_bytes(path)); }
+
+Picture decode_picture(const std::string& path, const std::string& bytes) {
   return bytes.compare(0, 2, "P6") == 0 ? Ppm(path, bytes).read() : decode(path, bytes);
 }
 

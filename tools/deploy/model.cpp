@@ -258,20 +258,22 @@ std::string Model::read(const std::string& name) const {
 }
 
 Model read_model(const std::string& folder) {
+  return parse_model(folder, read_file(folder + "/model.json"));
+}
+
+Model parse_model(const std::string& folder, const std::string& text) {
   Model model;
   model.folder = folder;
   const std::string path = model.path("model.json");
+  if (text.size() > kMostBytes) {
+    throw Error(path + ": expected at most " + std::to_string(kMostBytes) + " bytes, found " +
+                std::to_string(text.size()) + kAgain);
+  }
   Json json;
   try {
-    const std::string text = read_file(path);
-    if (text.size() > kMostBytes) {
-      throw Error("expected at most " + std::to_string(kMostBytes) + " bytes, found " +
-                  std::to_string(text.size()));
-    }
     json = Json::parse(text);
   } catch (const Error& error) {
-    const std::string message = error.what();
-    throw Error(message.compare(0, path.size(), path) == 0 ? message : path + ": " + message);
+    throw Error(path + ": " + error.what());
   }
   const Section root(json, path);
   check_format(root);

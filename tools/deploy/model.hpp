@@ -35,4 +35,7 @@ struct Model {
 // outside of its range (detkit/export/manifest_rules.py).
 Model read_model(const std::string& folder);
 
+// Does the same with the content of model.json.
+Model parse_model(const std::string& folder, const std::string& text);
+
 }  // namespace detkit
