@@ -8,7 +8,7 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from detkit.errors import ExportError
-from detkit.export.manifest_rules import MOST_BYTES, check_values
+from detkit.export.manifest_rules import MOST_BYTES, check_is_file, check_values
 from detkit.export.strict_json import parse_json
 from detkit.files.disk import sha256_of
 
@@ -90,6 +90,7 @@ def read_manifest(folder):
 def parse_manifest(folder):
     """The Manifest of a folder, by its text alone; the errors of ``read_manifest``."""
     path = os.path.join(folder, MANIFEST)
+    check_is_file(path)
     try:
         with open(path, "rb") as file:
             content = parse_json(file.read(MOST_BYTES + 1), path, MOST_BYTES)
@@ -133,6 +134,7 @@ def _check_names(path, content):
 
 def check_file(path, digest):
     """Raise ExportError unless a file is there and has the sha256 ``digest``."""
+    check_is_file(path)
     try:
         found = sha256_of(path)
     except OSError as error:

@@ -3,6 +3,7 @@
 tools/deploy/model.cpp checks the same.
 """
 
+import os
 import re
 from typing import Any, Callable, Dict, Tuple
 
@@ -36,6 +37,12 @@ def check_values(place: str, content: Dict[str, Any]) -> None:
     if not _is_whole(content["first_label"], 0, classes - 1):
         expected = f"a whole number from 0 to {classes - 1}, because there are {classes} classes"
         _fail(place, "first_label", expected, content["first_label"])
+
+
+def check_is_file(path: str) -> None:
+    """Raises ExportError for a pipe or a device, which might never open or end."""
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise ExportError(f"{path}: expected a file, found a pipe or a device; {AGAIN}")
 
 
 def _fail(place: str, key: str, expected: str, found: Any) -> None:

@@ -3,6 +3,7 @@
 tests/tools/test_deploy_parts.py has the same cases for the C++ program.
 """
 
+import os
 import shutil
 
 import numpy as np
@@ -66,6 +67,13 @@ def test_parameter_files(folder, case):
     change, fragments = hostile.PARAMETER_FILES[case]
     hostile.change_file(folder, PARAMETERS, change)
     refused(folder, "", *fragments)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, SYMBOL, PARAMETERS])
+def test_a_pipe_is_no_file(folder, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    refused(folder, name, "a pipe or a device")
 
 
 def test_the_cases_differ_from_a_folder_that_is_right(folder):

@@ -301,11 +301,11 @@ def limited(**limits):
 
 @pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
 def test_threads_that_cannot_be_made(build, folder, images):
-    """Each stack takes 4 of 14 GB: some threads run when the next cannot be made."""
-    limits = limited(STACK=4 << 30, AS=14 << 30)
-    done = run(build / "detect", folder, *images[1] * 2, "--threads", 8, preexec_fn=limits)
+    """Each stack takes 256 MB of 8 GB: some threads are there when the next cannot be made."""
+    limits = limited(STACK=1 << 28, AS=1 << 33)
+    done = run(build / "detect", folder, *images[1] * 15, "--threads", 60, preexec_fn=limits)
     assert (done.returncode, done.stdout) == (1, b"")
-    tiny.assert_says(done.stderr.decode(), "--threads 8: expected 8 threads, found ", "use fewer")
+    tiny.assert_says(done.stderr.decode(), "--threads 60: expected 60 threads, found ", "fewer")
 
 
 @pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)

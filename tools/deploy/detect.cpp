@@ -86,8 +86,10 @@ class Run {
   void go() {
     const size_t batches = (options_.images.size() + batch() - 1) / batch();
     std::vector<std::thread> threads;
+    // MXNet is loaded while there is memory for it: it crashes if it is loaded for half.
+    Detector detector(options_.folder);
     start(std::min(size_t(options_.threads), batches), &threads);
-    work();
+    work(&detector);
     for (std::thread& thread : threads) thread.join();
     if (error_) std::rethrow_exception(error_);
   }
@@ -114,15 +116,25 @@ class Run {
     return error_ != nullptr;
   }
 
-  // Takes batch after batch, until none is left or one fails.
+  // Does a thread's work with a detector of its own.
   void work() {
     try {
       if (has_failed()) return;
       Detector detector(options_.folder);
-      warn(detector.warning());
+      work(&detector);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!error_) error_ = std::current_exception();
+    }
+  }
+
+  // Takes batch after batch, until none is left or one fails.
+  void work(Detector* detector) {
+    try {
+      warn(detector->warning());
       for (size_t first; take(&first);) {
         const size_t last = std::min(first + batch(), options_.images.size());
-        finish(first, process(&detector, first, last));
+        finish(first, process(detector, first, last));
       }
     } catch (...) {
       const std::lock_guard<std::mutex> lock(mutex_);
