@@ -21,7 +21,12 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["detkit", "detkit.*"]),
     # The operators are compiled on the user's machine.
-    package_data={"detkit": ["py.typed", "ops/native/*", "ops/native/*/*", "converters/models/*"]},
+    package_data={
+        "detkit": [
+            *("py.typed", "ops/native/*", "ops/native/*/*", "converters/models/*"),
+            "export/graph/operators.inc",
+        ]
+    },
     python_requires=">=3.8, <3.12",
     install_requires=[
         "defusedxml",

@@ -45,8 +45,8 @@ from detkit.checkpoints.state import (
 )
 from detkit.errors import CheckpointError, TrainingError, WeightsError
 from detkit.files.disk import sha256_of, sync
+from detkit.files.params import read_params
 from detkit.typing import NDArray
-from detkit.weights.params import read_params
 
 _LONGEST_SUMS = 4096  # characters
 _FILES = (WEIGHTS, OPTIMIZER, STATE, CONFIG)

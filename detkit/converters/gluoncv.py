@@ -19,7 +19,7 @@ from detkit.converters.recipes import (
 )
 from detkit.data.voc import VOC_CLASSES
 from detkit.detector import Detector
-from detkit.weights.params import read_params
+from detkit.files.params import read_params
 
 C4, FPN, MASK = "C4", "FPN", "FPN with masks"
 MODELS = {

@@ -18,12 +18,13 @@ from detkit.errors import ExportError
 from detkit.export.manifest import (
     BFLOAT16,
     FLOAT32,
-    PARAMETERS,
     SYMBOL,
     VNNI,
     Manifest,
     read_manifest,
 )
+from detkit.export.network_files import read_network, to_ndarray
+from detkit.export.outputs import check_outputs
 from detkit.files.disk import sha256_of
 from detkit.ops import backend
 from detkit.ops.compile import BuildError
@@ -33,6 +34,7 @@ from detkit.typing import Context
 log = logging.getLogger(__name__)
 
 FUSION = "MKLDNN"  # MXNet's name for oneDNN
+MXNET_ERRORS = (mx.MXNetError, ValueError, TypeError, IndexError)  # what its operators raise
 
 
 def load_exported(
@@ -105,8 +107,15 @@ class ExportedDetector:
     def detect_batch(self, batch: Batch) -> List[Detections]:
         """Returns the Detections of each image of a Batch, boxes in pixels of the image on disk."""
         inputs = (batch.array(name) for name in self.manifest.inputs)
-        outputs = self._network(*(mx.nd.array(array, ctx=self._ctx) for array in inputs))
-        arrays = [output.asnumpy() for output in outputs]
+        try:
+            outputs = self._network(*(mx.nd.array(array, ctx=self._ctx) for array in inputs))
+            arrays = [output.asnumpy() for output in outputs]
+        except MXNET_ERRORS as error:
+            raise ExportError(
+                f"{SYMBOL}: MXNet {mx.__version__} cannot run it with images of "
+                f"{batch.images.shape}: {_reason(error)}"
+            ) from error
+        check_outputs(arrays, len(batch.images), self.manifest)
         return detections_of(batch, arrays, self.class_names, self.manifest.first_label)
 
     def _resized(self, sample: Sample) -> Sample:
@@ -128,22 +137,27 @@ def load_network(
     bits, oneDNN also keeps the prepared weights as long as the size stays the same.
     """
     path = os.path.join(folder, SYMBOL)
+    text, arrays = read_network(folder, manifest)
     try:
-        symbol = mx.sym.load(path)
+        symbol = mx.sym.load_json(text)
         if fuse:
             symbol = symbol.optimize_for(FUSION)
         inputs = [mx.sym.var(name, dtype="float32") for name in manifest.inputs]
         network = mx.gluon.SymbolBlock(symbol, inputs)
-        parameters = os.path.join(folder, PARAMETERS)
-        network.collect_params().load(parameters, ctx, cast_dtype=True, dtype_source="saved")
-    except (mx.MXNetError, AssertionError, ValueError) as error:
+        parameters = {name: to_ndarray(array) for name, array in arrays.items()}
+        network.collect_params().load_dict(parameters, ctx, cast_dtype=True, dtype_source="saved")
+    except (*MXNET_ERRORS, AssertionError) as error:
         raise ExportError(
             f"{path}: expected files that MXNet {mx.__version__} can read, found files of MXNet "
-            f"{manifest.mxnet}: {str(error).strip().splitlines()[-1]}"
+            f"{manifest.mxnet}: {_reason(error)}"
         ) from error
     prepared = fuse or manifest.precision != FLOAT32
     network.hybridize(static_alloc=True, static_shape=prepared)
     return network
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def _check_machine(folder: str, manifest: Manifest, ctx: Context, fuse: bool) -> None:

@@ -7,8 +7,9 @@ import json
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
-from detkit.data.resize import FRAMEWORKS
 from detkit.errors import ExportError
+from detkit.export.manifest_rules import MOST_BYTES, check_is_file, check_values
+from detkit.export.strict_json import parse_json
 from detkit.files.disk import sha256_of
 
 FORMAT = 1
@@ -89,18 +90,19 @@ def parse_manifest(folder: PathName) -> Manifest:
     Raises the errors of ``read_manifest`` about model.json.
     """
     path = os.path.join(folder, MANIFEST)
+    check_is_file(path)
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
+        with open(path, "rb") as file:
+            content = parse_json(file.read(MOST_BYTES + 1), path, MOST_BYTES)
     except FileNotFoundError as error:
         raise ExportError(
             f"{path}: expected the folder of an export, found no such file; name a folder that "
             "tools/export.py wrote"
         ) from error
-    except (OSError, ValueError) as error:
-        raise ExportError(f"{path}: expected JSON, found: {error}; {AGAIN}") from error
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read: {error}; {AGAIN}") from error
     number = content.get("format") if isinstance(content, dict) else None
-    if number != FORMAT:
+    if type(number) is not int or number != FORMAT:
         raise ExportError(
             f"{path}: format: expected {FORMAT}, found {number!r}; use the version of detkit that "
             f"wrote it, or {AGAIN}"
@@ -109,7 +111,7 @@ def parse_manifest(folder: PathName) -> Manifest:
     content.setdefault("int8_for", VNNI if content.get("precision") == INT8 else None)
     _check_types(path, content)
     _check_names(path, content)
-    _check_resize(path, content["resize"])
+    check_values(path, content)
     return Manifest(**{name: content[name] for name in Manifest._fields})
 
 
@@ -141,22 +143,9 @@ def _check_names(path: str, content: Dict[str, Any]) -> None:
             )
 
 
-def _check_resize(path: str, resize: Optional[Dict[str, Any]]) -> None:
-    known = (None, *FRAMEWORKS)
-    if resize is None or (
-        set(resize) == {"short", "long", "like"}
-        and all(type(resize[side]) is int and resize[side] > 0 for side in ("short", "long"))
-        and resize["like"] in known
-    ):
-        return
-    raise ExportError(
-        f"{path}: resize: expected short and long in pixels, and like, one of "
-        f"{', '.join(map(str, known))}; found {resize!r}; {AGAIN}"
-    )
-
-
 def check_file(path: str, digest: str) -> None:
     """Raises ExportError unless the file exists and has the sha256 ``digest``."""
+    check_is_file(path)
     try:
         found = sha256_of(path)
     except OSError as error:

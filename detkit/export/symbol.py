@@ -13,6 +13,7 @@ from detkit.config import Config, place
 from detkit.data.transforms import Resize
 from detkit.detector import Detector
 from detkit.errors import ExportError
+from detkit.export.graph.checked import check_graph
 from detkit.export.graph.graph import Graph
 from detkit.export.graph.simplify import simplify
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, Manifest, parse_manifest
@@ -76,12 +77,16 @@ def write_folder(
 
     manifest: complete except for ``files``, which are added.
 
-    Raises ExportError if it cannot be written. An earlier export then stays as it was.
+    Raises ExportError if it cannot be written, and for a graph that no reader would accept, such as
+    one with an operator that operators.inc does not list. An earlier export then stays as it was.
     """
     make_folder(folder)
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=PARTIAL) as partial:
             _write_network(partial, symbol, parameters)
+            with open(os.path.join(partial, SYMBOL), "rb") as file:
+                native = manifest.library is not None
+                check_graph(SYMBOL, file.read(), len(manifest.outputs), native)
             if manifest.library is not None:
                 shutil.copyfile(library(), os.path.join(partial, manifest.library))
             names = sorted(os.listdir(partial))

@@ -3,8 +3,8 @@
 import importlib
 from typing import Any
 
+from detkit.files.params import read_params
 from detkit.weights.load import load_weights, read_weights
-from detkit.weights.params import read_params
 from detkit.weights.pkl import read_pkl
 from detkit.weights.pth import read_pth
 from detkit.weights.published import (

@@ -8,9 +8,9 @@ import numpy as np
 from mxnet import gluon
 
 from detkit.errors import WeightsError
+from detkit.files.params import is_params, read_params
 from detkit.naming import torch_name
 from detkit.typing import Context
-from detkit.weights.params import is_params, read_params
 from detkit.weights.pkl import read_pkl
 from detkit.weights.pth import read_pth
 from detkit.wording import the_nearest

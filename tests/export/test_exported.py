@@ -11,7 +11,7 @@ import pytest
 
 import detkit
 from detkit.data import Resize
-from detkit.errors import ImageError
+from detkit.errors import ExportError, ImageError
 from detkit.export.manifest import PARAMETERS, SYMBOL
 from detkit.ops import backend
 from detkit.ops.compile import LIBRARY
@@ -124,16 +124,33 @@ def test_mxnet_numpy_and_opencv_are_enough(small_model, tmp_path, ops):
 # --- Files that are not what was written ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [SYMBOL, PARAMETERS])
-def test_files_that_mxnet_cannot_read(folder, name):
-    replace(folder, name, b"{}", mxnet="2.0")
-    refused(folder, f"{folder}/{SYMBOL}", f"MXNet {mx.__version__}", "MXNet 2.0")
+@pytest.mark.parametrize(("name", "said"), [(SYMBOL, "'nodes'"), (PARAMETERS, "mx.nd.save")])
+def test_files_that_are_no_network(folder, name, said):
+    replace(folder, name, b"{}")
+    refused(folder, f"{folder}/{name}: ", said, "export it again")
+
+
+def test_files_that_mxnet_cannot_read(folder):
+    graph = json.loads((folder / SYMBOL).read_text())
+    next(node for node in graph["nodes"] if node["op"] == "Convolution")["attrs"]["colour"] = "1"
+    replace(folder, SYMBOL, json.dumps(graph).encode(), mxnet="2.0")
+    refused(folder, f"{SYMBOL}: ", f"MXNet {mx.__version__}", "MXNet 2.0")
+
+
+def test_files_that_mxnet_cannot_run(folder):
+    graph = json.loads((folder / SYMBOL).read_text())
+    node = next(node for node in graph["nodes"] if node["op"] == "transpose")
+    node["attrs"]["axes"] = "(0, 1)"
+    replace(folder, SYMBOL, json.dumps(graph).encode())
+    with pytest.raises(ExportError) as caught:
+        detkit.load_exported(folder).detect(photos((64, 80))[0])
+    assert f"{SYMBOL}: MXNet {mx.__version__} cannot run it" in str(caught.value)
 
 
 def test_parameters_of_another_network(folder, tmp_path):
     mx.nd.save(str(tmp_path / "other"), {"arg:other": mx.nd.ones(1)})
     replace(folder, PARAMETERS, (tmp_path / "other").read_bytes())
-    refused(folder, f"{folder}/{SYMBOL}", "is missing in file")
+    refused(folder, f"{SYMBOL}: the variable ", "in the parameter file")
 
 
 def test_a_library_that_mxnet_cannot_load(small_model, tmp_path, monkeypatch, built_library):

@@ -30,7 +30,7 @@ def test_a_truncated_file(folder, name):
 def test_a_folder_that_is_none(folder, tmp_path):
     refused(tmp_path / "absent", "absent/model.json: ", "no such file", "tools/export.py")
     (folder / MANIFEST).write_text((folder / MANIFEST).read_text()[:50])
-    refused(folder, f"{folder}/model.json: ", "JSON", "export it again")
+    refused(folder, f"{folder}/model.json: ", "JSON", "line 4 column ")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_folder_that_is_none(folder, tmp_path):
         ({"classes": "cat"}, ("classes: ", "list", "'cat'")),
         ({"without": ["pad_multiple"]}, ("pad_multiple: ", "integer", "nothing")),
         ({"resize": {"short": 40}}, ("resize: ", "short", "long", "like", "{'short': 40}")),
-        ({"resize": {"short": 40, "long": 96, "like": "x"}}, ("None, torchvision, ", "'x'")),
+        ({"resize": {"short": 40, "long": 96, "like": "x"}}, ("resize: ", "torchvision", "'x'")),
         ({"library": 3}, ("library: ", "string or null", "3")),
         ({"library": "ops.so"}, ("files: ", "'ops.so'")),
         ({"files": {SYMBOL: "0"}}, ("files: ", repr(PARAMETERS))),

@@ -15,7 +15,7 @@ from detkit.errors import ExportError
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL
 from detkit.export.symbol import export, trace
 from detkit.files.disk import sha256_of
-from detkit.models import FastRCNN, Postprocess
+from detkit.models import FasterRCNN, FastRCNN, Postprocess
 from detkit.models.suppression import GaussianNMS, LinearNMS
 from detkit.ops.compile import LIBRARY
 from support.exports import KINDS, detector_of, exported, photos
@@ -48,6 +48,20 @@ def test_detkits_operators_bring_their_library(small_model, tmp_path, built_libr
     exported(small_model(), tmp_path, "native")
     assert {"detkit_proposals", "detkit_nms"} < set(ops_of(mx.sym.load(str(tmp_path / SYMBOL))))
     assert (tmp_path / LIBRARY).read_bytes() == Path(built_library).read_bytes()
+
+
+class Shuffled(FasterRCNN):
+    """A detector with an operator that no folder of an export may have."""
+
+    def hybrid_forward(self, F, images, sizes, **parameters):
+        return super().hybrid_forward(F, F.shuffle(images), sizes, **parameters)
+
+
+def test_other_operators_cannot_be_exported(small_model, tmp_path):
+    with pytest.raises(ExportError) as caught:
+        exported(small_model(kind=Shuffled), tmp_path)
+    assert "'_shuffle'" in str(caught.value) and "operators.inc" in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 # --- model.json and the folder --------------------------------------------------------------------

@@ -1,7 +1,10 @@
 // The parts of tools/deploy that know no MXNet, one at a time, for test_deploy_parts.py:
 //
 //   deploy_parts json FILE                         the value, written again; exit 1 if it is none
+//   deploy_parts quoted FILE                       the bytes as a string of JSON
 //   deploy_parts sha256 FILE
+//   deploy_parts model FOLDER                      model.json is read; exit 1 if it is refused
+//   deploy_parts network FOLDER                    the graph and parameters as well
 //   deploy_parts resize LIKE H W HEIGHT WIDTH FILE raw RGB in, (3, HEIGHT, WIDTH) float32 out
 //   deploy_parts size LIKE SHORT LONG H W          what the image is resized to
 #include <cstdio>
@@ -9,7 +12,9 @@
 #include <fstream>
 #include <iterator>
 
+#include "graph.hpp"
 #include "json.hpp"
+#include "model.hpp"
 #include "resize.hpp"
 #include "sha256.hpp"
 
@@ -56,6 +61,14 @@ int main(int, char** words) {
   try {
     if (what == "json") {
       std::puts(write(Json::parse(contents(words[2]))).c_str());
+    } else if (what == "quoted") {
+      std::puts(detkit::quoted(contents(words[2])).c_str());
+    } else if (what == "model" || what == "network") {
+      const detkit::Model model = detkit::read_model(words[2]);
+      if (what == "network") {
+        detkit::check_network(model, model.read(detkit::kSymbolFile),
+                              model.read(detkit::kParameterFile));
+      }
     } else if (what == "sha256") {
       std::puts(detkit::sha256(contents(words[2])).c_str());
     } else if (what == "size") {

@@ -1,8 +1,10 @@
-"""The parts of tools/deploy that need no MXNet: resizing, JSON and SHA-256."""
+"""The parts of tools/deploy that need no MXNet, among them the checks of a folder."""
 
 import hashlib
 import json
+import os
 import random
+import resource
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,9 +14,15 @@ import numpy as np
 import pytest
 
 from detkit.data.resize import like_pillow, like_torch
+from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL
+from support import hostile_exports as hostile
+from support import hostile_parameters
+from support.exports import KINDS, exported
+from support.small import build
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "tools" / "deploy"
+PARTS = ("graph", "json", "model", "operators", "parameters", "resize", "sha256")
 
 pytestmark = pytest.mark.skipif(not shutil.which("c++"), reason="there is no C++ compiler")
 
@@ -23,10 +31,11 @@ pytestmark = pytest.mark.skipif(not shutil.which("c++"), reason="there is no C++
 def parts(tmp_path_factory):
     """Runs deploy_parts.cc."""
     program = tmp_path_factory.mktemp("parts") / "deploy_parts"
-    sources = [SOURCES / name for name in ("json.cpp", "resize.cpp", "sha256.cpp")]
+    sources = [SOURCES / f"{name}.cpp" for name in PARTS]
     flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
+    folders = ["-I", SOURCES, "-I", ROOT / "detkit" / "export" / "graph"]
     main = Path(__file__).with_name("deploy_parts.cc")
-    subprocess.run(["c++", *flags, "-I", SOURCES, main, *sources, "-o", program], check=True)
+    subprocess.run(["c++", *flags, *folders, main, *sources, "-o", program], check=True)
     return lambda *words: subprocess.run([program, *map(str, words)], capture_output=True)
 
 
@@ -114,3 +123,103 @@ def test_json_of_changed_files(parts, tmp_path):
         found = read_json(parts, tmp_path / "file", bytes(text))
         if found is not None:
             assert found == json.loads(text.decode("utf-8"))
+
+
+def test_json_of_many_keys(parts, tmp_path):
+    """The time is not that of comparing each key with each other, which took 7 s."""
+    keys = ", ".join(f'"{key}": 0' for key in range(100_000))
+    (tmp_path / "file").write_text(f"{{{keys}}}")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    assert parts("json", tmp_path / "file").returncode == 0
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 3
+
+
+def test_json_of_limits(parts, tmp_path):
+    for nested, accepted in ((65, True), (66, False)):
+        found = read_json(parts, tmp_path / "file", "[" * nested + "]" * nested)
+        assert (found is not None) == accepted
+    for values, accepted in ((499_999, True), (500_000, False)):
+        found = read_json(parts, tmp_path / "file", json.dumps([0] * values))
+        assert (found is not None) == accepted
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        (b"gr\xc3\xb6\xc3\x9fe \xf0\x9f\x98\x80.png", "größe \U0001f600.png"),
+        (b"gr\xf6\xdfe.png", "gr\ufffd\ufffde.png"),
+        (b"\xff\xed\xa0\x80\xc3", "\ufffd" * 5),
+        (b"\xf0\x9f\x98", "\ufffd" * 3),
+        (b'"\\\t\x7f', '"\\\t\x7f'),
+    ],
+)
+def test_names_of_files_become_utf8(parts, tmp_path, name, written):
+    (tmp_path / "file").write_bytes(name)
+    assert json.loads(parts("quoted", tmp_path / "file").stdout.decode("utf-8")) == written
+
+
+# --- The folder of an export: the cases of tests/export/test_hostile_folders.py -------------------
+
+
+@pytest.fixture(scope="module")
+def right(tmp_path_factory):
+    """A folder of an export as it was written."""
+    folder = tmp_path_factory.mktemp("right") / "exported"
+    exported(build(), folder)
+    return folder
+
+
+@pytest.fixture
+def folder(right, tmp_path):
+    """A copy that a test may change."""
+    return shutil.copytree(right, tmp_path / "exported")
+
+
+def refused(parts, folder, name, *fragments):
+    done = parts("network", folder)
+    message = done.stderr.decode("utf-8")
+    assert (done.returncode, done.stdout) == (1, b""), message
+    assert message.startswith(f"{folder}/{name}")
+    for fragment in fragments:
+        assert fragment in message
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folders_that_are_right(parts, tmp_path, kind):
+    exported(KINDS[kind](build), tmp_path)
+    assert parts("network", tmp_path).stderr == b""
+
+
+@pytest.mark.parametrize("case", hostile.MANIFESTS)
+def test_values_of_the_manifest(parts, folder, case):
+    change, fragments = hostile.MANIFESTS[case]
+    hostile.change_manifest(folder, change)
+    refused(parts, folder, MANIFEST, *fragments)
+
+
+@pytest.mark.parametrize("case", hostile.TEXTS)
+def test_texts_of_the_manifest(parts, folder, case):
+    change, fragments = hostile.TEXTS[case]
+    path = folder / MANIFEST
+    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+    refused(parts, folder, MANIFEST, *fragments)
+
+
+@pytest.mark.parametrize("case", hostile.GRAPHS)
+def test_graphs(parts, folder, case):
+    change, fragments = hostile.GRAPHS[case]
+    hostile.change_graph(folder, change)
+    refused(parts, folder, SYMBOL, *fragments)
+
+
+@pytest.mark.parametrize("case", hostile_parameters.PARAMETER_FILES)
+def test_parameter_files(parts, folder, case):
+    change, fragments = hostile_parameters.PARAMETER_FILES[case]
+    hostile.change_file(folder, PARAMETERS, change)
+    refused(parts, folder, "", *fragments)
+
+
+def test_a_pipe_is_no_manifest(parts, folder):
+    (folder / MANIFEST).unlink()
+    os.mkfifo(folder / MANIFEST)
+    refused(parts, folder, MANIFEST, "expected a readable file")

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <mutex>
+#include <new>
 #include <thread>
 
 #include "draw.hpp"
@@ -85,10 +86,10 @@ class Run {
   void go() {
     const size_t batches = (options_.images.size() + batch() - 1) / batch();
     std::vector<std::thread> threads;
-    for (size_t i = 1; i < std::min(size_t(options_.threads), batches); ++i) {
-      threads.emplace_back([this] { work(); });
-    }
-    work();
+    // MXNet is loaded while there is memory for it: it crashes if it is loaded for half.
+    Detector detector(options_.folder);
+    start(std::min(size_t(options_.threads), batches), &threads);
+    work(&detector);
     for (std::thread& thread : threads) thread.join();
     if (error_) std::rethrow_exception(error_);
   }
@@ -96,14 +97,44 @@ class Run {
  private:
   size_t batch() const { return size_t(options_.batch); }
 
-  // Takes batch after batch, until none is left or one fails.
+  // Makes all threads but this one, or none of them does any work. A thread that cannot be made is
+  // an error like any other: the others have to be joined all the same.
+  void start(size_t count, std::vector<std::thread>* threads) {
+    const std::lock_guard<std::mutex> lock(mutex_);  // nobody begins before all are there
+    try {
+      while (threads->size() + 1 < count) threads->emplace_back([this] { work(); });
+    } catch (const std::exception& error) {
+      error_ = std::make_exception_ptr(
+          Error("--threads " + std::to_string(options_.threads) + ": expected " +
+                std::to_string(count) + " threads, found " + std::to_string(threads->size() + 1) +
+                " that the system can make (" + error.what() + "); use fewer"));
+    }
+  }
+
+  bool has_failed() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return error_ != nullptr;
+  }
+
+  // Does a thread's work with a detector of its own.
   void work() {
     try {
+      if (has_failed()) return;
       Detector detector(options_.folder);
-      warn(detector.warning());
+      work(&detector);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!error_) error_ = std::current_exception();
+    }
+  }
+
+  // Takes batch after batch, until none is left or one fails.
+  void work(Detector* detector) {
+    try {
+      warn(detector->warning());
       for (size_t first; take(&first);) {
         const size_t last = std::min(first + batch(), options_.images.size());
-        finish(first, process(&detector, first, last));
+        finish(first, process(detector, first, last));
       }
     } catch (...) {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -203,8 +234,13 @@ int main(int count, char** words) {
       detkit::Run(options).go();
     }
     return 0;
+  } catch (const std::bad_alloc&) {
+    std::fputs(
+        "detect: expected memory for the detectors and images, found none left; use fewer "
+        "--threads, a smaller --batch or smaller images\n",
+        stderr);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "detect: %s\n", error.what());
-    return 1;
   }
+  return 1;
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "detkit.hpp"
 #include "model.hpp"
@@ -69,6 +70,25 @@ struct Detector::Parts {
 
   explicit Parts(const std::string& folder) : model(read_model(folder)), predictor(model) {}
 
+  // Throws Error for numbers that are no detection: an infinite one has no pixel, and no JSON.
+  void check_row(const float* box, float score, float label) const {
+    const std::string where = model.path("model.json");
+    if (!std::all_of(box, box + 4, [](float side) { return std::isfinite(side); }) ||
+        !std::isfinite(score)) {
+      throw Error(where + ": outputs: expected finite boxes and scores of the network, found " +
+                  std::to_string(box[0]) + ", " + std::to_string(box[1]) + ", " +
+                  std::to_string(box[2]) + ", " + std::to_string(box[3]) + " and " +
+                  std::to_string(score) + "; its weights are damaged, export the detector again");
+    }
+    const float last = float(model.classes.size()) - 1 - float(model.first_label);
+    if (!(label >= -float(model.first_label) && label <= last)) {
+      throw Error(where + ": classes: expected a name for the label " +
+                  std::to_string((long long)(std::clamp(label, -1e9f, 1e9f)) + model.first_label) +
+                  " of the network, found " + std::to_string(model.classes.size()) +
+                  " names; export it again");
+    }
+  }
+
   std::vector<Detection> detections(const Rows& rows, Size input, const Image& image) const {
     // Float32, because Python computes so too.
     const float scale_x = float(input.width) / float(image.width);
@@ -78,14 +98,11 @@ struct Detector::Parts {
     for (size_t i = 0; i < rows.count; ++i) {
       if (!(rows.scores[i] >= 0)) continue;
       const float* box = rows.boxes + 4 * i;
+      check_row(box, rows.scores[i], rows.labels[i]);
       Detection one{box[0] / scale_x,    box[1] / scale_y,
                     box[2] / scale_x,    box[3] / scale_y,
                     rows.scores[i],      int(rows.labels[i]) + model.first_label,
                     int(rows.mask_size), {}};
-      if (one.label < 0 || size_t(one.label) >= model.classes.size()) {
-        throw Error(model.path("model.json") + ": classes: expected a name for the label " +
-                    std::to_string(one.label) + " of the network, found none; export it again");
-      }
       if (rows.masks) one.mask_probs.assign(rows.masks + i * cells, rows.masks + (i + 1) * cells);
       found.push_back(std::move(one));
     }

@@ -19,8 +19,14 @@ namespace {
 constexpr int kLongestSide = 1 << 16;
 
 std::string read_bytes(const std::string& path) {
-  if (std::filesystem::is_directory(path)) {
-    throw Error(path + ": expected an image, found a folder");
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status)) {
+    throw Error(path + ": " + std::strerror(error.value() ? error.value() : ENOENT));
+  }
+  if (!std::filesystem::is_regular_file(status)) {  // a device may have no end
+    const bool is_folder = std::filesystem::is_directory(status);
+    throw Error(path + ": expected an image, found " + (is_folder ? "a folder" : "no file"));
   }
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Error(path + ": " + std::strerror(errno));
@@ -128,8 +134,9 @@ Picture decode(const std::string& path, const std::string&) {
 
 }  // namespace
 
-Picture read_picture(const std::string& path) {
-  const std::string bytes = read_bytes(path);
+Picture read_picture(const std::string& path) { return decode_picture(path, read_bytes(path)); }
+
+Picture decode_picture(const std::string& path, const std::string& bytes) {
   return bytes.compare(0, 2, "P6") == 0 ? Ppm(path, bytes).read() : decode(path, bytes);
 }
 

@@ -18,6 +18,9 @@ struct Picture {
 // Reads an image. Throws Error if the file is missing, empty, truncated or of an unknown format.
 Picture read_picture(const std::string& path);
 
+// Does the same with the content of a file. `path` is for messages.
+Picture decode_picture(const std::string& path, const std::string& bytes);
+
 // Writes an image. Throws Error if the file cannot be written.
 void write_picture(const std::string& path, const Picture& picture);
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <locale>
+#include <set>
 #include <sstream>
 
 #include "detkit.hpp"
@@ -12,6 +13,7 @@ namespace detkit {
 namespace {
 
 constexpr int kDeepest = 64;
+constexpr size_t kMostValues = 500000;
 
 bool is_digit(int byte) { return byte >= '0' && byte <= '9'; }
 
@@ -84,6 +86,7 @@ class Reader {
 
   Json value(int depth) {
     if (depth > kDeepest) fail("no deeper nesting");
+    if (++values_ > kMostValues) fail("at most " + std::to_string(kMostValues) + " values");
     skip_space();
     Json value;
     if (peek() == '{') return object(depth);
@@ -107,11 +110,12 @@ class Reader {
     take('{');
     skip_space();
     if (take('}')) return value;
+    std::set<std::string> keys;  // to look for the key in `value` would take a square of the time
     do {
       skip_space();
       if (peek() != '"') fail("a key");
       std::string key = string();
-      if (value.find(key)) fail("no second " + quoted(key));
+      if (!keys.insert(key).second) fail("no second " + quoted(key));
       skip_space();
       if (!take(':')) fail("':'");
       value.members.emplace_back(std::move(key), this->value(depth + 1));
@@ -144,13 +148,19 @@ class Reader {
     const size_t begin = at_;
     take('-');
     if (!take('0')) digits();
-    if (take('.')) digits();
+    bool is_whole = true;
+    if (take('.')) {
+      digits();
+      is_whole = false;
+    }
     if (take('e') || take('E')) {
+      is_whole = false;
       if (!take('+')) take('-');
       digits();
     }
     Json value;
     value.kind = Json::Kind::number;
+    value.is_whole = is_whole;
     std::istringstream token(text_.substr(begin, at_ - begin));
     token.imbue(std::locale::classic());  // a user's locale may want a comma
     if (!(token >> value.number)) fail("a number that a double can hold");
@@ -204,7 +214,7 @@ class Reader {
   }
 
   const std::string& text_;
-  size_t at_ = 0;
+  size_t at_ = 0, values_ = 0;
 };
 
 }  // namespace
@@ -225,15 +235,20 @@ const char* name_of(Json::Kind kind) {
 
 std::string quoted(const std::string& text) {
   std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    if (uint8_t(c) >= 0x20) {
-      out += c;
-      continue;
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = utf8_length(text, at);
+    const char c = text[at];
+    if (length == 0) {
+      out += "\\ufffd";
+    } else if (uint8_t(c) < 0x20) {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\u%04x", unsigned(uint8_t(c)));
+      out += escape;
+    } else {
+      if (c == '"' || c == '\\') out += '\\';
+      out.append(text, at, length);
     }
-    char escape[8];
-    std::snprintf(escape, sizeof escape, "\\u%04x", unsigned(uint8_t(c)));
-    out += escape;
+    at += std::max<size_t>(length, 1);
   }
   return out + '"';
 }

@@ -13,7 +13,8 @@ struct Json {
   Kind kind = Kind::null;
   bool boolean = false;
   double number = 0;
-  std::string string;  // UTF-8
+  bool is_whole = false;  // a number without a point or an exponent
+  std::string string;     // UTF-8
   std::vector<Json> items;
   std::vector<std::pair<std::string, Json>> members;  // in the order of the file
 
@@ -21,14 +22,16 @@ struct Json {
   const Json* find(const std::string& key) const;
 
   // Reads a text of one value. Throws Error with the line for anything else, for a key given twice,
-  // for bytes that are not UTF-8, and for values nested deeper than 64.
+  // for bytes that are not UTF-8, for values nested deeper than 64 and for more than 500,000
+  // values.
   static Json parse(const std::string& text);
 };
 
 // Returns the name of a kind in error messages.
 const char* name_of(Json::Kind kind);
 
-// Returns the string as JSON writes it, with its quotation marks.
+// Returns the string as JSON writes it, with its quotation marks. A byte that is not part of a
+// UTF-8 character becomes U+FFFD, the replacement character, because JSON is UTF-8.
 std::string quoted(const std::string& text);
 
 }  // namespace detkit

@@ -1,8 +1,9 @@
 #include "model.hpp"
 
-#include <cmath>
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "json.hpp"
 #include "sha256.hpp"
@@ -11,18 +12,37 @@ namespace detkit {
 namespace {
 
 constexpr int kFormat = 1;
-constexpr int kLargestNumber = 1 << 20;  // of pixels or classes in model.json
+// The ranges of detkit/export/manifest_rules.py.
+constexpr size_t kMostBytes = 1 << 22, kMostClasses = 10000, kLongestText = 1024, kMostFiles = 64;
+constexpr size_t kLongestName = 128, kDigits = 64;
+constexpr int kLongestSide = 16384, kLargestMultiple = 1024;  // pixels
+constexpr int kMostRows = 100000, kLargestMask = 1024;
 
 std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  const std::streamoff size = file ? std::streamoff(file.tellg()) : -1;
-  if (size < 0 || size > std::streamoff(1) << 40) {  // a folder opens as well, with a huge size
+  std::error_code ignored;
+  const bool is_file = std::filesystem::is_regular_file(path, ignored);
+  std::ifstream file;
+  if (is_file) file.open(path, std::ios::binary | std::ios::ate);  // a pipe might never open
+  const std::streamoff size = file.is_open() ? std::streamoff(file.tellg()) : -1;
+  if (size < 0) {
     throw Error(path + ": expected a readable file, found none; export the detector again");
   }
   std::string bytes(size_t(size), '\0');
   file.seekg(0);
   if (!file.read(bytes.data(), size)) throw Error(path + ": reading it failed");
   return bytes;
+}
+
+constexpr char kAgain[] = "; export the detector again";
+
+bool is_whole(const Json& value, double least, double most) {
+  return value.is_whole && value.number >= least && value.number <= most;
+}
+
+std::string number_text(double number) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.9g", number);
+  return text;
 }
 
 // Reads members of a JSON object. Throws Error with the place of a wrong one.
@@ -42,20 +62,32 @@ class Section {
 
   bool has(const std::string& key) const { return object_.find(key) != nullptr; }
 
-  int number(const std::string& key, int least) const {
-    const double value = expect(get(key), Json::Kind::number, at(key)).number;
-    if (value < least || value > kLargestNumber || value != std::floor(value)) {
+  int number(const std::string& key, int least, int most) const {
+    const Json& value = get(key);
+    if (!is_whole(value, least, most)) {
+      const bool is_number = value.kind == Json::Kind::number;
       throw Error(at(key) + ": expected a whole number from " + std::to_string(least) + " to " +
-                  std::to_string(kLargestNumber) + ", found " + std::to_string(value));
+                  std::to_string(most) + ", found " +
+                  (is_number ? number_text(value.number) : name_of(value.kind)) + kAgain);
     }
-    return int(value);
+    return int(value.number);
   }
 
+  // Returns a string.
+  std::string string(const std::string& key) const { return text(get(key), at(key)); }
+
   // Returns a string, "" for null.
-  std::string string(const std::string& key) const {
-    const Json& value = get(key);
-    if (value.kind == Json::Kind::null) return "";
-    return expect(value, Json::Kind::string, at(key)).string;
+  std::string string_or_null(const std::string& key) const {
+    return get(key).kind == Json::Kind::null ? "" : string(key);
+  }
+
+  // Returns a string that is one of a list.
+  std::string one_of(const std::string& key, const std::vector<std::string>& known) const {
+    const std::string found = string(key);
+    if (std::find(known.begin(), known.end(), found) != known.end()) return found;
+    std::string expected;
+    for (const std::string& each : known) expected += (expected.empty() ? "" : " or ") + each;
+    throw Error(at(key) + ": expected " + expected + ", found '" + found + "'" + kAgain);
   }
 
   const std::vector<Json>& array(const std::string& key) const {
@@ -64,10 +96,17 @@ class Section {
 
   std::vector<std::string> strings(const std::string& key) const {
     std::vector<std::string> out;
-    for (const Json& item : array(key)) {
-      out.push_back(expect(item, Json::Kind::string, at(key)).string);
-    }
+    for (const Json& item : array(key)) out.push_back(text(item, at(key)));
     return out;
+  }
+
+  static std::string text(const Json& value, const std::string& where) {
+    const std::string& found = expect(value, Json::Kind::string, where).string;
+    if (found.size() > kLongestText) {
+      throw Error(where + ": expected a text of at most " + std::to_string(kLongestText) +
+                  " bytes, found " + std::to_string(found.size()) + kAgain);
+    }
+    return found;
   }
 
   static const Json& expect(const Json& value, Json::Kind kind, const std::string& where) {
@@ -80,29 +119,119 @@ class Section {
   std::string where_;
 };
 
-Resize read_resize(const Section& section) {
-  const std::string like = section.string("like");
+std::optional<Resize> read_resize(const Json& json, const std::string& where) {
+  if (json.kind == Json::Kind::null) return std::nullopt;
+  const Section section(json, where);
+  const std::string like = section.string_or_null("like");
+  const int shorter = section.number("short", 1, kLongestSide);
+  const int longer = section.number("long", 1, kLongestSide);
+  if (json.members.size() != 3) {
+    throw Error(where + ": expected short, long and like, found other keys" + kAgain);
+  }
   const std::pair<const char*, Like> known[] = {{"", Like::opencv},
                                                 {"torchvision", Like::torchvision},
                                                 {"detectron2", Like::detectron2},
                                                 {"gluoncv", Like::gluoncv}};
+  const bool is_null = section.get("like").kind == Json::Kind::null;
   for (const auto& [name, value] : known) {
-    if (like == name) return {section.number("short", 1), section.number("long", 1), value};
+    if (like == name && like.empty() == is_null) return Resize{shorter, longer, value};
   }
   throw Error(section.at("like") + ": expected null, torchvision, detectron2 or gluoncv, found '" +
               like + "'; a newer detkit wrote it");
 }
 
+// Returns the names of the outputs.
+std::vector<std::string> read_outputs(const Section& root) {
+  const auto& outputs = root.array("outputs");
+  const std::string known[] = {"boxes", "scores", "labels", "masks"};
+  const size_t sides[] = {3, 2, 2, 4};
+  bool right = outputs.size() == 3 || outputs.size() == 4;
+  std::vector<std::string> names;
+  double rows = 0;
+  for (size_t i = 0; right && i < outputs.size(); ++i) {
+    const Section output(outputs[i], root.at("outputs"));
+    names.push_back(output.string("name"));
+    const auto& shape = output.array("shape");
+    right = names[i] == known[i] && shape.size() == sides[i] && shape[0].string == "B" &&
+            is_whole(shape[1], i == 0 ? 1 : rows, i == 0 ? kMostRows : rows);
+    if (right) rows = shape[1].number;
+    if (right && i == 0) right = is_whole(shape[2], 4, 4);
+    if (right && i == 3) {
+      right = is_whole(shape[2], 1, kLargestMask) && is_whole(shape[3], 1, kLargestMask) &&
+              shape[2].number == shape[3].number;
+    }
+  }
+  if (right) return names;
+  throw Error(root.at("outputs") +
+              ": expected boxes (B, D, 4), scores (B, D), labels (B, D) and perhaps masks "
+              "(B, D, M, M), with D up to " +
+              std::to_string(kMostRows) + " and M up to " + std::to_string(kLargestMask) +
+              ", found others" + kAgain);
+}
+
+std::vector<std::string> read_inputs(const Section& root) {
+  const std::vector<std::string> found = root.strings("inputs");
+  const std::vector<std::string> images = {"images", "sizes"};
+  const std::vector<std::string> proposed = {"images", "sizes", "proposals", "proposal_scores"};
+  if (found == images || found == proposed) return found;
+  std::string names;
+  for (const std::string& name : found) names += (names.empty() ? "'" : ", '") + name + "'";
+  throw Error(root.at("inputs") + ": expected images and sizes, and perhaps proposals and " +
+              "proposal_scores, found " + std::to_string(found.size()) + ": " + names + kAgain);
+}
+
+std::vector<std::string> read_classes(const Section& root) {
+  std::vector<std::string> classes = root.strings("classes");
+  if (!classes.empty() && classes.size() <= kMostClasses) return classes;
+  throw Error(root.at("classes") + ": expected 1 to " + std::to_string(kMostClasses) +
+              " names, found " + std::to_string(classes.size()) + kAgain);
+}
+
 void check_format(const Section& root) {
   const Json& format = root.get("format");
-  if (format.kind == Json::Kind::number && format.number == kFormat) return;
+  if (is_whole(format, kFormat, kFormat)) return;
   throw Error(root.at("format") + ": expected " + std::to_string(kFormat) +
               ", found another; build this program from the detkit that exported the folder (" +
               root.string("detkit") + "), or export again");
 }
 
 bool is_plain_name(const std::string& name) {
-  return !name.empty() && name[0] != '.' && name.find('/') == std::string::npos;
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.' || c == '-';
+  };
+  return !name.empty() && name.size() <= kLongestName && name[0] != '.' && name[0] != '-' &&
+         std::all_of(name.begin(), name.end(), fits);
+}
+
+bool is_digest(const std::string& text) {
+  return text.size() == kDigits && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+void read_files(const Section& root, Model* model) {
+  const std::string where = root.at("files");
+  const Json& files = Section::expect(root.get("files"), Json::Kind::object, where);
+  if (files.members.size() > kMostFiles) {
+    throw Error(where + ": expected up to " + std::to_string(kMostFiles) + " files, found " +
+                std::to_string(files.members.size()) + kAgain);
+  }
+  for (const auto& [name, hash] : files.members) {
+    if (!is_plain_name(name) || !is_digest(Section::text(hash, where))) {
+      throw Error(where + ": expected names of files in the folder, each with " +
+                  std::to_string(kDigits) + " hexadecimal digits, found '" + name + "': '" +
+                  hash.string + "'" + kAgain);
+    }
+    model->hashes.emplace_back(name, hash.string);
+  }
+  if (!model->library.empty()) model->hash_of(model->library);
+  model->hash_of(kSymbolFile);
+  model->hash_of(kParameterFile);
+}
+
+void check_source(const Section& root) {
+  const std::string where = root.at("source");
+  const Section source(root.get("source"), where);
+  for (const auto& [key, value] : root.get("source").members) source.string_or_null(key);
 }
 
 }  // namespace
@@ -129,41 +258,47 @@ std::string Model::read(const std::string& name) const {
 }
 
 Model read_model(const std::string& folder) {
+  return parse_model(folder, read_file(folder + "/model.json"));
+}
+
+Model parse_model(const std::string& folder, const std::string& text) {
   Model model;
   model.folder = folder;
   const std::string path = model.path("model.json");
+  if (text.size() > kMostBytes) {
+    throw Error(path + ": expected at most " + std::to_string(kMostBytes) + " bytes, found " +
+                std::to_string(text.size()) + kAgain);
+  }
   Json json;
   try {
-    json = Json::parse(read_file(path));
+    json = Json::parse(text);
   } catch (const Error& error) {
-    const std::string message = error.what();
-    throw Error(message.compare(0, path.size(), path) == 0 ? message : path + ": " + message);
+    throw Error(path + ": " + error.what());
   }
   const Section root(json, path);
   check_format(root);
+  root.string("detkit");
   model.mxnet_version = root.string("mxnet");
+  model.classes = read_classes(root);
+  model.inputs = read_inputs(root);
+  model.outputs = read_outputs(root);
+  model.first_label = root.number("first_label", 0, int(model.classes.size()) - 1);
+  model.pad_multiple = root.number("pad_multiple", 1, kLargestMultiple);
+  model.resize = read_resize(root.get("resize"), root.at("resize"));
+  root.one_of("ops", {"native", "mxnet"});
+  const bool is_int8 = root.one_of("precision", {"float32", "bfloat16", "int8"}) == "int8";
   // Folders without the key int8_for were made for VNNI.
-  model.needs_vnni = root.string("precision") == "int8" &&
-                     (!root.has("int8_for") || root.string("int8_for") == "vnni");
-  model.classes = root.strings("classes");
-  model.inputs = root.strings("inputs");
-  model.first_label = root.number("first_label", 0);
-  model.pad_multiple = root.number("pad_multiple", 1);
-  model.library = root.string("library");
-  for (const Json& output : root.array("outputs")) {
-    model.outputs.push_back(Section(output, root.at("outputs")).string("name"));
-  }
-  if (root.get("resize").kind != Json::Kind::null) {
-    model.resize = read_resize(Section(root.get("resize"), root.at("resize")));
-  }
-  const Json& files = Section::expect(root.get("files"), Json::Kind::object, root.at("files"));
-  const Section hashes(files, root.at("files"));
-  for (const auto& [name, hash] : files.members)
-    model.hashes.emplace_back(name, hashes.string(name));
-  if (!model.library.empty() && !is_plain_name(model.library)) {
+  const bool is_null = root.has("int8_for") && root.get("int8_for").kind == Json::Kind::null;
+  std::string cpus = is_null ? "any" : "vnni";
+  if (root.has("int8_for") && !is_null) cpus = root.one_of("int8_for", {"any", "vnni"});
+  model.needs_vnni = is_int8 && cpus == "vnni";
+  model.library = root.string_or_null("library");
+  if (root.get("library").kind == Json::Kind::string && !is_plain_name(model.library)) {
     throw Error(root.at("library") + ": expected the name of a file in the folder, found '" +
-                model.library + "'");
+                model.library + "'" + kAgain);
   }
+  check_source(root);
+  read_files(root, &model);
   return model;
 }
 

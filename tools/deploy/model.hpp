@@ -10,6 +10,8 @@
 
 namespace detkit {
 
+constexpr char kSymbolFile[] = "model-symbol.json", kParameterFile[] = "model-0000.params";
+
 struct Model {
   std::string folder, mxnet_version;
   std::vector<std::string> classes, inputs, outputs;
@@ -29,7 +31,11 @@ struct Model {
   std::string read(const std::string& name) const;
 };
 
-// Reads model.json. Throws Error if it is missing, damaged or of another version.
+// Reads model.json. Throws Error if it is missing, damaged, of another version, or if a value is
+// outside of its range (detkit/export/manifest_rules.py).
 Model read_model(const std::string& folder);
+
+// Does the same with the content of model.json.
+Model parse_model(const std::string& folder, const std::string& text);
 
 }  // namespace detkit

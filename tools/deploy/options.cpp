@@ -12,7 +12,8 @@ Detects objects with the exported detector in DIR and prints a line of JSON for 
 
   --score S      drop detections with a score below S, from 0 to 1 (0.5)
   --draw OUTDIR  draw detections into copies of the images in OUTDIR, and print nothing
-  --json         print with --draw, too
+  --json         print with --draw, too; the text is UTF-8, and a byte of a file's name that is not
+                 becomes U+FFFD
   --batch N      detect in N images at once (1)
   --threads N    use N detectors, each in a thread of its own (1)
   --repeat N     detect N more times, and print the median time in milliseconds

@@ -3,6 +3,7 @@
 #include <climits>
 #include <mutex>
 
+#include "graph.hpp"
 #include "mxnet_api.hpp"
 
 namespace detkit {
@@ -10,7 +11,6 @@ namespace {
 
 constexpr int kOnCpu = 1;
 constexpr uint32_t kFirstSide = 256;  // of the first shape, bound before any image
-constexpr char kSymbol[] = "model-symbol.json", kParameters[] = "model-0000.params";
 
 // MXNet's passes over a graph and its registry of operators are not safe in several threads.
 std::mutex& graph_mutex() {
@@ -73,7 +73,9 @@ struct InputShapes {
 }  // namespace
 
 Predictor::Predictor(const Model& model)
-    : name_(model.path(kSymbol)), version_(model.mxnet_version), outputs_(model.outputs.size()) {
+    : name_(model.path(kSymbolFile)),
+      version_(model.mxnet_version),
+      outputs_(model.outputs.size()) {
   if (model.inputs.size() > inputs_.size() && model.inputs[2] == "proposals") {
     throw Error(
         model.path("model.json") +
@@ -89,11 +91,13 @@ Predictor::Predictor(const Model& model)
 }
 
 void Predictor::create(const Model& model, Shape shape) {
-  const std::string symbol = model.read(kSymbol), parameters = model.read(kParameters);
+  const std::string symbol = model.read(kSymbolFile), parameters = model.read(kParameterFile);
   if (parameters.size() > size_t(INT_MAX)) {
-    throw Error(model.path(kParameters) + ": expected at most 2 GiB for MXNet's predictor, found " +
+    throw Error(model.path(kParameterFile) +
+                ": expected at most 2 GiB for MXNet's predictor, found " +
                 std::to_string(parameters.size()) + " bytes");
   }
+  check_network(model, symbol, parameters);
   const InputShapes shapes(inputs_, shape);
   const std::lock_guard<std::mutex> lock(graph_mutex());
   if (!model.library.empty()) load_library(model);

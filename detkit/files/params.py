@@ -16,7 +16,9 @@ LIST_MAGIC = 0x112
 # The first number of an array: with numpy's shapes (MXNet 1.5), as of 1.0, and as of 0.11.
 NUMPY_SHAPES, WITH_STORAGE, WITH_LONG_SHAPE = 0xF993FACA, 0xF993FAC9, 0xF993FAC8
 DENSE = 0
-DTYPES = ("<f4", "<f8", "<f2", "u1", "<i4", "i1", "<i8", "?")  # by MXNet's numbers
+# By MXNet's numbers. numpy has no bfloat16: MXNet's Python package uses the last type for it.
+NAMES = ("<f4", "<f8", "<f2", "u1", "<i4", "i1", "<i8", "?")
+DTYPES = {**dict(enumerate(map(np.dtype, NAMES))), 12: np.dtype([("bfloat16", "<u2")])}
 MOST_AXES = 32  # numpy's limit
 MOST_ARRAYS = 100_000  # a large detector has some 1000
 
@@ -76,12 +78,12 @@ class _Reader:
         if shape is None:  # the array was empty when it was saved, and nothing follows
             return np.zeros(0, "float32")
         device, _, number = self._numbers("i", 3)
-        if device < 1 or not 0 <= number < len(DTYPES):
+        if device < 1 or number not in DTYPES:
             raise WeightsError(
                 "damaged, or of another version of MXNet: expected a known type, found an array of "
                 f"type {number} on a device of type {device}"
             )
-        dtype = np.dtype(DTYPES[number])
+        dtype = DTYPES[number]
         data = self._bytes(math.prod(shape) * dtype.itemsize)
         try:
             return np.frombuffer(data, dtype).reshape(shape)

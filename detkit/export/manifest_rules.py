@@ -1,0 +1,145 @@
+"""The ranges of the values in model.json.
+
+tools/deploy/model.cpp checks the same.
+"""
+
+import os
+import re
+from typing import Any, Callable, Dict, Tuple
+
+from detkit.data.resize import FRAMEWORKS
+from detkit.errors import ExportError
+
+MOST_BYTES = 1 << 22  # of model.json
+MOST_CLASSES = 10_000
+MOST_ROWS = 100_000  # detections of an image
+LARGEST_MASK = 1024  # cells
+LONGEST_SIDE = 16_384  # pixels of a resized image
+LARGEST_MULTIPLE = 1024  # pixels
+LONGEST_TEXT = 1024  # bytes
+MOST_FILES = 64
+INPUTS = (["images", "sizes"], ["images", "sizes", "proposals", "proposal_scores"])
+BOXES, SCORES, LABELS, MASKS = "boxes", "scores", "labels", "masks"
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+DIGEST = re.compile(r"[0-9a-f]{64}")
+AGAIN = "export it again (tools/export.py)"
+
+
+def check_values(place: str, content: Dict[str, Any]) -> None:
+    """Raises ExportError for a value that no export has.
+
+    place: the path of model.json. content: its keys, with values of the right types.
+    """
+    for key, (is_right, expected) in RULES.items():
+        if not is_right(content[key]):
+            _fail(place, key, expected, content[key])
+    classes = len(content["classes"])
+    if not _is_whole(content["first_label"], 0, classes - 1):
+        expected = f"a whole number from 0 to {classes - 1}, because there are {classes} classes"
+        _fail(place, "first_label", expected, content["first_label"])
+
+
+def check_is_file(path: str) -> None:
+    """Raises ExportError for a pipe or a device, which might never open or end."""
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise ExportError(f"{path}: expected a file, found a pipe or a device; {AGAIN}")
+
+
+def _fail(place: str, key: str, expected: str, found: Any) -> None:
+    shown = repr(found)
+    shown = f"{shown[:200]}..." if len(shown) > 203 else shown
+    raise ExportError(f"{place}: {key}: expected {expected}, found {shown}; {AGAIN}")
+
+
+def _is_whole(value: Any, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value.encode("utf-8")) <= LONGEST_TEXT
+
+
+def _are_classes(value: Any) -> bool:
+    return 1 <= len(value) <= MOST_CLASSES and all(map(_is_text, value))
+
+
+def _are_outputs(value: Any) -> bool:
+    if len(value) not in (3, 4) or not all(isinstance(each, dict) for each in value):
+        return False
+    names, shapes = ([each.get(key) for each in value] for key in ("name", "shape"))
+    if not all(isinstance(shape, list) and len(shape) > 1 for shape in shapes):
+        return False
+    rows = shapes[0][1]
+    expected = [["B", rows, 4], ["B", rows], ["B", rows]]
+    if len(value) == 4:
+        side = shapes[3][-1]
+        expected.append(["B", rows, side, side])
+        if not _is_whole(side, 1, LARGEST_MASK):
+            return False
+    right = _is_whole(rows, 1, MOST_ROWS) and names == [BOXES, SCORES, LABELS, MASKS][: len(value)]
+    return right and all(map(_same_shape, shapes, expected))
+
+
+def _same_shape(found: Any, expected: Any) -> bool:
+    return found == expected and all(type(side) is int for side in found[1:])
+
+
+def _is_resize(value: Any) -> bool:
+    return value is None or (
+        set(value) == {"short", "long", "like"}
+        and all(_is_whole(value[side], 1, LONGEST_SIDE) for side in ("short", "long"))
+        and (value["like"] is None or _is_one_of(value["like"], FRAMEWORKS))
+    )
+
+
+def _is_one_of(value: Any, allowed: Any) -> bool:
+    return isinstance(value, str) and value in allowed
+
+
+def _are_files(value: Any) -> bool:
+    return len(value) <= MOST_FILES and all(
+        FILE_NAME.fullmatch(name) and isinstance(digest, str) and DIGEST.fullmatch(digest)
+        for name, digest in value.items()
+    )
+
+
+RULES: Dict[str, Tuple[Callable[[Any], Any], str]] = {
+    "detkit": (_is_text, f"a text of at most {LONGEST_TEXT} bytes"),
+    "mxnet": (_is_text, f"a text of at most {LONGEST_TEXT} bytes"),
+    "classes": (
+        _are_classes,
+        f"1 to {MOST_CLASSES} texts of at most {LONGEST_TEXT} bytes",
+    ),
+    "inputs": (lambda value: value in INPUTS, " or ".join(map(str, INPUTS))),
+    "outputs": (
+        _are_outputs,
+        "boxes ['B', D, 4], scores ['B', D], labels ['B', D] and perhaps masks ['B', D, M, M], "
+        f"with D up to {MOST_ROWS} and M up to {LARGEST_MASK}",
+    ),
+    "resize": (
+        _is_resize,
+        f"null, or short and long from 1 to {LONGEST_SIDE} pixels, and like, one of null, "
+        + ", ".join(FRAMEWORKS),
+    ),
+    "pad_multiple": (
+        lambda value: _is_whole(value, 1, LARGEST_MULTIPLE),
+        f"a whole number from 1 to {LARGEST_MULTIPLE}",
+    ),
+    "ops": (lambda value: _is_one_of(value, ("native", "mxnet")), "native or mxnet"),
+    "precision": (
+        lambda value: _is_one_of(value, ("float32", "bfloat16", "int8")),
+        "float32, bfloat16 or int8",
+    ),
+    "int8_for": (
+        lambda value: value is None or _is_one_of(value, ("any", "vnni")),
+        "null, any or vnni",
+    ),
+    "files": (
+        _are_files,
+        f"up to {MOST_FILES} names of files in the folder, each with 64 hexadecimal digits",
+    ),
+    "source": (
+        lambda value: all(each is None or _is_text(each) for each in value.values()),
+        "texts or null",
+    ),
+}

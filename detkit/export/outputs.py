@@ -1,0 +1,40 @@
+"""The outputs of an exported network, checked before they become Detections."""
+
+from typing import List, Sequence
+
+import numpy as np
+
+from detkit.errors import ExportError
+from detkit.export.manifest import AGAIN, MANIFEST, Manifest
+
+
+def check_outputs(arrays: Sequence[np.ndarray], images: int, manifest: Manifest) -> None:
+    """Raises ExportError for arrays that are not the detections of so many images.
+
+    arrays: boxes (B, D, 4), scores (B, D), labels (B, D) and perhaps masks (B, D, M, M). Boxes and
+        scores of detections are finite, and there is a name for each of their labels.
+    """
+    shapes: List[tuple] = [array.shape for array in arrays]
+    rows = shapes[0][1:2]
+    expected = [(images, *rows, 4), (images, *rows), (images, *rows)]
+    if len(shapes) == 4:
+        expected.append((images, *rows, *shapes[3][-1:] * 2))
+    if shapes != expected:
+        raise ExportError(
+            f"{MANIFEST}: outputs: expected boxes (B, D, 4), scores (B, D), labels (B, D) and "
+            f"perhaps masks (B, D, M, M) of {images} images, found the shapes {shapes}; {AGAIN}"
+        )
+    boxes, scores, labels = arrays[:3]
+    real = scores >= 0
+    if not (np.isfinite(boxes[real]).all() and np.isfinite(scores[real]).all()):
+        raise ExportError(
+            f"{MANIFEST}: outputs: expected finite boxes and scores of the network, found others; "
+            f"its weights are damaged, {AGAIN}"
+        )
+    found = labels[real] + manifest.first_label
+    wrong = found[~((found >= 0) & (found <= len(manifest.classes) - 1))]
+    if len(wrong):
+        raise ExportError(
+            f"{MANIFEST}: classes: expected a name for the label {wrong[0]:g} of the network, "
+            f"found {len(manifest.classes)} names; {AGAIN}"
+        )

@@ -1,0 +1,80 @@
+"""The C++ program of tools/deploy, exported detectors and images for it."""
+
+import json
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from detkit.data import Resize
+from detkit.detector import Detector
+from detkit.export.symbol import export
+from detkit.models import MaskRCNN, RoIAlign
+from detkit.models.roi_heads import MaskHead
+from detkit.ops import backend
+from support.deploy import CLASSES, MXNET, SHAPES, SOURCES, built, run, write_ppm
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """The folder that CMake built, without OpenCV: the program reads PPM alone."""
+    folder = tmp_path_factory.mktemp("build")
+    options = [f"-DMXNET_DIR={MXNET}", "-DCMAKE_DISABLE_FIND_PACKAGE_OpenCV=ON"]
+    built("cmake", "-S", SOURCES, "-B", folder, *options)
+    built("cmake", "--build", folder, "--parallel", "2")
+    return folder
+
+
+@pytest.fixture(params=["FasterRCNN", "MaskRCNN"])
+def detector(request, small_model):
+    if request.param == "MaskRCNN":
+        head = MaskHead(8, 4, num_classes=3, convs=1, channels=6)
+        options = {"mask_extractor": RoIAlign([8], 8, size=4), "mask_head": head}
+        model = small_model(kind=MaskRCNN, **options)
+    else:
+        model = small_model()
+    return Detector(model, CLASSES, [Resize(96, 160)], mx.cpu(), pad_multiple=32)
+
+
+@pytest.fixture
+def folder(detector, tmp_path):
+    """An exported detector."""
+    export(detector, str(tmp_path / "exported"), ops=backend.choose().name)
+    return tmp_path / "exported"
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Some images, and the names of their files."""
+    rng = np.random.default_rng(3)
+    arrays = [rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in SHAPES]
+    paths = [tmp_path / f"{number}.ppm" for number in range(len(arrays))]
+    for array, path in zip(arrays, paths):
+        write_ppm(path, array)
+    return arrays, paths
+
+
+@pytest.fixture
+def detect(build):
+    """Runs the program; what it printed."""
+
+    def detect(*words, program=build / "detect", **options):
+        done = run(program, *words, **options)
+        assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return detect
+
+
+@pytest.fixture
+def refused(build):
+    """Runs the program, which must fail; its message."""
+
+    def refused(*words):
+        done = run(build / "detect", *words)
+        assert (done.returncode, done.stdout) == (1, b"")
+        message = done.stderr.decode()
+        assert message.startswith("detect: ") and message.count("\n") == 1
+        return message
+
+    return refused
