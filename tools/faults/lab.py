@@ -167,7 +167,8 @@ def require(condition: bool, message: str, ended: Optional[Ended] = None) -> Non
     if not condition:
         told = ""
         if ended:
-            told = f" (status {ended.status}): {ended.out[-500:]}\n{ended.err[-3000:]}"
+            lines = [line for line in ended.err.splitlines() if "Extension modules" not in line]
+            told = f" (status {ended.status}): {ended.out[-500:]}\n" + "\n".join(lines)[-3000:]
         raise FaultError(message + told)
 
 
