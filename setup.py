@@ -23,7 +23,10 @@ setup(
     # The operators are compiled on the user's machine.
     package_data={
         "detkit": [
-            *("py.typed", "ops/native/*", "ops/native/*/*", "converters/models/*"),
+            "py.typed",
+            "converters/models/*",
+            "ops/native/*",
+            "ops/native/*/*",
             "export/graph/operators.inc",
         ]
     },

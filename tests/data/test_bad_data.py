@@ -82,7 +82,7 @@ def test_class_lists_that_differ(refused, voc):
     best = "work/checkpoints/best"
     message = refused("test", "configs/tiny.yaml", best, *data())
     tiny.assert_says(message, f"{best}: ", "['circle'", "data.val", "['cat']")
-    resumed = ("--work-dir", "new", "--resume", best, *data())
+    resumed = ("--work-dir", "new", "--resume", best, "--force", *data())
     message = refused("train", "configs/tiny.yaml", *resumed)
     tiny.assert_says(message, f"{best}: ", "['circle'", "data.train", "['cat']")
 

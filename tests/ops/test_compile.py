@@ -52,7 +52,9 @@ def test_it_is_built_once_and_then_found(fake):
 def test_an_installed_package_has_all_sources():
     """Only what setup.py names is in a wheel."""
     setup = (tiny.ROOT / "setup.py").read_text(encoding="utf-8")
-    patterns = ast.literal_eval(re.search(r"package_data=(\{.*\})", setup).group(1))["detkit"]
+    patterns = ast.literal_eval(
+        re.search(r"package_data=(\{.*?\n    \})", setup, re.DOTALL).group(1)
+    )["detkit"]
     sources = {path for path in compiling.SOURCES.rglob("*") if path.is_file()}
     package = compiling.SOURCES.parents[1]
     assert sources == {path for each in patterns for path in package.glob(each)} & sources

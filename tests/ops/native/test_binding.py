@@ -20,7 +20,16 @@ def arrays_of(*shapes):
         (lambda: ops.nms(mx.nd, *arrays_of((1, 3, 5), (1, 3)), 0.5), r"boxes are \(B, N, 4\)"),
         (lambda: ops.nms(mx.nd, *arrays_of((1, 3, 4), (1, 2)), 0.5), r"scores .* are \(B, N\)"),
         (
-            lambda: ops.nms(mx.nd, mx.nd.zeros((1, 3, 4)), mx.nd.zeros((1, 3), dtype="int32"), 0.5),
+            lambda: mx.nd.detkit_nms(
+                *(mx.nd.zeros((1, 3, 4)), mx.nd.zeros((1, 3), dtype="int32")),
+                labelled=0,
+                mode=0,
+                top_k_in=-1,
+                top_k_out=-1,
+                iou=0.5,
+                sigma=1.0,
+                min_score=0.0,
+            ),
             "detkit_nms, types: input 1 has to be float32 and is int32",
         ),
         (
