@@ -100,5 +100,11 @@ def test_the_growth_of_the_memory_is_the_peak():
         "PYTHONPATH": os.pathsep.join(map(str, (tiny.ROOT, tiny.ROOT / "tools"))),
     }
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=tools, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": folders},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert int(done.stdout) > 100e6
