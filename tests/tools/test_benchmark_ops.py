@@ -95,13 +95,9 @@ def test_the_growth_of_the_memory_is_the_peak():
         "import numpy as np; from benchmark.operators.timing import peak_growth; "
         "print(peak_growth(lambda: np.ones(2**24).sum()))"  # 128 MiB, which are free afterwards
     )
-    tools = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(map(str, (tiny.ROOT, tiny.ROOT / "tools"))),
-    }
-    command = [sys.executable, "-c", code]
+    folders = os.pathsep.join(map(str, (tiny.ROOT, tiny.ROOT / "tools")))
     done = subprocess.run(
-        command,
+        [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": folders},
         capture_output=True,
         text=True,
