@@ -110,7 +110,7 @@ def trace(model: HybridBlock, ops: str) -> Tuple[Graph, Dict[str, NDArray]]:
     ops: "native" or "mxnet", the operators of the graph.
     """
     inputs = [mx.sym.var(name, dtype="float32") for name in model.INPUTS]
-    with backend.using(ops):
+    with backend.using(ops, direct=True):
         symbol = mx.sym.Group(list(model(*inputs)))
     graph = Graph(symbol)
     named = model.collect_params()

@@ -5,7 +5,7 @@ from typing import Optional
 from mxnet import init
 from mxnet.gluon import nn
 
-from detkit.models.layers import HE_FAN_IN, FoldingSequential, norm_layer
+from detkit.models.layers import HE_FAN_IN, Conv2D, FoldingSequential, norm_layer
 
 
 def conv_relu(
@@ -19,7 +19,7 @@ def conv_relu(
     layers = FoldingSequential()
     with layers.name_scope():
         layers.add(
-            nn.Conv2D(
+            Conv2D(
                 width,
                 3,
                 padding=1,
@@ -58,9 +58,9 @@ def convolution(
     stride: int = 1,
     use_bias: bool = True,
     zero: bool = False,
-) -> nn.Conv2D:
+) -> Conv2D:
     """Returns a padded convolution, initialised as in torchvision's FPN or by ``zero``."""
-    return nn.Conv2D(
+    return Conv2D(
         channels,
         kernel,
         stride,

@@ -1,10 +1,11 @@
 """Layers: activations, norms, and convolutions that fold norms; the maps of a backbone."""
 
-from typing import Iterable, List, Sequence
+from typing import Iterable, List, Optional, Sequence
 
 from mxnet import init
 from mxnet.gluon import Block, HybridBlock, Parameter, nn
 
+from detkit import ops
 from detkit.models.norms import GroupNorm, SyncBatchNorm
 from detkit.typing import Namespace, Tensor
 
@@ -83,6 +84,24 @@ def freeze(block: Block) -> None:
     freeze_norms(block)
 
 
+class Conv2D(nn.Conv2D):
+    """Gluon's convolution, computed by ``ops.convolution``."""
+
+    def hybrid_forward(
+        self, F: Namespace, x: Tensor, weight: Tensor, bias: Optional[Tensor] = None
+    ) -> Tensor:
+        """Returns maps (B, C', H', W') of x (B, C, H, W), after the activation if there is one."""
+        rectified = self.act is not None and _is_relu(self.act)
+        x = self.convolve(F, x, weight, bias, rectified)
+        return x if self.act is None or rectified else self.act(x)
+
+    def convolve(
+        self, F: Namespace, x: Tensor, weight: Tensor, bias: Optional[Tensor], rectified: bool
+    ) -> Tensor:
+        """Returns the convolution, after a ReLU if it is ``rectified``, without the activation."""
+        return ops.convolution(F, x, weight, bias, rectified, name="fwd", **self._kwargs)
+
+
 class FoldingSequential(nn.HybridSequential):
     """A sequence of layers in which a frozen batch norm costs nothing.
 
@@ -103,35 +122,58 @@ def run_folding(F: Namespace, x: Tensor, layers: Iterable[HybridBlock]) -> Tenso
     waiting = list(layers)
     while waiting:
         layer = waiting.pop(0)
-        if isinstance(layer, nn.Conv2D) and waiting and isinstance(waiting[0], nn.BatchNorm):
-            x = conv_norm(F, x, layer, waiting.pop(0))
-        else:
+        if not isinstance(layer, nn.Conv2D):
             x = layer(x)
+            continue
+        norm = waiting.pop(0) if waiting and isinstance(waiting[0], nn.BatchNorm) else None
+        rectified = bool(waiting) and _is_relu(waiting[0])
+        x = conv_norm(F, x, layer, norm, rectified)
+        if rectified:
+            waiting.pop(0)
     return x
 
 
-def conv_norm(F: Namespace, x: Tensor, conv: nn.Conv2D, norm: HybridBlock) -> Tensor:
-    """Returns norm(conv(x)), computed as one convolution if ``norm`` is a frozen batch norm."""
-    frozen = isinstance(norm, nn.BatchNorm) and norm._kwargs["use_global_stats"]
-    return _folded(F, x, conv, norm) if frozen else norm(conv(x))
+def _is_relu(layer: HybridBlock) -> bool:
+    return isinstance(layer, nn.Activation) and layer._act_type == "relu"
 
 
-def _folded(F: Namespace, x: Tensor, conv: nn.Conv2D, norm: nn.BatchNorm) -> Tensor:
+def conv_norm(
+    F: Namespace, x: Tensor, conv: nn.Conv2D, norm: Optional[HybridBlock], rectified: bool = False
+) -> Tensor:
+    """Returns norm(conv(x)), computed as one convolution if ``norm`` is a frozen batch norm.
+
+    norm: None if there is none. rectified: whether a ReLU follows, which may then be part of the
+        convolution.
+    """
+    if isinstance(norm, nn.BatchNorm) and norm._kwargs["use_global_stats"]:
+        return _folded(F, x, conv, norm, rectified)
+    if norm is None and isinstance(conv, Conv2D) and conv.act is None:
+        bias = None if conv.bias is None else _value(x, conv.bias)
+        with conv.name_scope():
+            return conv.convolve(F, x, _value(x, conv.weight), bias, rectified)
+    x = conv(x) if norm is None else norm(conv(x))
+    return relu(F, x) if rectified else x
+
+
+def _value(x: Tensor, parameter: Parameter) -> Tensor:
+    """Returns a parameter as an array if x is one, otherwise as a symbol."""
+    return parameter.data(x.context) if hasattr(x, "context") else parameter.var()
+
+
+def _folded(
+    F: Namespace, x: Tensor, conv: nn.Conv2D, norm: nn.BatchNorm, rectified: bool
+) -> Tensor:
     """Returns norm(conv(x)) of a frozen batch norm as one convolution."""
-
-    def value(parameter: Parameter) -> Tensor:
-        return parameter.data(x.context) if hasattr(x, "context") else parameter.var()
-
-    deviation = F.sqrt(value(norm.running_var) + norm._kwargs["eps"])
-    scale = value(norm.gamma) / deviation
+    deviation = F.sqrt(_value(x, norm.running_var) + norm._kwargs["eps"])
+    scale = _value(x, norm.gamma) / deviation
     # The gradient of broadcast_mul takes ten times as long as that of a product of equal shapes.
-    weight = value(conv.weight)
+    weight = _value(x, conv.weight)
     kernel = weight * F.broadcast_like(F.reshape(scale, shape=(-1, 1, 1, 1)), weight)
-    mean = value(norm.running_mean)
+    mean = _value(x, norm.running_mean)
     if conv.bias is not None:
-        mean = mean - value(conv.bias)
-    shift = value(norm.beta) - mean * scale
-    return F.Convolution(x, kernel, shift, **{**conv._kwargs, "no_bias": False})
+        mean = mean - _value(x, conv.bias)
+    shift = _value(x, norm.beta) - mean * scale
+    return ops.convolution(F, x, kernel, shift, rectified, **conv._kwargs)
 
 
 def maps_of_strides(out_strides: Sequence[int], strides: Sequence[int]) -> List[int]:

@@ -7,6 +7,7 @@ from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
 from detkit.models.blocks import conv_relu
+from detkit.models.layers import Conv2D
 from detkit.registry import HEADS
 from detkit.typing import Namespace, PerLevel, Tensor
 
@@ -53,8 +54,8 @@ class RetinaHead(HybridBlock):
                 setattr(self, tower, layers)
             last = {"padding": 1, "in_channels": before[-1], "weight_initializer": normal}
             odds = init.Constant(math.log(prior / (1 - prior)))
-            self.classes = nn.Conv2D(num_anchors * num_classes, 3, bias_initializer=odds, **last)
-            self.deltas = nn.Conv2D(num_anchors * 4, 3, **last)
+            self.classes = Conv2D(num_anchors * num_classes, 3, bias_initializer=odds, **last)
+            self.deltas = Conv2D(num_anchors * 4, 3, **last)
 
     def hybrid_forward(self, F: Namespace, features: PerLevel) -> Tuple[List[Tensor], List[Tensor]]:
         """Returns class logits (B, N, K) and deltas (B, N, 4), each as a list of all levels.

@@ -5,6 +5,7 @@ from typing import List, Tuple
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
+from detkit.models.layers import Conv2D
 from detkit.registry import HEADS
 from detkit.typing import Namespace, PerLevel, Tensor
 
@@ -41,13 +42,13 @@ class RPNHead(HybridBlock):
             with self.conv.name_scope():
                 for before in [in_channels] + [channels] * (convs - 1):
                     self.conv.add(
-                        nn.Conv2D(
+                        Conv2D(
                             channels, 3, padding=1, activation="relu", in_channels=before, **normal
                         )
                     )
             outputs = num_anchors * (2 if self._softmax else 1)
-            self.objectness = nn.Conv2D(outputs, 1, in_channels=channels, **normal)
-            self.deltas = nn.Conv2D(num_anchors * 4, 1, in_channels=channels, **normal)
+            self.objectness = Conv2D(outputs, 1, in_channels=channels, **normal)
+            self.deltas = Conv2D(num_anchors * 4, 1, in_channels=channels, **normal)
 
     def hybrid_forward(self, F: Namespace, features: PerLevel) -> Tuple[List[Tensor], List[Tensor]]:
         """Returns objectness logits (B, N) and deltas (B, N, 4), each as a list of all levels.

@@ -7,6 +7,7 @@ results. detkit.ops.backend chooses between the two.
 
 from detkit.constants import CROWD, PADDING
 from detkit.ops.arrays import extent, finite, gather_rows, grid_shifts, plane, valid_area
+from detkit.ops.convolution import convolution
 from detkit.ops.masks import mask_paste, mask_target
 from detkit.ops.match import Match, match
 from detkit.ops.nms import nms, soft_nms
@@ -18,6 +19,7 @@ __all__ = [
     "PADDING",
     "Levels",
     "Match",
+    "convolution",
     "crop_pool",
     "extent",
     "finite",

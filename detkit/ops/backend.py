@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 NATIVE, MXNET, AUTO = "native", "mxnet", "auto"
 VARIABLE = "DETKIT_OPS"
+WINOGRAD, DIRECT = "winograd", "direct"
+CONVOLUTIONS_VARIABLE = "DETKIT_CONV"
 CUDA_SECTION = b".nv_fatbin"  # the ELF section in which nvcc stores the code for GPUs
 
 
@@ -47,11 +49,13 @@ class State:
     chosen: the Choice, or None as long as nothing was chosen.
     loaded: the path of the library that MXNet has loaded, or None. It stays loaded if the choice
         changes.
+    direct: whether all convolutions are MXNet's, as on a GPU and in a graph that is rewritten.
     """
 
     def __init__(self) -> None:
         self.chosen: Optional[Choice] = None
         self.loaded: Optional[str] = None
+        self.direct = False
 
 
 state = State()
@@ -73,6 +77,7 @@ def choose(name: str = AUTO, where: str = "ops", on_gpu: bool = False) -> Choice
     if name not in (NATIVE, MXNET, AUTO):
         raise ConfigError(f"{where}: expected native, mxnet or auto, found {name!r}")
     before = state.chosen
+    state.direct = on_gpu
     if name == MXNET:
         state.chosen = Choice(MXNET, f"{where} is mxnet")
         return state.chosen
@@ -117,6 +122,19 @@ def native() -> bool:
     return (state.chosen or choose()).name == NATIVE
 
 
+def winograd() -> bool:
+    """Returns whether 3x3 convolutions are detkit's own, see ``ops.convolution``.
+
+    They are if detkit's library is used on a CPU, and the environment variable DETKIT_CONV is not
+    ``direct``. Raises ConfigError for another value of it than ``winograd`` and ``direct``.
+    """
+    asked = os.environ.get(CONVOLUTIONS_VARIABLE) or WINOGRAD
+    if asked not in (WINOGRAD, DIRECT):
+        where = f"environment variable {CONVOLUTIONS_VARIABLE}"
+        raise ConfigError(f"{where}: expected {WINOGRAD} or {DIRECT}, found {asked!r}")
+    return asked == WINOGRAD and not state.direct and native()
+
+
 def has_cuda(path: Union[str, Path]) -> bool:
     """Returns whether the compiled library ``path`` has CUDA kernels.
 
@@ -127,21 +145,23 @@ def has_cuda(path: Union[str, Path]) -> bool:
 
 
 @contextmanager
-def using(name: str) -> Iterator[None]:
+def using(name: str, direct: bool = False) -> Iterator[None]:
     """Uses the operators ``name``, native or mxnet, until the end of the context.
+
+    direct: whether all convolutions are MXNet's.
 
     Raises ConfigError if native operators cannot be used.
     """
-    before = state.chosen
+    before, before_direct = state.chosen, state.direct
     try:
         if name == NATIVE:
             _load()
-        state.chosen = Choice(name, "chosen for a while")
+        state.chosen, state.direct = Choice(name, "chosen for a while"), direct
         yield
     except BuildError as error:
         raise ConfigError(f"detkit's operators cannot be used: {error}") from error
     finally:
-        state.chosen = before
+        state.chosen, state.direct = before, before_direct
 
 
 def _load() -> str:

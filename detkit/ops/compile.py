@@ -29,6 +29,8 @@ FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp", "-fvisibility=hidden")
 # in the same way, which fused multiplications and additions would not.
 BOX_KERNELS = ("nms", "proposals", "match")
 ROI_KERNELS = ("roi_align", "roi_pool", "prroi_pool", "crop_pool", "mask_target", "mask_paste")
+CONV_KERNELS = ("conv3x3", "conv3x3_backward")
+FUSED_KERNELS = ROI_KERNELS + CONV_KERNELS
 INSTRUCTION_SETS: Dict[str, Tuple[str, ...]] = {
     "baseline": ("-DDETKIT_ISA=baseline", "-DDETKIT_DISPATCH"),
     "avx2": ("-DDETKIT_ISA=avx2", "-mavx2", "-mfma", "-mbmi2"),
@@ -133,7 +135,7 @@ class Build:
         ]
         for source in sorted(SOURCES.glob("mxnet/*.cc")):
             commands.append(self._compile(folder, source, *mxnet))
-        for kernels, contract in ((BOX_KERNELS, "off"), (ROI_KERNELS, "fast")):
+        for kernels, contract in ((BOX_KERNELS, "off"), (FUSED_KERNELS, "fast")):
             for kernel, isa in itertools.product(kernels, instruction_sets()):
                 flags = (f"-ffp-contract={contract}", *INSTRUCTION_SETS[isa])
                 source = SOURCES / "cpu" / f"{kernel}.cc"

@@ -4,7 +4,7 @@ from typing import Dict, NamedTuple, Optional, Tuple, Type
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import HE_FAN_OUT, conv_norm, norm_layer, relu
+from detkit.models.layers import HE_FAN_OUT, Conv2D, conv_norm, norm_layer, relu
 from detkit.typing import Namespace, Tensor
 
 STEM_WIDTH = 64
@@ -56,9 +56,9 @@ def stage_channels(depth: int, stage: int) -> int:
 
 def conv(
     before: int, channels: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1
-) -> nn.Conv2D:
+) -> Conv2D:
     """Returns a convolution without bias, padded so that only its stride changes the size."""
-    return nn.Conv2D(
+    return Conv2D(
         channels,
         kernel,
         stride,
@@ -130,7 +130,7 @@ class BasicBlock(Residual):
 
     def branch(self, F: Namespace, x: Tensor) -> Tensor:
         """Returns what is added to the shortcut: (B, channels, H / stride, W / stride)."""
-        hidden = relu(F, conv_norm(F, x, self.conv1, self.bn1))
+        hidden = conv_norm(F, x, self.conv1, self.bn1, rectified=True)
         return conv_norm(F, hidden, self.conv2, self.bn2)
 
 
@@ -169,8 +169,8 @@ class Bottleneck(Residual):
 
     def branch(self, F: Namespace, x: Tensor) -> Tensor:
         """Returns what is added to the shortcut: (B, channels, H / stride, W / stride)."""
-        hidden = relu(F, conv_norm(F, x, self.conv1, self.bn1))
-        hidden = relu(F, conv_norm(F, hidden, self.conv2, self.bn2))
+        hidden = conv_norm(F, x, self.conv1, self.bn1, rectified=True)
+        hidden = conv_norm(F, hidden, self.conv2, self.bn2, rectified=True)
         return conv_norm(F, hidden, self.conv3, self.bn3)
 
 

@@ -12,7 +12,7 @@ from detkit.models.backbones.residual import (
     residual_stage,
     stage_channels,
 )
-from detkit.models.layers import conv_norm, freeze, maps_of_strides, norm_layer, relu
+from detkit.models.layers import conv_norm, freeze, maps_of_strides, norm_layer
 from detkit.registry import BACKBONES
 from detkit.typing import Namespace, Tensor
 
@@ -76,7 +76,7 @@ class ResNet(HybridBlock):
 
     def hybrid_forward(self, F: Namespace, images: Tensor) -> List[Tensor]:
         """Returns maps (B, C, H / stride, W / stride) of images (B, 3, H, W), finest first."""
-        x = relu(F, conv_norm(F, images, self.conv1, self.bn1))
+        x = conv_norm(F, images, self.conv1, self.bn1, rectified=True)
         x = F.Pooling(x, kernel=(3, 3), stride=(2, 2), pad=(1, 1), pool_type="max")
         maps = []
         for stage in range(2, self._out_stages[-1] + 1):

@@ -7,6 +7,7 @@ from mxnet.gluon.contrib.nn import Identity
 
 from detkit.models.layers import (
     HE_FAN_OUT,
+    Conv2D,
     FoldingSequential,
     freeze,
     maps_of_strides,
@@ -88,7 +89,7 @@ def _stage(stage: int, convs: int, norm: Optional[str], stride: int) -> List[Hyb
     for step in range(convs):
         in_channels = width if step else (before if stage > 1 else 3)
         layers.append(
-            nn.Conv2D(width, 3, padding=1, in_channels=in_channels, weight_initializer=HE_FAN_OUT)
+            Conv2D(width, 3, padding=1, in_channels=in_channels, weight_initializer=HE_FAN_OUT)
         )
         if norm:
             layers.append(norm_layer(norm, width))

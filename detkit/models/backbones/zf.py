@@ -2,9 +2,9 @@
 
 from typing import List
 
-from mxnet.gluon import HybridBlock, nn
+from mxnet.gluon import HybridBlock
 
-from detkit.models.layers import HE_FAN_OUT, freeze
+from detkit.models.layers import HE_FAN_OUT, Conv2D, freeze
 from detkit.registry import BACKBONES
 from detkit.typing import Namespace, Tensor
 
@@ -34,7 +34,7 @@ class ZF(HybridBlock):
         before = 3
         with self.name_scope():
             for number, (kernel, channels, stride) in enumerate(CONVOLUTIONS, 1):
-                conv = nn.Conv2D(
+                conv = Conv2D(
                     channels,
                     kernel,
                     stride,

@@ -5,7 +5,7 @@ from typing import Sequence, Tuple
 from mxnet.gluon import HybridBlock, nn
 
 from detkit.models.backbones.residual import BlockOptions, Bottleneck, Residual, conv
-from detkit.models.layers import conv_norm, norm_layer, relu
+from detkit.models.layers import conv_norm, norm_layer
 from detkit.models.roi_heads.fc import fc_layers, predictor
 from detkit.registry import HEADS
 from detkit.typing import Namespace, Tensor
@@ -76,5 +76,5 @@ class Widening(Residual):
 
     def branch(self, F: Namespace, x: Tensor) -> Tensor:
         """Returns what is added to the shortcut: (N, channels, P, P)."""
-        hidden = relu(F, conv_norm(F, x, self.conv1, self.bn1))
+        hidden = conv_norm(F, x, self.conv1, self.bn1, rectified=True)
         return conv_norm(F, hidden, self.conv2, self.bn2)

@@ -67,4 +67,11 @@ static inline bool is_valid_paste(int masks, int size, int height, int width) {
   return is_mask_side(size) && is_mask_side(height) && is_mask_side(width);
 }
 
+static inline bool is_valid(const DetkitConv3x3& conv) {
+  const int64_t height = conv.height, width = conv.width;
+  if (conv.images < 0 || height < 1 || width < 1 || height * (width + 8) > INT_MAX) return false;
+  if (conv.in_channels < 1 || conv.in_channels > DETKIT_MAX_CHANNELS) return false;
+  return conv.out_channels >= 1 && conv.out_channels <= DETKIT_MAX_CHANNELS;
+}
+
 }  // namespace detkit

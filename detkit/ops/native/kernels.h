@@ -44,6 +44,7 @@ int detkit_isa(void);
 #define DETKIT_MAX_ROI_SIZE 1024        // P
 #define DETKIT_MAX_SCALE 1e3f           // of a map: pixels per pixel of the image
 #define DETKIT_MAX_MASK_SIDE (1 << 24)  // float32 holds every whole number up to here
+#define DETKIT_MAX_CHANNELS (1 << 16)   // of a convolution
 
 // ------------------------------------------------------------------------------ boxes
 
@@ -229,6 +230,35 @@ int detkit_mask_target(const DetkitMaskTarget* target, const uint8_t* masks, con
 // an empty or inverted one paints a pixel or two.
 int detkit_mask_paste(int masks, int size, const float* probabilities, const float* boxes,
                       int height, int width, float* out);
+
+// ----------------------------------------------------------------------- convolutions
+
+typedef struct {
+  int images, in_channels, out_channels;
+  int height, width;
+  int relu;  // 1: the output is max(0, convolution)
+} DetkitConv3x3;
+
+// A convolution with 3 x 3 weights, stride 1 and a padding of one zero on each side, by Winograd's
+// F(4x4, 3x3): out = the sum of data * weights over the input channels and the nine neighbours,
+// plus bias. Inputs: data (B, in, H, W), weights (out, in, 3, 3), bias (out) or null. Output: (B,
+// out, H, W).
+//
+// Rounding errors are a few times those of the plain sum. A NaN or an infinity in the data makes
+// NaN of outputs within six pixels of it, in all channels of its image. The bits of the result do
+// not depend on the number of threads.
+//
+// The memory that the functions work in comes from the caller: detkit_conv3x3_workspace returns how
+// many bytes the two need with as many threads as OpenMP would use now.
+int detkit_conv3x3_workspace(const DetkitConv3x3* conv, int64_t* forward, int64_t* backward);
+int detkit_conv3x3(const DetkitConv3x3* conv, const float* data, const float* weights,
+                   const float* bias, void* workspace, float* out);
+
+// out: the output of the forward pass, which only a relu needs. grad_data and grad_bias may be
+// null, and are not computed then.
+int detkit_conv3x3_backward(const DetkitConv3x3* conv, const float* data, const float* weights,
+                            const float* out, const float* grad_out, void* workspace,
+                            float* grad_data, float* grad_weights, float* grad_bias);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

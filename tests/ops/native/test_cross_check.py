@@ -79,9 +79,9 @@ def test_the_library_has_one_build_there_and_no_option_of_x86():
     commands = compiling.Build("c++").commands("folder")
     assert not [word for command in commands for word in command if str(word).startswith("-m")]
     kernels = [command for command in commands if "-DDETKIT_ISA=baseline" in command]
-    assert len(kernels) == len(compiling.BOX_KERNELS) + len(compiling.ROI_KERNELS)
+    assert len(kernels) == len(compiling.BOX_KERNELS) + len(compiling.FUSED_KERNELS)
     fused = [command for command in kernels if "-ffp-contract=off" not in command]
-    assert len(fused) == len(compiling.ROI_KERNELS)
+    assert len(fused) == len(compiling.FUSED_KERNELS)
 
 
 @pytest.mark.usefixtures("on_aarch64")

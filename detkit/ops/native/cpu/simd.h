@@ -41,6 +41,25 @@ inline Ints load_lanes(const int32_t* from) {
 inline void store_lanes(float* to, Floats lanes) { memcpy(to, &lanes, sizeof lanes); }
 inline void store_lanes(int32_t* to, Ints lanes) { memcpy(to, &lanes, sizeof lanes); }
 
+// The first `count` lanes, fewer than all of them. The others are read as zeros.
+#if defined(__AVX512F__)
+inline Floats load_some(const float* from, int count) {
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+}
+inline void store_some(float* to, Floats lanes, int count) {
+  _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), lanes);
+}
+#else
+inline Floats load_some(const float* from, int count) {
+  Floats lanes = {};
+  memcpy(&lanes, from, static_cast<size_t>(count) * sizeof(float));
+  return lanes;
+}
+inline void store_some(float* to, Floats lanes, int count) {
+  memcpy(to, &lanes, static_cast<size_t>(count) * sizeof(float));
+}
+#endif
+
 // min is a < b ? a : b and max is a > b ? a : b, also of NaN and zeros; not every compiler makes
 // one instruction of that. Bit k of greater (a > b) and of at_least (a >= b) belongs to lane k.
 #if defined(__AVX512F__)

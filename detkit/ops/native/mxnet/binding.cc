@@ -60,6 +60,14 @@ void* Call::workspace(size_t bytes) const {
   return bytes ? resource_.alloc_gpu(static_cast<int>(bytes)) : nullptr;
 }
 
+void* Call::memory(int64_t bytes) const {
+  constexpr int kAlignment = 64;
+  require(bytes <= INT_MAX - kAlignment, "needs more than 2 GB of scratch memory");
+  const uintptr_t start =
+      reinterpret_cast<uintptr_t>(resource_.alloc_cpu(static_cast<int>(bytes) + kAlignment));
+  return reinterpret_cast<void*>((start + kAlignment - 1) / kAlignment * kAlignment);
+}
+
 void settle_type(std::vector<int>& in, size_t input, int type) {
   static const char* const kNames[] = {"float32", "float64", "float16", "uint8",
                                        "int32",   "int8",    "int64"};

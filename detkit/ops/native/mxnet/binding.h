@@ -75,6 +75,7 @@ class Call {
   bool on_gpu() const { return out_.at(0).ctx.dev_type == "gpu"; }
   void* stream() const { return resource_.get_cuda_stream(); }
   void* workspace(size_t bytes) const;  // memory on the GPU, until the call ends
+  void* memory(int64_t bytes) const;    // memory of the CPU, until the call ends; ask once
 
  private:
   std::vector<MXTensor>& in_;
@@ -137,13 +138,14 @@ struct Binding {
 #define DETKIT_ON_GPU(Op)
 #endif
 
-#define DETKIT_OPERATOR(name, Op)              \
+#define DETKIT_CPU_OPERATOR(name, Op)          \
   using namespace mxnet::ext;                  \
   REGISTER_OP(name)                            \
       .setParseAttrs(Binding<Op>::parse)       \
       .setInferType(Binding<Op>::infer_type)   \
       .setInferShape(Binding<Op>::infer_shape) \
       .setForward(Binding<Op>::forward, "cpu") \
-      .setBackward(Binding<Op>::backward, "cpu") DETKIT_ON_GPU(Op)
+      .setBackward(Binding<Op>::backward, "cpu")
+#define DETKIT_OPERATOR(name, Op) DETKIT_CPU_OPERATOR(name, Op) DETKIT_ON_GPU(Op)
 
 }  // namespace detkit

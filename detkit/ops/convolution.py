@@ -1,0 +1,55 @@
+"""Convolutions: those of 3x3 and stride 1 with a quarter of the multiplications."""
+
+from typing import Any, Optional
+
+import mxnet as mx
+import numpy as np
+
+from detkit.ops import backend
+from detkit.typing import Namespace, Tensor
+
+# The arguments of MXNet's Convolution that detkit's operator has built in.
+WINOGRAD = {
+    "kernel": (3, 3),
+    "stride": (1, 1),
+    "dilate": (1, 1),
+    "pad": (1, 1),
+    "num_group": 1,
+    "layout": "NCHW",
+}
+
+
+def convolution(
+    F: Namespace,
+    x: Tensor,
+    weight: Tensor,
+    bias: Optional[Tensor] = None,
+    relu: bool = False,
+    name: Optional[str] = None,
+    **arguments: Any,
+) -> Tensor:
+    """Returns a convolution (B, C', H', W') of x (B, C, H, W), with a ReLU after it if asked for.
+
+    On a CPU, 3x3 convolutions of stride 1 with a padding of 1 are computed by Winograd's minimal
+    filtering (Lavin and Gray 2016; see native/cpu/winograd.h). Its rounding errors are about twice
+    those of MXNet's operator, which computes all the others.
+
+    weight, bias: (C', C, kernel), and (C') or None.
+    name: of the operator in a graph.
+    arguments: the keyword arguments of MXNet's Convolution.
+    """
+    arrays = [x, weight] if bias is None else [x, weight, bias]
+    arguments = {**arguments, "no_bias": bias is None}
+    fits = all(arguments.get(key, value) == value for key, value in WINOGRAD.items())
+    if fits and backend.winograd() and _on_cpu(x):
+        no_bias = arguments["no_bias"]
+        return F.detkit_conv3x3(*arrays, no_bias=no_bias, relu=relu, name=name)
+    out = F.Convolution(*arrays, name=name, **arguments)
+    return F.Activation(out, act_type="relu") if relu else out
+
+
+def _on_cpu(x: Tensor) -> bool:
+    """Returns whether an array is of float32 on a CPU. Of a symbol, the backend knows the device."""
+    if not isinstance(x, mx.nd.NDArray):
+        return True
+    return bool(x.context.device_type != "gpu" and x.dtype == np.float32)

@@ -1,0 +1,54 @@
+// conv3x3 as an operator of MXNet, for CPUs: on a GPU, networks use MXNet's Convolution.
+#include "binding.h"
+
+namespace detkit {
+
+// data (B, in, H, W), weights (out, in, 3, 3), bias (out) -> (B, out, H, W)
+struct Conv3x3 : Operator {
+  static constexpr const char* kName = "detkit_conv3x3";
+  static constexpr int kOutputs = 1;
+  static int inputs(const Arguments& args) { return has_bias(args) ? 3 : 2; }
+  static bool has_bias(const Arguments& args) { return args.integer("no_bias") == 0; }
+
+  static Shapes shapes(const Arguments& args, const Shapes& in) {
+    require(in[0].size() == 4, "data are (B, C, H, W)");
+    require(in[1].size() == 4 && in[1][1] == in[0][1] && in[1][2] == 3 && in[1][3] == 3,
+            "weights are (out, C, 3, 3)");
+    require(!has_bias(args) || in[2] == Shape({in[1][0]}), "bias is (out)");
+    return {{in[0][0], in[1][0], in[0][2], in[0][3]}};
+  }
+
+  // The arrays of the forward pass begin at the input `first`.
+  static DetkitConv3x3 convolution(const Arguments& args, const Call& call, size_t first) {
+    DetkitConv3x3 conv = {};
+    conv.images = call.dim(first, 0), conv.in_channels = call.dim(first, 1);
+    conv.height = call.dim(first, 2), conv.width = call.dim(first, 3);
+    conv.out_channels = call.dim(first + 1, 0);
+    conv.relu = args.integer("relu");
+    return conv;
+  }
+
+  static int forward(const Arguments& args, const Call& call) {
+    const DetkitConv3x3 conv = convolution(args, call, 0);
+    int64_t bytes = 0, backward = 0;
+    const int status = detkit_conv3x3_workspace(&conv, &bytes, &backward);
+    if (status != DETKIT_OK) return status;
+    const float* bias = has_bias(args) ? call.in(2) : nullptr;
+    return detkit_conv3x3(&conv, call.in(0), call.in(1), bias, call.memory(bytes), call.out(0));
+  }
+
+  static int backward(const Arguments& args, const Call& call) {
+    const DetkitConv3x3 conv = convolution(args, call, 1);
+    const bool bias = has_bias(args);
+    int64_t forward = 0, bytes = 0;
+    const int status = detkit_conv3x3_workspace(&conv, &forward, &bytes);
+    if (status != DETKIT_OK) return status;
+    return detkit_conv3x3_backward(&conv, call.in(1), call.in(2), call.in(bias ? 4 : 3), call.in(0),
+                                   call.memory(bytes), call.out(0), call.out(1),
+                                   bias ? call.out(2) : nullptr);
+  }
+};
+
+DETKIT_CPU_OPERATOR(detkit_conv3x3, Conv3x3);
+
+}  // namespace detkit
