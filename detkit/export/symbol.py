@@ -16,6 +16,7 @@ from detkit.errors import ExportError
 from detkit.export.graph.checked import check_graph
 from detkit.export.graph.graph import Graph
 from detkit.export.graph.simplify import simplify
+from detkit.export.graph.winograd import use_winograd
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, Manifest, parse_manifest
 from detkit.export.precision.precisions import Float32, Precision
 from detkit.files.disk import make_folder, sha256_of
@@ -50,7 +51,10 @@ def export(
     inputs = _inputs_of(detector)
     resize = _resize_of(detector)
     precision = precision or Float32()
-    symbol, parameters = precision.convert(detector.model, *trace(detector.model, ops))
+    graph, parameters = trace(detector.model, ops)
+    if precision.name == Float32.name and ops == backend.NATIVE and backend.winograd():
+        use_winograd(graph)
+    symbol, parameters = precision.convert(detector.model, graph, parameters)
     manifest = Manifest(
         detkit=detkit.__version__,
         mxnet=mx.__version__,
