@@ -27,7 +27,7 @@ def relu(F: Namespace, x: Tensor) -> Tensor:
 
 def relu6(F: Namespace, x: Tensor) -> Tensor:
     """Returns min(max(x, 0), 6), of any shape; MXNet's clip is several times slower on a CPU."""
-    return F.minimum(relu(F, x), 6)
+    return ops.rectify(F, x, 6)
 
 
 def norm_layer(kind: str, channels: int, eps: float = 1e-5, momentum: float = 0.9) -> HybridBlock:
@@ -100,6 +100,14 @@ class Conv2D(nn.Conv2D):
     ) -> Tensor:
         """Returns the convolution, after a ReLU if it is ``rectified``, without the activation."""
         return ops.convolution(F, x, weight, bias, rectified, name="fwd", **self._kwargs)
+
+
+class MaxPool2x2(HybridBlock):
+    """The maximum of each 2x2 cells, by ``ops.max_pool``."""
+
+    def hybrid_forward(self, F: Namespace, x: Tensor) -> Tensor:
+        """Returns maps (B, C, H // 2, W // 2) of x (B, C, H, W)."""
+        return ops.max_pool(F, x)
 
 
 class FoldingSequential(nn.HybridSequential):

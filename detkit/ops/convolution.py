@@ -1,4 +1,8 @@
-"""Convolutions: those of 3x3 and stride 1 with a quarter of the multiplications."""
+"""Convolutions, those of 3x3 with a quarter of the multiplications, and what follows them.
+
+On a CPU, MXNet's convolutions return maps in blocks of channels, and its operators after them are
+fast in these blocks alone. detkit's convolutions return plain maps, which its operators read.
+"""
 
 from typing import Any, Optional
 
@@ -49,7 +53,27 @@ def convolution(
 
 
 def _on_cpu(x: Tensor) -> bool:
-    """Returns whether an array is of float32 on a CPU. Of a symbol, the backend knows the device."""
+    """Returns whether an array is float32 on a CPU. The backend knows the device of symbols."""
     if not isinstance(x, mx.nd.NDArray):
         return True
     return bool(x.context.device_type != "gpu" and x.dtype == np.float32)
+
+
+def rectify(F: Namespace, x: Tensor, most: float) -> Tensor:
+    """Returns min(max(x, 0), most), of any shape.
+
+    The gradient passes where the result lies between 0 and ``most``.
+    """
+    if backend.winograd() and _on_cpu(x):
+        return F.detkit_rectify(x, most=most)
+    return F.minimum(F.Activation(x, act_type="relu"), most)
+
+
+def max_pool(F: Namespace, x: Tensor) -> Tensor:
+    """Returns the maximum of each 2x2 cells: (B, C, H // 2, W // 2) of x (B, C, H, W).
+
+    The gradient goes to the first of equal cells.
+    """
+    if backend.winograd() and _on_cpu(x):
+        return F.detkit_max_pool(x)
+    return F.Pooling(x, kernel=(2, 2), stride=(2, 2), pool_type="max")

@@ -9,6 +9,7 @@ from detkit.models.layers import (
     HE_FAN_OUT,
     Conv2D,
     FoldingSequential,
+    MaxPool2x2,
     freeze,
     maps_of_strides,
     norm_layer,
@@ -85,7 +86,7 @@ def _stage(stage: int, convs: int, norm: Optional[str], stride: int) -> List[Hyb
     width, before = STAGE_WIDTHS[stage - 1], STAGE_WIDTHS[max(stage - 2, 0)]
     layers = []
     if stage > 1:
-        layers.append(nn.MaxPool2D(2, 2) if 2 ** (stage - 1) <= stride else Identity())
+        layers.append(MaxPool2x2() if 2 ** (stage - 1) <= stride else Identity())
     for step in range(convs):
         in_channels = width if step else (before if stage > 1 else 3)
         layers.append(

@@ -74,4 +74,10 @@ static inline bool is_valid(const DetkitConv3x3& conv) {
   return conv.out_channels >= 1 && conv.out_channels <= DETKIT_MAX_CHANNELS;
 }
 
+static inline bool is_valid_rectify(int64_t count, float most) { return count >= 0 && most > 0.0f; }
+
+static inline bool is_valid_pool(int64_t planes, int height, int width) {
+  return planes >= 0 && height >= 0 && width >= 0;
+}
+
 }  // namespace detkit

@@ -260,6 +260,21 @@ int detkit_conv3x3_backward(const DetkitConv3x3* conv, const float* data, const 
                             const float* out, const float* grad_out, void* workspace,
                             float* grad_data, float* grad_weights, float* grad_bias);
 
+// ------------------------------------------------------------- what follows a convolution
+
+// min(max(data, 0), most) of `count` numbers, for most > 0. A NaN stays a NaN. Backward, the
+// gradient passes where 0 < out < most.
+int detkit_rectify(int64_t count, float most, const float* data, float* out);
+int detkit_rectify_backward(int64_t count, float most, const float* out, const float* grad_out,
+                            float* grad_data);
+
+// The maximum of each 2 x 2 cells of planes (N, H, W): out (N, H / 2, W / 2), rounded down, so that
+// the last row or column of an odd side is not read. NaN is larger than every number. Backward, the
+// gradient goes to the first of equal cells.
+int detkit_max_pool(int64_t planes, int height, int width, const float* data, float* out);
+int detkit_max_pool_backward(int64_t planes, int height, int width, const float* data,
+                             const float* grad_out, float* grad_data);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

@@ -99,11 +99,7 @@ void taps_to_points(const float (&taps)[9][kChunk * kRows], int lane, int lanes,
     for (int j = 0; j < kPoints; ++j) {
       float* to = points + (i * kPoints + j) * stride;
       const Floats rounded = __builtin_convertvector(u[j], Floats);
-      if (lanes >= kLanes) {
-        store_lanes(to, rounded);
-      } else {
-        store_some(to, rounded, lanes);
-      }
+      store_up_to(to, rounded, lanes);
     }
   }
 }

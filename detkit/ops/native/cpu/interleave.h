@@ -103,5 +103,52 @@ inline void phases_to_pixels(const Floats (&phases)[4], Floats (&row)[4]) {
 
 #endif
 
+// The numbers 2 t and 2 t + 1 of a row of 2 * kLanes, of which a holds the first half <-> vectors
+// of even and of odd numbers.
+#if defined(__AVX512F__)
+
+inline Floats chosen(Floats a, Floats b, __m512i lanes) {
+  return _mm512_maskz_permutex2var_ps(kAllLanes, a, lanes, b);
+}
+inline void split_pairs(Floats a, Floats b, Floats& even, Floats& odd) {
+  const __m512i lanes =
+      _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  even = chosen(a, b, lanes);
+  odd = chosen(a, b, _mm512_or_si512(lanes, _mm512_set1_epi32(1)));
+}
+inline void join_pairs(Floats even, Floats odd, Floats& a, Floats& b) {
+  const __m512i lanes = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  a = chosen(even, odd, lanes);
+  b = chosen(even, odd, _mm512_or_si512(lanes, _mm512_set1_epi32(8)));
+}
+
+#elif defined(__AVX2__)
+
+inline Floats ordered(Floats quads) {
+  return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(quads), 0xd8));
+}
+inline void split_pairs(Floats a, Floats b, Floats& even, Floats& odd) {
+  even = ordered(halves<0x88>(a, b));
+  odd = ordered(halves<0xdd>(a, b));
+}
+inline void join_pairs(Floats even, Floats odd, Floats& a, Floats& b) {
+  const Floats low = low_pairs(even, odd), high = high_pairs(even, odd);
+  a = _mm256_permute2f128_ps(low, high, 0x20);
+  b = _mm256_permute2f128_ps(low, high, 0x31);
+}
+
+#else
+
+inline void split_pairs(Floats a, Floats b, Floats& even, Floats& odd) {
+  even = DETKIT_SHUFFLE(a, b, 0, 2, 4, 6);
+  odd = DETKIT_SHUFFLE(a, b, 1, 3, 5, 7);
+}
+inline void join_pairs(Floats even, Floats odd, Floats& a, Floats& b) {
+  a = DETKIT_SHUFFLE(even, odd, 0, 4, 1, 5);
+  b = DETKIT_SHUFFLE(even, odd, 2, 6, 3, 7);
+}
+
+#endif
+
 }  // namespace DETKIT_ISA
 }  // namespace detkit

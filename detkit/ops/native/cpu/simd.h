@@ -60,6 +60,19 @@ inline void store_some(float* to, Floats lanes, int count) {
 }
 #endif
 
+// The same for any count: none of the lanes if it is below 1, all if it is kLanes or more.
+inline Floats load_up_to(const float* from, int count) {
+  if (count >= kLanes) return load_lanes(from);
+  return count > 0 ? load_some(from, count) : Floats{};
+}
+inline void store_up_to(float* to, Floats lanes, int count) {
+  if (count >= kLanes) {
+    store_lanes(to, lanes);
+  } else if (count > 0) {
+    store_some(to, lanes, count);
+  }
+}
+
 // min is a < b ? a : b and max is a > b ? a : b, also of NaN and zeros; not every compiler makes
 // one instruction of that. Bit k of greater (a > b) and of at_least (a >= b) belongs to lane k.
 #if defined(__AVX512F__)

@@ -84,7 +84,7 @@ inline void rows_to_points(const TileGrid& grid, const Segment& segment, const f
   for (; x < end; x += kLanes) {
     Floats d[kPoints], v[kPoints];
     for (int i = 0; i < kPoints; ++i) {
-      d[i] = end - x >= kLanes ? load_lanes(rows[i] + x) : load_some(rows[i] + x, end - x);
+      d[i] = load_up_to(rows[i] + x, end - x);
     }
     inputs_to_points(d, v);
     store_points(v, x - left);
@@ -121,12 +121,7 @@ inline void store_outputs(const Floats (&phases)[kTile], float bias, bool relu, 
   for (int k = 0; k < kTile && k * kLanes < pixels; ++k) {
     Floats out = row[k] + spread(bias);
     if (relu) out = max(Floats{}, out);
-    const int left = pixels - k * kLanes;
-    if (left >= kLanes) {
-      store_lanes(to + k * kLanes, out);
-    } else {
-      store_some(to + k * kLanes, out, left);
-    }
+    store_up_to(to + k * kLanes, out, pixels - k * kLanes);
   }
 }
 

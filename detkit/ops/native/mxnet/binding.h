@@ -68,6 +68,7 @@ class Call {
   int dim(size_t input, size_t axis) const {
     return static_cast<int>(in_.at(input).shape.at(axis));
   }
+  int64_t size(size_t input) const { return in_.at(input).size(); }
   bool half(size_t input) const { return in_.at(input).dtype == mxnet::ext::kFloat16; }
   size_t outputs() const { return out_.size(); }
   void zero(size_t output) const;

@@ -1,4 +1,4 @@
-// conv3x3 as an operator of MXNet, for CPUs: on a GPU, networks use MXNet's Convolution.
+// conv3x3 and what follows it as operators of MXNet, for CPUs: on a GPU, networks use MXNet's own.
 #include "binding.h"
 
 namespace detkit {
@@ -49,6 +49,47 @@ struct Conv3x3 : Operator {
   }
 };
 
+// data -> the same shape
+struct Rectify : Operator {
+  static constexpr const char* kName = "detkit_rectify";
+  static constexpr int kOutputs = 1;
+  static int inputs(const Arguments&) { return 1; }
+  static Shapes shapes(const Arguments&, const Shapes& in) { return {in[0]}; }
+
+  static int forward(const Arguments& args, const Call& call) {
+    return detkit_rectify(call.size(0), args.real("most"), call.in(0), call.out(0));
+  }
+  static int backward(const Arguments& args, const Call& call) {
+    return detkit_rectify_backward(call.size(1), args.real("most"), call.in(2), call.in(0),
+                                   call.out(0));
+  }
+};
+
+// data (B, C, H, W) -> (B, C, H / 2, W / 2)
+struct MaxPool : Operator {
+  static constexpr const char* kName = "detkit_max_pool";
+  static constexpr int kOutputs = 1;
+  static int inputs(const Arguments&) { return 1; }
+
+  static Shapes shapes(const Arguments&, const Shapes& in) {
+    require(in[0].size() == 4 && in[0][2] > 1 && in[0][3] > 1, "data are (B, C, H, W), H, W > 1");
+    return {{in[0][0], in[0][1], in[0][2] / 2, in[0][3] / 2}};
+  }
+  static int64_t planes(const Call& call, size_t input) {
+    return int64_t{call.dim(input, 0)} * call.dim(input, 1);
+  }
+  static int forward(const Arguments&, const Call& call) {
+    return detkit_max_pool(planes(call, 0), call.dim(0, 2), call.dim(0, 3), call.in(0),
+                           call.out(0));
+  }
+  static int backward(const Arguments&, const Call& call) {
+    return detkit_max_pool_backward(planes(call, 1), call.dim(1, 2), call.dim(1, 3), call.in(1),
+                                    call.in(0), call.out(0));
+  }
+};
+
 DETKIT_CPU_OPERATOR(detkit_conv3x3, Conv3x3);
+DETKIT_CPU_OPERATOR(detkit_rectify, Rectify);
+DETKIT_CPU_OPERATOR(detkit_max_pool, MaxPool);
 
 }  // namespace detkit
