@@ -4,7 +4,14 @@ from typing import Sequence
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import FoldingSequential, maps_of_strides, norm_layer, relu6
+from detkit.models.layers import (
+    Conv2D,
+    FoldingSequential,
+    ReLU6,
+    maps_of_strides,
+    norm_layer,
+    run_folding,
+)
 from detkit.registry import BACKBONES
 
 # expansion, channels, blocks, stride of each stage (table 2 of the paper), after 32 at stride 2
@@ -64,19 +71,19 @@ class Bottleneck(HybridBlock):
             if expansion > 1:
                 self.conv.add(conv_norm(before, width, 1, 1, 1, norm))
             self.conv.add(conv_norm(width, width, 3, stride, width, norm))
-            self.conv.add(nn.Conv2D(channels, 1, use_bias=False, in_channels=width))
+            self.conv.add(Conv2D(channels, 1, use_bias=False, in_channels=width))
             self.conv.add(norm_layer(norm, channels))
 
     def hybrid_forward(self, F, x):
         """(B, before, H, W) -> (B, channels, H / stride, W / stride)."""
-        return x + self.conv(x) if self._residual else self.conv(x)
+        return run_folding(F, x, self.conv, x if self._residual else None)
 
 
 def conv_norm(before, channels, kernel, stride, groups, norm):
     """Convolution without bias, batch norm, ReLU6."""
     shape = {"strides": stride, "padding": kernel // 2, "groups": groups, "in_channels": before}
     layers = FoldingSequential(prefix="")
-    layers.add(nn.Conv2D(channels, kernel, use_bias=False, **shape))
+    layers.add(Conv2D(channels, kernel, use_bias=False, **shape))
     layers.add(norm_layer(norm, channels))
-    layers.add(nn.HybridLambda(relu6))
+    layers.add(ReLU6())
     return layers

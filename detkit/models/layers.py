@@ -1,6 +1,7 @@
 """Layers: activations, norms, and convolutions that fold norms; the maps of a backbone."""
 
-from typing import Iterable, List, Optional, Sequence
+import math
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from mxnet import init
 from mxnet.gluon import Block, HybridBlock, Parameter, nn
@@ -28,6 +29,16 @@ def relu(F: Namespace, x: Tensor) -> Tensor:
 def relu6(F: Namespace, x: Tensor) -> Tensor:
     """Returns min(max(x, 0), 6), of any shape; MXNet's clip is several times slower on a CPU."""
     return ops.rectify(F, x, 6)
+
+
+class ReLU6(HybridBlock):
+    """The function ``relu6`` as a layer, which a FoldingSequential joins with a convolution."""
+
+    most = 6.0
+
+    def hybrid_forward(self, F: Namespace, x: Tensor) -> Tensor:
+        """Returns min(max(x, 0), 6), of any shape."""
+        return relu6(F, x)
 
 
 def norm_layer(kind: str, channels: int, eps: float = 1e-5, momentum: float = 0.9) -> HybridBlock:
@@ -84,6 +95,29 @@ def freeze(block: Block) -> None:
     freeze_norms(block)
 
 
+class Epilogue(NamedTuple):
+    """What follows a convolution.
+
+    rectified: whether there is a ReLU. most: its upper bound. residual: what is added before it, of
+        the output's shape, or None.
+    """
+
+    rectified: bool = False
+    most: float = math.inf
+    residual: Optional[Tensor] = None
+
+    def arguments(self) -> Dict[str, Any]:
+        """Returns it as the keyword arguments of ``ops.convolution``."""
+        return {"relu": self.rectified, "most": self.most, "residual": self.residual}
+
+    def apply(self, F: Namespace, x: Tensor) -> Tensor:
+        """Returns the output after it, of the shape of x."""
+        x = x if self.residual is None else x + self.residual
+        if not self.rectified:
+            return x
+        return relu(F, x) if self.most == math.inf else ops.rectify(F, x, self.most)
+
+
 class Conv2D(nn.Conv2D):
     """Gluon's convolution, computed by ``ops.convolution``."""
 
@@ -91,15 +125,16 @@ class Conv2D(nn.Conv2D):
         self, F: Namespace, x: Tensor, weight: Tensor, bias: Optional[Tensor] = None
     ) -> Tensor:
         """Returns maps (B, C', H', W') of x (B, C, H, W), after the activation if there is one."""
-        rectified = self.act is not None and _is_relu(self.act)
-        x = self.convolve(F, x, weight, bias, rectified)
+        rectified = self.act is not None and _bound(self.act) is not None
+        x = self.convolve(F, x, weight, bias, Epilogue(rectified))
         return x if self.act is None or rectified else self.act(x)
 
     def convolve(
-        self, F: Namespace, x: Tensor, weight: Tensor, bias: Optional[Tensor], rectified: bool
+        self, F: Namespace, x: Tensor, weight: Tensor, bias: Optional[Tensor], after: Epilogue
     ) -> Tensor:
-        """Returns the convolution, after a ReLU if it is ``rectified``, without the activation."""
-        return ops.convolution(F, x, weight, bias, rectified, name="fwd", **self._kwargs)
+        """Returns the convolution with ``after``, without the activation."""
+        arguments = {**after.arguments(), **self._kwargs}
+        return ops.convolution(F, x, weight, bias, name="fwd", **arguments)
 
 
 class MaxPool2x2(HybridBlock):
@@ -125,8 +160,14 @@ class FoldingSequential(nn.HybridSequential):
         return run_folding(F, x, self)
 
 
-def run_folding(F: Namespace, x: Tensor, layers: Iterable[HybridBlock]) -> Tensor:
-    """Returns the output of ``layers``, one after another, for x; see FoldingSequential."""
+def run_folding(
+    F: Namespace, x: Tensor, layers: Iterable[HybridBlock], residual: Optional[Tensor] = None
+) -> Tensor:
+    """Returns the output of ``layers``, one after another, for x; see FoldingSequential.
+
+    residual: is added to the output of the last convolution, before the ReLU that may follow it;
+        None adds nothing.
+    """
     waiting = list(layers)
     while waiting:
         layer = waiting.pop(0)
@@ -134,33 +175,45 @@ def run_folding(F: Namespace, x: Tensor, layers: Iterable[HybridBlock]) -> Tenso
             x = layer(x)
             continue
         norm = waiting.pop(0) if waiting and isinstance(waiting[0], nn.BatchNorm) else None
-        rectified = bool(waiting) and _is_relu(waiting[0])
-        x = conv_norm(F, x, layer, norm, rectified)
+        bound = _bound(waiting[0]) if waiting else None
+        rectified, most = bound is not None, math.inf if bound is None else bound
         if rectified:
             waiting.pop(0)
+        is_last = not any(isinstance(later, nn.Conv2D) for later in waiting)
+        x = conv_norm(F, x, layer, norm, rectified, most, residual if is_last else None)
     return x
 
 
-def _is_relu(layer: HybridBlock) -> bool:
-    return isinstance(layer, nn.Activation) and layer._act_type == "relu"
+def _bound(layer: HybridBlock) -> Optional[float]:
+    """Returns the upper bound of a ReLU, or None if the layer is no ReLU."""
+    if isinstance(layer, ReLU6):
+        return layer.most
+    return math.inf if isinstance(layer, nn.Activation) and layer._act_type == "relu" else None
 
 
 def conv_norm(
-    F: Namespace, x: Tensor, conv: nn.Conv2D, norm: Optional[HybridBlock], rectified: bool = False
+    F: Namespace,
+    x: Tensor,
+    conv: nn.Conv2D,
+    norm: Optional[HybridBlock],
+    rectified: bool = False,
+    most: float = math.inf,
+    residual: Optional[Tensor] = None,
 ) -> Tensor:
     """Returns norm(conv(x)), computed as one convolution if ``norm`` is a frozen batch norm.
 
     norm: None if there is none. rectified: whether a ReLU follows, which may then be part of the
-        convolution.
+        convolution. most: the upper bound of the ReLU.
+    residual: of the output's shape, which is added before the ReLU; None adds nothing.
     """
+    after = Epilogue(rectified, most, residual)
     if isinstance(norm, nn.BatchNorm) and norm._kwargs["use_global_stats"]:
-        return _folded(F, x, conv, norm, rectified)
+        return _folded(F, x, conv, norm, after)
     if norm is None and isinstance(conv, Conv2D) and conv.act is None:
         bias = None if conv.bias is None else _value(x, conv.bias)
         with conv.name_scope():
-            return conv.convolve(F, x, _value(x, conv.weight), bias, rectified)
-    x = conv(x) if norm is None else norm(conv(x))
-    return relu(F, x) if rectified else x
+            return conv.convolve(F, x, _value(x, conv.weight), bias, after)
+    return after.apply(F, conv(x) if norm is None else norm(conv(x)))
 
 
 def _value(x: Tensor, parameter: Parameter) -> Tensor:
@@ -169,7 +222,7 @@ def _value(x: Tensor, parameter: Parameter) -> Tensor:
 
 
 def _folded(
-    F: Namespace, x: Tensor, conv: nn.Conv2D, norm: nn.BatchNorm, rectified: bool
+    F: Namespace, x: Tensor, conv: nn.Conv2D, norm: nn.BatchNorm, after: Epilogue
 ) -> Tensor:
     """Returns norm(conv(x)) of a frozen batch norm as one convolution."""
     deviation = F.sqrt(_value(x, norm.running_var) + norm._kwargs["eps"])
@@ -181,7 +234,7 @@ def _folded(
     if conv.bias is not None:
         mean = mean - _value(x, conv.bias)
     shift = _value(x, norm.beta) - mean * scale
-    return ops.convolution(F, x, kernel, shift, rectified, **conv._kwargs)
+    return ops.convolution(F, x, kernel, shift, **after.arguments(), **conv._kwargs)
 
 
 def maps_of_strides(out_strides: Sequence[int], strides: Sequence[int]) -> List[int]:

@@ -4,7 +4,8 @@ On a CPU, MXNet's convolutions return maps in blocks of channels, and its operat
 fast in these blocks alone. detkit's convolutions return plain maps, which its operators read.
 """
 
-from typing import Any, Optional
+import math
+from typing import Any, Mapping, Optional
 
 import mxnet as mx
 import numpy as np
@@ -12,14 +13,12 @@ import numpy as np
 from detkit.ops import backend
 from detkit.typing import Namespace, Tensor
 
-# The arguments of MXNet's Convolution that detkit's operator has built in.
-WINOGRAD = {
-    "kernel": (3, 3),
-    "stride": (1, 1),
-    "dilate": (1, 1),
-    "pad": (1, 1),
-    "num_group": 1,
-    "layout": "NCHW",
+# The arguments of MXNet's Convolution that all of detkit's operators have built in.
+BUILT_IN = {"dilate": (1, 1), "num_group": 1, "layout": "NCHW"}
+# The kernels, paddings and strides of each operator.
+WINDOWS = {
+    "detkit_conv3x3": ((3, 3), (1, 1), [(1, 1)]),
+    "detkit_conv1x1": ((1, 1), (0, 0), [(1, 1), (2, 2)]),
 }
 
 
@@ -30,26 +29,61 @@ def convolution(
     bias: Optional[Tensor] = None,
     relu: bool = False,
     name: Optional[str] = None,
+    most: float = math.inf,
+    residual: Optional[Tensor] = None,
     **arguments: Any,
 ) -> Tensor:
     """Returns a convolution (B, C', H', W') of x (B, C, H, W), with a ReLU after it if asked for.
 
     On a CPU, 3x3 convolutions of stride 1 with a padding of 1 are computed by Winograd's minimal
     filtering (Lavin and Gray 2016; see native/cpu/winograd.h). Its rounding errors are about twice
-    those of MXNet's operator, which computes all the others.
+    those of MXNet's operator. 1x1 convolutions of stride 1 or 2 without padding are detkit's, too.
+    MXNet computes all the others.
 
     weight, bias: (C', C, kernel), and (C') or None.
     name: of the operator in a graph.
+    most: the upper bound of the ReLU, above 0.
+    residual: (B, C', H', W'), which is added before the ReLU; None adds nothing.
     arguments: the keyword arguments of MXNet's Convolution.
     """
     arrays = [x, weight] if bias is None else [x, weight, bias]
-    arguments = {**arguments, "no_bias": bias is None}
-    fits = all(arguments.get(key, value) == value for key, value in WINOGRAD.items())
-    if fits and backend.winograd() and _on_cpu(x):
-        no_bias = arguments["no_bias"]
-        return F.detkit_conv3x3(*arrays, no_bias=no_bias, relu=relu, name=name)
-    out = F.Convolution(*arrays, name=name, **arguments)
+    no_bias = bias is None
+    own = operator_for(arguments) if backend.winograd() and _on_cpu(x) else None
+    if own == "detkit_conv1x1":
+        arrays += [] if residual is None else [residual]
+        return F.detkit_conv1x1(
+            *arrays,
+            no_bias=no_bias,
+            residual=residual is not None,
+            stride=arguments.get("stride", (1, 1))[0],
+            relu=relu,
+            most=most,
+            name=name,
+        )
+    if own == "detkit_conv3x3" and residual is None:
+        return F.detkit_conv3x3(*arrays, no_bias=no_bias, relu=relu, most=most, name=name)
+    if own == "detkit_conv3x3":
+        out = F.detkit_conv3x3(*arrays, no_bias=no_bias, relu=False, most=most, name=name)
+    else:
+        out = F.Convolution(*arrays, name=name, **{**arguments, "no_bias": no_bias})
+    out = out if residual is None else out + residual
+    if relu and most < math.inf:
+        return rectify(F, out, most)
     return F.Activation(out, act_type="relu") if relu else out
+
+
+def operator_for(arguments: Mapping[str, Any]) -> Optional[str]:
+    """Returns the name of detkit's operator for a convolution, or None if it has none.
+
+    arguments: those of MXNet's Convolution. An absent one has MXNet's default.
+    """
+    if any(arguments.get(key) not in (None, value) for key, value in BUILT_IN.items()):
+        return None
+    stride, pad = arguments.get("stride", (1, 1)), arguments.get("pad", (0, 0))
+    for name, (kernel, padding, strides) in WINDOWS.items():
+        if arguments["kernel"] == kernel and pad == padding and stride in strides:
+            return name
+    return None
 
 
 def _on_cpu(x: Tensor) -> bool:

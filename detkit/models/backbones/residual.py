@@ -4,7 +4,7 @@ from typing import Dict, NamedTuple, Optional, Tuple, Type
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import HE_FAN_OUT, Conv2D, conv_norm, norm_layer, relu
+from detkit.models.layers import HE_FAN_OUT, Conv2D, conv_norm, norm_layer
 from detkit.typing import Namespace, Tensor
 
 STEM_WIDTH = 64
@@ -84,10 +84,10 @@ class Residual(HybridBlock):
         shortcut = x
         if self.downsample is not None:
             shortcut = conv_norm(F, x, *self.downsample)
-        return relu(F, self.branch(F, x) + shortcut)
+        return self.branch(F, x, shortcut)
 
-    def branch(self, F: Namespace, x: Tensor) -> Tensor:
-        """Returns what is added to the shortcut: (B, channels, H / stride, W / stride)."""
+    def branch(self, F: Namespace, x: Tensor, shortcut: Tensor) -> Tensor:
+        """Returns ReLU(branch + shortcut): (B, channels, H / stride, W / stride)."""
         raise NotImplementedError
 
     def shortcut(
@@ -128,10 +128,10 @@ class BasicBlock(Residual):
             self.bn2 = norm_layer(norm, width, eps)
             self.downsample = self.shortcut(before, width, stride, options)
 
-    def branch(self, F: Namespace, x: Tensor) -> Tensor:
-        """Returns what is added to the shortcut: (B, channels, H / stride, W / stride)."""
+    def branch(self, F: Namespace, x: Tensor, shortcut: Tensor) -> Tensor:
+        """Returns ReLU(branch + shortcut): (B, channels, H / stride, W / stride)."""
         hidden = conv_norm(F, x, self.conv1, self.bn1, rectified=True)
-        return conv_norm(F, hidden, self.conv2, self.bn2)
+        return conv_norm(F, hidden, self.conv2, self.bn2, rectified=True, residual=shortcut)
 
 
 class Bottleneck(Residual):
@@ -167,11 +167,11 @@ class Bottleneck(Residual):
             self.bn3 = norm_layer(norm, channels, eps)
             self.downsample = self.shortcut(before, channels, stride, options)
 
-    def branch(self, F: Namespace, x: Tensor) -> Tensor:
-        """Returns what is added to the shortcut: (B, channels, H / stride, W / stride)."""
+    def branch(self, F: Namespace, x: Tensor, shortcut: Tensor) -> Tensor:
+        """Returns ReLU(branch + shortcut): (B, channels, H / stride, W / stride)."""
         hidden = conv_norm(F, x, self.conv1, self.bn1, rectified=True)
         hidden = conv_norm(F, hidden, self.conv2, self.bn2, rectified=True)
-        return conv_norm(F, hidden, self.conv3, self.bn3)
+        return conv_norm(F, hidden, self.conv3, self.bn3, rectified=True, residual=shortcut)
 
 
 DEPTHS: Dict[int, Tuple[Type[Residual], Tuple[int, ...]]] = {  # blocks in C2 to C5

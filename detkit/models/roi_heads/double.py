@@ -74,7 +74,7 @@ class Widening(Residual):
             self.bn2 = norm_layer(norm, channels)
             self.downsample = self.shortcut(before, channels, 1, BlockOptions(norm=norm))
 
-    def branch(self, F: Namespace, x: Tensor) -> Tensor:
-        """Returns what is added to the shortcut: (N, channels, P, P)."""
+    def branch(self, F: Namespace, x: Tensor, shortcut: Tensor) -> Tensor:
+        """Returns ReLU(branch + shortcut): (N, channels, P, P)."""
         hidden = conv_norm(F, x, self.conv1, self.bn1, rectified=True)
-        return conv_norm(F, hidden, self.conv2, self.bn2)
+        return conv_norm(F, hidden, self.conv2, self.bn2, rectified=True, residual=shortcut)

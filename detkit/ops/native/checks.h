@@ -71,7 +71,16 @@ static inline bool is_valid(const DetkitConv3x3& conv) {
   const int64_t height = conv.height, width = conv.width;
   if (conv.images < 0 || height < 1 || width < 1 || height * (width + 8) > INT_MAX) return false;
   if (conv.in_channels < 1 || conv.in_channels > DETKIT_MAX_CHANNELS) return false;
-  return conv.out_channels >= 1 && conv.out_channels <= DETKIT_MAX_CHANNELS;
+  if (conv.out_channels < 1 || conv.out_channels > DETKIT_MAX_CHANNELS) return false;
+  return !conv.relu || conv.most > 0.0f;
+}
+
+static inline bool is_valid(const DetkitConv1x1& conv) {
+  const int64_t height = conv.height, width = conv.width;
+  if (conv.images < 0 || height < 1 || width < 1 || height * (width + 8) > INT_MAX) return false;
+  if (conv.in_channels < 1 || conv.in_channels > DETKIT_MAX_CHANNELS) return false;
+  if (conv.out_channels < 1 || conv.out_channels > DETKIT_MAX_CHANNELS) return false;
+  return (conv.stride == 1 || conv.stride == 2) && (!conv.relu || conv.most > 0.0f);
 }
 
 static inline bool is_valid_rectify(int64_t count, float most) { return count >= 0 && most > 0.0f; }

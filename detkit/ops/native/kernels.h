@@ -236,7 +236,8 @@ int detkit_mask_paste(int masks, int size, const float* probabilities, const flo
 typedef struct {
   int images, in_channels, out_channels;
   int height, width;
-  int relu;  // 1: the output is max(0, convolution)
+  int relu;    // 1: the output is min(max(0, convolution), most)
+  float most;  // above 0, infinity for a plain ReLU; not read without a relu
 } DetkitConv3x3;
 
 // A convolution with 3 x 3 weights, stride 1 and a padding of one zero on each side, by Winograd's
@@ -254,11 +255,37 @@ int detkit_conv3x3_workspace(const DetkitConv3x3* conv, int64_t* forward, int64_
 int detkit_conv3x3(const DetkitConv3x3* conv, const float* data, const float* weights,
                    const float* bias, void* workspace, float* out);
 
-// out: the output of the forward pass, which only a relu needs. grad_data and grad_bias may be
-// null, and are not computed then.
+// out: the output of the forward pass, which only a relu needs. The gradient passes the relu where
+// 0 < out < most. grad_data and grad_bias may be null, and are not computed then.
 int detkit_conv3x3_backward(const DetkitConv3x3* conv, const float* data, const float* weights,
                             const float* out, const float* grad_out, void* workspace,
                             float* grad_data, float* grad_weights, float* grad_bias);
+
+typedef struct {
+  int images, in_channels, out_channels;
+  int height, width;  // of the data
+  int stride;         // 1 or 2
+  int relu;           // 1: the output is min(max(0, convolution), most)
+  float most;         // above 0, infinity for a plain ReLU; not read without a relu
+} DetkitConv1x1;
+
+// A convolution with 1 x 1 weights without padding: out = the sum of data * weights over the input
+// channels, plus bias, plus residual. Inputs: data (B, in, H, W), weights (out, in), bias (out) or
+// null, residual (B, out, H', W') or null. Output: (B, out, H', W'), with H' = ceil(H / stride) and
+// W' = ceil(W / stride).
+//
+// A NaN stays a NaN, also through a relu. The bits of the result do not depend on the number of
+// threads. The memory that the functions work in comes from the caller, as that of conv3x3.
+int detkit_conv1x1_workspace(const DetkitConv1x1* conv, int64_t* forward, int64_t* backward);
+int detkit_conv1x1(const DetkitConv1x1* conv, const float* data, const float* weights,
+                   const float* bias, const float* residual, void* workspace, float* out);
+
+// out: the output of the forward pass, which only a relu needs. The gradient passes the relu where
+// 0 < out < most. grad_data, grad_bias and grad_residual may be null, and are not computed then.
+int detkit_conv1x1_backward(const DetkitConv1x1* conv, const float* data, const float* weights,
+                            const float* out, const float* grad_out, void* workspace,
+                            float* grad_data, float* grad_weights, float* grad_bias,
+                            float* grad_residual);
 
 // ------------------------------------------------------------- what follows a convolution
 

@@ -161,7 +161,7 @@ void points_to_outputs(const Plan& plan, const DetkitConv3x3& conv, const float*
       const Segment& segment = own.segments[s];
       const size_t map = static_cast<size_t>(segment.image) * conv.out_channels + o;
       points_to_plane(plan.grid, segment, sums, plan.sums_stride, bias ? bias[o] : 0.0f,
-                      conv.relu != 0, out + map * plan.grid.plane());
+                      bound_of(conv), out + map * plan.grid.plane());
     }
   }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "arena.h"
+#include "before_relu.h"
 #include "tiles.h"
 
 namespace detkit {
@@ -15,8 +16,10 @@ inline int round_up(int count, int step) { return (count + step - 1) / step * st
 
 // The convolution whose output is the gradient of this one's data.
 inline DetkitConv3x3 turned(const DetkitConv3x3& conv) {
-  return {conv.images, conv.out_channels, conv.in_channels, conv.height, conv.width, 0};
+  return {conv.images, conv.out_channels, conv.in_channels, conv.height, conv.width, 0, 0.0f};
 }
+
+inline Bound bound_of(const DetkitConv3x3& conv) { return {conv.relu != 0, conv.most}; }
 
 // The bytes of memory that convolve() needs.
 size_t convolution_bytes(const DetkitConv3x3& conv);

@@ -148,30 +148,6 @@ void weights_gradient(const DetkitConv3x3& conv, const float* data, const float*
   }
 }
 
-// The gradient before the ReLU, of which out is the result, and that of the bias. without_relu may
-// be null if there is no ReLU.
-void before_relu(const DetkitConv3x3& conv, const float* out, const float* gradient,
-                 float* without_relu, float* bias) {
-  const size_t plane = static_cast<size_t>(conv.height) * conv.width;
-#pragma omp parallel for num_threads(available_threads()) schedule(static)
-  for (int o = 0; o < conv.out_channels; ++o) {
-    double sum = 0.0;
-    for (int image = 0; image < conv.images; ++image) {
-      const size_t map = (static_cast<size_t>(image) * conv.out_channels + o) * plane;
-      for (size_t row = 0; row < plane; row += conv.width) {
-        float of_row = 0.0f;
-        for (size_t i = map + row; i < map + row + conv.width; ++i) {
-          const float value = !conv.relu || out[i] > 0.0f ? gradient[i] : 0.0f;
-          if (conv.relu) without_relu[i] = value;
-          of_row += value;
-        }
-        sum += of_row;
-      }
-    }
-    if (bias) bias[o] = static_cast<float>(sum);
-  }
-}
-
 size_t out_bytes(const DetkitConv3x3& conv) {
   Arena arena(nullptr);
   if (conv.relu) {
@@ -197,9 +173,10 @@ int conv3x3_backward(const DetkitConv3x3* conv, const float* data, const float* 
                      const float* out, const float* grad_out, void* workspace, float* grad_data,
                      float* grad_weights, float* grad_bias) {
   if (!is_valid(*conv)) return DETKIT_BAD_ARGUMENT;
-  float* masked = static_cast<float*>(workspace);
+  float* masked = conv->relu ? static_cast<float*>(workspace) : nullptr;
   char* memory = static_cast<char*>(workspace) + out_bytes(*conv);
-  before_relu(*conv, out, grad_out, masked, grad_bias);
+  before_relu(bound_of(*conv), conv->images, conv->out_channels,
+              static_cast<size_t>(conv->height) * conv->width, out, grad_out, masked, grad_bias);
   const float* gradient = conv->relu ? masked : grad_out;
   if (grad_data) {
     convolve(turned(*conv), true, gradient, weights, nullptr, memory, grad_data);

@@ -39,6 +39,29 @@ inline void multiply(const float* weights, const float* points, int depth, size_
   }
 }
 
+// The same with kRows rows of weights (kRows, depth), which need not follow each other.
+template <int kVectors>
+inline void multiply_rows(const float* const (&weights)[kRows], const float* points, int depth,
+                          size_t stride, float* sums) {
+  Floats sum[kRows][kVectors] = {};
+  for (int k = 0; k < depth; ++k, points += stride) {
+    Floats point[kVectors];
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) point[j] = load_lanes(points + j * kLanes);
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i) {
+      const Floats weight = spread(weights[i][k]);
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) sum[i][j] += weight * point[j];
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) store_lanes(sums + i * stride + j * kLanes, sum[i][j]);
+  }
+}
+
 // The tile of sums (rows, blocks of 16) that accumulate() keeps in registers.
 constexpr int kSumRows = kLanes == 16 ? 8 : kLanes == 8 ? 4 : 2;
 constexpr int kSumBlocks = kLanes == 16 ? 2 : 1;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "arena.h"
+#include "before_relu.h"
 #include "interleave.h"
 #include "winograd.h"
 
@@ -113,21 +114,19 @@ inline void plane_to_points(const TileGrid& grid, const Segment& segment, const 
   }
 }
 
-// Stores a row of a vector of tiles, of which `pixels` lie in the map. A NaN stays a NaN.
-inline void store_outputs(const Floats (&phases)[kTile], float bias, bool relu, int pixels,
+// Stores a row of a vector of tiles, of which `pixels` lie in the map.
+inline void store_outputs(const Floats (&phases)[kTile], float bias, const Bound& bound, int pixels,
                           float* to) {
   Floats row[kTile];
   phases_to_pixels(phases, row);
   for (int k = 0; k < kTile && k * kLanes < pixels; ++k) {
-    Floats out = row[k] + spread(bias);
-    if (relu) out = max(Floats{}, out);
-    store_up_to(to + k * kLanes, out, pixels - k * kLanes);
+    store_up_to(to + k * kLanes, bound.apply(row[k] + spread(bias)), pixels - k * kLanes);
   }
 }
 
 // sums[product * stride + tile] of a segment to a plane of outputs.
 inline void points_to_plane(const TileGrid& grid, const Segment& segment, const float* sums,
-                            size_t stride, float bias, bool relu, float* plane) {
+                            size_t stride, float bias, const Bound& bound, float* plane) {
   for (int tile = 0; tile < segment.count; tile += kLanes) {
     const float* from = sums + segment.start + tile;
     Floats half[kTile][kPoints];  // outputs along y, points along x
@@ -144,7 +143,7 @@ inline void points_to_plane(const TileGrid& grid, const Segment& segment, const 
       const size_t row = static_cast<size_t>(segment.y) * kTile + i;
       Floats phases[kTile];
       points_to_outputs(half[i], phases);
-      store_outputs(phases, bias, relu, pixels, plane + row * grid.width + x);
+      store_outputs(phases, bias, bound, pixels, plane + row * grid.width + x);
     }
   }
 }

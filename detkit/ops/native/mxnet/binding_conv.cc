@@ -25,6 +25,7 @@ struct Conv3x3 : Operator {
     conv.height = call.dim(first, 2), conv.width = call.dim(first, 3);
     conv.out_channels = call.dim(first + 1, 0);
     conv.relu = args.integer("relu");
+    conv.most = args.real("most");
     return conv;
   }
 
@@ -46,6 +47,64 @@ struct Conv3x3 : Operator {
     return detkit_conv3x3_backward(&conv, call.in(1), call.in(2), call.in(bias ? 4 : 3), call.in(0),
                                    call.memory(bytes), call.out(0), call.out(1),
                                    bias ? call.out(2) : nullptr);
+  }
+};
+
+// data (B, in, H, W), weights (out, in, 1, 1), bias (out), residual (B, out, H', W')
+// -> (B, out, H', W')
+struct Conv1x1 : Operator {
+  static constexpr const char* kName = "detkit_conv1x1";
+  static constexpr int kOutputs = 1;
+  static int inputs(const Arguments& args) { return 2 + has_bias(args) + has_residual(args); }
+  static bool has_bias(const Arguments& args) { return args.integer("no_bias") == 0; }
+  static bool has_residual(const Arguments& args) { return args.integer("residual") != 0; }
+
+  static Shapes shapes(const Arguments& args, const Shapes& in) {
+    require(in[0].size() == 4, "data are (B, C, H, W)");
+    require(in[1].size() == 4 && in[1][1] == in[0][1] && in[1][2] == 1 && in[1][3] == 1,
+            "weights are (out, C, 1, 1)");
+    require(!has_bias(args) || in[2] == Shape({in[1][0]}), "bias is (out)");
+    const int stride = args.integer("stride");
+    require(stride == 1 || stride == 2, "the stride is 1 or 2");
+    const unsigned less = static_cast<unsigned>(stride) - 1;
+    const Shape out = {in[0][0], in[1][0], (in[0][2] + less) / stride, (in[0][3] + less) / stride};
+    require(!has_residual(args) || in.back() == out, "the residual has the shape of the output");
+    return {out};
+  }
+
+  // The arrays of the forward pass begin at the input `first`.
+  static DetkitConv1x1 convolution(const Arguments& args, const Call& call, size_t first) {
+    DetkitConv1x1 conv = {};
+    conv.images = call.dim(first, 0), conv.in_channels = call.dim(first, 1);
+    conv.height = call.dim(first, 2), conv.width = call.dim(first, 3);
+    conv.out_channels = call.dim(first + 1, 0);
+    conv.stride = args.integer("stride");
+    conv.relu = args.integer("relu");
+    conv.most = args.real("most");
+    return conv;
+  }
+
+  static int forward(const Arguments& args, const Call& call) {
+    const DetkitConv1x1 conv = convolution(args, call, 0);
+    int64_t bytes = 0, backward = 0;
+    const int status = detkit_conv1x1_workspace(&conv, &bytes, &backward);
+    if (status != DETKIT_OK) return status;
+    const bool bias = has_bias(args);
+    return detkit_conv1x1(&conv, call.in(0), call.in(1), bias ? call.in(2) : nullptr,
+                          has_residual(args) ? call.in(bias ? 3 : 2) : nullptr, call.memory(bytes),
+                          call.out(0));
+  }
+
+  static int backward(const Arguments& args, const Call& call) {
+    const DetkitConv1x1 conv = convolution(args, call, 1);
+    const bool bias = has_bias(args), residual = has_residual(args);
+    int64_t forward = 0, bytes = 0;
+    const int status = detkit_conv1x1_workspace(&conv, &forward, &bytes);
+    if (status != DETKIT_OK) return status;
+    const size_t out = 3 + bias + residual;
+    return detkit_conv1x1_backward(
+        &conv, call.in(1), call.in(2), call.in(out), call.in(0), call.memory(bytes), call.out(0),
+        call.out(1), bias ? call.out(2) : nullptr, residual ? call.out(bias ? 3 : 2) : nullptr);
   }
 };
 
@@ -89,6 +148,7 @@ struct MaxPool : Operator {
 };
 
 DETKIT_CPU_OPERATOR(detkit_conv3x3, Conv3x3);
+DETKIT_CPU_OPERATOR(detkit_conv1x1, Conv1x1);
 DETKIT_CPU_OPERATOR(detkit_rectify, Rectify);
 DETKIT_CPU_OPERATOR(detkit_max_pool, MaxPool);
 

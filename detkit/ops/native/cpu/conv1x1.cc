@@ -1,0 +1,190 @@
+// A 1x1 convolution: a product of weights and pixels. A block of pixels is packed once, all its
+// channels, and stays in the cache while the outputs are made.
+#include "conv1x1.h"
+
+#include "../checks.h"
+#include "products.h"
+#include "threads.h"
+
+namespace detkit {
+namespace DETKIT_ISA {
+namespace {
+
+constexpr int kPixels = kColumns * kLanes;  // of a column, whose sums stay in registers
+constexpr int kCache = 1 << 17;             // floats of a block
+constexpr int kMostColumns = 16;            // of a block
+constexpr int kAhead = 4;                   // channels that are fetched before they are packed
+
+// The arrays of a product.
+struct Plan {
+  explicit Plan(const PixelProduct& product)
+      : product(product),
+        threads(available_threads()),
+        panels((product.out + kRows - 1) / kRows),
+        all_columns((product.grid.count + kPixels - 1) / kPixels),
+        columns(columns_of_block()),
+        blocks((all_columns + columns - 1) / columns),
+        column(static_cast<size_t>(product.in) * kPixels + kLanes) {}
+
+  const PixelProduct& product;
+  const int threads, panels;
+  const int64_t all_columns;
+  const int columns;  // of a block
+  const int64_t blocks;
+  const size_t column;  // floats
+
+  // Into how many parts the outputs of each block are split, so that all threads have work until
+  // the end. Each part packs the block again. Times are in instructions for a vector of pixels.
+  int parts() const {
+    const double packing = 6.0 * product.in, panel = kRows * (product.in + 4.0);
+    int best = 1;
+    double least = 0;
+    for (int parts = 1; parts <= panels && parts <= 4 * threads; ++parts) {
+      const int64_t rounds = (blocks * parts + threads - 1) / threads;
+      const int each = (panels + parts - 1) / parts;
+      const double time = static_cast<double>(rounds) * (packing + each * panel);
+      if (parts == 1 || time < 0.98 * least) best = parts, least = time;
+    }
+    return best;
+  }
+
+ private:
+  int columns_of_block() const {
+    const int64_t shared = all_columns / (4 * threads);
+    int columns = kCache / (product.in * kPixels);
+    if (columns > kMostColumns) columns = kMostColumns;
+    if (columns > shared) columns = static_cast<int>(shared);
+    return columns > 1 ? columns : 1;
+  }
+};
+
+// What one thread works in.
+struct Own {
+  Own(Arena* arena, const Plan& plan)
+      : points(arena->take<float>(plan.columns * plan.column)),
+        sums(arena->take<float>(kRows * kPixels + kLanes)),
+        runs(arena->take<Run>(static_cast<size_t>(plan.columns) * kPixels)) {}
+
+  float* const points;  // [column][input][pixel]
+  float* const sums;    // [output of a panel][pixel]
+  Run* const runs;
+};
+
+// What is written for a panel of outputs.
+struct Outputs {
+  const float *bias, *residual;
+  float* out;
+};
+
+// The inputs of a block to columns. A run may write a vector past its end, before the next one.
+void pack(const Plan& plan, const float* data, int runs, const Own& own) {
+  const PixelProduct& product = plan.product;
+  const Layout& from = product.from;
+  for (int input = 0; input < product.in; ++input) {
+    for (const Run* run = own.runs; run < own.runs + runs; ++run) {
+      const size_t map = static_cast<size_t>(run->image) * product.in + input;
+      const float* pixels = data + map * from.plane + from.at(run->y, run->x);
+      float* to = own.points + run->start / kPixels * plan.column +
+                  static_cast<size_t>(input) * kPixels + run->start % kPixels;
+      for (int i = 0; i < run->count; i += kLanes) {
+        __builtin_prefetch(pixels + kAhead * from.plane);
+        store_lanes(to + i, load_pixels(pixels, from.stride, run->count - i));
+        pixels += kLanes * from.stride;
+      }
+    }
+  }
+}
+
+// The sums of a panel and a run to outputs.
+void store_run(const PixelProduct& product, const Outputs& outputs, int panel, const Run& run,
+               const float* sums) {
+  const int first = panel * kRows;
+  const int rows = product.out - first < kRows ? product.out - first : kRows;
+  for (int row = 0; row < rows; ++row, sums += kPixels) {
+    const size_t map = static_cast<size_t>(run.image) * product.out + first + row;
+    const size_t at = map * product.to.plane + product.to.at(run.y, run.x);
+    const Floats bias = spread(outputs.bias ? outputs.bias[first + row] : 0.0f);
+    for (int i = 0; i < run.count; i += kLanes) {
+      Floats value = load_lanes(sums + i) + bias;
+      if (outputs.residual) value += load_up_to(outputs.residual + at + i, run.count - i);
+      store_pixels(outputs.out + at + static_cast<size_t>(i) * product.to.stride,
+                   product.bound.apply(value), product.to.stride, run.count - i);
+    }
+  }
+}
+
+// The outputs of a panel of a block.
+void multiply_panel(const Plan& plan, const float* weights, int panel, int pixels, const Own& own,
+                    const Outputs& outputs) {
+  const PixelProduct& product = plan.product;
+  const float* rows[kRows];  // the last one is used again for those that are missing
+  for (int i = 0; i < kRows; ++i) {
+    const int output = panel * kRows + i;
+    rows[i] = weights + static_cast<size_t>(output < product.out ? output : product.out - 1) *
+                            static_cast<size_t>(product.in);
+  }
+  const Run* run = own.runs;
+  const float* points = own.points;
+  for (int start = 0; start < pixels; start += kPixels, points += plan.column) {
+    const int vectors = (pixels - start + kLanes - 1) / kLanes;
+    const auto kernel = vectors == 1   ? multiply_rows<1>
+                        : vectors == 2 ? multiply_rows<2>
+                                       : multiply_rows<3>;
+    kernel(rows, points, product.in, kPixels, own.sums);
+    const int end = pixels - start < kPixels ? pixels : start + kPixels;
+    for (int done = start; done < end; done += run->count, ++run) {
+      store_run(product, outputs, panel, *run, own.sums + run->start % kPixels);
+    }
+  }
+}
+
+}  // namespace
+
+size_t product_bytes(const PixelProduct& product) {
+  const Plan plan(product);
+  Arena own(nullptr);
+  Own{&own, plan};
+  return own.used() * static_cast<size_t>(plan.threads);
+}
+
+void multiply_pixels(const PixelProduct& product, const float* data, const float* weights,
+                     const float* bias, const float* residual, char* memory, float* out) {
+  const Plan plan(product);
+  Arena measure(nullptr);
+  Own{&measure, plan};
+  const Outputs outputs = {bias, residual, out};
+  const int parts = plan.parts();
+  const int most = plan.columns * kPixels;
+  const double multiply_adds = 1.0 * most * product.in * product.out / parts;
+  const int threads = threads_for(plan.blocks * parts, multiply_adds / 50);
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+  for (int64_t task = 0; task < plan.blocks * parts; ++task) {
+    Arena mine(memory + measure.used() * static_cast<size_t>(this_thread()));
+    const Own own(&mine, plan);
+    const int64_t first = task / parts * most;
+    const int part = static_cast<int>(task % parts);
+    const int64_t left = product.grid.count - first;
+    const int pixels = static_cast<int>(left < most ? left : most);
+    pack(plan, data, product.grid.runs(first, pixels, kPixels, own.runs), own);
+    const int64_t panels = plan.panels;
+    for (int64_t panel = panels * part / parts; panel < panels * (part + 1) / parts; ++panel) {
+      multiply_panel(plan, weights, static_cast<int>(panel), pixels, own, outputs);
+    }
+  }
+}
+
+int conv1x1(const DetkitConv1x1* conv, const float* data, const float* weights, const float* bias,
+            const float* residual, void* workspace, float* out) {
+  if (!is_valid(*conv)) return DETKIT_BAD_ARGUMENT;
+  multiply_pixels(forward_product(*conv), data, weights, bias, residual,
+                  static_cast<char*>(workspace), out);
+  return DETKIT_OK;
+}
+
+}  // namespace DETKIT_ISA
+}  // namespace detkit
+
+DETKIT_KERNEL(conv1x1,
+              (const DetkitConv1x1* conv, const float* data, const float* weights,
+               const float* bias, const float* residual, void* workspace, float* out),
+              (conv, data, weights, bias, residual, workspace, out))

@@ -1,0 +1,33 @@
+// What the forward and the backward pass of a 1x1 convolution share.
+#pragma once
+
+#include "arena.h"
+#include "before_relu.h"
+#include "pixels.h"
+
+namespace detkit {
+namespace DETKIT_ISA {
+
+// A product of weights (out, in) and pixels, from one kind of maps to another.
+struct PixelProduct {
+  PixelGrid grid;
+  Layout from, to;
+  int in, out;
+  Bound bound;
+};
+
+// The bytes of memory that multiply_pixels() needs.
+size_t product_bytes(const PixelProduct& product);
+
+// out = weights x data + bias + residual, after the bound. bias and residual may be null.
+void multiply_pixels(const PixelProduct& product, const float* data, const float* weights,
+                     const float* bias, const float* residual, char* memory, float* out);
+
+inline PixelProduct forward_product(const DetkitConv1x1& conv) {
+  const PixelGrid grid(conv.images, conv.height, conv.width, conv.stride);
+  const Bound bound = {conv.relu != 0, conv.most};
+  return {grid, grid.whole, grid.dense, conv.in_channels, conv.out_channels, bound};
+}
+
+}  // namespace DETKIT_ISA
+}  // namespace detkit
