@@ -14,9 +14,9 @@ from detkit.data.transforms import Resize
 from detkit.detector import Detector
 from detkit.errors import ExportError
 from detkit.export.graph.checked import check_graph
+from detkit.export.graph.convolutions import use_own_convolutions
 from detkit.export.graph.graph import Graph
 from detkit.export.graph.simplify import simplify
-from detkit.export.graph.winograd import use_winograd
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, Manifest, parse_manifest
 from detkit.export.precision.precisions import Float32, Precision
 from detkit.files.disk import make_folder, sha256_of
@@ -53,7 +53,7 @@ def export(
     precision = precision or Float32()
     graph, parameters = trace(detector.model, ops)
     if precision.name == Float32.name and ops == backend.NATIVE and backend.winograd():
-        use_winograd(graph)
+        use_own_convolutions(graph)
     symbol, parameters = precision.convert(detector.model, graph, parameters)
     manifest = Manifest(
         detkit=detkit.__version__,

@@ -52,6 +52,9 @@ long long input_count(const std::string& word, const Attributes& attributes) {
     if (without.empty()) without = word == "bias" ? "True" : "False";
     return without == "False" || without == "false" || without == "0" ? 3 : 2;
   }
+  if (word == "residual") {
+    return input_count("no_bias", attributes) + is_true(value_of(attributes, word));
+  }
   if (word == "levels") return 1 + 3 * whole(value_of(attributes, word), 1);
   if (word == "strides") return 1 + (long long)(words(value_of(attributes, word)).size());
   return whole(value_of(attributes, word), 1);

@@ -88,6 +88,8 @@ def _input_count(word: str, attributes: Dict[str, str]) -> int:
     if word in ("no_bias", "bias"):
         without = attributes.get("no_bias", str(word == "bias")) not in FALSE
         return 2 if without else 3
+    if word == "residual":
+        return _input_count("no_bias", attributes) + (attributes.get(word) in TRUE)
     if word == "levels":
         return 1 + 3 * _whole(attributes.get("levels", ""), 1)
     if word == "strides":

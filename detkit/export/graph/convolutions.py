@@ -1,0 +1,90 @@
+"""Convolutions that detkit has operators for, with the sums and ReLUs that follow them."""
+
+import ast
+from typing import Any, Dict, Optional, Set
+
+from detkit.export.graph.fusion import read_sizes_early
+from detkit.export.graph.graph import Graph, Node, Output, Place
+from detkit.export.graph.simplify import SUMS
+from detkit.ops.convolution import operator_for
+
+CONVOLUTION, BOUND = "Convolution", "_minimum_scalar"
+
+
+def use_own_convolutions(graph: Graph) -> None:
+    """Replaces each convolution that detkit has an operator for, in place.
+
+    The operator includes a ReLU and its upper bound, and that of a 1x1 convolution also a sum
+    before them, if nothing else reads what is between.
+
+    The other passes over a graph know MXNet's Convolution alone: this one comes last.
+    """
+    read_sizes_early(graph)
+    only_readers = _only_readers(graph)
+    replacements: Dict[Place, Output] = {}
+    sums: Set[Node] = set()  # that are parts of a convolution now
+    for node in graph.nodes():
+        own = _own_operator(node)
+        if own is None:
+            continue
+        last, attributes = node, {"no_bias": node.attribute("no_bias", False)}
+        if own == "detkit_conv1x1":
+            attributes["stride"] = _value(node, "stride", (1, 1))[0]
+            after = only_readers.get(node)
+            attributes["residual"] = after is not None and after.op in SUMS and after not in sums
+            if after is not None and attributes["residual"]:
+                node.inputs += [source for source in after.inputs if source.node is not node]
+                sums.add(after)
+                last = after
+        last = _absorb_relu(last, only_readers, attributes)
+        node.op = own
+        node.attributes = {name: str(value) for name, value in attributes.items()}
+        if last is not node:
+            replacements[last, 0] = Output(node)
+    graph.replace(replacements)
+
+
+def _only_readers(graph: Graph) -> Dict[Node, Node]:
+    """Returns {node: the node that reads its first output}, if that has one reader."""
+    readers = graph.readers()
+    return {
+        source.node: node
+        for node in graph.nodes()
+        for source in node.inputs
+        if source.number == 0 and readers[source.place] == 1
+    }
+
+
+def _absorb_relu(node: Node, only_readers: Dict[Node, Node], attributes: Dict[str, Any]) -> Node:
+    """Writes the ReLU after ``node`` into the attributes; returns the last node of it."""
+    attributes.update(relu=False, most="inf")
+    relu = only_readers.get(node)
+    if relu is None or relu.op != "Activation" or relu.attribute("act_type", "") != "relu":
+        return node
+    attributes["relu"] = True
+    bound = only_readers.get(relu)
+    if bound is None or bound.op != BOUND or bound.attribute("scalar", 0.0) <= 0:
+        return relu
+    attributes["most"] = bound.attribute("scalar", 0.0)
+    return bound
+
+
+def _own_operator(node: Node) -> Optional[str]:
+    """Returns the name of detkit's operator for a node, or None if it has none."""
+    if node.op != CONVOLUTION:
+        return None
+    arguments = {
+        "kernel": _value(node, "kernel", ()),
+        "stride": _value(node, "stride", (1, 1)),
+        "pad": _value(node, "pad", (0, 0)),
+        "dilate": _value(node, "dilate", (1, 1)),
+        "num_group": node.attribute("num_group", 1),
+    }
+    layout = node.attribute("layout", "NCHW")
+    return operator_for({**arguments, "layout": "NCHW" if layout == "None" else layout})
+
+
+def _value(node: Node, name: str, default: Any) -> Any:
+    """Returns an attribute that is a tuple of numbers."""
+    text = node.attributes.get(name)
+    return default if text is None or text == "()" else ast.literal_eval(text)
