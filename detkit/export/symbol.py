@@ -53,7 +53,7 @@ def export(
     precision = precision or Float32()
     graph, parameters = trace(detector.model, ops)
     if precision.name == Float32.name and ops == backend.NATIVE and backend.winograd():
-        use_own_convolutions(graph)
+        use_own_convolutions(graph, parameters)
     symbol, parameters = precision.convert(detector.model, graph, parameters)
     manifest = Manifest(
         detkit=detkit.__version__,

@@ -29,7 +29,10 @@ FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp", "-fvisibility=hidden")
 # in the same way, which fused multiplications and additions would not.
 BOX_KERNELS = ("nms", "proposals", "match")
 ROI_KERNELS = ("roi_align", "roi_pool", "prroi_pool", "crop_pool", "mask_target", "mask_paste")
-CONV_KERNELS = ("conv3x3", "conv3x3_backward", "conv1x1", "conv1x1_backward", "rectify", "max_pool")
+CONV_KERNELS = (
+    *("conv3x3", "conv3x3_backward", "conv1x1", "conv1x1_backward", "depthwise"),
+    *("rectify", "max_pool"),
+)
 FUSED_KERNELS = ROI_KERNELS + CONV_KERNELS
 INSTRUCTION_SETS: Dict[str, Tuple[str, ...]] = {
     "baseline": ("-DDETKIT_ISA=baseline", "-DDETKIT_DISPATCH"),

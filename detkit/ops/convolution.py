@@ -5,7 +5,7 @@ fast in these blocks alone. detkit's convolutions return plain maps, which its o
 """
 
 import math
-from typing import Any, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -13,12 +13,14 @@ import numpy as np
 from detkit.ops import backend
 from detkit.typing import Namespace, Tensor
 
+CONV3X3, CONV1X1, DEPTHWISE = "detkit_conv3x3", "detkit_conv1x1", "detkit_depthwise"
 # The arguments of MXNet's Convolution that all of detkit's operators have built in.
-BUILT_IN = {"dilate": (1, 1), "num_group": 1, "layout": "NCHW"}
+BUILT_IN = {"dilate": (1, 1), "layout": "NCHW"}
 # The kernels, paddings and strides of each operator.
 WINDOWS = {
-    "detkit_conv3x3": ((3, 3), (1, 1), [(1, 1)]),
-    "detkit_conv1x1": ((1, 1), (0, 0), [(1, 1), (2, 2)]),
+    CONV3X3: ((3, 3), (1, 1), [(1, 1)]),
+    CONV1X1: ((1, 1), (0, 0), [(1, 1), (2, 2)]),
+    DEPTHWISE: ((3, 3), (1, 1), [(1, 1), (2, 2)]),
 }
 
 
@@ -37,8 +39,9 @@ def convolution(
 
     On a CPU, 3x3 convolutions of stride 1 with a padding of 1 are computed by Winograd's minimal
     filtering (Lavin and Gray 2016; see native/cpu/winograd.h). Its rounding errors are about twice
-    those of MXNet's operator. 1x1 convolutions of stride 1 or 2 without padding are detkit's, too.
-    MXNet computes all the others.
+    those of MXNet's operator. 1x1 convolutions of stride 1 or 2 without padding, and 3x3
+    convolutions of each channel of stride 1 or 2 with a padding of 1, are detkit's, too. MXNet
+    computes all the others.
 
     weight, bias: (C', C, kernel), and (C') or None.
     name: of the operator in a graph.
@@ -47,43 +50,59 @@ def convolution(
     arguments: the keyword arguments of MXNet's Convolution.
     """
     arrays = [x, weight] if bias is None else [x, weight, bias]
-    no_bias = bias is None
-    own = operator_for(arguments) if backend.winograd() and _on_cpu(x) else None
-    if own == "detkit_conv1x1":
+    arguments["no_bias"] = bias is None
+    own = None
+    if backend.winograd() and _on_cpu(x):
+        own = operator_for(arguments, _shape_of(weight))
+    if own is None:
+        out = F.Convolution(*arrays, name=name, **arguments)
+        return _rectified(F, out if residual is None else out + residual, relu, most)
+    options: Dict[str, Any] = {"no_bias": bias is None, "relu": relu, "most": most, "name": name}
+    if own != CONV3X3:
+        options["stride"] = arguments.get("stride", (1, 1))[0]
+    if own == CONV1X1:
         arrays += [] if residual is None else [residual]
-        return F.detkit_conv1x1(
-            *arrays,
-            no_bias=no_bias,
-            residual=residual is not None,
-            stride=arguments.get("stride", (1, 1))[0],
-            relu=relu,
-            most=most,
-            name=name,
-        )
-    if own == "detkit_conv3x3" and residual is None:
-        return F.detkit_conv3x3(*arrays, no_bias=no_bias, relu=relu, most=most, name=name)
-    if own == "detkit_conv3x3":
-        out = F.detkit_conv3x3(*arrays, no_bias=no_bias, relu=False, most=most, name=name)
-    else:
-        out = F.Convolution(*arrays, name=name, **{**arguments, "no_bias": no_bias})
-    out = out if residual is None else out + residual
-    if relu and most < math.inf:
-        return rectify(F, out, most)
-    return F.Activation(out, act_type="relu") if relu else out
+        return F.detkit_conv1x1(*arrays, residual=residual is not None, **options)
+    if residual is None:
+        return getattr(F, own)(*arrays, **options)
+    out = getattr(F, own)(*arrays, **{**options, "relu": False})
+    return _rectified(F, out + residual, relu, most)
 
 
-def operator_for(arguments: Mapping[str, Any]) -> Optional[str]:
+def operator_for(arguments: Mapping[str, Any], shape: Sequence[int]) -> Optional[str]:
     """Returns the name of detkit's operator for a convolution, or None if it has none.
 
     arguments: those of MXNet's Convolution. An absent one has MXNet's default.
+    shape: of the weights, (C', C / groups, kernel), as far as it is known.
     """
     if any(arguments.get(key) not in (None, value) for key, value in BUILT_IN.items()):
         return None
+    groups = arguments.get("num_group", 1)
     stride, pad = arguments.get("stride", (1, 1)), arguments.get("pad", (0, 0))
     for name, (kernel, padding, strides) in WINDOWS.items():
-        if arguments["kernel"] == kernel and pad == padding and stride in strides:
+        fits = arguments["kernel"] == kernel and pad == padding and stride in strides
+        if name == DEPTHWISE:
+            fits = fits and 1 < groups == arguments["num_filter"] and tuple(shape[1:2]) == (1,)
+        else:
+            fits = fits and groups == 1
+        if fits:
             return name
     return None
+
+
+def _shape_of(weight: Tensor) -> Tuple[int, ...]:
+    """Returns the shape of an array, or that of a symbol as far as its parameters tell it."""
+    if isinstance(weight, mx.nd.NDArray):
+        return tuple(weight.shape)
+    shapes = weight.infer_shape_partial()[1]
+    return tuple(shapes[0]) if shapes else ()
+
+
+def _rectified(F: Namespace, x: Tensor, relu: bool, most: float) -> Tensor:
+    """Returns x after a ReLU with an upper bound if it is asked for."""
+    if relu and most < math.inf:
+        return rectify(F, x, most)
+    return F.Activation(x, act_type="relu") if relu else x
 
 
 def _on_cpu(x: Tensor) -> bool:

@@ -1,18 +1,21 @@
 """Convolutions that detkit has operators for, with the sums and ReLUs that follow them."""
 
 import ast
-from typing import Any, Dict, Optional, Set
+from typing import Any, Dict, Mapping, Optional, Set
 
 from detkit.export.graph.fusion import read_sizes_early
 from detkit.export.graph.graph import Graph, Node, Output, Place
 from detkit.export.graph.simplify import SUMS
-from detkit.ops.convolution import operator_for
+from detkit.ops.convolution import CONV1X1, CONV3X3, operator_for
+from detkit.typing import NDArray
 
 CONVOLUTION, BOUND = "Convolution", "_minimum_scalar"
 
 
-def use_own_convolutions(graph: Graph) -> None:
+def use_own_convolutions(graph: Graph, parameters: Mapping[str, NDArray]) -> None:
     """Replaces each convolution that detkit has an operator for, in place.
+
+    parameters: the arrays of the graph by name.
 
     The operator includes a ReLU and its upper bound, and that of a 1x1 convolution also a sum
     before them, if nothing else reads what is between.
@@ -24,12 +27,13 @@ def use_own_convolutions(graph: Graph) -> None:
     replacements: Dict[Place, Output] = {}
     sums: Set[Node] = set()  # that are parts of a convolution now
     for node in graph.nodes():
-        own = _own_operator(node)
+        own = _own_operator(node, parameters)
         if own is None:
             continue
         last, attributes = node, {"no_bias": node.attribute("no_bias", False)}
-        if own == "detkit_conv1x1":
+        if own != CONV3X3:
             attributes["stride"] = _value(node, "stride", (1, 1))[0]
+        if own == CONV1X1:
             after = only_readers.get(node)
             attributes["residual"] = after is not None and after.op in SUMS and after not in sums
             if after is not None and attributes["residual"]:
@@ -69,7 +73,7 @@ def _absorb_relu(node: Node, only_readers: Dict[Node, Node], attributes: Dict[st
     return bound
 
 
-def _own_operator(node: Node) -> Optional[str]:
+def _own_operator(node: Node, parameters: Mapping[str, NDArray]) -> Optional[str]:
     """Returns the name of detkit's operator for a node, or None if it has none."""
     if node.op != CONVOLUTION:
         return None
@@ -79,9 +83,12 @@ def _own_operator(node: Node) -> Optional[str]:
         "pad": _value(node, "pad", (0, 0)),
         "dilate": _value(node, "dilate", (1, 1)),
         "num_group": node.attribute("num_group", 1),
+        "num_filter": node.attribute("num_filter", 0),
     }
+    weight = parameters.get(node.inputs[1].node.name)
+    shape = () if weight is None else weight.shape
     layout = node.attribute("layout", "NCHW")
-    return operator_for({**arguments, "layout": "NCHW" if layout == "None" else layout})
+    return operator_for({**arguments, "layout": None if layout == "None" else layout}, shape)
 
 
 def _value(node: Node, name: str, default: Any) -> Any:

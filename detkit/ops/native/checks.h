@@ -1,5 +1,5 @@
-// Which arguments the operators of kernels.h accept. The functions for a CPU and those for a GPU
-// both ask here, so that they refuse the same calls.
+// Which arguments the operators of kernels.h and kernels_conv.h accept. The functions for a CPU and
+// those for a GPU both ask here, so that they refuse the same calls.
 //
 // All functions are static: kernels for a CPU are compiled once for each instruction set, and a
 // linker must not replace a function of one build by that of another (cpu/isa.h).
@@ -8,7 +8,7 @@
 #include <limits.h>
 #include <stdint.h>
 
-#include "kernels.h"
+#include "kernels_conv.h"
 
 namespace detkit {
 
@@ -80,6 +80,14 @@ static inline bool is_valid(const DetkitConv1x1& conv) {
   if (conv.images < 0 || height < 1 || width < 1 || height * (width + 8) > INT_MAX) return false;
   if (conv.in_channels < 1 || conv.in_channels > DETKIT_MAX_CHANNELS) return false;
   if (conv.out_channels < 1 || conv.out_channels > DETKIT_MAX_CHANNELS) return false;
+  return (conv.stride == 1 || conv.stride == 2) && (!conv.relu || conv.most > 0.0f);
+}
+
+static inline bool is_valid(const DetkitDepthwise& conv) {
+  const int64_t height = conv.height, width = conv.width;
+  if (conv.images < 0 || height < 1 || width < 1) return false;
+  if ((height + 2) * (width + 64) > INT_MAX) return false;
+  if (conv.channels < 1 || conv.channels > DETKIT_MAX_CHANNELS) return false;
   return (conv.stride == 1 || conv.stride == 2) && (!conv.relu || conv.most > 0.0f);
 }
 

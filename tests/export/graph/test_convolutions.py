@@ -55,7 +55,7 @@ def doubled(F, x, one, other, three):
     return y + y
 
 
-ONE, THREE = "detkit_conv1x1", "detkit_conv3x3"
+ONE, THREE, DEPTHWISE = "detkit_conv1x1", "detkit_conv3x3", "detkit_depthwise"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_what_becomes_one_operator(function, ops):
     needed = {node.name for node in graph.variables()} - {"x"}
     parameters = {name: each for name, each in parameters.items() if name in needed}
     (expected,) = runner(graph.symbol(), parameters, ["x"])(x)
-    use_own_convolutions(graph)
+    use_own_convolutions(graph, parameters)
     assert sorted(ops_of(graph.symbol())) == sorted(ops)
     (found,) = runner(graph.symbol(), parameters, ["x"])(x)
     np.testing.assert_allclose(found.asnumpy(), expected.asnumpy(), rtol=0, atol=1e-5)
@@ -92,12 +92,15 @@ def test_what_becomes_one_operator(function, ops):
         ({"kernel": (1, 1), "pad": (1, 1)}, "Convolution"),
         ({"kernel": (1, 1), "num_group": 2}, "Convolution"),
         ({"kernel": (3, 3)}, "Convolution"),
+        ({"kernel": (3, 3), "pad": (1, 1), "stride": (2, 2), "num_group": 4}, DEPTHWISE),
+        ({"kernel": (3, 3), "pad": (1, 1), "num_group": 2}, "Convolution"),
         ({"kernel": (3, 3), "pad": (1, 1), "dilate": (1, 1)}, THREE),
         ({"kernel": (3, 3), "pad": (2, 2), "dilate": (2, 2)}, "Convolution"),
     ],
 )
 def test_which_convolutions_are_replaced(arguments, op):
-    convolution = mx.sym.Convolution(mx.sym.var("x"), num_filter=4, no_bias=True, **arguments)
-    graph = Graph(convolution)
-    use_own_convolutions(graph)
+    x, weight = mx.sym.var("x"), mx.sym.var("weight")
+    graph = Graph(mx.sym.Convolution(x, weight, num_filter=4, no_bias=True, **arguments))
+    shape = (4, 4 // arguments.get("num_group", 1), *arguments["kernel"])
+    use_own_convolutions(graph, {"weight": mx.nd.ones(shape)})
     assert ops_of(graph.symbol()) == [op]

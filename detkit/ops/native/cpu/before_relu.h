@@ -14,6 +14,14 @@ struct Bound {
 
   // A NaN stays a NaN.
   Floats apply(Floats x) const { return relu ? min(spread(most), max(Floats{}, x)) : x; }
+
+  // Up to `count` lanes of the gradient before the ReLU, of which out is the result.
+  Floats gradient(const float* out, const float* of_out, int count) const {
+    const Floats value = load_up_to(of_out, count);
+    if (!relu) return value;
+    const Floats y = load_up_to(out, count);
+    return (y > Floats{}) & (y < spread(most)) ? value : Floats{};
+  }
 };
 
 // The gradient of `count` numbers before the ReLU, of which out is the result. It is written if
@@ -27,11 +35,7 @@ inline double gradient_before_relu(const Bound& bound, const float* out, const f
     const size_t end = count - start < kStep ? count : start + kStep;
     for (size_t i = start; i < end; i += kLanes) {
       const int left = static_cast<int>(end - i);
-      Floats value = load_up_to(gradient + i, left);
-      if (bound.relu) {
-        const Floats y = load_up_to(out + i, left);
-        value = (y > Floats{}) & (y < spread(bound.most)) ? value : Floats{};
-      }
+      const Floats value = bound.gradient(out + i, gradient + i, left);
       sum += value;
       if (to) store_up_to(to + i, value, left);
     }

@@ -1,6 +1,7 @@
 // What the forward and the backward pass of a 3x3 convolution share.
 #pragma once
 
+#include "../kernels_conv.h"
 #include "arena.h"
 #include "before_relu.h"
 #include "tiles.h"

@@ -1,7 +1,16 @@
 // conv3x3 and what follows it as operators of MXNet, for CPUs: on a GPU, networks use MXNet's own.
+#include "../kernels_conv.h"
 #include "binding.h"
 
 namespace detkit {
+
+// The shape of the maps that a stride leaves.
+static Shape strided(const Arguments& args, const Shape& data, unsigned channels) {
+  const int stride = args.integer("stride");
+  require(stride == 1 || stride == 2, "the stride is 1 or 2");
+  const unsigned step = static_cast<unsigned>(stride);
+  return {data[0], channels, (data[2] + step - 1) / step, (data[3] + step - 1) / step};
+}
 
 // data (B, in, H, W), weights (out, in, 3, 3), bias (out) -> (B, out, H, W)
 struct Conv3x3 : Operator {
@@ -64,10 +73,7 @@ struct Conv1x1 : Operator {
     require(in[1].size() == 4 && in[1][1] == in[0][1] && in[1][2] == 1 && in[1][3] == 1,
             "weights are (out, C, 1, 1)");
     require(!has_bias(args) || in[2] == Shape({in[1][0]}), "bias is (out)");
-    const int stride = args.integer("stride");
-    require(stride == 1 || stride == 2, "the stride is 1 or 2");
-    const unsigned less = static_cast<unsigned>(stride) - 1;
-    const Shape out = {in[0][0], in[1][0], (in[0][2] + less) / stride, (in[0][3] + less) / stride};
+    const Shape out = strided(args, in[0], in[1][0]);
     require(!has_residual(args) || in.back() == out, "the residual has the shape of the output");
     return {out};
   }
@@ -105,6 +111,52 @@ struct Conv1x1 : Operator {
     return detkit_conv1x1_backward(
         &conv, call.in(1), call.in(2), call.in(out), call.in(0), call.memory(bytes), call.out(0),
         call.out(1), bias ? call.out(2) : nullptr, residual ? call.out(bias ? 3 : 2) : nullptr);
+  }
+};
+
+// data (B, C, H, W), weights (C, 1, 3, 3), bias (C) -> (B, C, H', W')
+struct Depthwise : Operator {
+  static constexpr const char* kName = "detkit_depthwise";
+  static constexpr int kOutputs = 1;
+  static int inputs(const Arguments& args) { return has_bias(args) ? 3 : 2; }
+  static bool has_bias(const Arguments& args) { return args.integer("no_bias") == 0; }
+
+  static Shapes shapes(const Arguments& args, const Shapes& in) {
+    require(in[0].size() == 4, "data are (B, C, H, W)");
+    require(in[1] == Shape({in[0][1], 1, 3, 3}), "weights are (C, 1, 3, 3)");
+    require(!has_bias(args) || in[2] == Shape({in[0][1]}), "bias is (C)");
+    return {strided(args, in[0], in[0][1])};
+  }
+
+  // The arrays of the forward pass begin at the input `first`.
+  static DetkitDepthwise convolution(const Arguments& args, const Call& call, size_t first) {
+    DetkitDepthwise conv = {};
+    conv.images = call.dim(first, 0), conv.channels = call.dim(first, 1);
+    conv.height = call.dim(first, 2), conv.width = call.dim(first, 3);
+    conv.stride = args.integer("stride");
+    conv.relu = args.integer("relu");
+    conv.most = args.real("most");
+    return conv;
+  }
+
+  static int forward(const Arguments& args, const Call& call) {
+    const DetkitDepthwise conv = convolution(args, call, 0);
+    int64_t bytes = 0, backward = 0;
+    const int status = detkit_depthwise_workspace(&conv, &bytes, &backward);
+    if (status != DETKIT_OK) return status;
+    const float* bias = has_bias(args) ? call.in(2) : nullptr;
+    return detkit_depthwise(&conv, call.in(0), call.in(1), bias, call.memory(bytes), call.out(0));
+  }
+
+  static int backward(const Arguments& args, const Call& call) {
+    const DetkitDepthwise conv = convolution(args, call, 1);
+    const bool bias = has_bias(args);
+    int64_t forward = 0, bytes = 0;
+    const int status = detkit_depthwise_workspace(&conv, &forward, &bytes);
+    if (status != DETKIT_OK) return status;
+    return detkit_depthwise_backward(&conv, call.in(1), call.in(2), call.in(bias ? 4 : 3),
+                                     call.in(0), call.memory(bytes), call.out(0), call.out(1),
+                                     bias ? call.out(2) : nullptr);
   }
 };
 
@@ -149,6 +201,7 @@ struct MaxPool : Operator {
 
 DETKIT_CPU_OPERATOR(detkit_conv3x3, Conv3x3);
 DETKIT_CPU_OPERATOR(detkit_conv1x1, Conv1x1);
+DETKIT_CPU_OPERATOR(detkit_depthwise, Depthwise);
 DETKIT_CPU_OPERATOR(detkit_rectify, Rectify);
 DETKIT_CPU_OPERATOR(detkit_max_pool, MaxPool);
 
