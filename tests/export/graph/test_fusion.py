@@ -9,6 +9,7 @@ from detkit.export.graph.graph import Graph
 from detkit.export.precision.calibrate import runner
 from detkit.models.layers import relu6
 from detkit.models.necks import FPN
+from detkit.ops import backend
 from support.graphs import Block, needs_onednn, small_graph
 
 pytestmark = [needs_onednn, pytest.mark.processor]
@@ -31,7 +32,8 @@ def test_the_sums_of_a_pyramid_are_part_of_its_layers():
 
     pyramid = Pyramid()
     pyramid.initialize()
-    graph = Graph(mx.sym.Group(pyramid(mx.sym.var("fine"), mx.sym.var("coarse"))))
+    with backend.using("mxnet"):
+        graph = Graph(mx.sym.Group(pyramid(mx.sym.var("fine"), mx.sym.var("coarse"))))
     parameters = {name: each.data() for name, each in pyramid.collect_params().items()}
     fused = fuse(graph)
     assert "elemwise_add" not in [node.op for node in fused.nodes()]

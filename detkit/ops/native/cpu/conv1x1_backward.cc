@@ -11,32 +11,53 @@ namespace detkit {
 namespace DETKIT_ISA {
 namespace {
 
-constexpr int kChunkFloats = 1 << 18;  // of inputs and gradients are added to the sums at a time
+constexpr int kChunkFloats = 1 << 18;  // of blocks are added to the sums at a time
 constexpr int kLeastPixels = 128, kMostPixels = 1024;
+constexpr int kTaskRows = 16;  // are added to the sums by a task
 
 int blocks_of(int channels) { return (channels + kBlock - 1) / kBlock; }
 
-// The arrays of the gradient of the weights.
-struct Plan {
-  explicit Plan(const PixelProduct& product)
-      : product(product),
-        in_blocks(blocks_of(product.in)),
-        out_blocks(blocks_of(product.out)),
-        threads(available_threads()),
-        pixels(pixels_of(product.grid, blocks())),
-        block(static_cast<size_t>(pixels) * kBlock + kBlock),
-        in(static_cast<size_t>(in_blocks) * kBlock) {}
+// Maps (images, channels) with their layout.
+struct Maps {
+  const float* values;
+  int channels;
+  const Layout& layout;
 
-  int blocks() const { return in_blocks + out_blocks; }
-  int pairs() const { return (in_blocks + kSumBlocks - 1) / kSumBlocks; }
+  const float* pixels(const Run& run, int channel) const {
+    const size_t map = static_cast<size_t>(run.image) * channels + channel;
+    return values + map * layout.plane + layout.at(run.y, run.x);
+  }
+};
+
+// The gradient of the weights: the sums over all pixels of rows x blocks. The maps with fewer
+// channels, or those with a stride, are copied into blocks of channels.
+struct Plan {
+  Plan(const PixelProduct& product, const float* data, const float* gradient)
+      : grid(product.grid),
+        is_turned(product.from.stride == 1 && product.out < product.in),
+        data{data, product.in, product.from},
+        gradient{gradient, product.out, product.to},
+        rows(is_turned ? this->data : this->gradient),
+        blocked(is_turned ? this->gradient : this->data),
+        blocks(blocks_of(blocked.channels)),
+        tasks_of_rows((rows.channels + kTaskRows - 1) / kTaskRows),
+        threads(available_threads()),
+        pixels(pixels_of(grid, blocks)),
+        block(static_cast<size_t>(pixels) * kBlock + kBlock),
+        row(static_cast<size_t>(blocks) * kBlock) {}
+
+  int pairs() const { return (blocks + kSumBlocks - 1) / kSumBlocks; }
   size_t line() const { return static_cast<size_t>(pixels) + kLanes; }
 
-  const PixelProduct& product;
-  const int in_blocks, out_blocks;
+  const PixelGrid& grid;
+  const bool is_turned;  // whether the rows are inputs
+  const Maps data, gradient;
+  const Maps &rows, &blocked;
+  const int blocks, tasks_of_rows;
   const int threads;
   const int pixels;    // of a chunk
   const size_t block;  // floats of a block of channels
-  const size_t in;     // floats of a row of sums
+  const size_t row;    // floats of a row of sums
 
  private:
   static int pixels_of(const PixelGrid& grid, int blocks) {
@@ -47,119 +68,106 @@ struct Plan {
 
 struct Memory {
   Memory(Arena* arena, const Plan& plan)
-      : points(arena->take<float>(plan.blocks() * plan.block)),
-        sums(arena->take<float>(plan.in * plan.out_blocks * kBlock)),
+      : points(arena->take<float>(plan.blocks * plan.block)),
+        sums(arena->take<float>(plan.row * plan.tasks_of_rows * kTaskRows)),
         lines(arena->take<float>(plan.line() * kBlock * static_cast<size_t>(plan.threads))),
         runs(arena->take<Run>(static_cast<size_t>(plan.pixels))) {}
 
-  float* const points;  // [block of inputs, then of outputs][pixel][16]
-  float* const sums;    // [output][input]
+  float* const points;  // [block of channels][pixel][16]
+  float* const sums;    // [row][channel of the blocks]
   float* const lines;   // [thread][16][pixel]
   Run* const runs;
 };
 
-// Maps of which 16 channels are read.
-struct Channels {
-  const float* maps;
-  int channels, first;
-  const Layout& layout;
-
-  int count() const { return std::min(channels - first, kBlock); }
-  const float* plane(int image) const {
-    return maps + (static_cast<size_t>(image) * channels + first) * layout.plane;
-  }
-};
-
-// The pixels of runs to blocks. lines: room for 16 rows, `line` floats from one to the next.
-void to_blocks(const Channels& channels, const Run* runs, int count, float* lines, size_t line,
-               float* blocks) {
-  const Layout& layout = channels.layout;
-  for (const Run* run = runs; run < runs + count; ++run) {
-    const float* pixels = channels.plane(run->image) + layout.at(run->y, run->x);
-    float* to = blocks + static_cast<size_t>(run->start) * kBlock;
+// The pixels of runs to a block of channels.
+void chunk_to_block(const Plan& plan, int block, int runs, const Memory& memory) {
+  const Layout& layout = plan.blocked.layout;
+  const int first = block * kBlock, channels = std::min(plan.blocked.channels - first, kBlock);
+  float* lines = memory.lines + plan.line() * kBlock * static_cast<size_t>(this_thread());
+  for (const Run* run = memory.runs; run < memory.runs + runs; ++run) {
+    const float* pixels = plan.blocked.pixels(*run, first);
+    float* to = memory.points + block * plan.block + static_cast<size_t>(run->start) * kBlock;
     if (layout.stride == 1) {
-      planes_to_blocks(pixels, layout.plane, channels.count(), run->count, to);
+      planes_to_blocks(pixels, layout.plane, channels, run->count, to);
       continue;
     }
-    for (int c = 0; c < channels.count(); ++c) {
+    for (int c = 0; c < channels; ++c) {
       const float* from = pixels + c * layout.plane;
       for (int i = 0; i < run->count; i += kLanes, from += kLanes * layout.stride) {
-        store_lanes(lines + c * line + i, load_pixels(from, layout.stride, run->count - i));
+        store_lanes(lines + c * plan.line() + i, load_pixels(from, layout.stride, run->count - i));
       }
     }
-    planes_to_blocks(lines, line, channels.count(), run->count, to);
+    planes_to_blocks(lines, plan.line(), channels, run->count, to);
   }
 }
 
-void chunk_to_blocks(const Plan& plan, const float* data, const float* gradient, int block,
-                     int runs, const Memory& memory) {
-  const PixelProduct& product = plan.product;
-  const bool is_input = block < plan.in_blocks;
-  const Channels channels = {is_input ? data : gradient, is_input ? product.in : product.out,
-                             (is_input ? block : block - plan.in_blocks) * kBlock,
-                             is_input ? product.from : product.to};
-  float* lines = memory.lines + plan.line() * kBlock * static_cast<size_t>(this_thread());
-  to_blocks(channels, memory.runs, runs, lines, plan.line(), memory.points + block * plan.block);
+// Adds a chunk to the sums of kTaskRows rows and a few blocks.
+void add_products(const Plan& plan, int task, int pair, int runs, bool is_first,
+                  const Memory& memory) {
+  const int block = pair * kSumBlocks, last = plan.rows.channels - 1;
+  const auto kernel =
+      block + kSumBlocks <= plan.blocks ? accumulate_rows<kSumBlocks> : accumulate_rows<1>;
+  for (int start = task * kTaskRows; start < (task + 1) * kTaskRows; start += kSumRows) {
+    float* sums = memory.sums + start * plan.row + block * kBlock;
+    for (const Run* run = memory.runs; run < memory.runs + runs; ++run) {
+      const float* rows[kSumRows];  // the last one is used again for those that are missing
+      for (int i = 0; i < kSumRows; ++i) {
+        rows[i] = plan.rows.pixels(*run, std::min(start + i, last));
+      }
+      kernel(rows, memory.points + block * plan.block + static_cast<size_t>(run->start) * kBlock,
+             plan.block, run->count, is_first && run == memory.runs, sums, plan.row);
+    }
+  }
 }
 
-// Adds a chunk to the sums of a block of outputs and a few blocks of inputs.
-void add_products(const Plan& plan, int out_block, int pair, int pixels, bool is_first,
-                  const Memory& memory) {
-  const int block = pair * kSumBlocks;
-  const auto kernel = block + kSumBlocks <= plan.in_blocks ? accumulate<kSumBlocks> : accumulate<1>;
-  const float* gradients = memory.points + (plan.in_blocks + out_block) * plan.block;
-  float* sums = memory.sums + out_block * kBlock * plan.in + block * kBlock;
-  for (int row = 0; row < kBlock; row += kSumRows) {
-    kernel(gradients + row, memory.points + block * plan.block, plan.block, pixels, is_first,
-           sums + row * plan.in, plan.in);
+// values (rows, columns), `row` floats from a row to the next, to (columns, rows)
+void transpose_matrix(const float* values, int rows, int columns, size_t row, float* to) {
+  const int blocks = blocks_of(rows);
+  const double time = 0.5 * kBlock * columns;
+#pragma omp parallel for num_threads(threads_for(blocks, time)) schedule(static)
+  for (int block = 0; block < blocks; ++block) {
+    alignas(64) float square[kBlock * kBlock];
+    const int first = block * kBlock, count = std::min(rows - first, kBlock);
+    for (int column = 0; column < columns; column += kBlock) {
+      const int width = std::min(columns - column, kBlock);
+      planes_to_blocks(values + first * row + column, row, count, width, square);
+      for (int i = 0; i < width; ++i) {
+        memcpy(to + static_cast<size_t>(column + i) * rows + first, square + i * kBlock,
+               sizeof(float) * static_cast<size_t>(count));
+      }
+    }
   }
 }
 
 void weights_gradient(const PixelProduct& product, const float* data, const float* gradient,
                       char* memory_of, float* out) {
-  const Plan plan(product);
+  const Plan plan(product, data, gradient);
   Arena arena(memory_of);
   const Memory memory(&arena, plan);
+  const int tasks = plan.tasks_of_rows * plan.pairs();
   const double all = static_cast<double>(product.grid.count) * product.in * product.out;
-  const int threads = threads_for(plan.blocks(), all / 50 / plan.blocks());
+  const int threads = threads_for(std::max(tasks, 2), all / 50 / std::max(tasks, 2));
   for (int64_t first = 0; first < product.grid.count; first += plan.pixels) {
     const int pixels = static_cast<int>(std::min<int64_t>(product.grid.count - first, plan.pixels));
     const int runs = product.grid.runs(first, pixels, pixels, memory.runs);
 #pragma omp parallel num_threads(threads)
     {
 #pragma omp for schedule(dynamic)
-      for (int block = 0; block < plan.blocks(); ++block) {
-        chunk_to_blocks(plan, data, gradient, block, runs, memory);
-      }
+      for (int block = 0; block < plan.blocks; ++block) chunk_to_block(plan, block, runs, memory);
 #pragma omp for schedule(dynamic)
-      for (int task = 0; task < plan.out_blocks * plan.pairs(); ++task) {
-        add_products(plan, task / plan.pairs(), task % plan.pairs(), pixels, first == 0, memory);
+      for (int task = 0; task < tasks; ++task) {
+        add_products(plan, task / plan.pairs(), task % plan.pairs(), runs, first == 0, memory);
       }
     }
   }
   const size_t bytes = sizeof(float) * static_cast<size_t>(product.in);
-  if (product.grid.count == 0) memset(out, 0, bytes * static_cast<size_t>(product.out));
-  for (int o = 0; o < product.out && product.grid.count > 0; ++o) {
-    memcpy(out + static_cast<size_t>(o) * product.in, memory.sums + o * plan.in, bytes);
-  }
-}
-
-// weights (out, in) to (in, out)
-void transpose_weights(const float* weights, int out, int in, float* to) {
-  const int blocks = blocks_of(out);
-  const double time = 0.5 * kBlock * in;
-#pragma omp parallel for num_threads(threads_for(blocks, time)) schedule(static)
-  for (int block = 0; block < blocks; ++block) {
-    alignas(64) float pixels[kBlock * kBlock];
-    const int first = block * kBlock, outputs = std::min(out - first, kBlock);
-    for (int input = 0; input < in; input += kBlock) {
-      const int inputs = std::min(in - input, kBlock);
-      planes_to_blocks(weights + static_cast<size_t>(first) * in + input, static_cast<size_t>(in),
-                       outputs, inputs, pixels);
-      for (int i = 0; i < inputs; ++i) {
-        memcpy(to + static_cast<size_t>(input + i) * out + first, pixels + i * kBlock,
-               sizeof(float) * static_cast<size_t>(outputs));
-      }
+  if (product.grid.count == 0) {
+    memset(out, 0, bytes * static_cast<size_t>(product.out));
+  } else if (plan.is_turned) {
+    transpose_matrix(memory.sums, product.in, product.out, plan.row, out);
+  } else {
+    for (int o = 0; o < product.out; ++o) {
+      memcpy(out + static_cast<size_t>(o) * product.in, memory.sums + o * plan.row, bytes);
     }
   }
 }
@@ -174,7 +182,7 @@ void data_gradient(const PixelProduct& forward, const float* gradient, const flo
   const PixelProduct product = data_product(forward);
   Arena arena(memory);
   float* transposed = arena.take<float>(static_cast<size_t>(forward.in) * forward.out);
-  transpose_weights(weights, forward.out, forward.in, transposed);
+  transpose_matrix(weights, forward.out, forward.in, static_cast<size_t>(forward.in), transposed);
   if (product.to.stride > 1) {  // the pixels that the stride skips
     const size_t maps = static_cast<size_t>(forward.grid.images) * forward.in;
     memset(out, 0, sizeof(float) * maps * product.to.plane);
@@ -202,7 +210,7 @@ int conv1x1_workspace(const DetkitConv1x1* conv, int64_t* forward, int64_t* back
   if (!is_valid(*conv)) return DETKIT_BAD_ARGUMENT;
   const PixelProduct product = forward_product(*conv);
   Arena weights(nullptr);
-  Memory{&weights, Plan(product)};
+  Memory{&weights, Plan(product, nullptr, nullptr)};
   *forward = static_cast<int64_t>(product_bytes(product));
   *backward =
       static_cast<int64_t>(masked_bytes(product) + std::max(data_bytes(product), weights.used()));

@@ -14,35 +14,11 @@ constexpr int kColumns = 3;  // vectors
 // The weights are read once for each block of tiles, from far away: 8 KB ahead is soon enough.
 constexpr int kPrefetch = 2048;
 
-// sums (kRows, vectors) = weights (depth, kRows) x points (depth, vectors). A row of points, and a
-// row of sums, begins `stride` floats after the one before.
-template <int kVectors>
-inline void multiply(const float* weights, const float* points, int depth, size_t stride,
-                     float* sums) {
-  Floats sum[kRows][kVectors] = {};
-  for (int k = 0; k < depth; ++k, weights += kRows, points += stride) {
-    __builtin_prefetch(weights + kPrefetch);
-    Floats point[kVectors];
-#pragma GCC unroll 4
-    for (int j = 0; j < kVectors; ++j) point[j] = load_lanes(points + j * kLanes);
-#pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i) {
-      const Floats weight = spread(weights[i]);
-#pragma GCC unroll 4
-      for (int j = 0; j < kVectors; ++j) sum[i][j] += weight * point[j];
-    }
-  }
-#pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < kVectors; ++j) store_lanes(sums + i * stride + j * kLanes, sum[i][j]);
-  }
-}
-
-// The same with kRows rows of weights (kRows, depth), which need not follow each other.
-template <int kVectors>
-inline void multiply_rows(const float* const (&weights)[kRows], const float* points, int depth,
-                          size_t stride, float* sums) {
+// sums (kRows, vectors) = weights x points (depth, vectors). weight(i, k) is that of a row. A row
+// of points, and a row of sums, begins `stride` floats after the one before.
+template <int kVectors, class Weight>
+inline void multiply_by(const Weight& weight, const float* points, int depth, size_t stride,
+                        float* sums) {
   Floats sum[kRows][kVectors] = {};
   for (int k = 0; k < depth; ++k, points += stride) {
     Floats point[kVectors];
@@ -50,9 +26,9 @@ inline void multiply_rows(const float* const (&weights)[kRows], const float* poi
     for (int j = 0; j < kVectors; ++j) point[j] = load_lanes(points + j * kLanes);
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) {
-      const Floats weight = spread(weights[i][k]);
+      const Floats factor = spread(weight(i, k));
 #pragma GCC unroll 4
-      for (int j = 0; j < kVectors; ++j) sum[i][j] += weight * point[j];
+      for (int j = 0; j < kVectors; ++j) sum[i][j] += factor * point[j];
     }
   }
 #pragma GCC unroll 8
@@ -62,15 +38,35 @@ inline void multiply_rows(const float* const (&weights)[kRows], const float* poi
   }
 }
 
-// The tile of sums (rows, blocks of 16) that accumulate() keeps in registers.
+// The same for weights (depth, kRows).
+template <int kVectors>
+inline void multiply(const float* weights, const float* points, int depth, size_t stride,
+                     float* sums) {
+  const auto weight = [weights](int i, int k) {
+    const float* column = weights + static_cast<size_t>(k) * kRows;
+    if (i == 0) __builtin_prefetch(column + kPrefetch);
+    return column[i];
+  };
+  multiply_by<kVectors>(weight, points, depth, stride, sums);
+}
+
+// The same for rows of weights (kRows, depth), which need not follow each other.
+template <int kVectors>
+inline void multiply_rows(const float* const (&weights)[kRows], const float* points, int depth,
+                          size_t stride, float* sums) {
+  const auto weight = [&weights](int i, int k) { return weights[i][k]; };
+  multiply_by<kVectors>(weight, points, depth, stride, sums);
+}
+
+// The tile of sums (rows, blocks of 16) that accumulate_by() keeps in registers.
 constexpr int kSumRows = kLanes == 16 ? 8 : kLanes == 8 ? 4 : 2;
 constexpr int kSumBlocks = kLanes == 16 ? 2 : 1;
 
-// sums (kSumRows, blocks of 16) (+)= gradients (depth, 16) x points (blocks, depth, 16), of which
-// the first kSumRows gradients are taken. is_first: the sums are not read.
-template <int kBlocks>
-inline void accumulate(const float* gradients, const float* points, size_t points_stride, int depth,
-                       bool is_first, float* sums, size_t sums_stride) {
+// sums (kSumRows, blocks of 16) (+)= gradients x points (blocks, depth, 16). gradient(i, k) is that
+// of a row. is_first: the sums are not read.
+template <int kBlocks, class Gradient>
+inline void accumulate_by(const Gradient& gradient, const float* points, size_t points_stride,
+                          int depth, bool is_first, float* sums, size_t sums_stride) {
   constexpr int kVectors = kBlocks * kParts;
   Floats sum[kSumRows][kVectors];
   for (int i = 0; i < kSumRows; ++i) {
@@ -78,7 +74,7 @@ inline void accumulate(const float* gradients, const float* points, size_t point
       sum[i][j] = is_first ? Floats{} : load_lanes(sums + i * sums_stride + j * kLanes);
     }
   }
-  for (int k = 0; k < depth; ++k, gradients += kBlock, points += kBlock) {
+  for (int k = 0; k < depth; ++k, points += kBlock) {
     Floats point[kVectors];
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j) {
@@ -86,9 +82,9 @@ inline void accumulate(const float* gradients, const float* points, size_t point
     }
 #pragma GCC unroll 8
     for (int i = 0; i < kSumRows; ++i) {
-      const Floats gradient = spread(gradients[i]);
+      const Floats factor = spread(gradient(i, k));
 #pragma GCC unroll 4
-      for (int j = 0; j < kVectors; ++j) sum[i][j] += gradient * point[j];
+      for (int j = 0; j < kVectors; ++j) sum[i][j] += factor * point[j];
     }
   }
   for (int i = 0; i < kSumRows; ++i) {
@@ -96,6 +92,25 @@ inline void accumulate(const float* gradients, const float* points, size_t point
       store_lanes(sums + i * sums_stride + j * kLanes, sum[i][j]);
     }
   }
+}
+
+// The same for gradients (depth, 16), of which the first kSumRows are taken.
+template <int kBlocks>
+inline void accumulate(const float* gradients, const float* points, size_t points_stride, int depth,
+                       bool is_first, float* sums, size_t sums_stride) {
+  const auto gradient = [gradients](int i, int k) {
+    return gradients[static_cast<size_t>(k) * kBlock + i];
+  };
+  accumulate_by<kBlocks>(gradient, points, points_stride, depth, is_first, sums, sums_stride);
+}
+
+// The same for rows of gradients (kSumRows, depth), which need not follow each other.
+template <int kBlocks>
+inline void accumulate_rows(const float* const (&gradients)[kSumRows], const float* points,
+                            size_t points_stride, int depth, bool is_first, float* sums,
+                            size_t sums_stride) {
+  const auto gradient = [&gradients](int i, int k) { return gradients[i][k]; };
+  accumulate_by<kBlocks>(gradient, points, points_stride, depth, is_first, sums, sums_stride);
 }
 
 }  // namespace DETKIT_ISA
