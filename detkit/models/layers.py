@@ -209,11 +209,19 @@ def conv_norm(
     after = Epilogue(rectified, most, residual)
     if isinstance(norm, nn.BatchNorm) and norm._kwargs["use_global_stats"]:
         return _folded(F, x, conv, norm, after)
-    if norm is None and isinstance(conv, Conv2D) and conv.act is None:
+    if norm is None and isinstance(conv, Conv2D) and _takes_epilogue(x, conv):
         bias = None if conv.bias is None else _value(x, conv.bias)
         with conv.name_scope():
             return conv.convolve(F, x, _value(x, conv.weight), bias, after)
     return after.apply(F, conv(x) if norm is None else norm(conv(x)))
+
+
+def _takes_epilogue(x: Tensor, conv: Conv2D) -> bool:
+    """Returns whether what follows the layer follows its convolution, whose weight is known.
+
+    A layer without ``in_channels`` knows the shape of its weight after its first call.
+    """
+    return conv.act is None and (not hasattr(x, "context") or 0 not in conv.weight.shape)
 
 
 def _value(x: Tensor, parameter: Parameter) -> Tensor:

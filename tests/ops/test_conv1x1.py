@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mxnet import autograd
+from mxnet.gluon import nn
 
 from detkit import ops
+from detkit.models.layers import Conv2D, FoldingSequential
 from detkit.ops import backend
 from support.graphs import ops_of
 from support.kernel_cases import generators
@@ -205,6 +207,18 @@ def test_which_convolutions_are_detkits():
         assert chosen(**changes) == ["Convolution", "Activation"]
     with backend.using("native", direct=True):
         assert chosen() == ["Convolution", "Activation"]
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_a_layer_without_in_channels_finds_them(hybrid):
+    layers = FoldingSequential()
+    layers.add(Conv2D(8, 1), nn.Activation("relu"), Conv2D(6, 1))
+    layers.initialize()
+    if hybrid:
+        layers.hybridize()
+    for _ in range(2):
+        assert layers(mx.nd.ones((2, 5, 4, 3))).shape == (2, 6, 4, 3)
+    assert layers[0].weight.shape == (8, 5, 1, 1)
 
 
 @pytest.mark.parametrize(
