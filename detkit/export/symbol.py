@@ -51,10 +51,7 @@ def export(
     inputs = _inputs_of(detector)
     resize = _resize_of(detector)
     precision = precision or Float32()
-    graph, parameters = trace(detector.model, ops)
-    if precision.name == Float32.name and ops == backend.NATIVE and backend.winograd():
-        use_own_convolutions(graph, parameters)
-    symbol, parameters = precision.convert(detector.model, graph, parameters)
+    symbol, parameters = _network_of(detector, ops, precision)
     manifest = Manifest(
         detkit=detkit.__version__,
         mxnet=mx.__version__,
@@ -72,6 +69,17 @@ def export(
         source={"config": _name_of(detector.config), "checkpoint_sha256": checkpoint_sha256},
     )
     return write_folder(folder, symbol, parameters, manifest)
+
+
+def _network_of(
+    detector: Detector, ops: str, precision: Precision
+) -> Tuple[Symbol, Dict[str, NDArray]]:
+    """Returns the graph that is written and its parameters."""
+    graph, parameters = trace(detector.model, ops)
+    if precision.name == Float32.name and ops == backend.NATIVE:
+        use_own_convolutions(graph, parameters)
+    symbol, parameters = precision.convert(detector.model, graph, parameters)
+    return symbol, parameters
 
 
 def write_folder(

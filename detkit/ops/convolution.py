@@ -5,7 +5,7 @@ fast in these blocks alone. detkit's convolutions return plain maps, which its o
 """
 
 import math
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -51,22 +51,32 @@ def convolution(
     """
     arrays = [x, weight] if bias is None else [x, weight, bias]
     arguments["no_bias"] = bias is None
-    own = None
-    if backend.winograd() and _on_cpu(x):
-        own = operator_for(arguments, _shape_of(weight))
+    own = operator_for(arguments, _shape_of(weight)) if backend.winograd() and _on_cpu(x) else None
     if own is None:
         out = F.Convolution(*arrays, name=name, **arguments)
         return _rectified(F, out if residual is None else out + residual, relu, most)
-    options: Dict[str, Any] = {"no_bias": bias is None, "relu": relu, "most": most, "name": name}
+    return _by_own(F, own, arrays, residual, arguments, relu=relu, most=most, name=name)
+
+
+def _by_own(
+    F: Namespace,
+    own: str,
+    arrays: List[Tensor],
+    residual: Optional[Tensor],
+    arguments: Mapping[str, Any],
+    **options: Any,
+) -> Tensor:
+    """Returns the result of detkit's operator ``own``. options: its relu, most and name."""
+    options["no_bias"] = arguments["no_bias"]
     if own != CONV3X3:
         options["stride"] = arguments.get("stride", (1, 1))[0]
     if own == CONV1X1:
-        arrays += [] if residual is None else [residual]
+        arrays = arrays if residual is None else [*arrays, residual]
         return F.detkit_conv1x1(*arrays, residual=residual is not None, **options)
     if residual is None:
         return getattr(F, own)(*arrays, **options)
     out = getattr(F, own)(*arrays, **{**options, "relu": False})
-    return _rectified(F, out + residual, relu, most)
+    return _rectified(F, out + residual, options["relu"], options["most"])
 
 
 def operator_for(arguments: Mapping[str, Any], shape: Sequence[int]) -> Optional[str]:
