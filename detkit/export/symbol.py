@@ -51,10 +51,7 @@ def export(
     inputs = _inputs_of(detector)
     resize = _resize_of(detector)
     precision = precision or Float32()
-    graph, parameters = trace(detector.model, ops)
-    if precision.name == Float32.name and ops == backend.NATIVE and backend.winograd():
-        use_winograd(graph)
-    symbol, parameters = precision.convert(detector.model, graph, parameters)
+    symbol, parameters = _converted(detector.model, ops, precision)
     manifest = Manifest(
         detkit=detkit.__version__,
         mxnet=mx.__version__,
@@ -120,6 +117,16 @@ def trace(model: HybridBlock, ops: str) -> Tuple[Graph, Dict[str, NDArray]]:
     named = model.collect_params()
     parameters = {name: named[name].data().as_in_context(mx.cpu()) for name in named}
     return graph, simplify(graph, parameters)
+
+
+def _converted(
+    model: HybridBlock, ops: str, precision: Precision
+) -> Tuple[Symbol, Dict[str, NDArray]]:
+    """Returns the Symbol and the parameters of a network in a precision."""
+    graph, parameters = trace(model, ops)
+    if precision.name == Float32.name and ops == backend.NATIVE and backend.winograd():
+        use_winograd(graph)
+    return precision.convert(model, graph, parameters)
 
 
 def check_folder(folder: str) -> None:

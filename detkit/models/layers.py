@@ -102,8 +102,11 @@ class Conv2D(nn.Conv2D):
         return ops.convolution(F, x, weight, bias, rectified, name="fwd", **self._kwargs)
 
 
-class MaxPool2x2(HybridBlock):
-    """The maximum of each 2x2 cells, by ``ops.max_pool``."""
+class MaxPool2x2(nn.MaxPool2D):
+    """Gluon's pooling of 2x2 cells, computed by ``ops.max_pool``."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 2)
 
     def hybrid_forward(self, F: Namespace, x: Tensor) -> Tensor:
         """Returns maps (B, C, H // 2, W // 2) of x (B, C, H, W)."""

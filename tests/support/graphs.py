@@ -10,6 +10,7 @@ from detkit.export.graph.graph import Graph
 from detkit.export.graph.layer_names import name_layers
 from detkit.export.graph.simplify import simplify
 from detkit.export.symbol import trace
+from detkit.ops import backend
 
 needs_onednn = pytest.mark.skipif(
     not mx.runtime.Features().is_enabled("MKLDNN"), reason="this MXNet has no oneDNN"
@@ -63,7 +64,8 @@ def small_graph(block):
     rng = np.random.default_rng(0)
     for parameter in block.collect_params().values():
         parameter.set_data(mx.nd.array(rng.normal(0, 0.3, parameter.shape)))
-    graph = Graph(block(mx.sym.var("images")))
+    with backend.using("mxnet"):
+        graph = Graph(block(mx.sym.var("images")))
     parameters = simplify(
         graph, {name: each.data() for name, each in block.collect_params().items()}
     )
