@@ -10,6 +10,10 @@ def _first(content, op):
     return next(node for node in content["nodes"] if node["op"] == op)
 
 
+def _named(content, name):
+    return next(node for node in content["nodes"] if node["name"] == name)
+
+
 def _becomes(op, other, **attributes):
     """A change: the first node of an operator becomes another one with the same inputs."""
 
@@ -28,7 +32,7 @@ def _attributes(op, **attributes):
 def _condition(content):
     node = _first(content, "where")
     number = node["inputs"][0][0]
-    node["inputs"][0] = [1, 0, 0]
+    node["inputs"][0] = [content["nodes"].index(_named(content, "sizes")), 0, 0]
     _read(content, number)
 
 
@@ -84,10 +88,14 @@ SHAPES = {
         _attributes("Reshape", shape="(-4, 0, -1)"),
         ("Reshape", "(256,)", "(-4, 0, -1)"),
     ),
-    "a condition of another shape": (_condition, ("where", "(256 vs. 1)")),
+    "a condition of another shape": (_condition, ("where", "a condition", "(1, 3, 256, 256)")),
     "columns that are not there": (
         _attributes("_contrib_box_nms", coord_start="1000000000"),
-        ("_contrib_box_nms", "1000000004 columns"),
+        ("attrs.coord_start", "1048576", "1000000000"),
+    ),
+    "columns behind the last": (
+        _attributes("_contrib_box_nms", score_index="8"),
+        ("_contrib_box_nms", "9 columns", "(1, 200, 8)"),
     ),
     "a layer with an input that is not there": (
         _becomes("Activation", "UpSampling", scale="2", sample_type="bilinear", num_args="1"),

@@ -43,6 +43,9 @@ MXNetApi load() {
   find(library, "MXLoadLib", &api.load_library);
   find(library, "MXGetVersion", &api.version);
   find(library, "MXNDArrayWaitAll", &api.wait_all);
+  find(library, "MXSymbolCreateFromJSON", &api.create_symbol);
+  find(library, "MXSymbolFree", &api.free_symbol);
+  find(library, "MXSymbolInferShapePartialEx64", &api.infer_shape);
   return api;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 // clang-format off
+#include <cstddef>
 #include <cstdint>  // c_predict_api.h uses its types without including it
 #include <mxnet/c_predict_api.h>
 // clang-format on
@@ -20,6 +21,15 @@ struct MXNetApi {
   int (*load_library)(const char* path, unsigned verbose);
   int (*version)(int* out);
   int (*wait_all)();
+  int (*create_symbol)(const char* json, void** out);
+  int (*free_symbol)(void* symbol);
+  // MXSymbolInferShapePartialEx64: numbers, axes and sides of the inputs, outputs and auxiliary
+  // arrays.
+  int (*infer_shape)(void* symbol, uint32_t count, const char** names, const int64_t* begins,
+                     const int64_t* sides, size_t* inputs, const int** input_axes,
+                     const int64_t*** input_sides, size_t* outputs, const int** output_axes,
+                     const int64_t*** output_sides, size_t* auxiliary, const int** auxiliary_axes,
+                     const int64_t*** auxiliary_sides, int* complete);
 };
 
 // Loads libmxnet.so at the first call: the file beside the program or on the system's path, or else

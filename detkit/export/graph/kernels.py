@@ -66,7 +66,7 @@ def _reshapes(shape: Shape, sides: List[int]) -> bool:
     at, product, rest, free = 0, 1, list(sides), 0
     while rest:
         side = rest.pop(0)
-        taken = {-2: len(shape) - at, -3: 2}.get(side, 1)
+        taken = {-2: max(len(shape) - at, 0), -3: 2}.get(side, 1)
         found = shape[at : at + taken]
         at += taken
         if side in (0, -3, -4) and len(found) < taken:
