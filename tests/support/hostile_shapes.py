@@ -45,6 +45,13 @@ def _other_images(content):
     _read(content, number)
 
 
+def _swapped_sides(content):
+    """The RoIs begin where they should end."""
+    rois = content["nodes"][_first(content, "_contrib_ROIAlign")["inputs"][1][0]]
+    inputs = content["nodes"][rois["inputs"][0][0]]["inputs"]
+    inputs[1], inputs[3] = inputs[3], inputs[1]
+
+
 def _read(content, number):
     """Lets the last output read a node that nobody reads any more."""
     content["nodes"].append(
@@ -109,6 +116,7 @@ SHAPES = {
         _becomes("clip", "BlockGrad"),
         ("_contrib_ROIAlign", "clipped", "any size"),
     ),
+    "sides below zero": (_swapped_sides, ("_contrib_ROIAlign", "clipped", "no side")),
     "images that are not there": (_other_images, ("_contrib_ROIAlign", "numbered", "column")),
     "more memory than there is": (_large_output, ("values at once", "268437504", "402653304")),
     "work for minutes": (_slow_images, ("steps", "2061")),

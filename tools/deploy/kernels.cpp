@@ -8,7 +8,9 @@
 namespace detkit {
 namespace {
 
-constexpr double kLargestCoordinate = 100000.0;  // of an RoI
+constexpr double kLargestCoordinate = 10001.0;  // of an RoI, in pixels
+constexpr double kLeastSide = 0.01;             // of an RoI, in pixels
+constexpr double kLeastScale = 1.0 / 4096;      // cells in a pixel
 constexpr double kAny = std::numeric_limits<double>::infinity();
 constexpr size_t kMostSides = 16;  // in the attribute of a Reshape
 constexpr int kDeepest = 32;       // nodes between the RoIs and what they come from
@@ -20,6 +22,8 @@ const std::set<std::string> kKeepsValues = {
     "_copy",   "SliceChannel", "slice_axis", "slice",          "transpose"};
 const std::set<std::string> kLarger = {"_maximum", "_minimum", "broadcast_maximum",
                                        "broadcast_minimum"};
+
+const std::set<std::string> kGrows = {"tile", "repeat", "UpSampling", "Deconvolution", "Concat"};
 
 Wrong wrong(const std::string& expected, const std::string& found) {
   return {true, expected, found};
@@ -92,6 +96,21 @@ Wrong check_reshape(const ShapedNodes& nodes, const ShapedNode& node) {
   }
   right = right && reshapes(shape, sides);
   return right ? Wrong() : wrong(expected, "'" + node.text("shape") + "'");
+}
+
+// Checks that no side of the output is more than MXNet tells, which is 32 bits of it.
+Wrong check_growth(const ShapedNodes& nodes, const ShapedNode& node) {
+  constexpr int64_t kLargest = 2147483647;
+  int64_t values = 0, factor = 1;
+  for (const Entry& entry : node.inputs) {
+    values = std::min(kLargest, values + count(shape_of(nodes, entry)));
+  }
+  for (const char* key : {"reps", "repeats", "scale", "stride"}) {
+    for (const int64_t number : wholes(node.text(key))) factor = std::max(factor, number);
+  }
+  if (values * factor <= kLargest && values < kLargest) return {};
+  return wrong("at most " + std::to_string(kLargest) + " values", std::to_string(factor) +
+                                                                      " times the inputs'");
 }
 
 Wrong check_group_norm(const ShapedNodes& nodes, const ShapedNode& node) {
@@ -173,6 +192,19 @@ double largest(const ShapedNodes& nodes, Entry entry, int deep) {
   return kAny;
 }
 
+// Tells whether a coordinate is at least kLeastSide behind another one.
+bool is_behind(const ShapedNodes& nodes, Entry end, Entry begin) {
+  const ShapedNode& node = nodes[end.first];
+  for (const Entry& entry : node.inputs) {
+    const ShapedNode& added = nodes[entry.first];
+    const bool right = added.op == "_plus_scalar" && added.real("scalar", 0) >= kLeastSide;
+    if (right && added.inputs == std::vector<Entry>{begin}) {
+      return node.op == "_maximum" || node.op == "broadcast_maximum";
+    }
+  }
+  return false;
+}
+
 Wrong check_rois(const ShapedNodes& nodes, const ShapedNode& node) {
   const std::string expected =
       "RoIs of numbered images, with clipped coordinates, as detkit.ops makes them";
@@ -183,7 +215,7 @@ Wrong check_rois(const ShapedNodes& nodes, const ShapedNode& node) {
   const std::vector<Shape> parts = shapes_read(nodes, *rows);
   const auto before = [](const Shape& shape) { return Shape(shape.begin(), shape.end() - 1); };
   const bool joined = rows->op == "Concat" && rows->shapes[0].back() == 5 &&
-                      (parts.size() == 2 || parts.size() == 5) &&
+                      parts.size() == 5 &&
                       shape_of(nodes, node.inputs[1]).back() == 5 &&
                       std::all_of(parts.begin(), parts.end(), [&](const Shape& part) {
                         return before(part) == before(parts[0]);
@@ -197,13 +229,20 @@ Wrong check_rois(const ShapedNodes& nodes, const ShapedNode& node) {
       return wrong(expected, "'" + rows->name + "', whose coordinates may be of any size");
     }
   }
-  return {};
+  if (!is_behind(nodes, rows->inputs[3], rows->inputs[1]) ||
+      !is_behind(nodes, rows->inputs[4], rows->inputs[2])) {
+    return wrong(expected, "'" + rows->name + "', whose RoIs may have no side");
+  }
+  const double scale = node.real("spatial_scale", 0);
+  if (scale >= kLeastScale && scale <= 1) return {};
+  return wrong(std::to_string(kLeastScale) + " <= spatial_scale <= 1", std::to_string(scale));
 }
 
 }  // namespace
 
 Wrong check_inference(const ShapedNodes& nodes, const ShapedNode& node) {
   if (node.op == "Reshape") return check_reshape(nodes, node);
+  if (kGrows.count(node.op) > 0) return check_growth(nodes, node);
   if (node.op == "GroupNorm") return check_group_norm(nodes, node);
   if (node.op == "_contrib_box_nms") return check_box_nms(nodes, node);
   return {};

@@ -2,7 +2,6 @@
 #pragma once
 
 // clang-format off
-#include <cstddef>
 #include <cstdint>  // c_predict_api.h uses its types without including it
 #include <mxnet/c_predict_api.h>
 // clang-format on
@@ -23,13 +22,13 @@ struct MXNetApi {
   int (*wait_all)();
   int (*create_symbol)(const char* json, void** out);
   int (*free_symbol)(void* symbol);
-  // MXSymbolInferShapePartialEx64: numbers, axes and sides of the inputs, outputs and auxiliary
+  // MXSymbolInferShapePartialEx: numbers, axes and sides of the inputs, outputs and auxiliary
   // arrays.
-  int (*infer_shape)(void* symbol, uint32_t count, const char** names, const int64_t* begins,
-                     const int64_t* sides, size_t* inputs, const int** input_axes,
-                     const int64_t*** input_sides, size_t* outputs, const int** output_axes,
-                     const int64_t*** output_sides, size_t* auxiliary, const int** auxiliary_axes,
-                     const int64_t*** auxiliary_sides, int* complete);
+  int (*infer_shape)(void* symbol, uint32_t count, const char** names, const uint32_t* begins,
+                     const int* sides, uint32_t* inputs, const int** input_axes,
+                     const int*** input_sides, uint32_t* outputs, const int** output_axes,
+                     const int*** output_sides, uint32_t* auxiliary, const int** auxiliary_axes,
+                     const int*** auxiliary_sides, int* complete);
 };
 
 // Loads libmxnet.so at the first call: the file beside the program or on the system's path, or else

@@ -84,17 +84,18 @@ std::string shapes_text(const std::vector<Shape>& shapes) {
 std::vector<Shape> inferred(void* symbol, const std::vector<Shape>& read) {
   std::vector<std::string> names;
   std::vector<const char*> keys;
-  std::vector<int64_t> begins = {0}, sides;
+  std::vector<uint32_t> begins = {0};
+  std::vector<int> sides;  // which fit, because an array has no more values than kLargest
   for (size_t i = 0; i < read.size(); ++i) names.push_back(variable(i));
   for (size_t i = 0; i < read.size(); ++i) {
     keys.push_back(names[i].c_str());
     sides.insert(sides.end(), read[i].begin(), read[i].end());
-    begins.push_back(int64_t(sides.size()));
+    begins.push_back(uint32_t(sides.size()));
   }
   struct Shapes {
-    size_t count = 0;
+    uint32_t count = 0;
     const int* axes = nullptr;
-    const int64_t** sides = nullptr;
+    const int** sides = nullptr;
   } in, out, auxiliary;
   int complete = 0;
   if (mxnet().infer_shape(symbol, uint32_t(read.size()), keys.data(), begins.data(), sides.data(),

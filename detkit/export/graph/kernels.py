@@ -2,15 +2,17 @@
 
 - MXNet lets Reshape and reshape_like have another number of values than their input, and then reads
   past the end of it. The inference of Reshape divides by products of sides.
+- A side of an output that has more than 32 bits is told as another one.
 - The inference of GroupNorm divides by the number of channels of a group.
 - ``where`` divides by zero if its condition fits neither the shape nor the rows of its branches.
 - ``box_nms`` reads the columns that its attributes name, even if their number overflows or the
   input has fewer.
 - ROIAlign and ROIPooling read the image that the first column of the RoIs names. ROIAlign reads
-  anywhere for a coordinate that is not a number, and takes as much memory as an RoI is large. Their
-  RoIs therefore have to come from nodes that rule this out, as those of ``detkit.ops`` do: rows of
-  the image's number, which ``arange_like`` counts, and of coordinates that are clipped after those
-  that are not finite were replaced.
+  anywhere for a coordinate that is not a number, takes as much memory as an RoI is large, and ends
+  the process for an RoI without a side. The RoIs therefore have to come from nodes that rule this
+  out, as those of ``detkit.ops`` do. A row has the image's number, which ``arange_like`` counts,
+  and coordinates that are clipped after those that are not finite were replaced, with the second
+  ones behind the first.
 
 tools/deploy/kernels.cpp checks the same.
 """
@@ -20,13 +22,16 @@ import re
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from detkit.export.graph.nodes import Entry, Node, Shape, count, shape_of, shapes_read
-from detkit.export.graph.operators import FALSE
+from detkit.export.graph.operators import FALSE, LARGEST
 
 Wrong = Optional[Tuple[str, object]]  # what was expected, and what was found
-LARGEST_COORDINATE = 100_000.0  # of an RoI
+LARGEST_COORDINATE = 10_001.0  # of an RoI, in pixels
+LEAST_SIDE = 0.01  # of an RoI, in pixels: more than float32 loses of a coordinate
+LEAST_SCALE = 1 / 4096  # cells in a pixel
 KEEPS_FIRST = ("Reshape", "expand_dims", "squeeze", "broadcast_like", "BlockGrad", "_copy")
 KEEPS_VALUES = (*KEEPS_FIRST, "SliceChannel", "slice_axis", "slice", "transpose")
 LARGER = ("_maximum", "_minimum", "broadcast_maximum", "broadcast_minimum")
+FACTORS = ("reps", "repeats", "scale", "stride")  # of a side of the output
 MOST_SIDES = 16  # in the attribute of a Reshape
 DEEPEST = 32  # nodes between the RoIs and what they come from
 
@@ -81,6 +86,17 @@ def _reshapes(shape: Shape, sides: List[int]) -> bool:
     return size % product == 0 if free == 1 else free == 0 and product == size
 
 
+def _growth(nodes: Sequence[Node], node: Node) -> Wrong:
+    """Checks that no side of the output is more than MXNet tells, which is 32 bits of it."""
+    values, texts = sum(map(count, shapes_read(nodes, node))), map(node.attributes.get, FACTORS)
+    factor = max(
+        [1, *(int(word) for text in texts for word in re.findall(r"-?[0-9]+", text or ""))]
+    )
+    if values * factor <= LARGEST and values < LARGEST:
+        return None
+    return f"at most {LARGEST} values", f"{factor} times the inputs'"
+
+
 def _group_norm(nodes: Sequence[Node], node: Node) -> Wrong:
     """Checks the number of channels, which MXNet divides by the number of groups, and by that."""
     shape, groups = shape_of(nodes, node.inputs[0]), node.whole("num_groups", 1)
@@ -133,7 +149,7 @@ def _roi_pooling(nodes: Sequence[Node], node: Node) -> Wrong:
     while rows.op in KEEPS_FIRST[:3] and shape_of(nodes, rows.inputs[0])[-1] == 5:
         rows = nodes[rows.inputs[0][0]]
     parts = shapes_read(nodes, rows)
-    joined = rows.op == "Concat" and rows.shapes[0][-1] == 5 and len(parts) in (2, 5)
+    joined = rows.op == "Concat" and rows.shapes[0][-1] == 5 and len(parts) == 5
     if not (joined and rois[-1] == 5 and all(part[:-1] == parts[0][:-1] for part in parts)):
         return expected, rows.name
     if not _numbers_images(nodes, rows.inputs[0], features[0]):
@@ -141,7 +157,21 @@ def _roi_pooling(nodes: Sequence[Node], node: Node) -> Wrong:
     for entry in rows.inputs[1:]:
         if _largest(nodes, entry) > LARGEST_COORDINATE:
             return expected, f"{rows.name}, whose coordinates may be of any size"
-    return None
+    x1, y1, x2, y2 = rows.inputs[1:]
+    if not (_is_behind(nodes, x2, x1) and _is_behind(nodes, y2, y1)):
+        return expected, f"{rows.name}, whose RoIs may have no side"
+    scale = node.real("spatial_scale", 0.0)
+    return None if LEAST_SCALE <= scale <= 1 else (f"{LEAST_SCALE} <= spatial_scale <= 1", scale)
+
+
+def _is_behind(nodes: Sequence[Node], end: Entry, begin: Entry) -> bool:
+    """Tells whether a coordinate is at least LEAST_SIDE behind another one."""
+    for entry in nodes[end[0]].inputs:
+        added = nodes[entry[0]]
+        right = added.op == "_plus_scalar" and added.real("scalar", 0.0) >= LEAST_SIDE
+        if right and added.inputs == [begin]:
+            return nodes[end[0]].op in ("_maximum", "broadcast_maximum")
+    return False
 
 
 def _numbers_images(nodes: Sequence[Node], entry: Entry, images: int) -> bool:
@@ -200,6 +230,7 @@ def _is_finite(nodes: Sequence[Node], entry: Entry) -> bool:
 Check = Callable[[Sequence[Node], Node], Wrong]
 INFERENCES: Dict[str, Check] = {
     "Reshape": _reshape,
+    **dict.fromkeys(("tile", "repeat", "UpSampling", "Deconvolution", "Concat"), _growth),
     "GroupNorm": _group_norm,
     "_contrib_box_nms": _box_nms,
 }
