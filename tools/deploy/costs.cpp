@@ -10,9 +10,9 @@ namespace detkit {
 namespace {
 
 // Whole numbers in double, which are exact as far as the bounds go.
-constexpr double kMostValues = 1ll << 26, kValuesPerInput = 1 << 10;
-constexpr double kMostSteps = 1ll << 33, kStepsPerInput = 1 << 12;
-constexpr double kProducts = 64;  // that count as one step
+constexpr double kMostValues = 1ll << 26, kValuesPerInput = 1 << 12;
+constexpr double kMostSteps = 1ll << 33, kStepsPerInput = 1 << 14;
+constexpr double kProducts = 256;  // that count as one step
 constexpr double kSorting = 32;   // steps for each value that is sorted
 constexpr double kCopies = 4;     // of its input in the workspace of an operator that sorts
 constexpr char kVariable[] = "null";

@@ -3,11 +3,11 @@
 The bounds are far above those of a detector and only exclude a graph that was made to exhaust the
 machine. They grow with the inputs, because a detector of larger images needs more.
 
-- The arrays that have to be there at once have at most 2^26 values, 256 MiB in float32, and 1024
+- The arrays that have to be there at once have at most 2^26 values, 256 MiB in float32, and 4096
   more for each value of the inputs. An operator that sorts has copies of its input, and the caller
   has a copy of each output.
-- The work is at most 2^33 steps, and 4096 more for each value of the inputs. A step is a value that
-  is written or read, a comparison, or 64 products of a convolution or of a product of matrices,
+- The work is at most 2^33 steps, and 16,384 more for each value of the inputs. A step is a value that
+  is written or read, a comparison, or 256 products of a convolution or of a product of matrices,
   which oneDNN and BLAS compute together.
 
 tools/deploy/costs.cpp has the same numbers.
@@ -18,10 +18,10 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from detkit.export.graph.nodes import Entry, Node, Shape, count, shape_of, shapes_read
 
-MOST_VALUES, VALUES_PER_INPUT = 1 << 26, 1 << 10
-MOST_STEPS, STEPS_PER_INPUT = 1 << 33, 1 << 12
+MOST_VALUES, VALUES_PER_INPUT = 1 << 26, 1 << 12
+MOST_STEPS, STEPS_PER_INPUT = 1 << 33, 1 << 14
 VARIABLE = "null"  # the operator of one; the parameters are not counted
-PRODUCTS = 64  # that count as one step
+PRODUCTS = 256  # that count as one step
 SORTING = 32  # steps for each value that is sorted
 COPIES = 4  # of its input in the workspace of an operator that sorts
 SORTERS = ("sort", "argsort", "topk", "_contrib_box_nms")
