@@ -23,7 +23,10 @@ from detkit.ops.compile import find_compiler
 SOURCES = Path(__file__).resolve().parent / "deploy"
 TABLES = SOURCES.parents[1] / "detkit" / "export" / "graph"  # operators.inc
 FORMATS = ("model", "graph", "parameters", "ppm", "options", "names")
-READERS = ("graph", "image_file", "json", "model", "operators", "options", "parameters", "sha256")
+READERS = (
+    *("graph", "image_file", "json", "model", "nodes", "operators", "options", "parameters"),
+    "sha256",
+)
 FLAGS = (
     *("-std=c++17", "-O1", "-g1", "-Wall", "-Wextra", "-I", SOURCES, "-I", TABLES),
     *("-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"),

@@ -11,8 +11,10 @@ from fuzz.seeds import SEEDS
 from fuzz.worker import case
 from support import tiny
 
-# The seeds of the other two take a training; they are part of the long form.
-FORMATS = [name for name in SEEDS if name not in ("checkpoint", "export")]
+TRAINED = ("checkpoint", "export")  # their seeds take a training
+FORMATS = [
+    pytest.param(name, marks=pytest.mark.slow) if name in TRAINED else name for name in SEEDS
+]
 CASES = 200
 OPEN = """
 import os, sys

@@ -15,6 +15,7 @@ from support.deploy import (
     NEEDED,
     run,
 )
+from support.hostile_shapes import SHAPES
 
 pytestmark = NEEDED
 
@@ -53,6 +54,14 @@ def test_memory_that_is_not_there(build, folder, images):
 )
 def test_graphs_that_crash_mxnet(folder, images, refused, case):
     change, fragments = hostile.GRAPHS[case]
+    hostile.change_graph(folder, change)
+    tiny.assert_says(refused(folder, images[1][0]), f"{folder}/{SYMBOL}: ", *fragments)
+
+
+@pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
+@pytest.mark.parametrize("case", SHAPES)
+def test_shapes_that_crash_mxnet(folder, images, refused, case):
+    change, fragments = SHAPES[case]
     hostile.change_graph(folder, change)
     tiny.assert_says(refused(folder, images[1][0]), f"{folder}/{SYMBOL}: ", *fragments)
 

@@ -6,6 +6,7 @@
 
 #include "detkit.hpp"
 #include "json.hpp"
+#include "nodes.hpp"
 
 namespace detkit {
 namespace {
@@ -303,15 +304,6 @@ void check_version(const Json& about) {
   if (!right) fail("attrs.mxnet_version", "['int', 10901] or another version", "another value");
 }
 
-// The value of __shape__, as Python writes it.
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string out = "(";
-  for (const int64_t side : shape) {
-    out += (out.size() > 1 ? ", " : "") + std::to_string(side);
-  }
-  return out + (shape.size() == 1 ? ",)" : ")");
-}
-
 std::string text_of(const Attributes& attributes) {
   std::string out;
   for (const auto& [key, value] : attributes) {
@@ -402,13 +394,15 @@ void check_variables(const std::map<std::string, Variable>& variables,
   }
 }
 
-void check_network(const Model& model, const std::string& symbol, const std::string& parameters) {
+std::map<std::string, Parameter> check_network(const Model& model, const std::string& symbol,
+                                               const std::string& parameters) {
   std::string path = model.path(kParameterFile);
   try {
     const auto arrays = read_parameters(parameters);
     path = model.path(kSymbolFile);
     check_variables(check_graph(symbol, model.outputs.size(), !model.library.empty()), model.inputs,
                     arrays);
+    return arrays;
   } catch (const Error& error) {
     throw Error(path + ": " + error.what());
   }

@@ -29,8 +29,9 @@ void check_variables(const std::map<std::string, Variable>& variables,
                      const std::vector<std::string>& inputs,
                      const std::map<std::string, Parameter>& parameters);
 
-// Does both, and reads the parameters. `symbol` and `parameters` are the content of the two files
+// Does both, and returns the parameters. `symbol` and `parameters` are the content of the two files
 // of the model's folder. Throws Error with the path of the wrong one.
-void check_network(const Model& model, const std::string& symbol, const std::string& parameters);
+std::map<std::string, Parameter> check_network(const Model& model, const std::string& symbol,
+                                               const std::string& parameters);
 
 }  // namespace detkit

@@ -10,6 +10,9 @@ import zipfile
 import zlib
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
+from fuzz.graphs import of_graph
+
+GRAPH = "model-symbol.json"
 NUMBERS = (0, 1, 2, 127, 128, 255, 256, 32767, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
 TEXT_NUMBERS = tuple(
     text.encode()
@@ -145,6 +148,8 @@ TOKENS: Dict[str, Tuple[bytes, ...]] = {
 def mutated(name: str, data: bytes, draw: random.Random) -> bytes:
     """Returns other bytes for the file ``name``; most mutations keep the format's structure."""
     suffix = name[name.rfind(".") :]
+    if name == GRAPH and draw.random() < 0.7:
+        return of_graph(data, draw)
     structured = STRUCTURED.get(suffix)
     if structured and draw.random() < 0.6:
         return structured(data, draw)

@@ -107,7 +107,7 @@ FORMATS: Dict[str, Format] = {
     "pkl": Format(read_arrays, ()),
     "params": Format(read_arrays, ()),
     "checkpoint": Format(read_checkpoint, ()),
-    "export": Format(read_export, ()),
+    "export": Format(read_export, ("model-symbol.json", "model.json", "model-0000.params")),
 }
 
 
