@@ -87,7 +87,7 @@ def test_a_case_that_never_ends_or_kills_the_process(tool, monkeypatch, tmp_path
 
 
 def test_a_case_depends_on_its_number_alone():
-    for name in ("coco", "results", "pth"):
+    for name in ("coco", "results", "pth", "safetensors"):
         seeds = SEEDS[name]()
         alone = [case(seeds, name, 3, number) for number in reversed(range(300))]
         assert alone[::-1] == [case(seeds, name, 3, number) for number in range(300)]

@@ -270,6 +270,17 @@ def of_zip(data: bytes, draw: random.Random) -> bytes:
     return out.getvalue()
 
 
+def of_safetensors(data: bytes, draw: random.Random) -> bytes:
+    """Returns a file with a mutated header, whose length is right."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = data[8:end]
+    if draw.random() < 0.6:
+        header = of_json(header, draw)
+    else:
+        header = of_bytes(header, draw, TOKENS[".json"])
+    return struct.pack("<Q", len(header)) + header + data[end:]
+
+
 def of_png(data: bytes, draw: random.Random) -> bytes:
     """Returns a mutated PNG whose checksums are right."""
     head, body = data[:8], of_bytes(data[8:], draw)
@@ -287,4 +298,5 @@ STRUCTURED: Dict[str, Callable[[bytes, random.Random], bytes]] = {
     ".npz": of_zip,
     ".pth": lambda data, draw: of_zip(data, draw) if data[:2] == b"PK" else of_bytes(data, draw),
     ".png": of_png,
+    ".safetensors": of_safetensors,
 }
