@@ -148,24 +148,35 @@ void weights_gradient(const DetkitConv3x3& conv, const float* data, const float*
   }
 }
 
-// The gradient before the ReLU, of which out is the result, and that of the bias. without_relu may
-// be null if there is no ReLU.
+// The gradient of a plane before the ReLU, of which out is the result. Returns its sum.
+double before_relu(const float* out, const float* gradient, int count, float* without_relu) {
+  Floats sum = {};
+  for (int i = 0; i < count; i += kLanes) {
+    Floats value = load_up_to(gradient + i, count - i);
+    if (without_relu) {
+      value = load_up_to(out + i, count - i) > Floats{} ? value : Floats{};
+      store_up_to(without_relu + i, value, count - i);
+    }
+    sum += value;
+  }
+  double total = 0.0;
+  for (int lane = 0; lane < kLanes; ++lane) total += sum[lane];
+  return total;
+}
+
+// The gradient before the ReLU, if there is one, and that of the bias, if it is asked for.
 void before_relu(const DetkitConv3x3& conv, const float* out, const float* gradient,
                  float* without_relu, float* bias) {
-  const size_t plane = static_cast<size_t>(conv.height) * conv.width;
+  if (!conv.relu && !bias) return;
+  const size_t width = static_cast<size_t>(conv.width), plane = width * conv.height;
 #pragma omp parallel for num_threads(available_threads()) schedule(static)
   for (int o = 0; o < conv.out_channels; ++o) {
     double sum = 0.0;
     for (int image = 0; image < conv.images; ++image) {
       const size_t map = (static_cast<size_t>(image) * conv.out_channels + o) * plane;
-      for (size_t row = 0; row < plane; row += conv.width) {
-        float of_row = 0.0f;
-        for (size_t i = map + row; i < map + row + conv.width; ++i) {
-          const float value = !conv.relu || out[i] > 0.0f ? gradient[i] : 0.0f;
-          if (conv.relu) without_relu[i] = value;
-          of_row += value;
-        }
-        sum += of_row;
+      for (size_t row = map; row < map + plane; row += width) {
+        sum += before_relu(out + row, gradient + row, conv.width,
+                           conv.relu ? without_relu + row : nullptr);
       }
     }
     if (bias) bias[o] = static_cast<float>(sum);
