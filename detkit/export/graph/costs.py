@@ -6,9 +6,9 @@ machine. They grow with the inputs, because a detector of larger images needs mo
 - The arrays that have to be there at once have at most 2^26 values, 256 MiB in float32, and 4096
   more for each value of the inputs. An operator that sorts has copies of its input, and the caller
   has a copy of each output.
-- The work is at most 2^33 steps, and 16,384 more for each value of the inputs. A step is a value that
-  is written or read, a comparison, or 256 products of a convolution or of a product of matrices,
-  which oneDNN and BLAS compute together.
+- The work is at most 2^33 steps, and 16,384 more for each value of the inputs. A step is a value
+  that is written or read, a comparison, or 256 products of a convolution or of a product of
+  matrices, which oneDNN and BLAS compute together.
 
 tools/deploy/costs.cpp has the same numbers.
 """
