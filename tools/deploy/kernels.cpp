@@ -143,8 +143,9 @@ Wrong check_group_norm(const ShapedNodes& nodes, const ShapedNode& node) {
 
 Wrong check_box_nms(const ShapedNodes& nodes, const ShapedNode& node) {
   const Shape& shape = shape_of(nodes, node.inputs[0]);
-  const int64_t columns = std::max({node.whole("coord_start", 2) + 4,
-                                    node.whole("score_index", 1) + 1, node.whole("id_index", -1) + 1});
+  const int64_t columns =
+      std::max({node.whole("coord_start", 2) + 4, node.whole("score_index", 1) + 1,
+                node.whole("id_index", -1) + 1});
   if (shape.size() >= 2 && columns <= shape.back()) return {};
   return wrong("rows of at least " + std::to_string(columns) + " columns", shape_text(shape));
 }
