@@ -112,6 +112,14 @@ SHAPES = {
         _becomes("where", "GroupNorm", num_groups="64"),
         ("GroupNorm", "multiple of 64"),
     ),
+    "a layer with weights of another shape": (
+        _becomes("where", "GroupNorm", num_groups="3"),
+        ("GroupNorm", "inputs of the shapes", "(3,)"),
+    ),
+    "an axis twice": (
+        _attributes("transpose", axes="(0, 2, 2, 1)"),
+        ("transpose", "each axis", "(0, 2, 2, 1)"),
+    ),
     "coordinates of any size": (
         _becomes("clip", "BlockGrad"),
         ("_contrib_ROIAlign", "clipped", "any size"),

@@ -25,6 +25,10 @@ const std::set<std::string> kLarger = {"_maximum", "_minimum", "broadcast_maximu
 
 const std::set<std::string> kGrows = {"tile", "repeat", "UpSampling", "Deconvolution", "Concat"};
 
+// Attributes that are axes, and the number of the input that has them.
+const std::vector<std::pair<std::string, size_t>> kAxes = {
+    {"axes", 0}, {"axis", 0}, {"lhs_axes", 0}, {"rhs_axes", 1}};
+
 Wrong wrong(const std::string& expected, const std::string& found) {
   return {true, expected, found};
 }
@@ -82,6 +86,22 @@ bool reshapes(const Shape& shape, const Shape& sides) {
   return free == 1 ? size % product == 0 : free == 0 && product == size;
 }
 
+// Checks that lists of axes have none twice, with which transpose reads past the end.
+Wrong check_axes(const ShapedNodes& nodes, const ShapedNode& node) {
+  for (const auto& [key, number] : kAxes) {
+    const Shape axes = wholes(node.text(key));
+    if (axes.size() < 2) continue;
+    const size_t input = std::min(number, node.inputs.size() - 1);
+    const int64_t sides = int64_t(shape_of(nodes, node.inputs[input]).size());
+    std::set<int64_t> different;
+    for (const int64_t axis : axes) different.insert(axis < 0 ? axis + sides : axis);
+    if (different.size() < axes.size()) {
+      return wrong("each axis of " + key + " once", "'" + node.text(key) + "'");
+    }
+  }
+  return {};
+}
+
 Wrong check_reshape(const ShapedNodes& nodes, const ShapedNode& node) {
   Shape shape = shape_of(nodes, node.inputs[0]), sides = wholes(node.text("shape"));
   const std::string expected = "sides for the values of the input's " + shape_text(shape);
@@ -123,8 +143,9 @@ Wrong check_group_norm(const ShapedNodes& nodes, const ShapedNode& node) {
 
 Wrong check_box_nms(const ShapedNodes& nodes, const ShapedNode& node) {
   const Shape& shape = shape_of(nodes, node.inputs[0]);
-  const int64_t columns = std::max({node.whole("coord_start", 2) + 4,
-                                    node.whole("score_index", 1) + 1, node.whole("id_index", -1) + 1});
+  const int64_t columns =
+      std::max({node.whole("coord_start", 2) + 4, node.whole("score_index", 1) + 1,
+                node.whole("id_index", -1) + 1});
   if (shape.size() >= 2 && columns <= shape.back()) return {};
   return wrong("rows of at least " + std::to_string(columns) + " columns", shape_text(shape));
 }
@@ -241,6 +262,8 @@ Wrong check_rois(const ShapedNodes& nodes, const ShapedNode& node) {
 }  // namespace
 
 Wrong check_inference(const ShapedNodes& nodes, const ShapedNode& node) {
+  const Wrong axes = check_axes(nodes, node);
+  if (axes.is_wrong) return axes;
   if (node.op == "Reshape") return check_reshape(nodes, node);
   if (kGrows.count(node.op) > 0) return check_growth(nodes, node);
   if (node.op == "GroupNorm") return check_group_norm(nodes, node);

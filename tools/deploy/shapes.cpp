@@ -80,8 +80,12 @@ std::string shapes_text(const std::vector<Shape>& shapes) {
   return list_text(shapes.size(), [&](size_t i) { return shape_text(shapes[i]); });
 }
 
-// Returns the shapes that MXNet infers for the outputs of a symbol, {} if it has an error.
-std::vector<Shape> inferred(void* symbol, const std::vector<Shape>& read) {
+// What MXNet infers for a symbol; nothing if it has an error.
+struct Inferred {
+  std::vector<Shape> inputs, outputs;
+};
+
+Inferred inferred(void* symbol, const std::vector<Shape>& read) {
   std::vector<std::string> names;
   std::vector<const char*> keys;
   std::vector<uint32_t> begins = {0};
@@ -103,12 +107,16 @@ std::vector<Shape> inferred(void* symbol, const std::vector<Shape>& read) {
                           &auxiliary.count, &auxiliary.axes, &auxiliary.sides, &complete) != 0) {
     return {};
   }
-  std::vector<Shape> shapes;
-  for (size_t i = 0; i < out.count; ++i) {
-    const int axes = std::max(out.axes[i], 0);
-    shapes.emplace_back(out.sides[i], out.sides[i] + axes);
-  }
-  return shapes;
+  Inferred result;
+  const auto add = [](const Shapes& from, std::vector<Shape>* to) {
+    for (size_t i = 0; i < from.count; ++i) {
+      to->emplace_back(from.sides[i], from.sides[i] + std::max(from.axes[i], 0));
+    }
+  };
+  add(in, &result.inputs);
+  add(auxiliary, &result.inputs);
+  add(out, &result.outputs);
+  return result;
 }
 
 }  // namespace
@@ -167,12 +175,16 @@ void NetworkShapes::infer(const ShapedNodes& nodes, ShapedNode* node, const Json
   if (wrong.is_wrong) refuse(where, wrong.expected, wrong.found);
   const std::vector<Shape> read = shapes_read(nodes, *node);
   void* symbol = symbol_of(*node, content);
-  if (symbol) node->shapes = inferred(symbol, read);
+  const Inferred found = symbol ? inferred(symbol, read) : Inferred();
+  node->shapes = found.outputs;
   if (node->shapes.empty()) {
     const std::string message = mxnet().last_error();
     throw Error(place_ + ": this MXNet cannot run it: " + where + " with inputs of " +
                 shapes_text(read) + ": " + message.substr(0, message.find("\nStack trace:")) +
                 "; export it again (tools/export.py)");
+  }
+  if (found.inputs != read) {
+    refuse(where, "inputs of the shapes " + shapes_text(found.inputs), shapes_text(read));
   }
   int64_t largest = 0;
   for (const Shape& shape : node->shapes) {

@@ -2,6 +2,7 @@
 
 - MXNet lets Reshape and reshape_like have another number of values than their input, and then reads
   past the end of it. The inference of Reshape divides by products of sides.
+- transpose reads past the end of its input if an axis is named twice.
 - A side of an output that has more than 32 bits is told as another one.
 - The inference of GroupNorm divides by the number of channels of a group.
 - ``where`` divides by zero if its condition fits neither the shape nor the rows of its branches.
@@ -31,6 +32,7 @@ LEAST_SCALE = 1 / 4096  # cells in a pixel
 KEEPS_FIRST = ("Reshape", "expand_dims", "squeeze", "broadcast_like", "BlockGrad", "_copy")
 KEEPS_VALUES = (*KEEPS_FIRST, "SliceChannel", "slice_axis", "slice", "transpose")
 LARGER = ("_maximum", "_minimum", "broadcast_maximum", "broadcast_minimum")
+AXES = {"axes": 0, "axis": 0, "lhs_axes": 0, "rhs_axes": 1}  # and the input that has them
 FACTORS = ("reps", "repeats", "scale", "stride")  # of a side of the output
 MOST_SIDES = 16  # in the attribute of a Reshape
 DEEPEST = 32  # nodes between the RoIs and what they come from
@@ -51,7 +53,18 @@ def check_inference(nodes: Sequence[Node], node: Node) -> Wrong:
     nodes: the graph, with the shapes of what the node reads.
     """
     check = INFERENCES.get(node.op)
-    return check(nodes, node) if check else None
+    return _axes(nodes, node) or (check(nodes, node) if check else None)
+
+
+def _axes(nodes: Sequence[Node], node: Node) -> Wrong:
+    """Checks that lists of axes have none twice, with which transpose reads past the end."""
+    for key, number in AXES.items():
+        axes = [int(word) for word in re.findall(r"-?[0-9]+", node.attributes.get(key, ""))]
+        if len(axes) > 1:
+            sides = len(shape_of(nodes, node.inputs[min(number, len(node.inputs) - 1)]))
+            if len({axis + sides if axis < 0 else axis for axis in axes}) < len(axes):
+                return f"each axis of {key} once", node.attributes[key]
+    return None
 
 
 def _reshape(nodes: Sequence[Node], node: Node) -> Wrong:

@@ -8,7 +8,9 @@ by such a product ends the process. For each node:
 
 - The attributes and the inputs fit what the inference trusts and what the kernel trusts, which
   MXNet does not compare: ``kernels``.
-- MXNet infers a shape for each output, without a side of 0.
+- MXNet infers a shape for each output, without a side of 0, and for each input the shape that it
+  has. Some layers replace the shape of an input that does not fit, and their kernels read as if it
+  had the other one.
 - An array has at most 2^31 - 1 values. The values that have to be there at once, and the work of
   the network, are bounded as well: ``costs``.
 
@@ -95,13 +97,17 @@ class NetworkShapes:
             read = shapes_read(nodes, node)
             try:
                 named = {f"x{number}": shape for number, shape in enumerate(read)}
-                _, shapes, _ = self._symbol(node, content).infer_shape_partial(**named)
+                symbol = self._symbol(node, content)
+                arguments, shapes, auxiliary = symbol.infer_shape_partial(**named)
             except mx.MXNetError as error:
                 reason = str(error).strip().splitlines()[-1]
                 raise ExportError(
                     f"{self._place}: MXNet {mx.__version__} cannot run it: {where} with inputs of "
                     f"{read}: {reason}; export it again (tools/export.py)"
                 ) from error
+            fitting = [tuple(shape) for shape in (*arguments, *auxiliary)]
+            if fitting != read:
+                refuse(self._place, where, f"inputs of the shapes {fitting}", read)
             node.shapes.extend(map(tuple, shapes))
             if not all(shape and all(shape) for shape in node.shapes):
                 refuse(self._place, where, "shapes that follow from those of its inputs", read)
