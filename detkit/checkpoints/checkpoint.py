@@ -201,13 +201,8 @@ def check_finite(model: gluon.Block, step: int) -> None:
 
 
 def _weights(model: gluon.Block) -> Dict[str, NDArray]:
-    """Returns the weights by name, after MXNet has finished all work.
-
-    Inference on a CPU leaves the weights of a convolution in the order of oneDNN. The next training
-    step brings them into MXNet's own order by an operator that MXNet starts within the convolution.
-    Reading an array does not wait for such an operator. It would give wrong numbers or end the
-    process by SIGSEGV, which MXNet turns into the exit status 255.
-    """
+    # The first training step after inference on a CPU reorders the weights of its convolutions, by
+    # operators that reading does not wait for: it would give wrong numbers, or end by SIGSEGV.
     mx.nd.waitall()
     return {name: p.data() for name, p in model._collect_params_with_prefix().items()}
 
