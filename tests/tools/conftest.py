@@ -44,6 +44,13 @@ def folder(detector, tmp_path):
 
 
 @pytest.fixture
+def plain_folder(detector, tmp_path):
+    """An exported detector of MXNet's own operators."""
+    export(detector, str(tmp_path / "plain"), ops=backend.MXNET)
+    return tmp_path / "plain"
+
+
+@pytest.fixture
 def images(tmp_path):
     """Some images, and the names of their files."""
     rng = np.random.default_rng(3)

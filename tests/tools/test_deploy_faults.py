@@ -71,10 +71,10 @@ def test_graphs_that_crash_mxnet(folder, images, refused, case):
 
 @pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
 @pytest.mark.parametrize("case", SHAPES)
-def test_shapes_that_crash_mxnet(folder, images, refused, case):
+def test_shapes_that_crash_mxnet(plain_folder, images, refused, case):
     change, fragments = SHAPES[case]
-    hostile.change_graph(folder, change)
-    tiny.assert_says(refused(folder, images[1][0]), f"{folder}/{SYMBOL}: ", *fragments)
+    hostile.change_graph(plain_folder, change)
+    tiny.assert_says(refused(plain_folder, images[1][0]), f"{plain_folder}/{SYMBOL}: ", *fragments)
 
 
 @pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)

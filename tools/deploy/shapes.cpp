@@ -178,10 +178,11 @@ void NetworkShapes::infer(const ShapedNodes& nodes, ShapedNode* node, const Json
   const Inferred found = symbol ? inferred(symbol, read) : Inferred();
   node->shapes = found.outputs;
   if (node->shapes.empty()) {
-    const std::string message = mxnet().last_error();
+    std::string message = mxnet().last_error();
+    message = message.substr(0, message.find("\nStack trace:"));
+    message = message.substr(0, message.find_last_not_of(" :\n") + 1);
     throw Error(place_ + ": this MXNet cannot run it: " + where + " with inputs of " +
-                shapes_text(read) + ": " + message.substr(0, message.find("\nStack trace:")) +
-                "; export it again (tools/export.py)");
+                shapes_text(read) + ": " + message + "; export it again (tools/export.py)");
   }
   if (found.inputs != read) {
     refuse(where, "inputs of the shapes " + shapes_text(found.inputs), shapes_text(read));
