@@ -52,7 +52,7 @@ def export(
     resize = _resize_of(detector)
     precision = precision or Float32()
     graph, parameters = trace(detector.model, ops)
-    if precision.name == Float32.name and ops == backend.NATIVE and backend.winograd():
+    if precision.name == Float32.name and ops == backend.NATIVE and _for_cpu_alone():
         use_winograd(graph)
     symbol, parameters = precision.convert(detector.model, graph, parameters)
     manifest = Manifest(
@@ -120,6 +120,11 @@ def trace(model: HybridBlock, ops: str) -> Tuple[Graph, Dict[str, NDArray]]:
     named = model.collect_params()
     parameters = {name: named[name].data().as_in_context(mx.cpu()) for name in named}
     return graph, simplify(graph, parameters)
+
+
+def _for_cpu_alone() -> bool:
+    """Returns whether an export with detkit's operators may have those that a GPU does not have."""
+    return backend.winograd() and not backend.has_cuda(library())
 
 
 def check_folder(folder: str) -> None:
