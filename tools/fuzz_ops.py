@@ -25,8 +25,8 @@ from detkit.cli import debug_argument, positive, run
 from detkit.errors import DetkitError
 from detkit.ops.compile import (
     BOX_KERNELS,
+    FUSED_KERNELS,
     INSTRUCTION_SETS,
-    ROI_KERNELS,
     SOURCES,
     find_compiler,
     instruction_sets,
@@ -115,7 +115,7 @@ def compile_into(folder, compiler, isas):
     folder.mkdir(exist_ok=True)
     jobs = [("isa", SOURCES / "cpu/isa.cc", ())]
     jobs += [(path.stem, path, DRIVER_FLAGS) for path in sorted(DRIVER.glob("fuzz_*.cc"))]
-    for kernels, contract in ((ROI_KERNELS, "fast"), (BOX_KERNELS, "off")):
+    for kernels, contract in ((FUSED_KERNELS, "fast"), (BOX_KERNELS, "off")):
         jobs += [
             (
                 f"{kernel}.{isa}",

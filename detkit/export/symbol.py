@@ -124,9 +124,14 @@ def _converted(
 ) -> Tuple[Symbol, Dict[str, NDArray]]:
     """Returns the Symbol and the parameters of a network in a precision."""
     graph, parameters = trace(model, ops)
-    if precision.name == Float32.name and ops == backend.NATIVE and backend.winograd():
+    if precision.name == Float32.name and ops == backend.NATIVE and _for_cpu_alone():
         use_winograd(graph)
     return precision.convert(model, graph, parameters)
+
+
+def _for_cpu_alone() -> bool:
+    """Returns whether an export with detkit's operators may have those that a GPU does not have."""
+    return backend.winograd() and not backend.has_cuda(library())
 
 
 def check_folder(folder: str) -> None:

@@ -99,7 +99,8 @@ class Conv2D(nn.Conv2D):
         self, F: Namespace, x: Tensor, weight: Tensor, bias: Optional[Tensor], rectified: bool
     ) -> Tensor:
         """Returns the convolution, after a ReLU if it is ``rectified``, without the activation."""
-        return ops.convolution(F, x, weight, bias, rectified, name="fwd", **self._kwargs)
+        dtype = self.weight.dtype
+        return ops.convolution(F, x, weight, bias, rectified, "fwd", dtype, **self._kwargs)
 
 
 class MaxPool2x2(nn.MaxPool2D):
@@ -158,12 +159,20 @@ def conv_norm(
     """
     if isinstance(norm, nn.BatchNorm) and norm._kwargs["use_global_stats"]:
         return _folded(F, x, conv, norm, rectified)
-    if norm is None and isinstance(conv, Conv2D) and conv.act is None:
+    if rectified and norm is None and isinstance(conv, Conv2D) and _can_be_rectified(x, conv):
         bias = None if conv.bias is None else _value(x, conv.bias)
         with conv.name_scope():
-            return conv.convolve(F, x, _value(x, conv.weight), bias, rectified)
+            return conv.convolve(F, x, _value(x, conv.weight), bias, rectified=True)
     x = conv(x) if norm is None else norm(conv(x))
     return relu(F, x) if rectified else x
+
+
+def _can_be_rectified(x: Tensor, conv: Conv2D) -> bool:
+    """Returns whether a ReLU after the layer is one after its convolution, whose weight is known.
+
+    A layer without ``in_channels`` knows the shape of its weight after its first call.
+    """
+    return conv.act is None and (not hasattr(x, "context") or 0 not in conv.weight.shape)
 
 
 def _value(x: Tensor, parameter: Parameter) -> Tensor:
@@ -184,7 +193,8 @@ def _folded(
     if conv.bias is not None:
         mean = mean - _value(x, conv.bias)
     shift = _value(x, norm.beta) - mean * scale
-    return ops.convolution(F, x, kernel, shift, rectified, **conv._kwargs)
+    dtype = conv.weight.dtype
+    return ops.convolution(F, x, kernel, shift, rectified, dtype=dtype, **conv._kwargs)
 
 
 def maps_of_strides(out_strides: Sequence[int], strides: Sequence[int]) -> List[int]:

@@ -30,6 +30,9 @@ NATIVE, MXNET, AUTO = "native", "mxnet", "auto"
 VARIABLE = "DETKIT_OPS"
 WINOGRAD, DIRECT = "winograd", "direct"
 CONVOLUTIONS_VARIABLE = "DETKIT_CONV"
+# MXNet adds up as many gradients of an array apart; it lets the operators of more than that add to
+# one array, which it does not tell a library: its operators overwrite what is there.
+SUMS_VARIABLE, ALWAYS_APART = "MXNET_EXEC_INPLACE_GRAD_SUM_CAP", str(2**31 - 1)
 CUDA_SECTION = b".nv_fatbin"  # the ELF section in which nvcc stores the code for GPUs
 
 
@@ -177,6 +180,7 @@ def _load() -> str:
 
 def _load_file(path: Union[str, Path]) -> str:
     """Loads a library into the process and returns its path."""
+    os.environ[SUMS_VARIABLE] = ALWAYS_APART  # MXNet reads it once, before the first gradients
     try:
         mx.library.load(os.path.abspath(path), verbose=False)
     except mx.MXNetError as error:

@@ -34,6 +34,7 @@ constexpr Op kOps[] = {
     {"crop_pool", fuzz_crop_pool},
     {"mask_target", fuzz_mask_target},
     {"mask_paste", fuzz_mask_paste},
+    {"conv3x3", fuzz_conv3x3},
 };
 
 int usage(const char* program) {

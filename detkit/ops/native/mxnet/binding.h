@@ -3,7 +3,8 @@
 // An operator is a struct that derives from Operator and has these static members:
 //   int inputs(const Arguments&)                        the number of arrays that it takes
 //   int kOutputs                                        the number of arrays that it returns
-//   Shapes shapes(const Arguments&, const Shapes& in)   the shapes of the outputs
+//   Shapes shapes(const Arguments&, const Shapes& in)   the shapes of the outputs; one that takes
+//                                                       Shapes& may settle an unknown dimension
 //   int forward(const Arguments&, const Call&)          runs it; returns a kernel's status
 // It has types() and backward() if the defaults of Operator are not right. DETKIT_OPERATOR makes an
 // MXNet operator of it. Every operator has a backward, because MXNet refuses even the forward of
@@ -12,6 +13,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <unordered_map>
@@ -79,6 +81,7 @@ class Call {
   void* memory(int64_t bytes) const;    // memory of the CPU, until the call ends; ask once
 
  private:
+  mutable std::unique_ptr<char[]> own_;  // if MXNet cannot hand out so much
   std::vector<MXTensor>& in_;
   std::vector<MXTensor>& out_;
   const OpResource& resource_;
