@@ -255,6 +255,35 @@ def test_wrong_arguments(arguments, fragments, capsys):
     tiny.assert_says(capsys.readouterr().err.split("error: ")[1], *fragments)
 
 
+def test_which_peers_run_the_onnx_model(fakes, monkeypatch):
+    made = []
+    monkeypatch.setattr(worker_process, "write_file", lambda kind, *_: made.append(kind))
+    options = ("--rounds", 1, "--size", "32x32", "--forms", "eager")
+    assert tiny.tool("benchmark", NAME, *options, "--peer", "torchvision_compiled") == 0
+    assert made == ["state"]
+    assert tiny.tool("benchmark", NAME, *options, "--peer", "openvino=/peer/python") == 0
+    assert made == ["state", "state", "onnx"]
+
+
+def test_the_sides_of_openvino_and_of_compiled_networks(tmp_path):
+    peers = {"openvino": "/peer/python", "torchvision_compiled": None}
+    found = {side.name: side for side in sides.sides_of(NAME, tmp_path, ["eager"], peers)}
+    assert list(found) == [
+        "detkit eager",
+        "openvino fp32",
+        "openvino bf16",
+        "torchvision_compiled fp32",
+        "torchvision_compiled bf16",
+    ]
+    assert found["openvino bf16"].job["model"] == str(tmp_path / "model.onnx")
+    assert found["openvino bf16"].python == "/peer/python"
+    compiled = found["torchvision_compiled fp32"]
+    assert (compiled.script.name, compiled.job["model"]) == ("worker_torchvision.py", None)
+    assert all(side.script.is_file() and side.compared for side in found.values())
+    trained = sides.sides_of(NAME, tmp_path, ["hybridized"], peers, training=True)
+    assert {side.name.split()[0] for side in trained} == {"detkit", "torchvision_compiled"}
+
+
 def test_which_sides_there_are(tmp_path):
     peers = {"torchvision": "/peer/python", "gluoncv": None, "onnxruntime": None}
     found = sides.sides_of(NAME, tmp_path, ["eager", "exported"], peers)
