@@ -59,7 +59,7 @@ def _fits(arguments: Any) -> bool:
 
 
 def _on_cpu(x: Tensor) -> bool:
-    """Returns whether an array is of float32 on a CPU. Of a symbol, the backend knows the device."""
+    """Returns whether an array is float32 on a CPU; the backend knows the device of a symbol."""
     if not isinstance(x, mx.nd.NDArray):
         return True
     return bool(x.context.device_type != "gpu" and x.dtype == np.float32)

@@ -19,7 +19,9 @@ WINOGRAD = "detkit_conv3x3"
 
 
 @pytest.fixture(autouse=True)
-def no_variable(monkeypatch):
+def variables(monkeypatch):
+    # oneDNN's fusion gives wrong results if a convolution is read by a ReLU and is an output.
+    monkeypatch.setenv("MXNET_SUBGRAPH_BACKEND", "NONE")
     monkeypatch.delenv(backend.CONVOLUTIONS_VARIABLE, raising=False)
 
 
@@ -52,23 +54,19 @@ def rewritten(symbol):
     assert found.list_inputs() == symbol.list_inputs()
     rng = np.random.default_rng(0)
     shapes, *_ = symbol.infer_shape(x=(2, 4, 7, 9))
-    inputs = {
-        name: mx.nd.array(rng.normal(0, 1, shape))
-        for name, shape in zip(symbol.list_arguments(), shapes)
-    }
-    outputs = [each.bind(mx.cpu(), inputs).forward() for each in (found, symbol)]
+    arrays = [mx.nd.array(rng.normal(0, 0.5, shape)) for shape in shapes]
+    outputs = [each.bind(mx.cpu(), arrays).forward() for each in (found, symbol)]
     for one, other in zip(*outputs):
         np.testing.assert_allclose(one.asnumpy(), other.asnumpy(), rtol=0, atol=1e-4)
     return found
 
 
 X = mx.sym.var("x")
+ABSENT = {"stride": None, "dilate": None, "num_group": None, "layout": None}
 
 
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize(
-    "changes", [{}, dict.fromkeys(["stride", "dilate", "num_group", "layout"])]
-)
+@pytest.mark.parametrize("changes", [{}, ABSENT])
 def test_a_convolution_with_the_relu_that_alone_reads_it(bias, changes):
     found = rewritten(relu(convolution(X, bias=bias, **changes)))
     assert ops_of(found) == [WINOGRAD]
