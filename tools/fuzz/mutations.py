@@ -273,11 +273,10 @@ def of_zip(data: bytes, draw: random.Random) -> bytes:
 def of_safetensors(data: bytes, draw: random.Random) -> bytes:
     """Returns a file with a mutated header, whose length is right."""
     end = 8 + int.from_bytes(data[:8], "little")
-    header = data[8:end]
-    if draw.random() < 0.6:
-        header = of_json(header, draw)
-    else:
-        header = of_bytes(header, draw, TOKENS[".json"])
+    of_values = draw.random() < 0.6
+    header = (
+        of_json(data[8:end], draw) if of_values else of_bytes(data[8:end], draw, TOKENS[".json"])
+    )
     return struct.pack("<Q", len(header)) + header + data[end:]
 
 
