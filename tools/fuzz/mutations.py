@@ -258,10 +258,8 @@ def of_zip(data: bytes, draw: random.Random) -> bytes:
     chosen = draw.randrange(len(members))
     name, content = members[chosen]
     tokens = TOKENS.get(name[name.rfind(".") :], ())
-    members[chosen] = (
-        draw.choice((name, name, name, "../" + name)),
-        of_bytes(content, draw, tokens),
-    )
+    renamed = draw.choice((name, name, name, "../" + name))
+    members[chosen] = renamed, of_bytes(content, draw, tokens)
     out = io.BytesIO()
     kind = draw.choice((zipfile.ZIP_STORED,) * 4 + (zipfile.ZIP_DEFLATED,))
     with zipfile.ZipFile(out, "w", kind) as archive:
