@@ -13,8 +13,8 @@ namespace {
 constexpr double kMostValues = 1ll << 26, kValuesPerInput = 1 << 12;
 constexpr double kMostSteps = 1ll << 33, kStepsPerInput = 1 << 14;
 constexpr double kProducts = 256;  // that count as one step
-constexpr double kSorting = 32;   // steps for each value that is sorted
-constexpr double kCopies = 4;     // of its input in the workspace of an operator that sorts
+constexpr double kSorting = 32;    // steps for each value that is sorted
+constexpr double kCopies = 4;      // of its input in the workspace of an operator that sorts
 constexpr char kVariable[] = "null";
 const std::set<std::string> kSorters = {"sort", "argsort", "topk", "_contrib_box_nms"};
 const std::set<std::string> kLayers = {"Convolution", "Deconvolution", "FullyConnected",

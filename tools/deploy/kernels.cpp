@@ -129,8 +129,8 @@ Wrong check_growth(const ShapedNodes& nodes, const ShapedNode& node) {
     for (const int64_t number : wholes(node.text(key))) factor = std::max(factor, number);
   }
   if (values * factor <= kLargest && values < kLargest) return {};
-  return wrong("at most " + std::to_string(kLargest) + " values", std::to_string(factor) +
-                                                                      " times the inputs'");
+  return wrong("at most " + std::to_string(kLargest) + " values",
+               std::to_string(factor) + " times the inputs'");
 }
 
 Wrong check_group_norm(const ShapedNodes& nodes, const ShapedNode& node) {
@@ -201,8 +201,7 @@ double largest(const ShapedNodes& nodes, Entry entry, int deep) {
   if (kKeepsValues.count(node.op) > 0) return largest(nodes, node.inputs[0], deep + 1);
   if (kLarger.count(node.op) > 0) {
     const int deeper = deep + kDeepest / 8;
-    return std::max(largest(nodes, node.inputs[0], deeper),
-                    largest(nodes, node.inputs[1], deeper));
+    return std::max(largest(nodes, node.inputs[0], deeper), largest(nodes, node.inputs[1], deeper));
   }
   if (node.op == "_plus_scalar") {
     return largest(nodes, node.inputs[0], deep + 1) + std::fabs(node.real("scalar", kAny));
@@ -235,8 +234,7 @@ Wrong check_rois(const ShapedNodes& nodes, const ShapedNode& node) {
   }
   const std::vector<Shape> parts = shapes_read(nodes, *rows);
   const auto before = [](const Shape& shape) { return Shape(shape.begin(), shape.end() - 1); };
-  const bool joined = rows->op == "Concat" && rows->shapes[0].back() == 5 &&
-                      parts.size() == 5 &&
+  const bool joined = rows->op == "Concat" && rows->shapes[0].back() == 5 && parts.size() == 5 &&
                       shape_of(nodes, node.inputs[1]).back() == 5 &&
                       std::all_of(parts.begin(), parts.end(), [&](const Shape& part) {
                         return before(part) == before(parts[0]);

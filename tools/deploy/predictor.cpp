@@ -99,8 +99,8 @@ void Predictor::create(const Model& model, Canvas shape) {
                 ": expected at most 2 GiB for MXNet's predictor, found " +
                 std::to_string(parameters.size()) + " bytes");
   }
-  shapes_ = std::make_unique<NetworkShapes>(name_, symbol,
-                                            check_network(model, symbol, parameters));
+  shapes_ =
+      std::make_unique<NetworkShapes>(name_, symbol, check_network(model, symbol, parameters));
   const InputShapes shapes(inputs_, shape);
   const std::lock_guard<std::mutex> lock(graph_mutex());
   if (!model.library.empty()) load_library(model);
