@@ -70,6 +70,14 @@ def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         metavar="NAME[=PYTHON]",
         help=f"one of {', '.join(PEERS)}, and its interpreter, if it is another than this one",
     )
+    add(
+        "--without",
+        nargs="+",
+        default=[],
+        choices=[side for sides in PEERS.values() for side in sides],
+        metavar="SIDE",
+        help="peers' sides that are not measured: 'ncnn direct' needs gigabytes for a large image",
+    )
     add("--rounds", type=positive, default=9, help="runs of each side; default: 9")
     add("--train", action="store_true", help="also measure the forward and the backward pass")
     add("--sweep", action="store_true", help="measure several sizes and batches")
@@ -109,7 +117,7 @@ def measure(measurement: Measurement, args: argparse.Namespace) -> report.Figure
     network, pixels, batch, training = measurement
     point = Point(NETWORKS[network](pixels), batch, training)
     peers = {peer: python for peer, python in args.peers.items() if peer not in args.left_out}
-    sides = sides_of(peers, training)
+    sides = [side for side in sides_of(peers, training) if side.name not in args.without]
     with tempfile.TemporaryDirectory() as folder, RunningSides(
         sides, point, args.threads, Path(folder)
     ) as running:

@@ -162,7 +162,9 @@ def test_sides_that_disagree(form, fragments, network, peer, capsys):
 def test_sides_that_disagree_can_be_measured(network, peer, tmp_path):
     peer("fake wrong")
     out = tmp_path / "out.json"
-    assert tiny.tool("benchmark_convs", *OPTIONS, "--no-compare", "--json", out) == 0
+    options = ("--no-compare", "--peer", "ncnn=/absent", "--json", out)
+    without = ("--without", "ncnn winograd", "ncnn direct")
+    assert tiny.tool("benchmark_convs", *OPTIONS, *options, *without) == 0
     (figures,) = json.loads(out.read_text())
     assert figures["sides"]["fake wrong"]["difference"] == pytest.approx(0.01, rel=0.01)
 
@@ -186,6 +188,7 @@ def test_the_points_of_a_sweep(monkeypatch):
         (("absent",), ("'absent'", "vgg16, r50_fpn")),
         (("--size", "600"), ("--size", "600x800", "found '600'")),
         (("--peer", "caffe"), ("--peer", "torch, openvino, ncnn", "found 'caffe'")),
+        (("--without", "detkit"), ("--without", "'detkit'", "'ncnn direct'")),
     ],
 )
 def test_wrong_arguments(arguments, fragments, capsys):

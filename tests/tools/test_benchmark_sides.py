@@ -21,7 +21,7 @@ def test_the_sides_of_openvino_and_of_compiled_networks(tmp_path):
     assert (compiled.script.name, compiled.job["model"]) == ("worker_torchvision.py", None)
     assert all(side.script.is_file() and side.compared for side in found.values())
     trained = sides.sides_of(NAME, tmp_path, ["hybridized"], peers, training=True)
-    assert {side.name.split()[0] for side in trained} == {"detkit", "torchvision_compiled"}
+    assert {side.name.split()[0] for side in trained} == {"detkit"}
 
 
 def test_which_sides_there_are(tmp_path):

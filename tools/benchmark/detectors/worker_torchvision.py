@@ -1,9 +1,9 @@
 """The worker of tools/benchmark.py that runs torchvision's detectors; it needs no detkit.
 
 A detector runs as torchvision makes it, or in the form "torchvision_compiled". There, the networks
-between the operators on boxes are compiled by torch.compile, with constant weights (freezing) if it
-detects, and weights and maps are in the memory format channels_last. The operators on boxes stay
-as they are, because the number of boxes differs between images.
+between the operators on boxes are compiled by torch.compile, with constant weights (freezing), and
+weights and maps are in the memory format channels_last. The operators on boxes stay as they are,
+because the number of boxes differs between images. This form is not trained.
 """
 
 import os
@@ -78,7 +78,7 @@ class Torchvision(TimedDetector):
 
         The networks on maps are compiled for each size of image. The number of boxes may change.
         """
-        torch._inductor.config.freezing = not self.job["training"]
+        torch._inductor.config.freezing = True
         self.model.to(memory_format=torch.channels_last)
         model, heads = self.model, self.model.roi_heads
         for network in (model.backbone, model.rpn.head):
