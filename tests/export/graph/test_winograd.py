@@ -11,6 +11,7 @@ from detkit.export.manifest import SYMBOL
 from detkit.export.precision.precisions import BFloat16
 from detkit.export.symbol import export
 from detkit.ops import backend
+from detkit.processor import has_bfloat16
 from support.exports import KINDS, assert_same, detector_of, exported, photos
 from support.graphs import needs_onednn, ops_of
 
@@ -143,6 +144,7 @@ def test_an_export_that_a_gpu_may_run_does_without(small_model, tmp_path, monkey
 
 
 @needs_onednn
+@pytest.mark.skipif(not has_bfloat16(), reason="needs a CPU with bfloat16")
 def test_layers_of_fewer_bits_do_without(small_model, tmp_path):
     export(detector_of(small_model()), str(tmp_path), "native", precision=BFloat16())
     assert WINOGRAD not in operators_in(tmp_path)
