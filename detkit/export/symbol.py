@@ -48,12 +48,10 @@ def export(
     Raises ExportError if the detector cannot be exported, or if the folder holds other files.
     """
     check_folder(folder)
-    inputs = _inputs_of(detector)
-    resize = _resize_of(detector)
+    inputs, resize = _inputs_of(detector), _resize_of(detector)
     precision = precision or Float32()
     graph, parameters = trace(detector.model, ops)
-    if precision.name == Float32.name and ops == backend.NATIVE and _for_cpu_alone():
-        use_winograd(graph)
+    _speed_up(graph, ops, precision)
     symbol, parameters = precision.convert(detector.model, graph, parameters)
     manifest = Manifest(
         detkit=detkit.__version__,
@@ -122,9 +120,14 @@ def trace(model: HybridBlock, ops: str) -> Tuple[Graph, Dict[str, NDArray]]:
     return graph, simplify(graph, parameters)
 
 
-def _for_cpu_alone() -> bool:
-    """Returns whether an export with detkit's operators may have those that a GPU does not have."""
-    return backend.winograd() and not backend.has_cuda(library())
+def _speed_up(graph: Graph, ops: str, precision: Precision) -> None:
+    """Uses detkit's 3x3 convolutions for float32 in a graph that no GPU can run.
+
+    A GPU can run a graph whose library has CUDA kernels; there are none for these convolutions.
+    """
+    fits = precision.name == Float32.name and ops == backend.NATIVE and backend.winograd()
+    if fits and not backend.has_cuda(library()):
+        use_winograd(graph)
 
 
 def check_folder(folder: str) -> None:
