@@ -39,8 +39,8 @@ struct Plan {
 
  private:
   static int tiles_of(const TileGrid& grid, int blocks) {
-    const int tiles = std::max(kChunkFloats / (kProducts * kBlock * blocks), kLeastTiles);
-    return static_cast<int>(std::min<int64_t>(std::min(tiles, kMostTiles), grid.count));
+    const int tiles = greatest(kChunkFloats / (kProducts * kBlock * blocks), kLeastTiles);
+    return static_cast<int>(least<int64_t>(least(tiles, kMostTiles), grid.count));
   }
 };
 
@@ -193,7 +193,7 @@ int conv3x3_workspace(const DetkitConv3x3* conv, int64_t* forward, int64_t* back
   Memory{&weights, Plan(*conv)};
   const size_t data = convolution_bytes(turned(*conv));
   *forward = static_cast<int64_t>(convolution_bytes(*conv));
-  *backward = static_cast<int64_t>(out_bytes(*conv) + std::max(data, weights.used()));
+  *backward = static_cast<int64_t>(out_bytes(*conv) + greatest(data, weights.used()));
   return DETKIT_OK;
 }
 
