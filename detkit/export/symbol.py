@@ -48,10 +48,11 @@ def export(
     Raises ExportError if the detector cannot be exported, or if the folder holds other files.
     """
     check_folder(folder)
-    inputs = _inputs_of(detector)
-    resize = _resize_of(detector)
+    inputs, resize = _inputs_of(detector), _resize_of(detector)
     precision = precision or Float32()
-    symbol, parameters = _converted(detector.model, ops, precision)
+    graph, parameters = trace(detector.model, ops)
+    _speed_up(graph, ops, precision)
+    symbol, parameters = precision.convert(detector.model, graph, parameters)
     manifest = Manifest(
         detkit=detkit.__version__,
         mxnet=mx.__version__,
@@ -119,19 +120,14 @@ def trace(model: HybridBlock, ops: str) -> Tuple[Graph, Dict[str, NDArray]]:
     return graph, simplify(graph, parameters)
 
 
-def _converted(
-    model: HybridBlock, ops: str, precision: Precision
-) -> Tuple[Symbol, Dict[str, NDArray]]:
-    """Returns the Symbol and the parameters of a network in a precision."""
-    graph, parameters = trace(model, ops)
-    if precision.name == Float32.name and ops == backend.NATIVE and _for_cpu_alone():
+def _speed_up(graph: Graph, ops: str, precision: Precision) -> None:
+    """Uses detkit's 3x3 convolutions for float32 in a graph that no GPU can run.
+
+    A GPU can run a graph whose library has CUDA kernels; there are none for these convolutions.
+    """
+    fits = precision.name == Float32.name and ops == backend.NATIVE and backend.winograd()
+    if fits and not backend.has_cuda(library()):
         use_winograd(graph)
-    return precision.convert(model, graph, parameters)
-
-
-def _for_cpu_alone() -> bool:
-    """Returns whether an export with detkit's operators may have those that a GPU does not have."""
-    return backend.winograd() and not backend.has_cuda(library())
 
 
 def check_folder(folder: str) -> None:

@@ -3,7 +3,8 @@
 
 namespace {
 
-constexpr int kSampled = 24;     // numbers of each array that are compared
+constexpr int kSampled = 24;                // numbers of each array that are compared
+constexpr int64_t kMostProducts = 1 << 22;  // of pixels and pairs of channels, of a case
 constexpr double kShare = 1e-5;  // rounding errors, of the largest sum that there could be
 
 // Memory of exactly so many bytes from a multiple of 64 on, full of NaN.
@@ -72,6 +73,10 @@ struct ConvCase {
     conv.in_channels = channels(random), conv.out_channels = channels(random);
     conv.height = side(random), conv.width = side(random);
     conv.relu = random.between(0, 1);
+    const int64_t pairs = int64_t(conv.in_channels) * conv.out_channels * conv.images;
+    while (pairs * conv.height * conv.width > kMostProducts) {
+      conv.height = (conv.height + 1) / 2, conv.width = (conv.width + 1) / 2;
+    }
     return conv;
   }
   // Often few; now and then about a whole number of vectors, of blocks or of groups.

@@ -4,9 +4,10 @@
 //
 // A case follows from the seed and its number alone. Besides what the sanitizers see, every element
 // has to be written, and what is written is checked as far as that is cheap: ranges, order, no NaN
-// from finite input, and that backward of an RoI kernel is the adjoint of its forward. The first
-// failure names its case and ends the process. FILE gets 8 bytes for each case, a digest of what
-// the box kernels wrote, which has to be the same on every instruction set.
+// from finite input, that backward of an RoI kernel is the adjoint of its forward, and some numbers
+// of a convolution against plain sums. The first failure names its case and ends the process. FILE
+// gets 8 bytes for each case, a digest of what the box kernels wrote, which has to be the same on
+// every instruction set.
 #include "fuzz_kernels.h"
 
 #include <iterator>

@@ -164,3 +164,13 @@ def test_strange_weights_and_gradients_stay_visible():
     _, grads = run(grad_out, (data, np.ones_like(weights), bias))
     assert not np.isfinite(grads[2][4]) and not np.isfinite(grads[1][4, :, 1:, 1:]).any()
     assert np.isfinite(grads[1][:4]).all()
+
+
+def test_many_small_terms_are_not_lost_in_a_large_sum():
+    rng = np.random.default_rng(0)
+    data = rng.uniform(0, 1, (1, 1, 512, 512)).astype("float32")
+    grad_out = rng.uniform(0, 1, (1, 2, 512, 512)).astype("float32")
+    weights = np.ones((2, 1, 3, 3), "float32")
+    _, (_, found) = run(grad_out, (data, weights))
+    _, exact, _ = oracles.conv3x3_backward(data, weights, grad_out)
+    np.testing.assert_allclose(found, exact, rtol=6e-7)

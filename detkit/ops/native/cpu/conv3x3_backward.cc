@@ -39,9 +39,8 @@ struct Plan {
 
  private:
   static int tiles_of(const TileGrid& grid, int blocks) {
-    const int fitting = kChunkFloats / (kProducts * kBlock * blocks);
-    const int tiles = fitting < kLeastTiles ? kLeastTiles : fitting;
-    return grid.tiles(0, tiles < kMostTiles ? tiles : kMostTiles);
+    const int tiles = greatest(kChunkFloats / (kProducts * kBlock * blocks), kLeastTiles);
+    return static_cast<int>(least<int64_t>(least(tiles, kMostTiles), grid.count));
   }
 };
 
@@ -205,8 +204,7 @@ int conv3x3_workspace(const DetkitConv3x3* conv, int64_t* forward, int64_t* back
   Memory{&weights, Plan(*conv)};
   const size_t data = convolution_bytes(turned(*conv));
   *forward = static_cast<int64_t>(convolution_bytes(*conv));
-  *backward =
-      static_cast<int64_t>(out_bytes(*conv) + (data > weights.used() ? data : weights.used()));
+  *backward = static_cast<int64_t>(out_bytes(*conv) + greatest(data, weights.used()));
   return DETKIT_OK;
 }
 

@@ -44,17 +44,13 @@ constexpr int kSumRows = kLanes == 16 ? 8 : kLanes == 8 ? 4 : 2;
 constexpr int kSumBlocks = kLanes == 16 ? 2 : 1;
 
 // sums (kSumRows, blocks of 16) (+)= gradients (depth, 16) x points (blocks, depth, 16), of which
-// the first kSumRows gradients are taken. is_first: the sums are not read.
+// the first kSumRows gradients are taken. is_first: the sums are not read. What is added is summed
+// apart: many small terms would be lost in a large sum.
 template <int kBlocks>
 inline void accumulate(const float* gradients, const float* points, size_t points_stride, int depth,
                        bool is_first, float* sums, size_t sums_stride) {
   constexpr int kVectors = kBlocks * kParts;
-  Floats sum[kSumRows][kVectors];
-  for (int i = 0; i < kSumRows; ++i) {
-    for (int j = 0; j < kVectors; ++j) {
-      sum[i][j] = is_first ? Floats{} : load_lanes(sums + i * sums_stride + j * kLanes);
-    }
-  }
+  Floats sum[kSumRows][kVectors] = {};
   for (int k = 0; k < depth; ++k, gradients += kBlock, points += kBlock) {
     Floats point[kVectors];
 #pragma GCC unroll 4
@@ -68,9 +64,12 @@ inline void accumulate(const float* gradients, const float* points, size_t point
       for (int j = 0; j < kVectors; ++j) sum[i][j] += gradient * point[j];
     }
   }
+#pragma GCC unroll 8
   for (int i = 0; i < kSumRows; ++i) {
+#pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j) {
-      store_lanes(sums + i * sums_stride + j * kLanes, sum[i][j]);
+      float* to = sums + i * sums_stride + j * kLanes;
+      store_lanes(to, is_first ? sum[i][j] : load_lanes(to) + sum[i][j]);
     }
   }
 }

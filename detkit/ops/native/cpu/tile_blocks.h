@@ -27,16 +27,14 @@ struct ChannelBlock {
 inline void row_to_blocks(const TileGrid& grid, const float* planes, int channels, int y, int left,
                           int count, float* blocks) {
   const bool inside = y >= 0 && y < grid.height;
-  const int right = left + count;
-  const int start = inside && left < 0 ? 0 : inside ? left : right;
-  const int last = inside && grid.width < right ? grid.width : right;
-  const int end = last > start ? last : start;
+  const int start = inside ? greatest(left, 0) : left + count;
+  const int end = inside ? greatest(least(left + count, grid.width), start) : start;
   for (int x = left; x < start; ++x) store(blocks + (x - left) * kBlock, zero_block());
   if (start < end) {
     const float* from = planes + static_cast<size_t>(y) * grid.width + start;
     planes_to_blocks(from, grid.plane(), channels, end - start, blocks + (start - left) * kBlock);
   }
-  for (int x = end; x < right; ++x) store(blocks + (x - left) * kBlock, zero_block());
+  for (int x = end; x < left + count; ++x) store(blocks + (x - left) * kBlock, zero_block());
 }
 
 // A square of kSide x kSide blocks, row by row `row` blocks apart, to points[product * stride].

@@ -8,6 +8,16 @@
 namespace detkit {
 namespace DETKIT_ISA {
 
+// std::min and std::max of a build would replace another build's when they are linked.
+template <class T>
+inline T least(T a, T b) {
+  return b < a ? b : a;
+}
+template <class T>
+inline T greatest(T a, T b) {
+  return a < b ? b : a;
+}
+
 // Neighbouring tiles of one row of tiles of one image.
 struct Segment {
   int image, y, x;  // of the first tile, in tiles
