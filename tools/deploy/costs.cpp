@@ -12,12 +12,14 @@ namespace {
 // Whole numbers in double, which are exact as far as the bounds go.
 constexpr double kMostValues = 1ll << 26, kValuesPerInput = 1 << 12;
 constexpr double kMostSteps = 1ll << 33, kStepsPerInput = 1 << 14;
-constexpr double kProducts = 256;  // that count as one step
-constexpr double kSorting = 32;    // steps for each value that is sorted
-constexpr double kCopies = 4;      // of its input in the workspace of an operator that sorts
+constexpr double kSmallInputs = 3 * 256 * 256;  // values
+constexpr double kProducts = 256;               // that count as one step
+constexpr double kSorting = 32;                 // steps for each value that is sorted
+constexpr double kCopies = 4;  // of its input in the workspace of an operator that sorts
 constexpr char kVariable[] = "null";
 const std::set<std::string> kSorters = {"sort", "argsort", "topk", "_contrib_box_nms"};
-const std::set<std::string> kLayers = {"Convolution", "Deconvolution", "FullyConnected",
+const std::set<std::string> kLayers = {"Convolution",     "Deconvolution",
+                                       "FullyConnected",  "detkit_conv3x3",
                                        "_sg_mkldnn_conv", "_sg_mkldnn_fully_connected"};
 
 double total(const std::vector<Shape>& shapes) {
@@ -107,6 +109,7 @@ std::string whole_text(double number) {
 }  // namespace
 
 Wrong check_costs(const ShapedNodes& nodes, const std::vector<Entry>& outputs, double values) {
+  values = std::max(values, kSmallInputs);
   double steps = 0;
   for (const ShapedNode& node : nodes) {
     if (node.op == kVariable) {

@@ -1,7 +1,8 @@
 """The memory and the work of an exported network, bounded before MXNet runs it.
 
 The bounds are far above those of a detector and only exclude a graph that was made to exhaust the
-machine. They grow with the inputs, because a detector of larger images needs more.
+machine. They grow with the inputs, because a detector of larger images needs more. Small images
+count as one of 256 x 256, because a detector may have as many RoIs in them.
 
 - The arrays that have to be there at once have at most 2^26 values, 256 MiB in float32, and 4096
   more for each value of the inputs. An operator that sorts has copies of its input, and the caller
@@ -20,13 +21,14 @@ from detkit.export.graph.nodes import Entry, Node, Shape, count, shape_of, shape
 
 MOST_VALUES, VALUES_PER_INPUT = 1 << 26, 1 << 12
 MOST_STEPS, STEPS_PER_INPUT = 1 << 33, 1 << 14
+SMALL_INPUTS = 3 * 256 * 256  # values
 VARIABLE = "null"  # the operator of one; the parameters are not counted
 PRODUCTS = 256  # that count as one step
 SORTING = 32  # steps for each value that is sorted
 COPIES = 4  # of its input in the workspace of an operator that sorts
 SORTERS = ("sort", "argsort", "topk", "_contrib_box_nms")
 LAYERS = (
-    *("Convolution", "Deconvolution", "FullyConnected"),
+    *("Convolution", "Deconvolution", "FullyConnected", "detkit_conv3x3"),
     *("_sg_mkldnn_conv", "_sg_mkldnn_fully_connected"),
 )
 
@@ -39,7 +41,7 @@ def check_costs(
     nodes: in the order in which they run. outputs: the network's. inputs: the shapes of the
     network's inputs by name.
     """
-    values = sum(map(count, inputs.values()))
+    values = max(SMALL_INPUTS, sum(map(count, inputs.values())))
     found = {
         "values at once": (
             _values_at_once(nodes, outputs),
