@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import detkit
-from benchmark.arguments import Size, peer_type, size
+from benchmark.arguments import Size, add_peers, size
 from benchmark.detectors import report
 from benchmark.detectors.running_sides import RunningSides
 from benchmark.detectors.sides import (
@@ -108,15 +108,7 @@ def add_sides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=positive, default=1, help="images in a batch; default: 1")
     parser.add_argument("--threads", type=positive, default=2, help="of each side; default: 2")
     parser.add_argument("--forms", nargs="+", choices=FORMS, help="forms of detkit; default: all")
-    parser.add_argument(
-        "--peer",
-        dest="peers",
-        action="append",
-        default=[],
-        type=peer_type(PEERS),
-        metavar="NAME[=PYTHON]",
-        help=f"one of {', '.join(PEERS)}, and its interpreter, if it is another than this one",
-    )
+    add_peers(parser, PEERS)
 
 
 def add_measures(parser: argparse.ArgumentParser) -> None:

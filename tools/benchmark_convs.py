@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
-from benchmark.arguments import peer_type, size
+from benchmark.arguments import add_peers, size
 from benchmark.convolutions import report
 from benchmark.convolutions.networks import NETWORKS, SIZES, Size
 from benchmark.convolutions.sides import PEERS, Point, RunningSides, left_out, sides_of
@@ -29,7 +29,7 @@ SWEEP = ((320, 427), (480, 640), (600, 800), (800, 1067), (1000, 1333)), (1, 2, 
 
 
 class Measurement(NamedTuple):
-    """What is measured at once."""
+    """A measurement: a network with images of a size, its forward pass or also its backward pass."""
 
     network: str
     size: Size
@@ -61,15 +61,7 @@ def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     add("--size", type=size, metavar="HxW", help="default: 600x800 of vgg16, 800x1067 of r50_fpn")
     add("--batch", type=positive, default=1, help="images in a batch; default: 1")
     add("--threads", type=positive, default=2, help="of each side; default: 2")
-    add(
-        "--peer",
-        dest="peers",
-        action="append",
-        default=[],
-        type=peer_type(PEERS),
-        metavar="NAME[=PYTHON]",
-        help=f"one of {', '.join(PEERS)}, and its interpreter, if it is another than this one",
-    )
+    add_peers(parser, PEERS)
     add(
         "--without",
         nargs="+",

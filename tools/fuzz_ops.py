@@ -66,6 +66,7 @@ class Program(NamedTuple):
 
 
 def main(argv=None):
+    """Compiles the programs and runs the cases; raises DetkitError for a case that fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=positive, default=1000000, help="over all instruction sets")
     parser.add_argument("--seed", type=int, default=0)
@@ -152,7 +153,7 @@ def available(program):
 
 
 def run_cases(program, arguments):
-    """What the program prints. Raises FuzzError with the command that repeats a failing case."""
+    """Runs a program and returns what it prints. Raises FuzzError with the command that repeats a failing case."""
     done = subprocess.run(
         [*map(str, (*program.words, *arguments))],
         capture_output=True,

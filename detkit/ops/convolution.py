@@ -59,7 +59,11 @@ def convolution(
 
 def _fits(arguments: Any) -> bool:
     """Returns whether MXNet's arguments ask for what detkit's operator computes."""
-    return all(arguments.get(key, default) == value for key, (value, default) in WINOGRAD.items())
+    found = {key: arguments.get(key, default) for key, (_, default) in WINOGRAD.items()}
+    return all(
+        (tuple(found[key]) if isinstance(found[key], list) else found[key]) == value
+        for key, (value, _) in WINOGRAD.items()
+    )
 
 
 def _on_cpu(x: Tensor) -> bool:

@@ -8,6 +8,7 @@ from mxnet.gluon import nn
 
 from detkit.models.layers import Conv2D, FoldingSequential
 from detkit.ops import backend
+from support.blocks import with_random_numbers
 from support.environment import BACKENDS
 from support.graphs import ops_of
 
@@ -21,16 +22,6 @@ def operators(request, monkeypatch):
     monkeypatch.delenv(backend.CONVOLUTIONS_VARIABLE, raising=False)
     with backend.using(request.param):
         yield request.param
-
-
-def with_numbers(net):
-    """The same random parameters for every net of the same layers, which know their channels."""
-    net.initialize()
-    rng = np.random.default_rng(1)
-    for name, parameter in net._collect_params_with_prefix().items():
-        low = 0.5 if "var" in name else -1
-        parameter.set_data(mx.nd.array(rng.uniform(low, 1, parameter.shape)))
-    return net
 
 
 def output_and_gradients(net):
@@ -69,8 +60,8 @@ def names_in(net):
 )
 def test_it_is_gluons(shape, activation, hybridized, operators):
     arguments = {"channels": 6, "in_channels": 3, "activation": activation, **shape}
-    plain = with_numbers(nn.Conv2D(**arguments, prefix="conv_"))
-    ours = with_numbers(Conv2D(**arguments, prefix="conv_"))
+    plain = with_random_numbers(nn.Conv2D(**arguments, prefix="conv_"), 1, 1)
+    ours = with_random_numbers(Conv2D(**arguments, prefix="conv_"), 1, 1)
     assert list(ours.collect_params()) == list(plain.collect_params())
     assert ours._collect_params_with_prefix().keys() == plain._collect_params_with_prefix().keys()
     assert repr(ours) == repr(plain)
@@ -90,7 +81,7 @@ def layers(container, conv, frozen=None):
     if frozen is not None:
         net.add(nn.BatchNorm(in_channels=6, use_global_stats=frozen))
     net.add(nn.Activation("relu"), conv(5, 3, padding=1, in_channels=6), nn.Activation("relu"))
-    return with_numbers(net)
+    return with_random_numbers(net, 1, 1)
 
 
 @pytest.mark.parametrize("hybridized", [False, True])

@@ -4,12 +4,12 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd
-from mxnet.gluon import HybridBlock
 
 from detkit import ops
 from detkit.errors import ConfigError
 from detkit.ops import backend
 from support import conv_oracles as oracles
+from support.blocks import FunctionBlock
 from support.conv_oracles import draw
 from support.graphs import ops_of
 
@@ -29,17 +29,6 @@ def arguments(filters, **changes):
 
 
 # --- Gradients that are added ---------------------------------------------------------------------
-
-
-class Graph(HybridBlock):
-    """A function of F and arrays as a block."""
-
-    def __init__(self, function):
-        super().__init__()
-        self._function = function
-
-    def hybrid_forward(self, F, *arrays):
-        return self._function(F, *arrays)
 
 
 def one(F, x, weight, bias):
@@ -71,7 +60,7 @@ def test_gradients_are_added_where_they_should_be(function, request_, hybridized
         inputs = [mx.nd.array(array) for array in arrays]
         for array in inputs:
             array.attach_grad(request_)
-        block = Graph(function)
+        block = FunctionBlock(function)
         block.hybridize(hybridized is not None, **(hybridized or {}))
         for _ in range(2):
             with autograd.record(), backend.using("native", direct=direct):
@@ -178,3 +167,86 @@ def test_another_value_in_the_environment_is_refused(monkeypatch):
         names_of()
     for part in ("DETKIT_CONV", "'Winograd'", "winograd", "direct"):
         assert part in str(caught.value)
+
+
+# --- What follows a convolution -------------------------------------------------------------------
+
+
+def with_gradient(function, array, gradient, operators):
+    """The result of a function of F and an array, and the gradient of the array."""
+    x = mx.nd.array(array)
+    x.attach_grad()
+    with autograd.record(), backend.using(operators):
+        out = function(mx.nd, x)
+    out.backward(mx.nd.array(gradient(out.shape)))
+    return out.asnumpy(), x.grad.asnumpy()
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 2, 2), (1, 2, 7, 9), (1, 1, 5, 64), (1, 3, 8, 131)])
+@pytest.mark.parametrize("operators", ["native", "mxnet"])
+def test_the_maximum_of_2x2_cells(shape, operators):
+    array = np.random.default_rng(0).integers(-3, 4, shape).astype(np.float32)  # many are equal
+    batch, channels, height, width = shape
+    cells = array[:, :, : height // 2 * 2, : width // 2 * 2]
+    cells = cells.reshape(batch, channels, height // 2, 2, width // 2, 2).transpose(
+        0, 1, 2, 4, 3, 5
+    )
+    cells = cells.reshape(batch, channels, height // 2, width // 2, 4)
+    gradient = np.random.default_rng(1).normal(size=cells.shape[:-1]).astype(np.float32)
+    found, passed = with_gradient(ops.max_pool, array, lambda _: gradient, operators)
+    np.testing.assert_array_equal(found, cells.max(axis=-1))
+    expected = np.zeros_like(array)
+    for place in np.ndindex(*gradient.shape):
+        row, column = divmod(int(cells[place].argmax()), 2)
+        expected[place[0], place[1], 2 * place[2] + row, 2 * place[3] + column] = gradient[place]
+    if operators == "native":  # MXNet may choose another one of equal cells
+        np.testing.assert_array_equal(passed, expected)
+    np.testing.assert_allclose(passed.sum(), expected.sum(), rtol=1e-4)
+
+
+def test_a_nan_is_the_maximum():
+    array = np.zeros((1, 1, 2, 34), np.float32)
+    array[0, 0, 0, ::4], array[0, 0, 1, 3::4] = np.nan, np.nan  # first and last of their cells
+    found, passed = with_gradient(ops.max_pool, array, np.ones, "native")
+    assert np.isnan(found).all()
+    np.testing.assert_array_equal(passed, np.isnan(array).astype(np.float32))
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 40_000])
+@pytest.mark.parametrize("operators", ["native", "mxnet"])
+def test_a_relu_with_an_upper_bound(count, operators):
+    array = np.random.default_rng(0).uniform(-9, 9, count).astype(np.float32)
+    found, passed = with_gradient(lambda F, x: ops.rectify(F, x, 6), array, np.ones, operators)
+    np.testing.assert_array_equal(found, np.clip(array, 0, 6))
+    np.testing.assert_array_equal(passed, (array > 0) & (array < 6))
+
+
+def test_a_rectified_nan_stays_one():
+    found, _ = with_gradient(lambda F, x: ops.rectify(F, x, 6), [np.nan, np.inf], np.ones, "native")
+    np.testing.assert_array_equal(found, [np.nan, 6])
+
+
+def test_no_bound_and_no_cell_are_refused():
+    with pytest.raises(mx.MXNetError, match="out of range"):
+        ops.rectify(mx.nd, mx.nd.ones((2,)), 0).wait_to_read()
+    with pytest.raises(mx.MXNetError, match="H, W > 1"):
+        ops.max_pool(mx.nd, mx.nd.ones((1, 1, 1, 4))).wait_to_read()
+
+
+@pytest.mark.parametrize(
+    "operators, direct, used",
+    [("native", False, True), ("native", True, False), ("mxnet", False, False)],
+)
+def test_whose_operators_follow(operators, direct, used):
+    x = mx.sym.var("x")
+    with backend.using(operators, direct=direct):
+        names = ops_of(ops.max_pool(mx.sym, ops.rectify(mx.sym, x, 6)))
+    assert ({"detkit_max_pool", "detkit_rectify"} <= set(names)) == used
+    assert ("Pooling" in names) != used
+
+
+def test_lists_are_arguments_like_tuples():
+    arrays = [mx.sym.var(name) for name in ("x", "weight")]
+    lists = {key: list(value) for key, value in arguments(4).items() if key != "num_filter"}
+    names = ops_of(ops.convolution(mx.sym, *arrays, num_filter=4, **lists))
+    assert "detkit_conv3x3" in names

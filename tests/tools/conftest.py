@@ -1,11 +1,15 @@
-"""The C++ program of tools/deploy, exported detectors and images for it."""
+"""The C++ program of tools/deploy, exported detectors and images for it; workers of peers."""
 
+import importlib.util
 import json
+import subprocess
+import sys
 
 import mxnet as mx
 import numpy as np
 import pytest
 
+from benchmark.worker_environment import worker_environment
 from detkit.data import Resize
 from detkit.detector import Detector
 from detkit.export.symbol import export
@@ -85,3 +89,19 @@ def refused(build):
         return message
 
     return refused
+
+
+@pytest.fixture
+def needs_no_detkit():
+    """Imports a worker where there is no detkit; skipped if there is no package of its peer."""
+
+    def import_worker(peer, module):
+        if not importlib.util.find_spec(peer):
+            pytest.skip(f"needs {peer}")
+        code = f"import sys; sys.modules['detkit'] = None; import {module}"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=worker_environment(), capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+
+    return import_worker

@@ -1,16 +1,12 @@
 """tools/benchmark_convs.py: the convolutions it measures, its workers on small ones, its files."""
 
-import importlib.util
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from benchmark.convolutions import networks, report, sides, worker
 from benchmark.convolutions.networks import Chain, work_of
-from benchmark.worker_environment import worker_environment
 from detkit import processor
 from support import tiny
 
@@ -224,11 +220,5 @@ def test_a_limit_leaves_out_what_it_does_not_hold(monkeypatch):
 
 
 @pytest.mark.parametrize("peer", sides.PEERS)
-def test_the_interpreter_of_a_peer_needs_no_detkit(peer):
-    if not importlib.util.find_spec(peer):
-        pytest.skip(f"needs {peer}")
-    code = f"import sys; sys.modules['detkit'] = None; import benchmark.convolutions.worker_{peer}"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=worker_environment(), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+def test_the_interpreter_of_a_peer_needs_no_detkit(needs_no_detkit, peer):
+    needs_no_detkit(peer, f"benchmark.convolutions.worker_{peer}")

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from typing import Callable, Collection, Optional, Tuple
+from typing import Collection, Optional, Tuple
 
 Size = Tuple[int, int]  # height, width in pixels
 Peer = Tuple[str, Optional[str]]
@@ -16,11 +16,8 @@ def size(text: str) -> Size:
     return height, width
 
 
-def peer_type(peers: Collection[str]) -> Callable[[str], Peer]:
-    """Returns a function that reads the value of --peer, one of ``peers`` and an interpreter.
-
-    The function returns the peer's name, and None for the interpreter of the tool.
-    """
+def add_peers(parser: argparse.ArgumentParser, peers: Collection[str]) -> None:
+    """Adds --peer, whose values are pairs: one of ``peers`` and its interpreter, or None."""
 
     def peer(text: str) -> Peer:
         name, _, python = text.partition("=")
@@ -28,4 +25,12 @@ def peer_type(peers: Collection[str]) -> Callable[[str], Peer]:
             raise argparse.ArgumentTypeError(f"expected one of {', '.join(peers)}, found {name!r}")
         return name, python or None
 
-    return peer
+    parser.add_argument(
+        "--peer",
+        dest="peers",
+        action="append",
+        default=[],
+        type=peer,
+        metavar="NAME[=PYTHON]",
+        help=f"one of {', '.join(peers)}, and its interpreter, if it is another than this one",
+    )

@@ -14,7 +14,7 @@ QUANTIZED = 3  # outputs of an 8-bit layer: the numbers and their range
 
 
 class Operator(NamedTuple):
-    """What the table says about one operator.
+    """The rules of one operator: how many arrays it reads and returns.
 
     inputs, outputs: a number, a range "LEAST-MOST" or the word for where the number comes from.
     """

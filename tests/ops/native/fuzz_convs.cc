@@ -1,4 +1,4 @@
-// Cases for the 3x3 convolution, forward and backward, some numbers of each against plain sums.
+// Cases for the 3x3 convolution, some numbers of each against plain sums, and for what follows it.
 #include "fuzz_kernels.h"
 
 namespace {
@@ -43,6 +43,8 @@ float largest(const Floats& values) {
   for (size_t i = 0; i < values.count(); ++i) found = std::max(found, fabsf(values[i]));
   return found;
 }
+
+bool same(float a, float b) { return a == b || (isnan(a) && isnan(b)); }
 
 // One convolution: its arrays, and room for all that the kernels write.
 struct ConvCase {
@@ -228,5 +230,58 @@ void fuzz_conv3x3(Random& random, uint64_t*) {
   if (has_bias) {
     c.grad_bias.written("grad_bias");
     check_grad_bias(c);
+  }
+}
+
+void fuzz_max_pool(Random& random, uint64_t*) {
+  const int planes = random.count(5);
+  const int height = ConvCase::side(random), width = ConvCase::side(random);
+  const size_t plane = size_t(height) * size_t(width), row = size_t(width);
+  const size_t rows = size_t(height) / 2, columns = size_t(width) / 2;
+  Floats data(random, size_t(planes) * plane), grad_data(random, data.count());
+  Floats out(random, size_t(planes) * rows * columns), grad_out(random, out.count());
+  data.fill(random, -2, 2);
+  grad_out.fill(random, -2, 2);
+  succeeded(detkit_max_pool(planes, height, width, data.data(), out.data()));
+  succeeded(detkit_max_pool_backward(planes, height, width, data.data(), grad_out.data(),
+                                     grad_data.data()));
+  out.written("out");
+  grad_data.written("grad_data");
+  for (size_t i = 0; i < out.count(); ++i) {
+    const size_t y = i / columns % rows, x = i % columns;
+    const size_t first = i / (rows * columns) * plane + 2 * y * row + 2 * x;
+    const size_t cells[4] = {first, first + 1, first + row, first + row + 1};
+    size_t best = cells[0];
+    for (const size_t cell : cells) {
+      if (data[cell] > data[best] || (isnan(data[cell]) && !isnan(data[best]))) best = cell;
+    }
+    require(same(out[i], data[best]), "out[%zu] = %g, not %g", i, double(out[i]),
+            double(data[best]));
+    for (const size_t cell : cells) {
+      const float expected = cell == best ? grad_out[i] : 0.0f;
+      require(same(grad_data[cell], expected), "grad_data[%zu] = %g, not %g", cell,
+              double(grad_data[cell]), double(expected));
+    }
+  }
+}
+
+void fuzz_rectify(Random& random, uint64_t*) {
+  const size_t count =
+      size_t(random.chance(0.05) ? random.between(16000, 40000) : random.count(70));
+  const float most = random.one_of({1.f, 6.f, 1e-3f});
+  Floats data(random, count), out(random, count), grad_out(random, count), grad(random, count);
+  data.fill(random, -8, 8);
+  grad_out.fill(random, -2, 2);
+  succeeded(detkit_rectify(int64_t(count), most, data.data(), out.data()));
+  succeeded(
+      detkit_rectify_backward(int64_t(count), most, out.data(), grad_out.data(), grad.data()));
+  out.written("out");
+  grad.written("grad_data");
+  for (size_t i = 0; i < count; ++i) {
+    const float expected = isnan(data[i]) ? data[i] : std::min(std::max(data[i], 0.0f), most);
+    require(same(out[i], expected), "out[%zu] = %g, not %g", i, double(out[i]), double(expected));
+    const float passed = out[i] > 0 && out[i] < most ? grad_out[i] : 0.0f;
+    require(same(grad[i], passed), "grad_data[%zu] = %g, not %g", i, double(grad[i]),
+            double(passed));
   }
 }

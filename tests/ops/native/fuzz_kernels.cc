@@ -36,6 +36,8 @@ constexpr Op kOps[] = {
     {"mask_target", fuzz_mask_target},
     {"mask_paste", fuzz_mask_paste},
     {"conv3x3", fuzz_conv3x3},
+    {"max_pool", fuzz_max_pool},
+    {"rectify", fuzz_rectify},
 };
 
 int usage(const char* program) {

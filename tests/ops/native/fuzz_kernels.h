@@ -160,6 +160,8 @@ void fuzz_crop_pool(Random& random, uint64_t*);
 void fuzz_mask_target(Random& random, uint64_t*);
 void fuzz_mask_paste(Random& random, uint64_t*);
 void fuzz_conv3x3(Random& random, uint64_t*);
+void fuzz_max_pool(Random& random, uint64_t*);
+void fuzz_rectify(Random& random, uint64_t*);
 
 // Boxes of `stride` numbers, the last four of them the corners; some inverted, empty or repeated.
 void fill_boxes(Random& random, Floats& boxes, int stride = 4);

@@ -44,6 +44,7 @@ class MXNetChain(TimedChain):
             self.data.attach_grad()
 
     def run(self) -> Any:
+        """Runs the block, backward too if there is a gradient; returns its output."""
         if self.gradient is None:
             out = self.block(self.data)
         else:

@@ -41,6 +41,7 @@ class NCNNChain(TimedChain):
             raise ValueError(f"expected ncnn to load the network, found its error {failed}")
 
     def run(self) -> Any:
+        """Runs the network for one image after the other; returns the outputs."""
         outputs = []
         for image in self.data:
             extractor = self.net.create_extractor()

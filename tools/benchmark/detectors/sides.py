@@ -80,6 +80,7 @@ def sides_of(
     """
 
     def job(form: str, precision: str, model: Optional[str] = None) -> Dict[str, Any]:
+        """Returns the job of a worker, see Side. model: a name in ``files``."""
         return {
             "name": detector,
             "state": str(files / "state.npz"),

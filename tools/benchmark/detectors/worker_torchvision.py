@@ -151,6 +151,7 @@ class Torchvision(TimedDetector):
         return parts
 
     def floor(self) -> Dict[str, float]:
+        """Returns the multiply-adds a second of one convolution, by precision."""
         shape, filters, kernel = FLOOR
         layer = torch.nn.Conv2d(shape[1], filters, kernel, padding=kernel // 2)
         image = torch.randn(shape)
@@ -172,6 +173,7 @@ class Training(Torchvision):
         self.optimizer = torch.optim.SGD(trained, LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
 
     def use(self, images: np.ndarray, boxes: np.ndarray, labels: np.ndarray) -> None:
+        """Keeps the images and objects of the step."""
         super().use(images, boxes, labels)
         self.targets = [
             {"boxes": torch.from_numpy(box), "labels": torch.from_numpy(label).long() + 1}
@@ -180,6 +182,7 @@ class Training(Torchvision):
         self.batch = self.tensors()
 
     def run(self) -> Any:
+        """Makes a training step; returns its losses."""
         with self.precision():
             losses = self.model(self.batch, self.targets)
         self.optimizer.zero_grad()
