@@ -29,7 +29,7 @@ SWEEP = ((320, 427), (480, 640), (600, 800), (800, 1067), (1000, 1333)), (1, 2, 
 
 
 class Measurement(NamedTuple):
-    """A measurement: a network with images of a size, its forward pass or also its backward pass."""
+    """A measurement of a network at one size and batch, with or without its backward pass."""
 
     network: str
     size: Size

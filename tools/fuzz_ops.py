@@ -153,7 +153,10 @@ def available(program):
 
 
 def run_cases(program, arguments):
-    """Runs a program and returns what it prints. Raises FuzzError with the command that repeats a failing case."""
+    """Runs a program and returns what it prints.
+
+    Raises FuzzError with the command that repeats a failing case.
+    """
     done = subprocess.run(
         [*map(str, (*program.words, *arguments))],
         capture_output=True,
