@@ -43,7 +43,6 @@ ELSEWHERE = {
     "export/graph/graph.py": "export/graph/test_simplify.py",
     "export/graph/kernels.py": "faults/test_hostile_graphs.py",
     "export/graph/nodes.py": "faults/test_hostile_graphs.py",
-    "export/graph/costs.py": "faults/test_hostile_graphs.py",
     "export/graph/shapes.py": "faults/test_hostile_graphs.py",
     "export/graph/operators.py": "export/test_hostile_folders.py",
     "export/graph/variables.py": "export/test_hostile_folders.py",
