@@ -124,8 +124,10 @@ def _speed_up(graph: Graph, ops: str, precision: Precision) -> None:
     """Uses detkit's 3x3 convolutions for float32 in a graph that no GPU can run.
 
     A GPU can run a graph whose library has CUDA kernels; there are none for these convolutions.
+    The operators that this process uses do not matter, only those of the export.
     """
-    fits = precision.name == Float32.name and ops == backend.NATIVE and backend.winograd()
+    asked = backend.convolutions() == backend.WINOGRAD
+    fits = asked and precision.name == Float32.name and ops == backend.NATIVE
     if fits and not backend.has_cuda(library()):
         use_winograd(graph)
 

@@ -125,17 +125,25 @@ def native() -> bool:
     return (state.chosen or choose()).name == NATIVE
 
 
-def winograd() -> bool:
-    """Returns whether 3x3 convolutions are detkit's own, see ``ops.convolution``.
+def convolutions() -> str:
+    """Returns which 3x3 convolutions DETKIT_CONV asks for, ``winograd`` if it asks for none.
 
-    They are if detkit's library is used on a CPU, and the environment variable DETKIT_CONV is not
-    ``direct``. Raises ConfigError for another value of it than ``winograd`` and ``direct``.
+    Raises ConfigError for another value than ``winograd`` and ``direct``.
     """
     asked = os.environ.get(CONVOLUTIONS_VARIABLE) or WINOGRAD
     if asked not in (WINOGRAD, DIRECT):
         where = f"environment variable {CONVOLUTIONS_VARIABLE}"
         raise ConfigError(f"{where}: expected {WINOGRAD} or {DIRECT}, found {asked!r}")
-    return asked == WINOGRAD and not state.direct and native()
+    return asked
+
+
+def winograd() -> bool:
+    """Returns whether 3x3 convolutions are detkit's own, see ``ops.convolution``.
+
+    They are if detkit's library is used on a CPU and DETKIT_CONV asks for them. Raises ConfigError
+    for a value of DETKIT_CONV that ``convolutions`` refuses.
+    """
+    return convolutions() == WINOGRAD and not state.direct and native()
 
 
 def has_cuda(path: Union[str, Path]) -> bool:

@@ -128,6 +128,13 @@ def test_an_export_uses_it(small_model, tmp_path, kind):
     assert_same(detkit.load_exported(tmp_path).detect(images), detector.detect(images))
 
 
+@pytest.mark.parametrize("name, direct", [("mxnet", False), ("native", True)])
+def test_the_operators_of_the_process_do_not_matter(small_model, tmp_path, name, direct):
+    with backend.using(name, direct=direct):
+        export(detector_of(small_model()), str(tmp_path), "native")
+    assert WINOGRAD in operators_in(tmp_path)
+
+
 def test_an_export_does_without_where_it_is_told_to(small_model, tmp_path, monkeypatch):
     detector = exported(small_model(), tmp_path / "mxnet", "mxnet")
     monkeypatch.setenv(backend.CONVOLUTIONS_VARIABLE, "direct")
