@@ -11,6 +11,7 @@ of detkit's models: ``detkit.load_exported("exported").detect(["street.jpg"])``.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from detkit.primitives import bound_primitives
 from detkit.processor import limit_instructions
 from detkit.threads import use_physical_cores
 
@@ -25,6 +26,7 @@ __all__ = ["Detections", "Detector", "load", "load_exported"]
 
 use_physical_cores()
 limit_instructions()
+bound_primitives()
 
 
 # These are imported late: tools that only read configs should not wait for MXNet.

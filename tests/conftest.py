@@ -17,6 +17,7 @@ import pytest
 from hypothesis import settings
 
 from detkit import processor
+from detkit.ops import backend
 from support import small, tiny
 from support.environment import OPERATORS
 
@@ -48,6 +49,14 @@ def nothing_left():
     """A network is made of circles: without this, those of many tests are in memory at once."""
     yield
     gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def operators_of_the_run():
+    """A test that loads a detector chooses operators for the process, but not for the next test."""
+    before = backend.state.chosen, backend.state.direct
+    yield
+    backend.state.chosen, backend.state.direct = before
 
 
 # The same examples on every machine: a test that fails, fails for everybody.

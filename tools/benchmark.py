@@ -2,10 +2,10 @@
 
 Each side runs in a process of its own. The sides take turns, so that other work on the machine
 disturbs all of them alike. They get the same random weights and the same images as uint8 arrays,
-which nobody resizes, and return detections as numpy arrays, with masks pasted into the image (ONNX
-Runtime's masks are not pasted). Before they are timed, all sides in full precision must agree.
-DETKIT_ISA limits all sides to a level of instructions. A side that this processor would emulate is
-left out, and a line says so.
+which nobody resizes, and return detections as numpy arrays, with masks pasted into the image (the
+masks of ONNX Runtime and OpenVINO, which run detkit's ONNX model, are not pasted). Before they are
+timed, all sides in full precision must agree. DETKIT_ISA limits all sides to a level of
+instructions. A side that this processor would emulate is left out, and a line says so.
 
 A peer may run under another interpreter, without detkit: --peer torchvision=/path/to/python. A
 ratio is a side's time divided by the time of the fastest of detkit's forms.
@@ -14,18 +14,20 @@ ratio is a side's time divided by the time of the fastest of detkit's forms.
 import argparse
 import json
 import platform
-import re
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import detkit
+from benchmark.arguments import Size, add_peers, size
 from benchmark.detectors import report
 from benchmark.detectors.running_sides import RunningSides
 from benchmark.detectors.sides import (
     FILES,
     FORMS,
+    ONNX,
+    ONNX_PEERS,
     PEERS,
     SWEEP,
     TRAINABLE,
@@ -40,7 +42,6 @@ from detkit.cli import debug_argument, positive, run
 MODELS = ("fasterrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn", "fasterrcnn_vgg16")
 TRAINED_MODELS = ("fasterrcnn_vgg16", "fasterrcnn_resnet50_fpn")
 SIZE = (600, 800)
-Size = Tuple[int, int]  # height, width in pixels
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -107,15 +108,7 @@ def add_sides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=positive, default=1, help="images in a batch; default: 1")
     parser.add_argument("--threads", type=positive, default=2, help="of each side; default: 2")
     parser.add_argument("--forms", nargs="+", choices=FORMS, help="forms of detkit; default: all")
-    parser.add_argument(
-        "--peer",
-        dest="peers",
-        action="append",
-        default=[],
-        type=peer,
-        metavar="NAME[=PYTHON]",
-        help=f"one of {', '.join(PEERS)}, and its interpreter, if it is another than this one",
-    )
+    add_peers(parser, PEERS)
 
 
 def add_measures(parser: argparse.ArgumentParser) -> None:
@@ -148,22 +141,6 @@ def add_measures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plot", metavar="FILE.png", help="draw the figures, with Matplotlib")
 
 
-def size(text: str) -> Size:
-    """Returns the value of --size."""
-    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
-        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH, such as 600x800, found {text!r}")
-    height, width = map(int, text.split("x"))
-    return height, width
-
-
-def peer(text: str) -> Tuple[str, Optional[str]]:
-    """Returns the value of --peer: a name and an interpreter, or None for this one."""
-    name, _, python = text.partition("=")
-    if name not in PEERS:
-        raise argparse.ArgumentTypeError(f"expected one of {', '.join(PEERS)}, found {name!r}")
-    return name, python or None
-
-
 def write_files(model: str, folder: Path, args: argparse.Namespace) -> None:
     """Writes the random weights, and the files that some sides load."""
     state = folder / "state.npz"
@@ -172,8 +149,9 @@ def write_files(model: str, folder: Path, args: argparse.Namespace) -> None:
         return
     for kind in sorted({FILES[form] for form in args.forms if form in FILES}):
         write_file(kind, model, state, folder / kind)
-    if "onnxruntime" in args.peers and "onnxruntime fp32" not in args.left_out:
-        write_file("onnx", model, state, folder / "model.onnx")
+    onnx_peers = set(ONNX_PEERS) & set(args.peers)
+    if any(f"{peer} fp32" not in args.left_out for peer in onnx_peers):
+        write_file("onnx", model, state, folder / ONNX)
 
 
 def write_figures(figures: List[report.Figures], args: argparse.Namespace) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from benchmark.errors import BenchmarkError
-from benchmark.worker_environment import worker_environment
+from benchmark.worker_environment import KEEP_MEMORY, worker_environment
 from detkit.cli import debug_argument, positive, run
 from detkit.processor import describe
 
@@ -35,13 +35,6 @@ REQUIRED = (
     ("roi_pool 512", "torchvision", 5),
     ("roi_pool 512", "mxnet", 20),
 )
-# A network plans its memory once. Without these variables, glibc gives large results back to the
-# system after each call, and the page faults of the next call would take most of the time.
-KEEP_MEMORY = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(2**40),
-    "MALLOC_ARENA_MAX": "1",
-}
 MATCH = (200000, 100)  # boxes, objects; a matrix of them is 80 MB
 BYTES_PER_BOX = 64  # the limit of --check for matching, for any number of objects
 

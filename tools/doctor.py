@@ -96,10 +96,22 @@ def describe_operators() -> str:
         used = KERNELS[ctypes.CDLL(choice.reason).detkit_isa()]
         cuda = "with" if backend.has_cuda(choice.reason) else "without"
         lines.append(f"kernels for {used}, {cuda} CUDA")
+    lines.append(describe_convolutions())
     for tool in (os.environ.get("CXX") or "g++", "nvcc"):
         path = shutil.which(tool)
         lines.append(f"{tool}: {first_line(path) if path else 'not on PATH'}")
     return INDENT.join(lines)
+
+
+def describe_convolutions() -> str:
+    """Returns whose convolutions are used on a CPU. Raises ConfigError for a wrong choice."""
+    from detkit.ops import backend
+
+    own = "detkit's for 1x1, 3x3 and depthwise ones, MXNet's for others"
+    used = own if backend.own_convolutions() else "MXNet's"
+    asked = os.environ.get(backend.CONVOLUTIONS_VARIABLE)
+    why = f" ({backend.CONVOLUTIONS_VARIABLE}={asked})" if asked else ""
+    return f"convolutions: {used}{why}"
 
 
 def first_line(compiler: str) -> str:

@@ -23,7 +23,10 @@ from detkit.ops.compile import find_compiler
 SOURCES = Path(__file__).resolve().parent / "deploy"
 TABLES = SOURCES.parents[1] / "detkit" / "export" / "graph"  # operators.inc
 FORMATS = ("model", "graph", "parameters", "ppm", "options", "names")
-READERS = ("graph", "image_file", "json", "model", "operators", "options", "parameters", "sha256")
+READERS = (
+    *("graph", "image_file", "json", "json_checks", "model", "nodes", "operators", "options"),
+    *("parameters", "sha256", "variables"),
+)
 FLAGS = (
     *("-std=c++17", "-O1", "-g1", "-Wall", "-Wextra", "-I", SOURCES, "-I", TABLES),
     *("-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"),
@@ -45,6 +48,7 @@ class Result(NamedTuple):
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Reads the cases of each format; raises DetkitError if some fail."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=positive, default=100000, help="of each format")
     parser.add_argument("--seed", type=int, default=0)

@@ -25,8 +25,8 @@ from detkit.cli import debug_argument, positive, run
 from detkit.errors import DetkitError
 from detkit.ops.compile import (
     BOX_KERNELS,
+    FUSED_KERNELS,
     INSTRUCTION_SETS,
-    ROI_KERNELS,
     SOURCES,
     find_compiler,
     instruction_sets,
@@ -66,6 +66,7 @@ class Program(NamedTuple):
 
 
 def main(argv=None):
+    """Compiles the programs and runs the cases; raises DetkitError for a case that fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=positive, default=1000000, help="over all instruction sets")
     parser.add_argument("--seed", type=int, default=0)
@@ -115,7 +116,7 @@ def compile_into(folder, compiler, isas):
     folder.mkdir(exist_ok=True)
     jobs = [("isa", SOURCES / "cpu/isa.cc", ())]
     jobs += [(path.stem, path, DRIVER_FLAGS) for path in sorted(DRIVER.glob("fuzz_*.cc"))]
-    for kernels, contract in ((ROI_KERNELS, "fast"), (BOX_KERNELS, "off")):
+    for kernels, contract in ((FUSED_KERNELS, "fast"), (BOX_KERNELS, "off")):
         jobs += [
             (
                 f"{kernel}.{isa}",
@@ -152,7 +153,10 @@ def available(program):
 
 
 def run_cases(program, arguments):
-    """What the program prints. Raises FuzzError with the command that repeats a failing case."""
+    """Runs a program and returns what it prints.
+
+    Raises FuzzError with the command that repeats a failing case.
+    """
     done = subprocess.run(
         [*map(str, (*program.words, *arguments))],
         capture_output=True,

@@ -1,6 +1,7 @@
 """Trains a detector. Example: python tools/train.py configs/faster_rcnn_vgg16.yaml"""
 
 import argparse
+import contextlib
 import os
 import sys
 from typing import Optional, Sequence
@@ -59,11 +60,16 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         runner = training.runner(work_dir, args.resume, args.force)
         runner.run()
         if runner.metrics is None:
-            print("stopped before an evaluation; tools/test.py evaluates a checkpoint")
+            _tell("stopped before an evaluation; tools/test.py evaluates a checkpoint")
             return
         written = save_metrics(work_dir, runner.metrics)
-        print(format_table(runner.metrics))
-        print(f"written: {written}")
+        _tell(f"{format_table(runner.metrics)}\nwritten: {written}")
+
+
+def _tell(text: str) -> None:
+    # The terminal may have been closed during the training, which is no failure of it.
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 if __name__ == "__main__":

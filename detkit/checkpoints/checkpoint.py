@@ -186,9 +186,7 @@ def read_branch(path: str) -> Optional[Branch]:
 def check_finite(model: gluon.Block, step: int) -> None:
     """Raises TrainingError if a weight is not finite, which can follow from a finite loss.
 
-    step: the number of training steps done, for the message.
-
-    The function waits for the device.
+    step: the number of training steps done, for the message. The function waits for the device.
     """
     weights = _weights(model)
     spoilt = [name for name, array in weights.items() if not np.isfinite(array.asnumpy()).all()]
@@ -201,6 +199,8 @@ def check_finite(model: gluon.Block, step: int) -> None:
 
 
 def _weights(model: gluon.Block) -> Dict[str, NDArray]:
+    # MXNet may still reorder weights after a convolution, and reading them does not wait for that.
+    mx.nd.waitall()
     return {name: p.data() for name, p in model._collect_params_with_prefix().items()}
 
 

@@ -19,7 +19,7 @@ from detkit.converters.recipes import (
 )
 from detkit.detector import Detector
 from detkit.naming import torch_name
-from detkit.weights.pth import read_pth
+from detkit.weights.load import read_weights
 
 # Names in files written before torchvision 0.13, and their replacements.
 _OLD_NAMES = (
@@ -149,7 +149,7 @@ def from_torchvision(
     Raises WeightsError if a weight is missing, superfluous or of another shape.
     """
     config, model = load_recipe(known(name, MODELS)), MODELS[name]
-    arrays = _current_names(state_of(name if state is None else state, read_pth))
+    arrays = _current_names(state_of(name if state is None else state, read_weights))
     count = rows_of(name, model.class_logits, arrays) // model.anchors
     class_names = class_names_of(count, class_names, [COCO_LABELS], background=True)
     eps = _norm_eps(model, arrays) if norm_eps is None else norm_eps

@@ -1,9 +1,9 @@
 """Pads samples to one Batch, in few different shapes.
 
-MXNet binds a hybridized network once for each input shape and keeps the memory of every binding, so
-a training run must use few shapes. Images of similar aspect share a batch, which saves padding.
-Sides are rounded up to a multiple, the number of ground truths to a power of two, and the number of
-proposals to a multiple of 100.
+For each new shape of an input, MXNet prepares every layer, which takes time and memory (see
+detkit/primitives.py), so a training run must use few shapes. Images of similar aspect share a
+batch, which saves padding. Sides are rounded up to a multiple, the number of ground truths to a
+power of two, and the number of proposals to a multiple of 100.
 """
 
 from typing import Iterable, List, Optional, Sequence, Tuple

@@ -15,6 +15,7 @@ from detkit.data.sample import Batch, Sample, unlabelled
 from detkit.detections import Detections, detections_of
 from detkit.device import find_device
 from detkit.errors import ExportError
+from detkit.export.graph.shapes import NetworkShapes, first_shapes
 from detkit.export.manifest import (
     BFLOAT16,
     FLOAT32,
@@ -23,7 +24,7 @@ from detkit.export.manifest import (
     Manifest,
     read_manifest,
 )
-from detkit.export.network_files import read_network, to_ndarray
+from detkit.export.network_files import CheckedNetwork, read_network, to_ndarray
 from detkit.export.outputs import check_outputs
 from detkit.files.disk import sha256_of
 from detkit.ops import backend
@@ -65,7 +66,7 @@ class ExportedDetector:
         whether ``detect`` needs proposals, because a FastRCNN was exported.
     """
 
-    def __init__(self, network: mx.gluon.SymbolBlock, manifest: Manifest, ctx: Context) -> None:
+    def __init__(self, network: CheckedNetwork, manifest: Manifest, ctx: Context) -> None:
         self.manifest = manifest
         self.class_names = tuple(manifest.classes)
         self.takes_proposals = "proposals" in manifest.inputs
@@ -89,6 +90,7 @@ class ExportedDetector:
             each of several images.
 
         Raises ImageError, and DataError for proposals that are missing, superfluous or no boxes.
+        Raises ExportError if the network cannot run with images of this size.
         """
         if is_one_image(images):
             return self.detect([images], None if proposals is None else [proposals])[0]
@@ -130,7 +132,7 @@ class ExportedDetector:
 
 def load_network(
     folder: str, manifest: Manifest, ctx: Context, fuse: bool = False
-) -> mx.gluon.SymbolBlock:
+) -> CheckedNetwork:
     """Returns the network of a folder, hybridized. Raises ExportError if MXNet cannot read it.
 
     MXNet plans the memory once for each size of the input. With ``fuse`` and in layers of fewer
@@ -140,6 +142,8 @@ def load_network(
     text, arrays = read_network(folder, manifest)
     try:
         symbol = mx.sym.load_json(text)
+        shapes = NetworkShapes(path, text, arrays)
+        shapes.check(first_shapes(manifest.inputs, manifest.pad_multiple))
         if fuse:
             symbol = symbol.optimize_for(FUSION)
         inputs = [mx.sym.var(name, dtype="float32") for name in manifest.inputs]
@@ -153,7 +157,7 @@ def load_network(
         ) from error
     prepared = fuse or manifest.precision != FLOAT32
     network.hybridize(static_alloc=True, static_shape=prepared)
-    return network
+    return CheckedNetwork(network, manifest.inputs, shapes)
 
 
 def _reason(error: Exception) -> str:

@@ -48,10 +48,11 @@ def export(
     Raises ExportError if the detector cannot be exported, or if the folder holds other files.
     """
     check_folder(folder)
-    inputs = _inputs_of(detector)
-    resize = _resize_of(detector)
+    inputs, resize = _inputs_of(detector), _resize_of(detector)
     precision = precision or Float32()
-    symbol, parameters = _network_of(detector, ops, precision)
+    graph, parameters = trace(detector.model, ops)
+    _speed_up(graph, parameters, ops, precision)
+    symbol, parameters = precision.convert(detector.model, graph, parameters)
     manifest = Manifest(
         detkit=detkit.__version__,
         mxnet=mx.__version__,
@@ -69,17 +70,6 @@ def export(
         source={"config": _name_of(detector.config), "checkpoint_sha256": checkpoint_sha256},
     )
     return write_folder(folder, symbol, parameters, manifest)
-
-
-def _network_of(
-    detector: Detector, ops: str, precision: Precision
-) -> Tuple[Symbol, Dict[str, NDArray]]:
-    """Returns the graph that is written and its parameters."""
-    graph, parameters = trace(detector.model, ops)
-    if precision.name == Float32.name and ops == backend.NATIVE:
-        use_own_convolutions(graph, parameters)
-    symbol, parameters = precision.convert(detector.model, graph, parameters)
-    return symbol, parameters
 
 
 def write_folder(
@@ -128,6 +118,18 @@ def trace(model: HybridBlock, ops: str) -> Tuple[Graph, Dict[str, NDArray]]:
     named = model.collect_params()
     parameters = {name: named[name].data().as_in_context(mx.cpu()) for name in named}
     return graph, simplify(graph, parameters)
+
+
+def _speed_up(graph: Graph, parameters: Dict[str, NDArray], ops: str, precision: Precision) -> None:
+    """Uses detkit's convolutions for float32 in a graph that no GPU can run.
+
+    A GPU can run a graph whose library has CUDA kernels; there are none for these convolutions.
+    The operators that this process uses do not matter, only those of the export.
+    """
+    asked = backend.convolutions() == backend.OWN
+    fits = asked and precision.name == Float32.name and ops == backend.NATIVE
+    if fits and not backend.has_cuda(library()):
+        use_own_convolutions(graph, parameters)
 
 
 def check_folder(folder: str) -> None:

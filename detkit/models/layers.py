@@ -12,6 +12,8 @@ from detkit.typing import Namespace, Tensor
 
 NORMS = ("BN", "FrozenBN", "FrozenStatsBN", "SyncBN", "GN")
 
+NORM_LAYERS = (nn.BatchNorm, GroupNorm, SyncBatchNorm)
+
 # He's initialisation (He et al. 2015): normal numbers of the variance 2 / fan. The fan-in, the
 # inputs of an output, keeps the size of the features; the fan-out keeps that of their gradients.
 HE_FAN_IN = init.Xavier("gaussian", "in", 2)
@@ -133,12 +135,15 @@ class Conv2D(nn.Conv2D):
         self, F: Namespace, x: Tensor, weight: Tensor, bias: Optional[Tensor], after: Epilogue
     ) -> Tensor:
         """Returns the convolution with ``after``, without the activation."""
-        arguments = {**after.arguments(), **self._kwargs}
+        arguments = {**after.arguments(), "dtype": self.weight.dtype, **self._kwargs}
         return ops.convolution(F, x, weight, bias, name="fwd", **arguments)
 
 
-class MaxPool2x2(HybridBlock):
-    """The maximum of each 2x2 cells, by ``ops.max_pool``."""
+class MaxPool2x2(nn.MaxPool2D):
+    """Gluon's pooling of 2x2 cells, computed by ``ops.max_pool``."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 2)
 
     def hybrid_forward(self, F: Namespace, x: Tensor) -> Tensor:
         """Returns maps (B, C, H // 2, W // 2) of x (B, C, H, W)."""
@@ -165,8 +170,8 @@ def run_folding(
 ) -> Tensor:
     """Returns the output of ``layers``, one after another, for x; see FoldingSequential.
 
-    residual: is added to the output of the last convolution, before the ReLU that may follow it;
-        None adds nothing.
+    residual: is added to the output, before the ReLU if the layers end with a convolution and its
+        ReLU; None adds nothing.
     """
     waiting = list(layers)
     while waiting:
@@ -174,14 +179,14 @@ def run_folding(
         if not isinstance(layer, nn.Conv2D):
             x = layer(x)
             continue
-        norm = waiting.pop(0) if waiting and isinstance(waiting[0], nn.BatchNorm) else None
-        bound = _bound(waiting[0]) if waiting else None
-        rectified, most = bound is not None, math.inf if bound is None else bound
-        if rectified:
+        norm = waiting.pop(0) if waiting and isinstance(waiting[0], NORM_LAYERS) else None
+        most = _bound(waiting[0]) if waiting else None
+        if most is not None:
             waiting.pop(0)
-        is_last = not any(isinstance(later, nn.Conv2D) for later in waiting)
-        x = conv_norm(F, x, layer, norm, rectified, most, residual if is_last else None)
-    return x
+        after = Epilogue(most is not None, most or math.inf, None if waiting else residual)
+        x = conv_norm(F, x, layer, norm, *after)
+        residual = residual if waiting else None
+    return x if residual is None else x + residual
 
 
 def _bound(layer: HybridBlock) -> Optional[float]:
@@ -209,14 +214,15 @@ def conv_norm(
     after = Epilogue(rectified, most, residual)
     if isinstance(norm, nn.BatchNorm) and norm._kwargs["use_global_stats"]:
         return _folded(F, x, conv, norm, after)
-    if norm is None and isinstance(conv, Conv2D) and _takes_epilogue(x, conv):
+    is_followed = rectified or residual is not None
+    if is_followed and norm is None and isinstance(conv, Conv2D) and _can_be_followed(x, conv):
         bias = None if conv.bias is None else _value(x, conv.bias)
         with conv.name_scope():
             return conv.convolve(F, x, _value(x, conv.weight), bias, after)
     return after.apply(F, conv(x) if norm is None else norm(conv(x)))
 
 
-def _takes_epilogue(x: Tensor, conv: Conv2D) -> bool:
+def _can_be_followed(x: Tensor, conv: Conv2D) -> bool:
     """Returns whether what follows the layer follows its convolution, whose weight is known.
 
     A layer without ``in_channels`` knows the shape of its weight after its first call.
@@ -242,7 +248,8 @@ def _folded(
     if conv.bias is not None:
         mean = mean - _value(x, conv.bias)
     shift = _value(x, norm.beta) - mean * scale
-    return ops.convolution(F, x, kernel, shift, **after.arguments(), **conv._kwargs)
+    arguments = {**after.arguments(), "dtype": conv.weight.dtype, **conv._kwargs}
+    return ops.convolution(F, x, kernel, shift, **arguments)
 
 
 def maps_of_strides(out_strides: Sequence[int], strides: Sequence[int]) -> List[int]:

@@ -28,8 +28,11 @@ log = logging.getLogger(__name__)
 
 NATIVE, MXNET, AUTO = "native", "mxnet", "auto"
 VARIABLE = "DETKIT_OPS"
-WINOGRAD, DIRECT = "winograd", "direct"
+OWN, DIRECT = "own", "direct"
 CONVOLUTIONS_VARIABLE = "DETKIT_CONV"
+# MXNet adds up as many gradients of an array apart; it lets the operators of more than that add to
+# one array, which it does not tell a library: its operators overwrite what is there.
+SUMS_VARIABLE, ALWAYS_APART = "MXNET_EXEC_INPLACE_GRAD_SUM_CAP", str(2**31 - 1)
 CUDA_SECTION = b".nv_fatbin"  # the ELF section in which nvcc stores the code for GPUs
 
 
@@ -122,17 +125,25 @@ def native() -> bool:
     return (state.chosen or choose()).name == NATIVE
 
 
-def winograd() -> bool:
-    """Returns whether 3x3 convolutions are detkit's own, see ``ops.convolution``.
+def convolutions() -> str:
+    """Returns whose convolutions DETKIT_CONV asks for, ``own`` if it asks for none.
 
-    They are if detkit's library is used on a CPU, and the environment variable DETKIT_CONV is not
-    ``direct``. Raises ConfigError for another value of it than ``winograd`` and ``direct``.
+    Raises ConfigError for another value than ``own`` and ``direct``.
     """
-    asked = os.environ.get(CONVOLUTIONS_VARIABLE) or WINOGRAD
-    if asked not in (WINOGRAD, DIRECT):
+    asked = os.environ.get(CONVOLUTIONS_VARIABLE) or OWN
+    if asked not in (OWN, DIRECT):
         where = f"environment variable {CONVOLUTIONS_VARIABLE}"
-        raise ConfigError(f"{where}: expected {WINOGRAD} or {DIRECT}, found {asked!r}")
-    return asked == WINOGRAD and not state.direct and native()
+        raise ConfigError(f"{where}: expected {OWN} or {DIRECT}, found {asked!r}")
+    return asked
+
+
+def own_convolutions() -> bool:
+    """Returns whether detkit has operators for convolutions, see ``ops.convolution``.
+
+    They are if detkit's library is used on a CPU and DETKIT_CONV asks for them. Raises ConfigError
+    for a value of DETKIT_CONV that ``convolutions`` refuses.
+    """
+    return convolutions() == OWN and not state.direct and native()
 
 
 def has_cuda(path: Union[str, Path]) -> bool:
@@ -177,6 +188,7 @@ def _load() -> str:
 
 def _load_file(path: Union[str, Path]) -> str:
     """Loads a library into the process and returns its path."""
+    os.environ[SUMS_VARIABLE] = ALWAYS_APART  # MXNet reads it once, before the first gradients
     try:
         mx.library.load(os.path.abspath(path), verbose=False)
     except mx.MXNetError as error:

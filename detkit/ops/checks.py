@@ -22,6 +22,23 @@ def require_floats(operator: str, **arrays: Any) -> None:
             raise ValueError(f"{operator}: {name}: expected floating-point numbers, found {dtype}")
 
 
+def require_maps(operator: str, maps: Sequence[Any], rois: Any) -> None:
+    """Raises ValueError for maps that MXNet would read beyond their end. Symbols have no shape.
+
+    maps: (B, C, H, W) with H, W of at least 1. rois: (B, R, 4), of the same B.
+    """
+    for number, each in enumerate(maps):
+        if not isinstance(each, mx.nd.NDArray) or len(each.shape) != 4:
+            continue  # MXNet refuses another number of axes itself
+        if 0 in each.shape[2:]:
+            expected = "at least one row and one column"
+        elif each.shape[0] != rois.shape[0]:
+            expected = f"{rois.shape[0]} images, as the RoIs have"
+        else:
+            continue
+        raise ValueError(f"{operator}: features {number}: expected {expected}, found {each.shape}")
+
+
 def require_positive(operator: str, **numbers: Union[float, Sequence[float]]) -> None:
     """Raises ValueError for a number, or for one of several, that is not finite and above 0."""
     for name, number in numbers.items():

@@ -1,23 +1,37 @@
 """Convolutions, those of 3x3 with a quarter of the multiplications, and what follows them.
 
 On a CPU, MXNet's convolutions return maps in blocks of channels, and its operators after them are
-fast in these blocks alone. detkit's convolutions return plain maps, which its operators read.
+fast in these blocks alone. detkit's convolutions return plain maps, which its operators read. There
+are three kinds; MXNet's operator computes all others:
+
+- 3x3 of stride 1 with a padding of 1, by Winograd's minimal filtering (Lavin and Gray 2016; see
+  native/cpu/winograd.h). Its rounding errors are about twice those of a plain sum. oneDNN sums in
+  blocks, and its errors are up to eight times smaller.
+- 1x1 of stride 1 or 2 without padding, with a sum after it.
+- 3x3 of each channel (depthwise), of stride 1 or 2 with a padding of 1.
 """
 
 import math
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
+from mxnet import autograd
 
 from detkit.ops import backend
 from detkit.typing import Namespace, Tensor
 
 CONV3X3, CONV1X1, DEPTHWISE = "detkit_conv3x3", "detkit_conv1x1", "detkit_depthwise"
-# The arguments of MXNet's Convolution that all of detkit's operators have built in.
-BUILT_IN = {"dilate": (1, 1), "layout": "NCHW"}
-# The kernels, paddings and strides of each operator.
-WINDOWS = {
+# What MXNet's Convolution takes for an argument that is absent.
+DEFAULTS: Dict[str, Any] = {
+    "stride": (1, 1),
+    "pad": (0, 0),
+    "dilate": (1, 1),
+    "num_group": 1,
+    "layout": "NCHW",
+}
+# The kernel, the padding and the strides of each operator.
+WINDOWS: Dict[str, Tuple[Tuple[int, int], Tuple[int, int], List[Tuple[int, int]]]] = {
     CONV3X3: ((3, 3), (1, 1), [(1, 1)]),
     CONV1X1: ((1, 1), (0, 0), [(1, 1), (2, 2)]),
     DEPTHWISE: ((3, 3), (1, 1), [(1, 1), (2, 2)]),
@@ -31,71 +45,69 @@ def convolution(
     bias: Optional[Tensor] = None,
     relu: bool = False,
     name: Optional[str] = None,
+    dtype: Any = np.float32,
     most: float = math.inf,
     residual: Optional[Tensor] = None,
     **arguments: Any,
 ) -> Tensor:
     """Returns a convolution (B, C', H', W') of x (B, C, H, W), with a ReLU after it if asked for.
 
-    On a CPU, 3x3 convolutions of stride 1 with a padding of 1 are computed by Winograd's minimal
-    filtering (Lavin and Gray 2016; see native/cpu/winograd.h). Its rounding errors are about twice
-    those of MXNet's operator. 1x1 convolutions of stride 1 or 2 without padding, and 3x3
-    convolutions of each channel of stride 1 or 2 with a padding of 1, are detkit's, too. MXNet
-    computes all the others.
-
-    weight, bias: (C', C, kernel), and (C') or None.
+    weight, bias: (C', C / groups, kernel), and (C') or None.
     name: of the operator in a graph.
+    dtype: the type of the arrays, which a symbol does not know. MXNet's operator computes all types
+        but float32.
     most: the upper bound of the ReLU, above 0.
     residual: (B, C', H', W'), which is added before the ReLU; None adds nothing.
     arguments: the keyword arguments of MXNet's Convolution.
     """
+    own = None
+    if np.dtype(dtype) == np.float32 and backend.own_convolutions() and _on_cpu(x):
+        own = operator_for(arguments, _shape_of(weight))
     arrays = [x, weight] if bias is None else [x, weight, bias]
-    arguments["no_bias"] = bias is None
-    own = operator_for(arguments, _shape_of(weight)) if backend.winograd() and _on_cpu(x) else None
+    options = {"no_bias": bias is None, "name": name}
     if own is None:
-        out = F.Convolution(*arrays, name=name, **arguments)
+        out = F.Convolution(*arrays, **{**arguments, **options})
         return _rectified(F, out if residual is None else out + residual, relu, most)
-    return _by_own(F, own, arrays, residual, arguments, relu=relu, most=most, name=name)
+    if own != CONV3X3:
+        options["stride"] = arguments.get("stride", DEFAULTS["stride"])[0]
+    return _own_convolution(F, own, arrays, residual, relu, most, options)
 
 
-def _by_own(
+def _own_convolution(
     F: Namespace,
     own: str,
     arrays: List[Tensor],
     residual: Optional[Tensor],
-    arguments: Mapping[str, Any],
-    **options: Any,
+    relu: bool,
+    most: float,
+    options: Dict[str, Any],
 ) -> Tensor:
-    """Returns the result of detkit's operator ``own``. options: its relu, most and name."""
-    options["no_bias"] = arguments["no_bias"]
-    if own != CONV3X3:
-        options["stride"] = arguments.get("stride", (1, 1))[0]
+    """Returns the result of detkit's operator ``own`` of x, weight and perhaps bias."""
+    operator, arrays = getattr(F, own), [_added_to(F, array) for array in arrays]
     if own == CONV1X1:
-        arrays = arrays if residual is None else [*arrays, residual]
-        return F.detkit_conv1x1(*arrays, residual=residual is not None, **options)
-    if residual is None:
-        return getattr(F, own)(*arrays, **options)
-    out = getattr(F, own)(*arrays, **{**options, "relu": False})
-    return _rectified(F, out + residual, options["relu"], options["most"])
+        arrays += [] if residual is None else [_added_to(F, residual)]
+        options["residual"] = residual is not None
+    elif residual is not None:
+        out = operator(*arrays, relu=False, most=math.inf, **options)
+        return _rectified(F, out + residual, relu, most)
+    return operator(*arrays, relu=relu, most=most, **options)
 
 
 def operator_for(arguments: Mapping[str, Any], shape: Sequence[int]) -> Optional[str]:
     """Returns the name of detkit's operator for a convolution, or None if it has none.
 
-    arguments: those of MXNet's Convolution. An absent one has MXNet's default.
+    arguments: those of MXNet's Convolution.
     shape: of the weights, (C', C / groups, kernel), as far as it is known.
     """
-    if any(arguments.get(key) not in (None, value) for key, value in BUILT_IN.items()):
+    found = {**DEFAULTS, **arguments}
+    found = {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
+    if found["dilate"] != (1, 1) or found["layout"] not in ("NCHW", None):
         return None
-    groups = arguments.get("num_group", 1)
-    stride, pad = arguments.get("stride", (1, 1)), arguments.get("pad", (0, 0))
-    for name, (kernel, padding, strides) in WINDOWS.items():
-        fits = arguments["kernel"] == kernel and pad == padding and stride in strides
-        if name == DEPTHWISE:
-            fits = fits and 1 < groups == arguments["num_filter"] and tuple(shape[1:2]) == (1,)
-        else:
-            fits = fits and groups == 1
-        if fits:
+    groups, window = found["num_group"], (found["kernel"], found["pad"])
+    is_depthwise = 1 < groups == found["num_filter"] and tuple(shape[1:2]) == (1,)
+    for name, (kernel, pad, strides) in WINDOWS.items():
+        fits = is_depthwise if name == DEPTHWISE else groups == 1
+        if fits and window == (kernel, pad) and found["stride"] in strides:
             return name
     return None
 
@@ -122,13 +134,27 @@ def _on_cpu(x: Tensor) -> bool:
     return bool(x.context.device_type != "gpu" and x.dtype == np.float32)
 
 
+def _added_to(F: Namespace, array: Tensor) -> Tensor:
+    """Returns an array of the same values, to whose gradient others may be added.
+
+    The backward pass of a library's operator overwrites the gradient even if it should be added to
+    (grad_req "add"). That of an identity adds. The results of other operators need none: see
+    ``backend.SUMS_VARIABLE``.
+    """
+    if isinstance(array, mx.nd.NDArray):
+        is_leaf = autograd.is_recording() and array.grad is not None
+    else:
+        is_leaf = array.get_children() is None  # an input of the graph or a parameter
+    return F.identity(array) if is_leaf else array
+
+
 def rectify(F: Namespace, x: Tensor, most: float) -> Tensor:
     """Returns min(max(x, 0), most), of any shape.
 
     The gradient passes where the result lies between 0 and ``most``.
     """
-    if backend.winograd() and _on_cpu(x):
-        return F.detkit_rectify(x, most=most)
+    if backend.own_convolutions() and _on_cpu(x):
+        return F.detkit_rectify(_added_to(F, x), most=most)
     return F.minimum(F.Activation(x, act_type="relu"), most)
 
 
@@ -137,6 +163,6 @@ def max_pool(F: Namespace, x: Tensor) -> Tensor:
 
     The gradient goes to the first of equal cells.
     """
-    if backend.winograd() and _on_cpu(x):
-        return F.detkit_max_pool(x)
+    if backend.own_convolutions() and _on_cpu(x):
+        return F.detkit_max_pool(_added_to(F, x))
     return F.Pooling(x, kernel=(2, 2), stride=(2, 2), pool_type="max")

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any, Callable, NamedTuple, Optional, Sequence, Union, cast
 
 from detkit.ops import backend, fallback
-from detkit.ops.checks import require_floats, require_positive, require_strides
+from detkit.ops.checks import require_floats, require_maps, require_positive, require_strides
 from detkit.typing import Namespace, Tensor
 
 AVERAGE, MAX = "average", "max"
@@ -129,6 +129,7 @@ def crop_pool(
 def _check(operator: str, features: Maps, rois: Tensor, size: int, stride: Strides) -> None:
     maps = features if isinstance(features, (list, tuple)) else [features]
     require_floats(operator, rois=rois, **{f"features {n}": each for n, each in enumerate(maps)})
+    require_maps(operator, maps, rois)
     require_positive(operator, size=size)
     require_strides(operator, stride)
 

@@ -16,6 +16,9 @@ class Hook:
 
     An evaluation that is due comes before ``after_step`` and ``after_epoch``, which therefore see
     its metrics and detections.
+
+    A hook that reads weights, for example by ``asnumpy``, must call ``mx.nd.waitall`` first. MXNet
+    may otherwise reorder them meanwhile, which gives wrong numbers or ends the process.
     """
 
     def start(self, run: Runner) -> None:

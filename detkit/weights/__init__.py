@@ -14,6 +14,7 @@ from detkit.weights.published import (
     find_weights,
     normalisation_of,
 )
+from detkit.weights.safetensors import read_safetensors
 
 __all__ = [
     "PUBLISHED",
@@ -28,6 +29,7 @@ __all__ = [
     "read_params",
     "read_pkl",
     "read_pth",
+    "read_safetensors",
     "read_weights",
 ]
 

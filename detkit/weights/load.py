@@ -13,6 +13,7 @@ from detkit.naming import torch_name
 from detkit.typing import Context
 from detkit.weights.pkl import read_pkl
 from detkit.weights.pth import read_pth
+from detkit.weights.safetensors import read_safetensors
 from detkit.wording import the_nearest
 
 LISTED = 10  # names in one message; the others are counted
@@ -21,14 +22,18 @@ LISTED = 10  # names in one message; the others are counted
 def read_weights(path: Union[str, Path]) -> Dict[str, np.ndarray]:
     """Returns the arrays of a file by name.
 
-    path: MXNet's format, which is recognised by its first bytes or by .params; a .pkl; otherwise a
-        file of torch.save.
+    path: a .safetensors; MXNet's format, which is recognised by its first bytes or by .params; a
+        .pkl; otherwise a file of torch.save.
 
     Raises WeightsError, with the path, for a file of another format.
     """
-    if is_params(path) or Path(path).suffix == ".params":
+    suffix = Path(path).suffix
+    # Before MXNet's format, which begins as a .safetensors whose header has 274 bytes does.
+    if suffix == ".safetensors":
+        return read_safetensors(path)
+    if is_params(path) or suffix == ".params":
         return read_params(path)
-    return read_pkl(path) if Path(path).suffix == ".pkl" else read_pth(path)
+    return read_pkl(path) if suffix == ".pkl" else read_pth(path)
 
 
 def load_weights(

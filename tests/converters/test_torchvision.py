@@ -10,7 +10,7 @@ import detkit.converters.torchvision as converter
 from detkit.converters import from_torchvision
 from detkit.converters.coco_labels import COCO_LABELS
 from detkit.errors import WeightsError
-from support import backbones, tiny
+from support import backbones, safetensors_files, tiny
 from support.torchvision_models import DENSE, IMAGE, SMALL, shapes_of
 
 # torchvision 0.29: backbones.digest of the state_dict, num_batches_tracked left out
@@ -217,6 +217,13 @@ def test_an_unknown_model_has_a_near_match(state):
     message = refused("fasterrcnn_resnet50", state)
     tiny.assert_says(message, "'fasterrcnn_resnet50'", "did you mean 'fasterrcnn_resnet50_fpn'")
     assert SMALL in message
+
+
+def test_a_safetensors_file_is_read(state, tmp_path):
+    (expected,) = from_torchvision(SMALL, state).detect([IMAGE])
+    path = safetensors_files.save(tmp_path / "a.safetensors", state)
+    (found,) = from_torchvision(SMALL, path).detect([IMAGE])
+    same(found, expected)
 
 
 def test_a_file_that_is_not_there(tmp_path):

@@ -3,6 +3,8 @@
 import os
 import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,18 @@ def test_output_that_nobody_reads_does_not_end_a_training(config, reference, tmp
     assert tiny.train(config, tmp_path) == 0
     assert len(tiny.records(tmp_path, "output_closed")) == 1
     tiny.assert_same_checkpoint(reference / LAST, tmp_path / LAST)
+
+
+def test_a_pipe_that_is_closed_during_a_training_does_not_end_it(config, tmp_path):
+    command = [sys.executable, tiny.ROOT / "tools/train.py", config, "--work-dir", tmp_path]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(list(map(str, command)), **pipes) as process:
+        assert any(line.startswith("epoch ") for line in process.stdout)
+        process.stdout.close()
+        said = process.stderr.read()
+    assert "Traceback" not in said
+    assert process.returncode in (0, 120)  # 120 is Python's, for lines that it could not write
+    assert (tmp_path / "result.json").is_file()
 
 
 # --- the loss of power ----------------------------------------------------------------------------

@@ -11,8 +11,10 @@ from fuzz.seeds import SEEDS
 from fuzz.worker import case
 from support import tiny
 
-# The seeds of the other two take a training; they are part of the long form.
-FORMATS = [name for name in SEEDS if name not in ("checkpoint", "export")]
+TRAINED = ("checkpoint", "export")  # their seeds take a training
+FORMATS = [
+    pytest.param(name, marks=pytest.mark.slow) if name in TRAINED else name for name in SEEDS
+]
 CASES = 200
 OPEN = """
 import os, sys
@@ -85,7 +87,7 @@ def test_a_case_that_never_ends_or_kills_the_process(tool, monkeypatch, tmp_path
 
 
 def test_a_case_depends_on_its_number_alone():
-    for name in ("coco", "results", "pth"):
+    for name in ("coco", "results", "pth", "safetensors"):
         seeds = SEEDS[name]()
         alone = [case(seeds, name, 3, number) for number in reversed(range(300))]
         assert alone[::-1] == [case(seeds, name, 3, number) for number in range(300)]

@@ -7,6 +7,7 @@ from mxnet import autograd
 from mxnet.gluon import nn
 
 from detkit.models.layers import FoldingSequential, relu6
+from support.blocks import with_random_numbers
 
 
 def layers(container, frozen, bias=False):
@@ -16,12 +17,7 @@ def layers(container, frozen, bias=False):
         net.add(nn.Conv2D(after, 3, 2, 1, groups=groups, use_bias=bias, in_channels=before))
         net.add(nn.BatchNorm(in_channels=after, use_global_stats=frozen))
         net.add(nn.Activation("relu"))
-    net.initialize()
-    rng = np.random.default_rng(0)
-    for name, parameter in net._collect_params_with_prefix().items():
-        low = 0.5 if "var" in name else -1
-        parameter.set_data(mx.nd.array(rng.uniform(low, 1.5, parameter.shape)))
-    return net
+    return with_random_numbers(net, 0, 1.5)
 
 
 def output_and_gradients(net, images):

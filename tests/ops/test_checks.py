@@ -32,6 +32,24 @@ def test_integers_and_numbers_that_are_none(name):
 
 
 @pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("pool", [ops.roi_pool, ops.prroi_pool, ops.crop_pool])
+def test_maps_that_would_be_read_beyond_their_end(name, pool):
+    two = mx.nd.concat(BOXES, BOXES, dim=0)
+    with backend.using(name):
+        for shape, rois, says in (
+            ((0, 2, 8, 8), BOXES, r"1 images.* \(0, 2, 8, 8\)"),
+            ((1, 2, 8, 8), two, r"2 images.* \(1, 2, 8, 8\)"),
+            ((1, 2, 8, 0), BOXES, r"one column, found \(1, 2, 8, 0\)"),
+            ((1, 2, 0, 8), BOXES, r"one row .*found \(1, 2, 0, 8\)"),
+        ):
+            maps = mx.nd.array(np.zeros(shape, "float32"))
+            with pytest.raises(ValueError, match="features 0: expected .*" + says):
+                pool(mx.nd, maps, rois, 2, 8)
+            with pytest.raises(ValueError, match="features 0: expected .*" + says):
+                ops.roi_align(mx.nd, maps, rois, 2, 8, 2, True)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
 def test_some_hostile_calls(name):
     outcomes = []
     outcome = module_of("fuzz_calls").outcome

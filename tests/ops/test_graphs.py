@@ -4,26 +4,16 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd
-from mxnet.gluon import HybridBlock, SymbolBlock
+from mxnet.gluon import SymbolBlock
 
 from detkit import ops
 from detkit.ops import backend
 from support import kernel_cases as cases
+from support.blocks import FunctionBlock
 from support.environment import BACKENDS
 
 pytestmark = pytest.mark.processor
 STRIDE = 4
-
-
-class Graph(HybridBlock):
-    """A function of F and arrays as a block."""
-
-    def __init__(self, function):
-        super().__init__()
-        self._function = function
-
-    def hybrid_forward(self, F, *arrays):
-        return self._function(F, *arrays)
 
 
 def boxes(rng, images, count):
@@ -140,13 +130,13 @@ def test_graph(name, tmp_path):
         [mx.nd.array(a) for a in make(rng, images, count)]
         for images, count in ((2, 12), (1, 30), (3, 2))
     ]
-    expected = [outputs(Graph(function), arrays) for arrays in inputs]
-    graph = Graph(function)
+    expected = [outputs(FunctionBlock(function), arrays) for arrays in inputs]
+    graph = FunctionBlock(function)
     graph.hybridize()
     for arrays, results in zip(inputs, expected):
         assert_equal(outputs(graph, arrays), results)
 
-    graph = Graph(function)
+    graph = FunctionBlock(function)
     graph.hybridize()
     graph(*inputs[0])
     graph.export(str(tmp_path / "graph"))
@@ -163,7 +153,7 @@ def test_gradients_of_a_graph(name):
     function, make = GRAPHS[name]
     grads = []
     for hybridize in (False, True):
-        graph = Graph(function)
+        graph = FunctionBlock(function)
         graph.hybridize(hybridize)
         arrays = [mx.nd.array(a) for a in make(np.random.default_rng(0), 2, 5)]
         for array in arrays:

@@ -208,6 +208,10 @@ GRAPHS = {
     "a huge kernel": (attribute("kernel", "(3, 100000)"), ("attrs.kernel", "100000")),
     "a kernel that is a text": (attribute("kernel", "(3, x)"), ("attrs.kernel", "(3, x)")),
     "no kernel": (attribute("kernel", ""), ("attrs.kernel", "1 to 1024")),
+    "an input with lengths": (
+        attribute("use_length", "True"),
+        ("attrs.use_length", "False or false or 0", "True"),
+    ),
     "many filters": (attribute("num_filter", "9" * 40), ("attrs.num_filter", "65536")),
     "no group": (attribute("num_group", "0"), ("attrs.num_group", "'0'")),
     "a number of too many bits": (attribute("workspace", "4294967296"), ("attrs.workspace",)),

@@ -1,11 +1,15 @@
-"""The C++ program of tools/deploy, exported detectors and images for it."""
+"""The C++ program of tools/deploy, exported detectors and images for it; workers of peers."""
 
+import importlib.util
 import json
+import subprocess
+import sys
 
 import mxnet as mx
 import numpy as np
 import pytest
 
+from benchmark.worker_environment import worker_environment
 from detkit.data import Resize
 from detkit.detector import Detector
 from detkit.export.symbol import export
@@ -44,6 +48,13 @@ def folder(detector, tmp_path):
 
 
 @pytest.fixture
+def plain_folder(detector, tmp_path):
+    """An exported detector of MXNet's own operators."""
+    export(detector, str(tmp_path / "plain"), ops=backend.MXNET)
+    return tmp_path / "plain"
+
+
+@pytest.fixture
 def images(tmp_path):
     """Some images, and the names of their files."""
     rng = np.random.default_rng(3)
@@ -78,3 +89,19 @@ def refused(build):
         return message
 
     return refused
+
+
+@pytest.fixture
+def needs_no_detkit():
+    """Imports a worker where there is no detkit; skipped if there is no package of its peer."""
+
+    def import_worker(peer, module):
+        if not importlib.util.find_spec(peer):
+            pytest.skip(f"needs {peer}")
+        code = f"import sys; sys.modules['detkit'] = None; import {module}"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=worker_environment(), capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+
+    return import_worker

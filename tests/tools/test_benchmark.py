@@ -1,8 +1,6 @@
 """tools/benchmark.py: the workers' protocol, what they find, the figures; with made-up sides."""
 
-import importlib.util
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -14,7 +12,6 @@ from benchmark.detectors.agreement import shared_detections
 from benchmark.detectors.running_sides import RunningSides
 from benchmark.detectors.stage_times import time_parts, with_rest
 from benchmark.errors import BenchmarkError
-from benchmark.worker_environment import worker_environment
 from support import tiny
 from support.environment import SHARED
 
@@ -68,15 +65,9 @@ def test_a_worker_that_dies(running):
     tiny.assert_says(message, "two", "exit status 3", "time")
 
 
-@pytest.mark.parametrize("peer", sides.PEERS)
-def test_the_interpreter_of_a_peer_needs_no_detkit(peer):
-    if not importlib.util.find_spec(peer):
-        pytest.skip(f"needs {peer}")
-    code = f"import sys; sys.modules['detkit'] = None; import benchmark.detectors.worker_{peer}"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=worker_environment(), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("peer", [p for p in sides.PEERS if p != "torchvision_compiled"])
+def test_the_interpreter_of_a_peer_needs_no_detkit(needs_no_detkit, peer):
+    needs_no_detkit(peer, f"benchmark.detectors.worker_{peer}")
 
 
 def test_an_interpreter_that_is_not_there(running):
@@ -255,24 +246,11 @@ def test_wrong_arguments(arguments, fragments, capsys):
     tiny.assert_says(capsys.readouterr().err.split("error: ")[1], *fragments)
 
 
-def test_which_sides_there_are(tmp_path):
-    peers = {"torchvision": "/peer/python", "gluoncv": None, "onnxruntime": None}
-    found = sides.sides_of(NAME, tmp_path, ["eager", "exported"], peers)
-    names = [side.name for side in found]
-    assert names == [
-        "detkit eager",
-        "detkit exported",
-        "torchvision fp32",
-        "torchvision bf16",
-        "gluoncv fp32",
-        "onnxruntime fp32",
-    ]
-    by_name = dict(zip(names, found))
-    assert by_name["torchvision bf16"].python == "/peer/python"
-    assert by_name["torchvision bf16"].precision == "bf16"
-    assert by_name["detkit exported"].job["model"] == str(tmp_path / "exported")
-    assert [side.name for side in found if not side.compared] == ["gluoncv fp32"]
-    assert all(side.script.is_file() for side in found)
-    trained = sides.sides_of("fasterrcnn_vgg16", tmp_path, ["hybridized"], peers, training=True)
-    assert {side.name.split()[0] for side in trained} == {"detkit", "torchvision"}
-    assert all(side.job["training"] for side in trained)
+def test_which_peers_run_the_onnx_model(fakes, monkeypatch):
+    made = []
+    monkeypatch.setattr(worker_process, "write_file", lambda kind, *_: made.append(kind))
+    options = ("--rounds", 1, "--size", "32x32", "--forms", "eager")
+    assert tiny.tool("benchmark", NAME, *options, "--peer", "torchvision_compiled") == 0
+    assert made == ["state"]
+    assert tiny.tool("benchmark", NAME, *options, "--peer", "openvino=/peer/python") == 0
+    assert made == ["state", "state", "onnx"]

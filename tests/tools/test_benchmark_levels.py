@@ -107,6 +107,7 @@ def test_a_limit_leaves_out_what_it_does_not_hold(machine, tool):
     tiny.assert_says(lines[2], "onnxruntime fp32 is left out", "no variable", "AVX-512 with VNNI")
     assert "onnxruntime fp32" not in measured(lines)
     assert made == ["state"]
+    assert {"openvino fp32", "openvino bf16"} <= set(sides.left_out((), sides.PEERS))
 
 
 @pytest.mark.parametrize("held_to", [None, "avx512_bf16"])

@@ -15,6 +15,7 @@ from support.deploy import (
     NEEDED,
     run,
 )
+from support.hostile_shapes import SHAPES
 
 pytestmark = NEEDED
 
@@ -39,6 +40,17 @@ def test_threads_that_cannot_be_made(build, folder, images):
 
 
 @pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
+@pytest.mark.parametrize("limit", [1_600_000, 1_800_000])
+def test_memory_that_is_not_there_for_all_threads(build, folder, images, limit):
+    limits = limited(AS=limit << 10)
+    done = run(build / "detect", folder, *images[1] * 15, "--threads", 60, preexec_fn=limits)
+    assert (done.returncode, done.stdout) == (1, b"")
+    message = done.stderr.decode()
+    assert message.startswith("detect: ") and message.count("\n") == 1
+    assert any(word in message for word in ("memory", "alloc", "Malloc", "--threads")), message
+
+
+@pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
 def test_memory_that_is_not_there(build, folder, images):
     with (folder / PARAMETERS).open("r+b") as file:
         file.truncate(1 << 30)
@@ -55,6 +67,14 @@ def test_graphs_that_crash_mxnet(folder, images, refused, case):
     change, fragments = hostile.GRAPHS[case]
     hostile.change_graph(folder, change)
     tiny.assert_says(refused(folder, images[1][0]), f"{folder}/{SYMBOL}: ", *fragments)
+
+
+@pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
+@pytest.mark.parametrize("case", SHAPES)
+def test_shapes_that_crash_mxnet(plain_folder, images, refused, case):
+    change, fragments = SHAPES[case]
+    hostile.change_graph(plain_folder, change)
+    tiny.assert_says(refused(plain_folder, images[1][0]), f"{plain_folder}/{SYMBOL}: ", *fragments)
 
 
 @pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from detkit import cli, processor
-from detkit.ops import build
+from detkit.ops import backend, build
 from support import tiny
 
 
@@ -18,6 +18,32 @@ def test_the_processor_and_what_it_lacks(capsys, monkeypatch):
     monkeypatch.setattr(processor, "has_bfloat16", lambda: False)
     assert tiny.tool("doctor") == 0
     tiny.assert_says(capsys.readouterr().out, "no VNNI", "--int8-for any", "no bfloat16")
+
+
+@pytest.mark.usefixtures("built_library")
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("", "detkit's for 1x1, 3x3 and depthwise ones, MXNet's for others"),
+        ("own", "detkit's for 1x1, 3x3 and depthwise ones, MXNet's for others (DETKIT_CONV=own)"),
+        ("direct", "MXNet's (DETKIT_CONV=direct)"),
+    ],
+)
+def test_which_convolutions_are_used(capsys, monkeypatch, value, found):
+    monkeypatch.setenv(backend.CONVOLUTIONS_VARIABLE, value)
+    assert tiny.tool("doctor") == 0
+    (line,) = [
+        each
+        for each in capsys.readouterr().out.splitlines()
+        if " convolutions: " in f" {each.strip()}"
+    ]
+    assert line.endswith(f": {found}")
+
+
+def test_a_choice_of_convolutions_that_there_is_not(capsys, monkeypatch):
+    monkeypatch.setenv(backend.CONVOLUTIONS_VARIABLE, "fast")
+    assert tiny.tool("doctor") == 1
+    tiny.assert_says(capsys.readouterr().err, "DETKIT_CONV", "'fast'", "own", "direct")
 
 
 def test_build_prints_the_path_of_the_operators(built_library, capsys):

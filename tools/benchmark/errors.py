@@ -1,4 +1,4 @@
-"""The error of tools/benchmark.py and tools/benchmark_ops.py."""
+"""The error of tools/benchmark.py, benchmark_ops.py and benchmark_convs.py."""
 
 from detkit.errors import DetkitError
 

@@ -10,6 +10,7 @@ from typing import Dict, Optional
 from detkit import processor
 
 BFLOAT16 = "bf16"
+UNLIMITED = ("onnxruntime", "openvino", "ncnn")  # no variable limits the instructions of these
 # For each level: PyTorch's own kernels, MKL beneath them, MXNet's OpenBLAS. MKL reads its variable
 # on Intel's processors only.
 LIBRARIES = {
@@ -50,7 +51,7 @@ def why_left_out(framework: str, precision: str) -> Optional[str]:
     """Returns why a framework is not measured in a precision on this processor, or None."""
     if precision == BFLOAT16 and not processor.has_bfloat16():
         return "it would be emulated, without AVX512_BF16 and AMX"
-    if framework == "onnxruntime" and is_limited():
+    if framework in UNLIMITED and is_limited():
         title = processor.level().title
         return f"it uses all that the processor has, and no variable limits it to {title}"
     return None

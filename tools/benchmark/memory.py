@@ -1,4 +1,4 @@
-"""Resident memory of this process on Linux, for tools/benchmark.py and tools/benchmark_ops.py.
+"""Resident memory of this process on Linux, for the benchmarks in tools/.
 
 A worker under another interpreter imports this module, so it needs the standard library alone.
 """

@@ -1,4 +1,4 @@
-"""The environment of a worker of tools/benchmark.py and tools/benchmark_ops.py."""
+"""The environment of a worker of tools/benchmark.py, benchmark_ops.py and benchmark_convs.py."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,13 @@ from typing import Dict
 from .instruction_limit import library_limits
 
 TOOLS = Path(__file__).resolve().parents[1]
+# A network plans its memory once. Without these variables, glibc gives large results back to the
+# system after each call, and the page faults of the next call would take most of the time.
+KEEP_MEMORY = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**40),
+    "MALLOC_ARENA_MAX": "1",
+}
 
 
 def worker_environment(threads: int = 0) -> Dict[str, str]:

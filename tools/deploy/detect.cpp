@@ -1,11 +1,13 @@
 // The command-line program. options.cpp has its arguments.
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -87,11 +89,15 @@ class Run {
     const size_t batches = (options_.images.size() + batch() - 1) / batch();
     std::vector<std::thread> threads;
     // MXNet is loaded while there is memory for it: it crashes if it is loaded for half.
-    Detector detector(options_.folder);
-    start(std::min(size_t(options_.threads), batches), &threads);
-    work(&detector);
+    auto detector = std::make_unique<Detector>(options_.folder);
+    to_make_ = std::min(size_t(options_.threads), batches);
+    start(to_make_, &threads);
+    work(detector.get());
     for (std::thread& thread : threads) thread.join();
-    if (error_) std::rethrow_exception(error_);
+    if (!error_) return;
+    // The last detector would wait for MXNet, which never ends if MXNet has run out of memory.
+    static_cast<void>(detector.release());
+    std::rethrow_exception(error_);
   }
 
  private:
@@ -111,6 +117,13 @@ class Run {
     }
   }
 
+  // Keeps the first error of all threads, which ends them.
+  void fail(std::exception_ptr error) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!error_) error_ = error;
+    all_made_.notify_all();
+  }
+
   bool has_failed() {
     const std::lock_guard<std::mutex> lock(mutex_);
     return error_ != nullptr;
@@ -123,8 +136,7 @@ class Run {
       Detector detector(options_.folder);
       work(&detector);
     } catch (...) {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (!error_) error_ = std::current_exception();
+      fail(std::current_exception());
     }
   }
 
@@ -132,14 +144,23 @@ class Run {
   void work(Detector* detector) {
     try {
       warn(detector->warning());
+      wait_for_detectors();
       for (size_t first; take(&first);) {
         const size_t last = std::min(first + batch(), options_.images.size());
         finish(first, process(detector, first, last));
       }
     } catch (...) {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (!error_) error_ = std::current_exception();
+      fail(std::current_exception());
     }
+  }
+
+  // Waits until every thread has its detector, or one has failed. If memory is missing, MXNet says
+  // so while it makes a detector. It crashes while it compiles the first kernel of an operator.
+  void wait_for_detectors() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    --to_make_;
+    all_made_.notify_all();
+    all_made_.wait(lock, [this] { return to_make_ == 0 || error_; });
   }
 
   // Prints the warning once, for any number of threads.
@@ -215,6 +236,8 @@ class Run {
   const Options& options_;
   std::vector<std::string> drawn_paths_;
   std::mutex mutex_;  // guards the members below
+  std::condition_variable all_made_;
+  size_t to_make_ = 0;  // the number of detectors that are still to be made
   size_t next_ = 0, printed_ = 0;
   std::map<size_t, std::string> waiting_;
   bool warned_ = false;
@@ -225,7 +248,8 @@ class Run {
 }  // namespace detkit
 
 int main(int count, char** words) {
-  setenv("MXNET_SUBGRAPH_VERBOSE", "0", 0);  // 1 prints a line for each new input shape
+  setenv("MXNET_SUBGRAPH_VERBOSE", "0", 0);    // 1 prints a line for each new input shape
+  setenv("MXNET_MKLDNN_CACHE_NUM", "512", 0);  // see detkit/primitives.py
   try {
     const detkit::Options options = detkit::parse_options({words + 1, words + count});
     if (options.help) {
@@ -242,5 +266,5 @@ int main(int count, char** words) {
   } catch (const std::exception& error) {
     std::fprintf(stderr, "detect: %s\n", error.what());
   }
-  return 1;
+  std::_Exit(1);  // MXNet's threads may be at work, and crash in a process that ends by return
 }

@@ -1,79 +1,26 @@
 #include "graph.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 #include "detkit.hpp"
 #include "json.hpp"
+#include "json_checks.hpp"
 
 namespace detkit {
 namespace {
 
 constexpr size_t kMostBytes = 8 << 20, kMostNodes = 20000, kMostInputs = 4096, kMostHeads = 64;
-constexpr size_t kMostAttributes = 64, kLongestName = 1024, kLongestValue = 4096;  // bytes
+constexpr size_t kMostAttributes = 64, kLongestValue = 4096;  // bytes
 constexpr double kMostVersion = 65535, kMostStep = 4096;
 const std::set<std::string> kFused = {"_sg_mkldnn_conv", "_sg_mkldnn_fully_connected"};
 const std::set<std::string> kWithinFused = {"Convolution", "FullyConnected"};
 const std::set<std::string> kAroundFused = {"Activation", "LeakyReLU", "clip", "elemwise_add",
                                             "relu",       "sigmoid",   "tanh"};
 
-using Keys = std::vector<std::string>;
 using Place = std::pair<size_t, long long>;  // a node, and one of its outputs
 
 const Keys kGraphKeys = {"nodes", "arg_nodes", "node_row_ptr", "heads"};
-
-[[noreturn]] void fail(const std::string& where, const std::string& expected,
-                       const std::string& found) {
-  throw Error(where + ": expected " + expected + ", found " + found +
-              "; export it again (tools/export.py)");
-}
-
-// Returns a value in error messages.
-std::string shown(const Json& value) {
-  if (value.kind == Json::Kind::string) {
-    return "'" + value.string.substr(0, 100) + (value.string.size() > 100 ? "..." : "") + "'";
-  }
-  if (!value.is_whole) return name_of(value.kind);
-  char text[40];
-  std::snprintf(text, sizeof text, "%.0f", value.number);
-  return std::string(text).size() > 30 ? "a large number" : text;
-}
-
-bool is_whole(const Json& value, double least, double most) {
-  return value.is_whole && value.number >= least && value.number <= most;
-}
-
-bool is_name(const Json& value) {
-  const std::string& text = value.string;
-  return value.kind == Json::Kind::string && !text.empty() && text.size() <= kLongestName &&
-         std::none_of(text.begin(), text.end(),
-                      [](char c) { return uint8_t(c) < ' ' || c == '\x7f'; });
-}
-
-const std::vector<Json>& list(const std::string& where, const Json& value, size_t least,
-                              size_t most) {
-  if (value.kind != Json::Kind::array) fail(where, "an array", shown(value));
-  if (value.items.size() < least || value.items.size() > most) {
-    fail(where, std::to_string(least) + " to " + std::to_string(most) + " items",
-         std::to_string(value.items.size()));
-  }
-  return value.items;
-}
-
-void check_keys(const std::string& where, const Json& value, const Keys& needed,
-                const Keys& allowed) {
-  if (value.kind != Json::Kind::object) fail(where, "an object", shown(value));
-  const auto is_in = [](const Keys& keys, const std::string& key) {
-    return std::find(keys.begin(), keys.end(), key) != keys.end();
-  };
-  for (const std::string& key : needed) {
-    if (!value.find(key)) fail(where, "the key '" + key + "'", "no such key");
-  }
-  for (const auto& [key, member] : value.members) {
-    if (!is_in(needed, key) && !is_in(allowed, key)) fail(where, "no key '" + key + "'", "it");
-  }
-}
 
 struct Node {
   std::string op, name;
@@ -108,8 +55,8 @@ class Graph {
   void read(const std::string& where, const Json& json) {
     check_keys(where, json, {"op", "name", "inputs"}, {"attrs", "subgraphs"});
     Node node;
-    node.op = name(where + ".op", *json.find("op"));
-    node.name = name(where + ".name", *json.find("name"));
+    node.op = name_at(where + ".op", *json.find("op"));
+    node.name = name_at(where + ".name", *json.find("name"));
     if (const Json* attributes = json.find("attrs")) {
       node.attributes = read_attributes(where + ".attrs", *attributes);
     }
@@ -120,13 +67,6 @@ class Graph {
     }
     check_operator(where, &node, variables);
     nodes_.push_back(std::move(node));
-  }
-
-  static std::string name(const std::string& where, const Json& json) {
-    if (!is_name(json)) {
-      fail(where, "a name of 1 to " + std::to_string(kLongestName) + " bytes", shown(json));
-    }
-    return json.string;
   }
 
   static Attributes read_attributes(const std::string& where, const Json& json) {
@@ -303,23 +243,6 @@ void check_version(const Json& about) {
   if (!right) fail("attrs.mxnet_version", "['int', 10901] or another version", "another value");
 }
 
-// The value of __shape__, as Python writes it.
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string out = "(";
-  for (const int64_t side : shape) {
-    out += (out.size() > 1 ? ", " : "") + std::to_string(side);
-  }
-  return out + (shape.size() == 1 ? ",)" : ")");
-}
-
-std::string text_of(const Attributes& attributes) {
-  std::string out;
-  for (const auto& [key, value] : attributes) {
-    out += (out.empty() ? "" : ", ") + key + " '" + value.substr(0, 100) + "'";
-  }
-  return out.empty() ? "no attributes" : out;
-}
-
 }  // namespace
 
 std::map<std::string, Variable> check_graph(const std::string& text, size_t outputs,
@@ -360,55 +283,15 @@ std::map<std::string, Variable> check_graph(const std::string& text, size_t outp
   return variables;
 }
 
-void check_variables(const std::map<std::string, Variable>& variables,
-                     const std::vector<std::string>& inputs,
-                     const std::map<std::string, Parameter>& parameters) {
-  for (const std::string& name : inputs) {
-    const auto found = variables.find(name);
-    if (found == variables.end()) {
-      fail("nodes", "the variable '" + name + "' of model.json's inputs", "none of that name");
-    }
-    const Attributes& attributes = found->second.attributes;
-    const bool plain = attributes.empty() || attributes == Attributes{{"__dtype__", "0"}};
-    if (found->second.is_auxiliary || !plain) {
-      fail("the variable '" + name + "'", "a float32 input without a shape", text_of(attributes));
-    }
-  }
-  size_t used = 0;
-  for (const auto& [name, variable] : variables) {
-    if (std::find(inputs.begin(), inputs.end(), name) != inputs.end()) continue;
-    const std::string key = (variable.is_auxiliary ? "aux:" : "arg:") + name;
-    const auto parameter = parameters.find(key);
-    if (parameter == parameters.end()) {
-      fail("the variable '" + name + "'", "'" + key + "' in the parameter file", "none");
-    }
-    const Attributes expected = {{"__dtype__", std::to_string(parameter->second.type)},
-                                 {"__shape__", shape_text(parameter->second.shape)}};
-    if (variable.attributes != expected) {
-      fail("the variable '" + name + "'", text_of(expected) + " of the parameter file",
-           text_of(variable.attributes));
-    }
-    ++used;
-  }
-  if (used == parameters.size()) return;
-  for (const auto& [key, parameter] : parameters) {
-    const auto found = variables.find(key.substr(std::min(key.size(), size_t(4))));
-    const bool is_input = std::find(inputs.begin(), inputs.end(),
-                                    key.substr(std::min(key.size(), size_t(4)))) != inputs.end();
-    const char* prefix = found != variables.end() && found->second.is_auxiliary ? "aux:" : "arg:";
-    if (found == variables.end() || is_input || key.compare(0, 4, prefix) != 0) {
-      fail("nodes", "a variable for the parameter '" + key + "'", "none");
-    }
-  }
-}
-
-void check_network(const Model& model, const std::string& symbol, const std::string& parameters) {
+std::map<std::string, Parameter> check_network(const Model& model, const std::string& symbol,
+                                               const std::string& parameters) {
   std::string path = model.path(kParameterFile);
   try {
     const auto arrays = read_parameters(parameters);
     path = model.path(kSymbolFile);
     check_variables(check_graph(symbol, model.outputs.size(), !model.library.empty()), model.inputs,
                     arrays);
+    return arrays;
   } catch (const Error& error) {
     throw Error(path + ": " + error.what());
   }

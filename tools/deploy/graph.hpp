@@ -1,21 +1,14 @@
 // The graph of an exported network, checked before MXNet reads it, which takes its indices on
-// trust. detkit/export/graph/checked.py and variables.py have the rules, and check the same.
+// trust. detkit/export/graph/checked.py has the rules, and checks the same.
 #pragma once
 
 #include <map>
 #include <string>
-#include <vector>
 
 #include "model.hpp"
-#include "operators.hpp"
-#include "parameters.hpp"
+#include "variables.hpp"
 
 namespace detkit {
-
-struct Variable {
-  Attributes attributes;
-  bool is_auxiliary = false;
-};
 
 // Returns the variables of a graph by name. `text` is the content of a symbol file, `outputs` the
 // number of the model's outputs; `has_library` tells whether detkit's operators are in the folder.
@@ -23,14 +16,9 @@ struct Variable {
 std::map<std::string, Variable> check_graph(const std::string& text, size_t outputs,
                                             bool has_library);
 
-// Throws Error unless the variables of a graph are the inputs of the model and the parameters, all
-// of them, each of its shape and type.
-void check_variables(const std::map<std::string, Variable>& variables,
-                     const std::vector<std::string>& inputs,
-                     const std::map<std::string, Parameter>& parameters);
-
-// Does both, and reads the parameters. `symbol` and `parameters` are the content of the two files
-// of the model's folder. Throws Error with the path of the wrong one.
-void check_network(const Model& model, const std::string& symbol, const std::string& parameters);
+// Checks the graph and its variables, and returns the parameters. `symbol` and `parameters` are the
+// content of the two files of the model's folder. Throws Error with the path of the wrong one.
+std::map<std::string, Parameter> check_network(const Model& model, const std::string& symbol,
+                                               const std::string& parameters);
 
 }  // namespace detkit

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "json.hpp"
+#include "json_checks.hpp"
 #include "sha256.hpp"
 
 namespace detkit {
@@ -18,25 +19,19 @@ constexpr size_t kLongestName = 128, kDigits = 64;
 constexpr int kLongestSide = 16384, kLargestMultiple = 1024;  // pixels
 constexpr int kMostRows = 100000, kLargestMask = 1024;
 
+constexpr char kAgain[] = "; export the detector again";
+
 std::string read_file(const std::string& path) {
   std::error_code ignored;
   const bool is_file = std::filesystem::is_regular_file(path, ignored);
   std::ifstream file;
   if (is_file) file.open(path, std::ios::binary | std::ios::ate);  // a pipe might never open
   const std::streamoff size = file.is_open() ? std::streamoff(file.tellg()) : -1;
-  if (size < 0) {
-    throw Error(path + ": expected a readable file, found none; export the detector again");
-  }
+  if (size < 0) throw Error(path + ": expected a readable file, found none" + kAgain);
   std::string bytes(size_t(size), '\0');
   file.seekg(0);
   if (!file.read(bytes.data(), size)) throw Error(path + ": reading it failed");
   return bytes;
-}
-
-constexpr char kAgain[] = "; export the detector again";
-
-bool is_whole(const Json& value, double least, double most) {
-  return value.is_whole && value.number >= least && value.number <= most;
 }
 
 std::string number_text(double number) {

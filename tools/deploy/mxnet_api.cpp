@@ -43,6 +43,14 @@ MXNetApi load() {
   find(library, "MXLoadLib", &api.load_library);
   find(library, "MXGetVersion", &api.version);
   find(library, "MXNDArrayWaitAll", &api.wait_all);
+  find(library, "MXSymbolCreateFromJSON", &api.create_symbol);
+  find(library, "MXSymbolFree", &api.free_symbol);
+  find(library, "MXSymbolInferShapePartialEx", &api.infer_shape);
+  int (*list_operators)(uint32_t* count, const char*** names);
+  find(library, "MXListAllOpNames", &list_operators);
+  uint32_t count = 0;
+  const char** names = nullptr;
+  list_operators(&count, &names);  // MXNet registers the inference of its older operators here
   return api;
 }
 

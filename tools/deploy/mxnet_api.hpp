@@ -20,6 +20,15 @@ struct MXNetApi {
   int (*load_library)(const char* path, unsigned verbose);
   int (*version)(int* out);
   int (*wait_all)();
+  int (*create_symbol)(const char* json, void** out);
+  int (*free_symbol)(void* symbol);
+  // MXSymbolInferShapePartialEx: numbers, axes and sides of the inputs, outputs and auxiliary
+  // arrays.
+  int (*infer_shape)(void* symbol, uint32_t count, const char** names, const uint32_t* begins,
+                     const int* sides, uint32_t* inputs, const int** input_axes,
+                     const int*** input_sides, uint32_t* outputs, const int** output_axes,
+                     const int*** output_sides, uint32_t* auxiliary, const int** auxiliary_axes,
+                     const int*** auxiliary_sides, int* complete);
 };
 
 // Loads libmxnet.so at the first call: the file beside the program or on the system's path, or else

@@ -71,6 +71,7 @@ Operators read_table() {
     for (std::string name; names >> name;) {
       if (kind == "operators") out.operators[name] = {first, second};
       if (kind == "limits") out.limits[name] = {std::stoll(first), std::stoll(second)};
+      if (kind == "words") out.words[name] = words(first);
     }
   }
   return out;
@@ -107,9 +108,18 @@ long long Operator::output_count(const Attributes& attributes) const {
 }
 
 std::string Operators::expected_value(const std::string& key, const std::string& value) const {
-  const std::vector<std::string> numbers = words(value);
+  const std::vector<std::string> numbers = detkit::words(value);
   if (numbers.size() > kMostNumbers) {
     return "at most " + std::to_string(kMostNumbers) + " numbers";
+  }
+  const auto allowed = this->words.find(key);
+  if (allowed != this->words.end()) {
+    std::string expected;
+    for (const std::string& word : allowed->second) {
+      if (word == value) return "";
+      expected += (expected.empty() ? "" : " or ") + word;
+    }
+    return expected;
   }
   const auto limit = limits.find(key);
   bool right = limit == limits.end() || !numbers.empty();

@@ -27,6 +27,7 @@ struct Operator {
 struct Operators {
   std::map<std::string, Operator> operators;
   std::map<std::string, std::pair<long long, long long>> limits;  // of attributes: least, most
+  std::map<std::string, std::vector<std::string>> words;          // the values of attributes
 
   // Returns what is expected of an attribute, or "" if its value is right.
   std::string expected_value(const std::string& key, const std::string& value) const;

@@ -87,20 +87,24 @@ Predictor::Predictor(const Model& model)
                 std::to_string(model.inputs.size()));
   }
   inputs_ = {model.inputs[0], model.inputs[1]};
-  create(model, {1, kFirstSide, kFirstSide});
+  const uint32_t multiple = uint32_t(model.pad_multiple);
+  const uint32_t side = (kFirstSide + multiple - 1) / multiple * multiple;
+  create(model, {1, side, side});
 }
 
-void Predictor::create(const Model& model, Shape shape) {
+void Predictor::create(const Model& model, Canvas shape) {
   const std::string symbol = model.read(kSymbolFile), parameters = model.read(kParameterFile);
   if (parameters.size() > size_t(INT_MAX)) {
     throw Error(model.path(kParameterFile) +
                 ": expected at most 2 GiB for MXNet's predictor, found " +
                 std::to_string(parameters.size()) + " bytes");
   }
-  check_network(model, symbol, parameters);
+  shapes_ =
+      std::make_unique<NetworkShapes>(name_, symbol, check_network(model, symbol, parameters));
   const InputShapes shapes(inputs_, shape);
   const std::lock_guard<std::mutex> lock(graph_mutex());
   if (!model.library.empty()) load_library(model);
+  check_shapes(shape);
   const int status =
       mxnet().create(symbol.c_str(), parameters.data(), int(parameters.size()), kOnCpu, 0, 2,
                      const_cast<const char**>(shapes.names), shapes.begins, shapes.sides, &handle_);
@@ -117,11 +121,17 @@ Predictor::~Predictor() {
   settle();
 }
 
-void Predictor::bind(Shape shape) {
+void Predictor::check_shapes(Canvas shape) {
+  const int64_t batch = shape[0];
+  shapes_->check({{inputs_[0], {batch, 3, shape[1], shape[2]}}, {inputs_[1], {batch, 2}}});
+}
+
+void Predictor::bind(Canvas shape) {
   if (shape == bound_) return;
   const InputShapes shapes(inputs_, shape);
   void* reshaped = nullptr;
   const std::lock_guard<std::mutex> lock(graph_mutex());
+  check_shapes(shape);
   check(mxnet().reshape(2, const_cast<const char**>(shapes.names), shapes.begins, shapes.sides,
                         handle_, &reshaped),
         "cannot take images of " + std::to_string(shape[1]) + " x " + std::to_string(shape[2]));

@@ -3,10 +3,12 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "model.hpp"
+#include "shapes.hpp"
 
 namespace detkit {
 
@@ -33,18 +35,20 @@ class Predictor {
                           uint32_t batch, Size canvas);
 
  private:
-  using Shape = std::array<uint32_t, 3>;  // B, H, W
+  using Canvas = std::array<uint32_t, 3>;  // B, H, W
 
-  void create(const Model& model, Shape shape);
-  void bind(Shape shape);
+  void create(const Model& model, Canvas shape);
+  void bind(Canvas shape);
   Output output(uint32_t index);
   void check(int status, const std::string& doing) const;
+  void check_shapes(Canvas shape);
 
   std::string name_, version_;  // of the network's file, and of the MXNet that exported it
   std::array<std::string, 2> inputs_;
   size_t outputs_;
+  std::unique_ptr<NetworkShapes> shapes_;
   void* handle_ = nullptr;
-  Shape bound_{};
+  Canvas bound_{};
 };
 
 }  // namespace detkit

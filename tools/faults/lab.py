@@ -25,8 +25,14 @@ OVERRIDES = (
     "train.checkpoint_every={steps: 1}",
     "train.keep=3",
 )
-STACKS = "\nimport faulthandler\n\nfaulthandler.enable()\n"
-LONGEST = 300  # seconds of a training, many times more than it takes
+# MXNet's own handler of SIGSEGV ends the process with the status 255 and without a core.
+STACKS = """
+import faulthandler
+
+signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+faulthandler.enable()
+"""
+LONGEST = 1800  # seconds of a training, many times more than it takes on a busy machine
 FILES = ("weights.params", "optimizer.params")
 # Root may write anywhere. Without these rights it is an ordinary owner of its files.
 ORDINARY = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
@@ -55,7 +61,7 @@ class Lab:
         self.random = random.Random(seed)
         self.config = tiny.project(folder / "project")
         with open(folder / "project/plugins/tiny.py", "a", encoding="utf-8") as plugin:
-            plugin.write(STACKS)  # after MXNet's import, whose own handler shows nothing
+            plugin.write(STACKS)  # MXNet, whose import sets its handler, is imported above
         self.reference = folder / "reference"
         self.seconds = 0.0  # from the lock to the end of the undisturbed run
         self._next = 0
@@ -112,6 +118,20 @@ class Lab:
             if owner(work_dir).get("pid") == process.pid:
                 return
             time.sleep(0.005)
+
+    def start_and_stop(self, work_dir: Path, step: int, *overrides: str) -> "subprocess.Popen[str]":
+        """Starts a training that halts by SIGSTOP after a step, and waits until it has halted."""
+        hook = tiny.hook("SignalAt", step=step, name="SIGSTOP")
+        process = self.start(work_dir, hook, *overrides)
+        changes = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT
+        until = time.monotonic() + LONGEST
+        while not (change := os.waitid(os.P_PID, process.pid, changes)):
+            if time.monotonic() > until:
+                process.kill()
+            time.sleep(0.005)
+        if change.si_code != os.CLD_STOPPED:
+            require(False, f"a training did not halt after step {step}", self.end(process))
+        return process
 
     def moment(self, share: float = 1.0) -> None:
         """Sleeps for a random part of the time that an undisturbed run takes."""

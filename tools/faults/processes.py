@@ -71,13 +71,14 @@ def signals(lab: Lab, times: int) -> str:
 
 
 def terminal(lab: Lab, times: int) -> str:
-    """The terminal of a training is closed, and its output with it."""
+    """The terminal of a training is closed, and its output too; each second one ignores SIGHUP."""
     statuses: List[int] = []
-    for _ in range(times):
+    for index in range(times):
         work = lab.work_dir()
         ours, theirs = os.openpty()
 
-        def adopt(descriptor: int = theirs) -> None:
+        def adopt(descriptor: int = theirs, index: int = index) -> None:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN if index % 2 else signal.SIG_DFL)
             fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
 
         streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}

@@ -10,6 +10,9 @@ import zipfile
 import zlib
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
+from fuzz.graphs import of_graph
+
+GRAPH = "model-symbol.json"
 NUMBERS = (0, 1, 2, 127, 128, 255, 256, 32767, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
 TEXT_NUMBERS = tuple(
     text.encode()
@@ -145,6 +148,8 @@ TOKENS: Dict[str, Tuple[bytes, ...]] = {
 def mutated(name: str, data: bytes, draw: random.Random) -> bytes:
     """Returns other bytes for the file ``name``; most mutations keep the format's structure."""
     suffix = name[name.rfind(".") :]
+    if name == GRAPH and draw.random() < 0.7:
+        return of_graph(data, draw)
     structured = STRUCTURED.get(suffix)
     if structured and draw.random() < 0.6:
         return structured(data, draw)
@@ -253,16 +258,24 @@ def of_zip(data: bytes, draw: random.Random) -> bytes:
     chosen = draw.randrange(len(members))
     name, content = members[chosen]
     tokens = TOKENS.get(name[name.rfind(".") :], ())
-    members[chosen] = (
-        draw.choice((name, name, name, "../" + name)),
-        of_bytes(content, draw, tokens),
-    )
+    renamed = draw.choice((name, name, name, "../" + name))
+    members[chosen] = renamed, of_bytes(content, draw, tokens)
     out = io.BytesIO()
     kind = draw.choice((zipfile.ZIP_STORED,) * 4 + (zipfile.ZIP_DEFLATED,))
     with zipfile.ZipFile(out, "w", kind) as archive:
         for name, content in members:
             archive.writestr(name, content)
     return out.getvalue()
+
+
+def of_safetensors(data: bytes, draw: random.Random) -> bytes:
+    """Returns a file with a mutated header, whose length is right."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    of_values = draw.random() < 0.6
+    header = (
+        of_json(data[8:end], draw) if of_values else of_bytes(data[8:end], draw, TOKENS[".json"])
+    )
+    return struct.pack("<Q", len(header)) + header + data[end:]
 
 
 def of_png(data: bytes, draw: random.Random) -> bytes:
@@ -282,4 +295,5 @@ STRUCTURED: Dict[str, Callable[[bytes, random.Random], bytes]] = {
     ".npz": of_zip,
     ".pth": lambda data, draw: of_zip(data, draw) if data[:2] == b"PK" else of_bytes(data, draw),
     ".png": of_png,
+    ".safetensors": of_safetensors,
 }

@@ -106,8 +106,9 @@ FORMATS: Dict[str, Format] = {
     "pth": Format(read_arrays, ()),
     "pkl": Format(read_arrays, ()),
     "params": Format(read_arrays, ()),
+    "safetensors": Format(read_arrays, ()),
     "checkpoint": Format(read_checkpoint, ()),
-    "export": Format(read_export, ()),
+    "export": Format(read_export, ("model-symbol.json", "model.json", "model-0000.params")),
 }
 
 

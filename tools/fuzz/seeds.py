@@ -236,6 +236,24 @@ def params() -> List[Files]:
         return [{"a.params": path.read_bytes()}]
 
 
+def safetensors() -> List[Files]:
+    """Returns a file with arrays of several types, of which one is empty and one has no axes."""
+    arrays = {
+        "w": ("F32", np.arange(6, dtype="<f4").reshape(2, 3)),
+        "b": ("BF16", np.full(3, 0x3F80, "<u2")),
+        "n": ("I64", np.array(7)),
+        "e": ("F16", np.zeros((0, 3), "<f2")),
+    }
+    header: Dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    data = b""
+    for name, (kind, array) in arrays.items():
+        offsets = [len(data), len(data) + array.nbytes]
+        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": offsets}
+        data += array.tobytes()
+    text = json.dumps(header).encode()
+    return [{"a.safetensors": struct.pack("<Q", len(text)) + text + data}]
+
+
 def _tool(*words: object) -> None:
     command = [sys.executable, *map(str, words)]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -268,6 +286,7 @@ SEEDS: Dict[str, Callable[[], List[Files]]] = {
     "pth": pth,
     "pkl": pkl,
     "params": params,
+    "safetensors": safetensors,
     "checkpoint": lambda: _of_a_run(exported=False),
     "export": lambda: _of_a_run(exported=True),
 }

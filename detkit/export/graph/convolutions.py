@@ -6,7 +6,6 @@ from typing import Any, Dict, Mapping, Optional, Set
 from detkit.export.graph.fusion import read_sizes_early
 from detkit.export.graph.graph import Graph, Node, Output, Place
 from detkit.export.graph.simplify import SUMS
-from detkit.ops import backend
 from detkit.ops.convolution import CONV1X1, CONV3X3, operator_for
 from detkit.typing import NDArray
 
@@ -21,11 +20,8 @@ def use_own_convolutions(graph: Graph, parameters: Mapping[str, NDArray]) -> Non
     The operator includes a ReLU and its upper bound, and that of a 1x1 convolution also a sum
     before them, if nothing else reads what is between.
 
-    None is replaced if ``backend.winograd`` says that MXNet's are used. The other passes over a
-    graph know MXNet's Convolution alone: this one comes last.
+    The other passes over a graph know MXNet's Convolution alone: this one comes last.
     """
-    if not backend.winograd():
-        return
     read_sizes_early(graph)
     only_readers = _only_readers(graph)
     replacements: Dict[Place, Output] = {}

@@ -14,7 +14,7 @@ QUANTIZED = 3  # outputs of an 8-bit layer: the numbers and their range
 
 
 class Operator(NamedTuple):
-    """What the table says about one operator.
+    """The rules of one operator: how many arrays it reads and returns.
 
     inputs, outputs: a number, a range "LEAST-MOST" or the word for where the number comes from.
     """
@@ -43,16 +43,23 @@ class Operator(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The content of the file: operators by name, and the limits (least, most) of attributes."""
+    """The content of the file.
+
+    operators: by name. limits: (least, most) of attributes. words: the values of attributes.
+    """
 
     operators: Dict[str, Operator]
     limits: Dict[str, Tuple[int, int]]
+    words: Dict[str, List[str]]
 
     def check_attribute(self, key: str, value: str) -> Optional[str]:
         """Returns what is expected of an attribute as text, or None if its value is right."""
         numbers = _words(value)
         if len(numbers) > MOST_NUMBERS:
             return f"at most {MOST_NUMBERS} numbers"
+        if key in self.words:
+            right = value in self.words[key]
+            return None if right else " or ".join(self.words[key])
         if key in self.limits:
             least, most = self.limits[key]
             right = all(
@@ -68,6 +75,7 @@ def read_table() -> Table:
     """Returns the table."""
     operators: Dict[str, Operator] = {}
     limits: Dict[str, Tuple[int, int]] = {}
+    words: Dict[str, List[str]] = {}
     for line in FILE.read_text(encoding="utf-8").splitlines():
         head, _, names = line.partition(":")
         kind, *values = head.split() or [""]
@@ -75,7 +83,9 @@ def read_table() -> Table:
             operators.update(dict.fromkeys(names.split(), Operator(*values)))
         elif kind == "limits":
             limits.update(dict.fromkeys(names.split(), (int(values[0]), int(values[1]))))
-    return Table(operators, limits)
+        elif kind == "words":
+            words.update(dict.fromkeys(names.split(), values[0].split(",")))
+    return Table(operators, limits, words)
 
 
 def _words(value: str) -> List[str]:

@@ -2,7 +2,7 @@
 
 The variables are the inputs, all of them, and the arrays of the parameter file, all of them. A
 parameter has the shape and type that its variable has. BatchNorm's moving mean and variance are
-auxiliary, and no other parameter is. tools/deploy/graph.cpp checks the same.
+auxiliary, and no other parameter is. tools/deploy/variables.cpp checks the same.
 """
 
 from typing import Any, Dict, NamedTuple, NoReturn, Sequence

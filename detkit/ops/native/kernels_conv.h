@@ -25,7 +25,8 @@ typedef struct {
 // not depend on the number of threads.
 //
 // The memory that the functions work in comes from the caller: detkit_conv3x3_workspace returns how
-// many bytes the two need with as many threads as OpenMP would use now.
+// many bytes the two need with as many threads as OpenMP would use now. It begins at a multiple of
+// 64 bytes, and what it holds does not matter.
 int detkit_conv3x3_workspace(const DetkitConv3x3* conv, int64_t* forward, int64_t* backward);
 int detkit_conv3x3(const DetkitConv3x3* conv, const float* data, const float* weights,
                    const float* bias, void* workspace, float* out);

@@ -3,104 +3,196 @@
 import mxnet as mx
 import numpy as np
 import pytest
-from mxnet.gluon import HybridBlock, nn
 
+import detkit
 from detkit.export.graph.convolutions import use_own_convolutions
 from detkit.export.graph.graph import Graph
-from detkit.export.precision.calibrate import runner
+from detkit.export.manifest import SYMBOL
+from detkit.export.precision.precisions import BFloat16
+from detkit.export.symbol import export
 from detkit.ops import backend
-from support.graphs import ops_of
+from detkit.processor import has_bfloat16
+from support.exports import KINDS, assert_same, detector_of, exported, photos
+from support.graphs import needs_onednn, ops_of
 
 pytestmark = [pytest.mark.processor, pytest.mark.usefixtures("built_library")]
-
-
-class Layers(HybridBlock):
-    """Three convolutions of the same shape, and a function of F, x and them."""
-
-    def __init__(self, function):
-        super().__init__()
-        self._function = function
-        with self.name_scope():
-            self.one = nn.Conv2D(4, 1, in_channels=4)
-            self.other = nn.Conv2D(4, 1, in_channels=4, use_bias=False)
-            self.three = nn.Conv2D(4, 3, padding=1, in_channels=4)
-
-    def hybrid_forward(self, F, x):
-        return self._function(F, x, self.one, self.other, self.three)
-
-
-def relu(F, x):
-    return F.Activation(x, act_type="relu")
-
-
-def sum_of_two(F, x, one, other, three):
-    return relu(F, one(x) + other(x))
-
-
-def residual(F, x, one, other, three):
-    return F.minimum(relu(F, x + one(three(x))), 0.5)
-
-
-def bounded(F, x, one, other, three):
-    return F.minimum(relu(F, one(x)), 0.5) + F.minimum(relu(F, three(x)), -1)
-
-
-def read_twice(F, x, one, other, three):
-    y = one(x)
-    return relu(F, y) + y
-
-
-def doubled(F, x, one, other, three):
-    y = one(x)
-    return y + y
-
-
 ONE, THREE, DEPTHWISE = "detkit_conv1x1", "detkit_conv3x3", "detkit_depthwise"
+OWN = {ONE, THREE, DEPTHWISE}
+
+
+@pytest.fixture(autouse=True)
+def variables(monkeypatch):
+    # oneDNN's fusion gives wrong results if a convolution is read by a ReLU and is an output.
+    monkeypatch.setenv("MXNET_SUBGRAPH_BACKEND", "NONE")
+    monkeypatch.delenv(backend.CONVOLUTIONS_VARIABLE, raising=False)
+
+
+def convolution(x, side=3, name="conv", bias=True, **changes):
+    """A Convolution of 4 filters as Gluon writes it, or with some attributes changed."""
+    attributes = {
+        "kernel": (side, side),
+        "stride": (1, 1),
+        "dilate": (1, 1),
+        "pad": (side // 2, side // 2),
+        "num_filter": 4,
+        "num_group": 1,
+        "layout": "NCHW",
+        **changes,
+    }
+    attributes = {key: value for key, value in attributes.items() if value is not None}
+    return mx.sym.Convolution(x, no_bias=not bias, name=name, **attributes)
+
+
+def relu(x):
+    return mx.sym.Activation(x, act_type="relu")
+
+
+def rewritten(symbol):
+    """The symbol after the pass, whose results have to be those of the symbol before."""
+    rng = np.random.default_rng(0)
+    shapes, *_ = symbol.infer_shape(x=(2, 4, 7, 9))
+    arrays = [mx.nd.array(rng.normal(0, 0.5, shape)) for shape in shapes]
+    named = dict(zip(symbol.list_inputs(), arrays))
+    with backend.using("native"):
+        graph = Graph(symbol)
+        use_own_convolutions(graph, {name: each for name, each in named.items() if name != "x"})
+        found = graph.symbol()
+    assert set(found.list_inputs()) == set(named)
+    outputs = [
+        each.bind(mx.cpu(), [named[name] for name in each.list_inputs()]).forward()
+        for each in (found, symbol)
+    ]
+    for one, other in zip(*outputs):
+        np.testing.assert_allclose(one.asnumpy(), other.asnumpy(), rtol=0, atol=1e-4)
+    return found
+
+
+X = mx.sym.var("x")
+ABSENT = {"stride": None, "dilate": None, "num_group": None, "layout": None}
+KERNELS = {1: (ONE, {"stride": "1", "residual": "False"}), 3: (THREE, {})}
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("changes", [{}, ABSENT])
+def test_a_convolution_with_the_relu_that_alone_reads_it(kernel, bias, changes):
+    op, attributes = KERNELS[kernel]
+    found = rewritten(relu(convolution(X, kernel, bias=bias, **changes)))
+    assert ops_of(found) == [op]
+    expected = {**attributes, "no_bias": str(not bias), "relu": "True", "most": "inf"}
+    assert found.attr_dict()["conv"] == expected
+
+
+def test_no_relu():
+    found = rewritten(mx.sym.Activation(convolution(X), act_type="sigmoid"))
+    assert ops_of(found) == [THREE, "Activation"]
+    assert found.attr_dict()["conv"]["relu"] == "False"
+
+
+def test_a_relu_before_which_another_reads_stays():
+    conv = convolution(X)
+    assert ops_of(rewritten(relu(conv) + conv)) == [THREE, "Activation", "elemwise_add"]
+    assert ops_of(rewritten(mx.sym.Group([relu(conv), conv]))) == [THREE, "Activation"]
+
+
+def test_one_after_another():
+    first = relu(convolution(X, name="first"))
+    second = relu(convolution(first, name="second")) + first
+    found = rewritten(mx.sym.Group([second, relu(convolution(second, name="third"))]))
+    assert ops_of(found) == [THREE, THREE, "elemwise_add", THREE]
+
+
+def test_sums_are_part_of_a_1x1_convolution():
+    one, other = convolution(X, 1, "one"), convolution(X, 1, "other", bias=False)
+    assert ops_of(rewritten(relu(one + other))) == [ONE, ONE]
+    found = rewritten(mx.sym.minimum(relu(X + convolution(convolution(X), 1, "one")), 0.5))
+    assert ops_of(found) == [THREE, ONE]
+    assert ops_of(rewritten(one + one)) == [ONE, "elemwise_add"]
+    assert ops_of(rewritten(mx.sym.Group([one + X, one]))) == [ONE, "elemwise_add"]
+
+
+def test_upper_bounds():
+    assert ops_of(rewritten(mx.sym.minimum(relu(convolution(X)), 0.5))) == [THREE]
+    assert ops_of(rewritten(mx.sym.minimum(relu(convolution(X)), -1))) == [THREE, "_minimum_scalar"]
 
 
 @pytest.mark.parametrize(
-    "function, ops",
+    "changes, op",
     [
-        (sum_of_two, [ONE, ONE]),
-        (residual, [THREE, ONE]),
-        (bounded, [ONE, THREE, "_minimum_scalar", "elemwise_add"]),
-        (read_twice, [ONE, "Activation", "elemwise_add"]),
-        (doubled, [ONE, "elemwise_add"]),
+        ({"kernel": (1, 1), "pad": (0, 0), "stride": (2, 2)}, ONE),
+        ({"num_group": 4}, DEPTHWISE),
+        ({"num_group": 4, "stride": (2, 2)}, DEPTHWISE),
     ],
 )
-def test_what_becomes_one_operator(function, ops):
-    block = Layers(function)
-    block.initialize(mx.init.Normal(0.5))
-    with backend.using("native", direct=True):
-        graph = Graph(block(mx.sym.var("x")))
-    parameters = {name: each.data() for name, each in block.collect_params().items()}
-    x = mx.nd.array(np.random.default_rng(0).normal(size=(2, 4, 7, 9)))
-    needed = {node.name for node in graph.variables()} - {"x"}
-    parameters = {name: each for name, each in parameters.items() if name in needed}
-    (expected,) = runner(graph.symbol(), parameters, ["x"])(x)
-    use_own_convolutions(graph, parameters)
-    assert sorted(ops_of(graph.symbol())) == sorted(ops)
-    (found,) = runner(graph.symbol(), parameters, ["x"])(x)
-    np.testing.assert_allclose(found.asnumpy(), expected.asnumpy(), rtol=0, atol=1e-5)
+def test_strides_and_groups(changes, op):
+    found = rewritten(relu(convolution(X, **changes)))
+    assert ops_of(found) == [op]
+    assert found.attr_dict()["conv"]["stride"] == str(changes.get("stride", (1, 1))[0])
 
 
 @pytest.mark.parametrize(
-    "arguments, op",
+    "changes",
     [
-        ({"kernel": (1, 1)}, ONE),
-        ({"kernel": (1, 1), "stride": (2, 2), "layout": "NCHW"}, ONE),
-        ({"kernel": (1, 1), "pad": (1, 1)}, "Convolution"),
-        ({"kernel": (1, 1), "num_group": 2}, "Convolution"),
-        ({"kernel": (3, 3)}, "Convolution"),
-        ({"kernel": (3, 3), "pad": (1, 1), "stride": (2, 2), "num_group": 4}, DEPTHWISE),
-        ({"kernel": (3, 3), "pad": (1, 1), "num_group": 2}, "Convolution"),
-        ({"kernel": (3, 3), "pad": (1, 1), "dilate": (1, 1)}, THREE),
-        ({"kernel": (3, 3), "pad": (2, 2), "dilate": (2, 2)}, "Convolution"),
+        {"kernel": (1, 1)},
+        {"kernel": (1, 1), "pad": (0, 0), "stride": (1, 2)},
+        {"kernel": (1, 1), "pad": (0, 0), "num_group": 2},
+        {"kernel": (5, 5)},
+        {"kernel": (3, 1)},
+        {"pad": (0, 0)},
+        {"pad": None},
+        {"stride": (2, 2)},
+        {"dilate": (2, 2)},
+        {"num_group": 2},
+        {"num_group": 4, "num_filter": 8},
+        {"num_group": 4, "pad": (0, 0)},
     ],
 )
-def test_which_convolutions_are_replaced(arguments, op):
-    x, weight = mx.sym.var("x"), mx.sym.var("weight")
-    graph = Graph(mx.sym.Convolution(x, weight, num_filter=4, no_bias=True, **arguments))
-    shape = (4, 4 // arguments.get("num_group", 1), *arguments["kernel"])
-    use_own_convolutions(graph, {"weight": mx.nd.ones(shape)})
-    assert ops_of(graph.symbol()) == [op]
+def test_other_convolutions_stay(changes):
+    symbol = relu(convolution(X, **changes))
+    found = rewritten(symbol)
+    assert ops_of(found) == ["Convolution", "Activation"]
+    assert found.attr_dict()["conv"] == symbol.attr_dict()["conv"]
+
+
+# --- The export of a detector ---------------------------------------------------------------------
+
+
+def operators_in(folder):
+    return ops_of(mx.sym.load(str(folder / SYMBOL)))
+
+
+@pytest.mark.parametrize("kind", ["FasterRCNN", "RetinaNet"])
+def test_an_export_uses_it(small_model, tmp_path, kind):
+    detector = exported(KINDS[kind](small_model), tmp_path, "native")
+    assert {ONE, THREE} <= set(operators_in(tmp_path))
+    images = photos((64, 80), (50, 96))
+    assert_same(detkit.load_exported(tmp_path).detect(images), detector.detect(images))
+
+
+@pytest.mark.parametrize("name, direct", [("mxnet", False), ("native", True)])
+def test_the_operators_of_the_process_do_not_matter(small_model, tmp_path, name, direct):
+    with backend.using(name, direct=direct):
+        export(detector_of(small_model()), str(tmp_path), "native")
+    assert {ONE, THREE} <= set(operators_in(tmp_path))
+
+
+def test_an_export_does_without_where_it_is_told_to(small_model, tmp_path, monkeypatch):
+    detector = exported(small_model(), tmp_path / "mxnet", "mxnet")
+    monkeypatch.setenv(backend.CONVOLUTIONS_VARIABLE, "direct")
+    export(detector, str(tmp_path / "direct"), "native")
+    for name in ("mxnet", "direct"):
+        assert not OWN & set(operators_in(tmp_path / name))
+        assert "Convolution" in operators_in(tmp_path / name)
+
+
+def test_an_export_that_a_gpu_may_run_does_without(small_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(backend, "has_cuda", lambda path: True)
+    export(detector_of(small_model()), str(tmp_path), "native")
+    assert not OWN & set(operators_in(tmp_path))
+
+
+@needs_onednn
+@pytest.mark.skipif(not has_bfloat16(), reason="this CPU has no avx512_bf16")
+def test_layers_of_fewer_bits_do_without(small_model, tmp_path):
+    export(detector_of(small_model()), str(tmp_path), "native", precision=BFloat16())
+    assert not OWN & set(operators_in(tmp_path))

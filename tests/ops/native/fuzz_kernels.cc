@@ -4,9 +4,10 @@
 //
 // A case follows from the seed and its number alone. Besides what the sanitizers see, every element
 // has to be written, and what is written is checked as far as that is cheap: ranges, order, no NaN
-// from finite input, and that backward of an RoI kernel is the adjoint of its forward. The first
-// failure names its case and ends the process. FILE gets 8 bytes for each case, a digest of what
-// the box kernels wrote, which has to be the same on every instruction set.
+// from finite input, that backward of an RoI kernel is the adjoint of its forward, and some numbers
+// of a convolution against plain sums. The first failure names its case and ends the process. FILE
+// gets 8 bytes for each case, a digest of what the box kernels wrote, which has to be the same on
+// every instruction set.
 #include "fuzz_kernels.h"
 
 #include <iterator>
@@ -34,6 +35,11 @@ constexpr Op kOps[] = {
     {"crop_pool", fuzz_crop_pool},
     {"mask_target", fuzz_mask_target},
     {"mask_paste", fuzz_mask_paste},
+    {"conv3x3", fuzz_conv3x3},
+    {"conv1x1", fuzz_conv1x1},
+    {"depthwise", fuzz_depthwise},
+    {"max_pool", fuzz_max_pool},
+    {"rectify", fuzz_rectify},
 };
 
 int usage(const char* program) {

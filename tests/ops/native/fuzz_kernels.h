@@ -13,7 +13,7 @@
 
 #include <algorithm>
 
-#include "kernels.h"
+#include "kernels_conv.h"
 
 extern "C" __attribute__((weak)) void __sanitizer_set_death_callback(void (*)(void));
 
@@ -159,6 +159,11 @@ void fuzz_prroi_pool(Random& random, uint64_t*);
 void fuzz_crop_pool(Random& random, uint64_t*);
 void fuzz_mask_target(Random& random, uint64_t*);
 void fuzz_mask_paste(Random& random, uint64_t*);
+void fuzz_conv3x3(Random& random, uint64_t*);
+void fuzz_conv1x1(Random& random, uint64_t*);
+void fuzz_depthwise(Random& random, uint64_t*);
+void fuzz_max_pool(Random& random, uint64_t*);
+void fuzz_rectify(Random& random, uint64_t*);
 
 // Boxes of `stride` numbers, the last four of them the corners; some inverted, empty or repeated.
 void fill_boxes(Random& random, Floats& boxes, int stride = 4);

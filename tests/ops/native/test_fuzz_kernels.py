@@ -43,14 +43,14 @@ def program(fuzz_ops, tmp_path):
 
 @pytest.fixture(scope="module")
 def quick_builds(fuzz_ops, tmp_path_factory):
-    """Compiles each program once for all tests, and leaves the kernels of RoIs unoptimised, which
-    would take most of the time.
+    """Compiles each program once for all tests, and leaves all kernels but those of boxes
+    unoptimised, which would take most of the time.
 
-    The sanitizers look at the same accesses. Those of boxes are optimised as always: without it,
-    the same bits on every instruction set would say little.
+    The sanitizers look at the same accesses. The kernels of boxes are optimised as always: without
+    it, the same bits on every instruction set would say little.
     """
     call, compile_into = fuzz_ops.call, fuzz_ops.compile_into
-    sources = {fuzz_ops.SOURCES / "cpu" / f"{kernel}.cc" for kernel in fuzz_ops.ROI_KERNELS}
+    sources = {fuzz_ops.SOURCES / "cpu" / f"{kernel}.cc" for kernel in fuzz_ops.FUSED_KERNELS}
     made = {}
 
     def quick_call(command):

@@ -39,7 +39,7 @@ def test_a_cpp_program_can_load_it(built_library, tmp_path):
 
 @pytest.mark.skipif(not shutil.which("nm"), reason="nm is not installed")
 @pytest.mark.usefixtures("built_library")
-@pytest.mark.parametrize("kernel", [*compile.BOX_KERNELS, *compile.ROI_KERNELS])
+@pytest.mark.parametrize("kernel", [*compile.BOX_KERNELS, *compile.FUSED_KERNELS])
 def test_no_vectorised_function_can_take_the_place_of_a_portable_one(kernel, tmp_path):
     """A linker keeps one of several weak symbols of a name: an older machine would crash."""
     flags = [*compile.FLAGS, "-O0"]

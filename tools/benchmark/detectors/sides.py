@@ -1,4 +1,4 @@
-"""The sides that tools/benchmark.py can measure: detkit's forms, ONNX Runtime and the peers."""
+"""The sides that tools/benchmark.py can measure: detkit's forms and the peers."""
 
 from pathlib import Path
 from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional
@@ -22,9 +22,14 @@ PEERS = {  # the precisions that each peer is run in
     "onnxruntime": (FP32,),
     "torchvision": (FP32, BF16),
     "gluoncv": (FP32,),
+    "openvino": (FP32, BF16),
+    "torchvision_compiled": (FP32, BF16),  # torch.compile, in the memory format channels_last
 }
+SCRIPTS = {"torchvision_compiled": "torchvision"}  # workers that are named otherwise than the peer
+ONNX = "model.onnx"
+ONNX_PEERS = ("onnxruntime", "openvino")  # the peers that run detkit's ONNX model
 MISSING = {"gluoncv": ("fasterrcnn_vgg16",)}  # detectors that a peer does not have
-NOT_TRAINABLE = ("onnxruntime", "gluoncv")
+NOT_TRAINABLE = (*ONNX_PEERS, "gluoncv", "torchvision_compiled")
 SWEEP = ((320, 480), (480, 640), (600, 800), (800, 1088)), (1, 2, 4)  # sizes, batches
 FOLDER = Path(__file__).resolve().parent
 
@@ -75,6 +80,7 @@ def sides_of(
     """
 
     def job(form: str, precision: str, model: Optional[str] = None) -> Dict[str, Any]:
+        """Returns the job of a worker, see Side. model: a name in ``files``."""
         return {
             "name": detector,
             "state": str(files / "state.npz"),
@@ -93,9 +99,8 @@ def sides_of(
         if detector in MISSING.get(peer, ()) or training and peer in NOT_TRAINABLE:
             continue
         for precision in PEERS[peer]:
-            model = "model.onnx" if peer == "onnxruntime" else None
-            description = job(peer, precision, model)
-            script = FOLDER / f"worker_{peer}.py"
+            description = job(peer, precision, ONNX if peer in ONNX_PEERS else None)
+            script = FOLDER / f"worker_{SCRIPTS.get(peer, peer)}.py"
             side = Side(f"{peer} {precision}", script, python, description)
             made.append(side._replace(compared=peer != "gluoncv"))
     return made

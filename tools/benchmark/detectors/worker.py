@@ -121,19 +121,23 @@ class Answers:
 
 
 def serve(make: Callable[[Dict[str, Any]], TimedDetector]) -> None:
-    """Answers requests until the input ends.
+    """Answers requests about the TimedDetector that ``make`` returns for a job."""
+    answer(Answers(make))
 
-    An answer is {"done": ...}, or {"error": traceback} of a request that failed. ``make`` turns a
-    job into a TimedDetector. The standard output of the frameworks is redirected to standard error,
-    so that it cannot mix with the answers.
+
+def answer(requests: Any) -> None:
+    """Answers requests until the input ends. Each is a method of ``requests``.
+
+    An answer is {"done": ...}, or {"error": traceback} of a request that failed. The standard
+    output of the frameworks is redirected to standard error, so that it cannot mix with the
+    answers.
     """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    requests = Answers(make)
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer = {"done": getattr(requests, request.pop("do"))(**request)}
+            found = {"done": getattr(requests, request.pop("do"))(**request)}
         except Exception:
-            answer = {"error": traceback.format_exc()}
-        print(json.dumps(answer), file=answers, flush=True)
+            found = {"error": traceback.format_exc()}
+        print(json.dumps(found), file=answers, flush=True)

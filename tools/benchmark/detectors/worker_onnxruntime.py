@@ -1,7 +1,4 @@
-"""The worker of tools/benchmark.py that runs detkit's ONNX model; it needs no detkit.
-
-Its masks stay M x M for each box: ONNX Runtime has no operator that pastes them into the image.
-"""
+"""The worker of tools/benchmark.py that runs detkit's ONNX model on ONNX Runtime."""
 
 import os
 from typing import Any, Dict, List, Tuple
@@ -9,9 +6,8 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 import onnxruntime
 
+from benchmark.detectors.onnx_arrays import detections_of, inputs_of
 from benchmark.detectors.worker import TimedDetector, serve
-
-PAD = 32  # pixels: both sides of the network's input are multiples
 
 
 class ONNXRuntime(TimedDetector):
@@ -32,19 +28,10 @@ class ONNXRuntime(TimedDetector):
         self.images = images
 
     def run(self) -> Any:
-        count, height, width, _ = self.images.shape
-        padded = [-(-side // PAD) * PAD for side in (height, width)]
-        pixels = np.zeros((count, 3, *padded), "float32")
-        pixels[:, :, :height, :width] = self.images.transpose(0, 3, 1, 2)
-        sizes = np.tile(np.array([height, width], "float32"), (count, 1))
-        return self.session.run(None, {"images": pixels, "sizes": sizes})
+        return self.session.run(None, inputs_of(self.images))
 
     def detections(self, result: Any) -> List[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        boxes, scores, labels = result[:3]
-        return [
-            (box[score >= 0], score[score >= 0], label[score >= 0].astype("int32") + 1)
-            for box, score, label in zip(boxes, scores, labels)
-        ]
+        return detections_of(result)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Mapping, Optional
 
 from ..errors import BenchmarkError
 from ..worker_environment import worker_environment
@@ -26,9 +26,17 @@ class WorkerProcess:
     """A process that answers requests. Leaving it as a context ends the process.
 
     name: for messages. script: the worker's file. python: the interpreter. threads: OpenMP's.
+    variables: further ones of the environment.
     """
 
-    def __init__(self, name: str, script: Path, python: Optional[str] = None, threads: int = 1):
+    def __init__(
+        self,
+        name: str,
+        script: Path,
+        python: Optional[str] = None,
+        threads: int = 1,
+        variables: Optional[Mapping[str, str]] = None,
+    ):
         self.name = name
         command = [python or sys.executable, str(script)]
         try:
@@ -36,7 +44,7 @@ class WorkerProcess:
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=worker_environment(threads),
+                env={**worker_environment(threads), **(variables or {})},
                 text=True,
                 encoding="utf-8",
             )

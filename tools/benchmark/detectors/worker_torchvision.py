@@ -1,4 +1,10 @@
-"""The worker of tools/benchmark.py that runs torchvision's detectors; it needs no detkit."""
+"""The worker of tools/benchmark.py that runs torchvision's detectors; it needs no detkit.
+
+A detector runs as torchvision makes it, or in the form "torchvision_compiled". There, the networks
+between the operators on boxes are compiled by torch.compile, with constant weights (freezing), and
+weights and maps are in the memory format channels_last. The operators on boxes stay as they are,
+because the number of boxes differs between images. This form is not trained.
+"""
 
 import os
 from contextlib import nullcontext
@@ -19,6 +25,7 @@ from benchmark.detectors.worker import FLOOR, TimedDetector, serve
 
 CLASSES = 91
 MASKS = "mask_extractor", "mask_head"
+COMPILED = "torchvision_compiled"
 LEARNING_RATE = 1e-6  # so small that the losses of random weights stay finite
 
 
@@ -62,6 +69,23 @@ class Torchvision(TimedDetector):
             self.model.load_state_dict({key: torch.from_numpy(state[key]) for key in state})
         self.model.transform.resize = lambda image, target: (image, target)
         self.model.train(job["training"])
+        self.is_compiled = job["form"] == COMPILED
+        if self.is_compiled:
+            self.compile()
+
+    def compile(self) -> None:
+        """Lets torch.compile compile each network at its first call.
+
+        The networks on maps are compiled for each size of image. The number of boxes may change.
+        """
+        torch._inductor.config.freezing = True
+        self.model.to(memory_format=torch.channels_last)
+        model, heads = self.model, self.model.roi_heads
+        for network in (model.backbone, model.rpn.head):
+            network.compile(dynamic=False)
+        for head in (heads.box_head, heads.box_predictor, heads.mask_head, heads.mask_predictor):
+            if head is not None:
+                head.compile()
 
     def about(self) -> Dict[str, str]:
         return {"torchvision": torchvision.__version__, "torch": torch.__version__}
@@ -94,8 +118,11 @@ class Torchvision(TimedDetector):
     def stages(self, count: int) -> List[Dict[str, float]]:
         """Returns the seconds of the modules under the names of detkit's parts.
 
-        "rest" is the conversion of the images and the pasting of masks.
+        "rest" is the conversion of the images and the pasting of masks. The parts of compiled
+        networks cannot be told apart.
         """
+        if self.is_compiled:
+            return []
         return [self.stages_of_a_run() for _ in range(count)]
 
     def stages_of_a_run(self) -> Dict[str, float]:
@@ -124,11 +151,15 @@ class Torchvision(TimedDetector):
         return parts
 
     def floor(self) -> Dict[str, float]:
+        """Returns the multiply-adds a second of one convolution, by precision."""
         shape, filters, kernel = FLOOR
         layer = torch.nn.Conv2d(shape[1], filters, kernel, padding=kernel // 2)
+        image = torch.randn(shape)
+        if self.is_compiled:
+            layer.to(memory_format=torch.channels_last).compile()
+            image = image.to(memory_format=torch.channels_last)
         work = filters * int(np.prod(shape)) * kernel**2
         with torch.no_grad(), self.precision():
-            image = torch.randn(shape)
             seconds = self.shortest(lambda: layer(image))
         return {self.job["precision"]: work / seconds}
 
@@ -142,6 +173,7 @@ class Training(Torchvision):
         self.optimizer = torch.optim.SGD(trained, LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
 
     def use(self, images: np.ndarray, boxes: np.ndarray, labels: np.ndarray) -> None:
+        """Keeps the images and objects of the step."""
         super().use(images, boxes, labels)
         self.targets = [
             {"boxes": torch.from_numpy(box), "labels": torch.from_numpy(label).long() + 1}
@@ -150,6 +182,7 @@ class Training(Torchvision):
         self.batch = self.tensors()
 
     def run(self) -> Any:
+        """Makes a training step; returns its losses."""
         with self.precision():
             losses = self.model(self.batch, self.targets)
         self.optimizer.zero_grad()

@@ -1,7 +1,5 @@
 // The gradients of a 1x1 convolution. That of the data is a product with the transposed weights.
 // That of the weights is a product of inputs and gradients, summed over all pixels.
-#include <algorithm>
-
 #include "../checks.h"
 #include "conv1x1.h"
 #include "products.h"
@@ -61,8 +59,8 @@ struct Plan {
 
  private:
   static int pixels_of(const PixelGrid& grid, int blocks) {
-    const int pixels = std::max(kChunkFloats / (kBlock * blocks), kLeastPixels);
-    return static_cast<int>(std::min<int64_t>(std::min(pixels, kMostPixels), grid.count));
+    const int pixels = greatest(kChunkFloats / (kBlock * blocks), kLeastPixels);
+    return static_cast<int>(least<int64_t>(least(pixels, kMostPixels), grid.count));
   }
 };
 
@@ -82,7 +80,7 @@ struct Memory {
 // The pixels of runs to a block of channels.
 void chunk_to_block(const Plan& plan, int block, int runs, const Memory& memory) {
   const Layout& layout = plan.blocked.layout;
-  const int first = block * kBlock, channels = std::min(plan.blocked.channels - first, kBlock);
+  const int first = block * kBlock, channels = least(plan.blocked.channels - first, kBlock);
   float* lines = memory.lines + plan.line() * kBlock * static_cast<size_t>(this_thread());
   for (const Run* run = memory.runs; run < memory.runs + runs; ++run) {
     const float* pixels = plan.blocked.pixels(*run, first);
@@ -112,7 +110,7 @@ void add_products(const Plan& plan, int task, int pair, int runs, bool is_first,
     for (const Run* run = memory.runs; run < memory.runs + runs; ++run) {
       const float* rows[kSumRows];  // the last one is used again for those that are missing
       for (int i = 0; i < kSumRows; ++i) {
-        rows[i] = plan.rows.pixels(*run, std::min(start + i, last));
+        rows[i] = plan.rows.pixels(*run, least(start + i, last));
       }
       kernel(rows, memory.points + block * plan.block + static_cast<size_t>(run->start) * kBlock,
              plan.block, run->count, is_first && run == memory.runs, sums, plan.row);
@@ -127,9 +125,9 @@ void transpose_matrix(const float* values, int rows, int columns, size_t row, fl
 #pragma omp parallel for num_threads(threads_for(blocks, time)) schedule(static)
   for (int block = 0; block < blocks; ++block) {
     alignas(64) float square[kBlock * kBlock];
-    const int first = block * kBlock, count = std::min(rows - first, kBlock);
+    const int first = block * kBlock, count = least(rows - first, kBlock);
     for (int column = 0; column < columns; column += kBlock) {
-      const int width = std::min(columns - column, kBlock);
+      const int width = least(columns - column, kBlock);
       planes_to_blocks(values + first * row + column, row, count, width, square);
       for (int i = 0; i < width; ++i) {
         memcpy(to + static_cast<size_t>(column + i) * rows + first, square + i * kBlock,
@@ -146,9 +144,9 @@ void weights_gradient(const PixelProduct& product, const float* data, const floa
   const Memory memory(&arena, plan);
   const int tasks = plan.tasks_of_rows * plan.pairs();
   const double all = static_cast<double>(product.grid.count) * product.in * product.out;
-  const int threads = threads_for(std::max(tasks, 2), all / 50 / std::max(tasks, 2));
+  const int threads = threads_for(greatest(tasks, 2), all / 50 / greatest(tasks, 2));
   for (int64_t first = 0; first < product.grid.count; first += plan.pixels) {
-    const int pixels = static_cast<int>(std::min<int64_t>(product.grid.count - first, plan.pixels));
+    const int pixels = static_cast<int>(least<int64_t>(product.grid.count - first, plan.pixels));
     const int runs = product.grid.runs(first, pixels, pixels, memory.runs);
 #pragma omp parallel num_threads(threads)
     {
@@ -213,7 +211,7 @@ int conv1x1_workspace(const DetkitConv1x1* conv, int64_t* forward, int64_t* back
   Memory{&weights, Plan(product, nullptr, nullptr)};
   *forward = static_cast<int64_t>(product_bytes(product));
   *backward =
-      static_cast<int64_t>(masked_bytes(product) + std::max(data_bytes(product), weights.used()));
+      static_cast<int64_t>(masked_bytes(product) + greatest(data_bytes(product), weights.used()));
   return DETKIT_OK;
 }
 

@@ -39,8 +39,8 @@ struct Plan {
 
  private:
   static int tiles_of(const TileGrid& grid, int blocks) {
-    const int tiles = std::max(kChunkFloats / (kProducts * kBlock * blocks), kLeastTiles);
-    return static_cast<int>(std::min<int64_t>(std::min(tiles, kMostTiles), grid.count));
+    const int tiles = greatest(kChunkFloats / (kProducts * kBlock * blocks), kLeastTiles);
+    return static_cast<int>(least<int64_t>(least(tiles, kMostTiles), grid.count));
   }
 };
 
@@ -123,6 +123,11 @@ void sums_to_weights(const Plan& plan, const float* sums, int inputs, float* out
 void weights_gradient(const DetkitConv3x3& conv, const float* data, const float* gradient,
                       char* memory_of, float* out) {
   const Plan plan(conv);
+  const size_t per_output = static_cast<size_t>(conv.in_channels) * 9;
+  if (plan.grid.count == 0) {
+    memset(out, 0, sizeof(float) * per_output * static_cast<size_t>(conv.out_channels));
+    return;
+  }
   Arena arena(memory_of);
   const Memory memory(&arena, plan);
   for (int64_t first = 0; first < plan.grid.count; first += plan.tiles) {
@@ -143,8 +148,7 @@ void weights_gradient(const DetkitConv3x3& conv, const float* data, const float*
   }
 #pragma omp parallel for num_threads(plan.threads) schedule(static)
   for (int o = 0; o < conv.out_channels; ++o) {
-    const size_t row = static_cast<size_t>(o) * static_cast<size_t>(conv.in_channels) * 9;
-    sums_to_weights(plan, memory.sums + o * plan.in, conv.in_channels, out + row);
+    sums_to_weights(plan, memory.sums + o * plan.in, conv.in_channels, out + o * per_output);
   }
 }
 
@@ -165,7 +169,7 @@ int conv3x3_workspace(const DetkitConv3x3* conv, int64_t* forward, int64_t* back
   Memory{&weights, Plan(*conv)};
   const size_t data = convolution_bytes(turned(*conv));
   *forward = static_cast<int64_t>(convolution_bytes(*conv));
-  *backward = static_cast<int64_t>(out_bytes(*conv) + std::max(data, weights.used()));
+  *backward = static_cast<int64_t>(out_bytes(*conv) + greatest(data, weights.used()));
   return DETKIT_OK;
 }
 

@@ -63,17 +63,13 @@ constexpr int kSumRows = kLanes == 16 ? 8 : kLanes == 8 ? 4 : 2;
 constexpr int kSumBlocks = kLanes == 16 ? 2 : 1;
 
 // sums (kSumRows, blocks of 16) (+)= gradients x points (blocks, depth, 16). gradient(i, k) is that
-// of a row. is_first: the sums are not read.
+// of a row. is_first: the sums are not read. What is added is summed apart: many small terms
+// would be lost in a large sum.
 template <int kBlocks, class Gradient>
 inline void accumulate_by(const Gradient& gradient, const float* points, size_t points_stride,
                           int depth, bool is_first, float* sums, size_t sums_stride) {
   constexpr int kVectors = kBlocks * kParts;
-  Floats sum[kSumRows][kVectors];
-  for (int i = 0; i < kSumRows; ++i) {
-    for (int j = 0; j < kVectors; ++j) {
-      sum[i][j] = is_first ? Floats{} : load_lanes(sums + i * sums_stride + j * kLanes);
-    }
-  }
+  Floats sum[kSumRows][kVectors] = {};
   for (int k = 0; k < depth; ++k, points += kBlock) {
     Floats point[kVectors];
 #pragma GCC unroll 4
@@ -87,9 +83,12 @@ inline void accumulate_by(const Gradient& gradient, const float* points, size_t 
       for (int j = 0; j < kVectors; ++j) sum[i][j] += factor * point[j];
     }
   }
+#pragma GCC unroll 8
   for (int i = 0; i < kSumRows; ++i) {
+#pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j) {
-      store_lanes(sums + i * sums_stride + j * kLanes, sum[i][j]);
+      float* to = sums + i * sums_stride + j * kLanes;
+      store_lanes(to, is_first ? sum[i][j] : load_lanes(to) + sum[i][j]);
     }
   }
 }

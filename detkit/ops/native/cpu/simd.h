@@ -14,6 +14,16 @@
 namespace detkit {
 namespace DETKIT_ISA {
 
+// std::min and std::max of a build would replace another build's when they are linked.
+template <class T>
+inline T least(T a, T b) {
+  return b < a ? b : a;
+}
+template <class T>
+inline T greatest(T a, T b) {
+  return a < b ? b : a;
+}
+
 #if defined(__AVX512F__)
 constexpr int kLanes = 16;
 #elif defined(__AVX2__)

@@ -1,8 +1,6 @@
 // Tiles of maps, with a channel in each lane: squares of pixels to points.
 #pragma once
 
-#include <algorithm>
-
 #include "channel_blocks.h"
 #include "tiles.h"
 
@@ -29,8 +27,8 @@ struct ChannelBlock {
 inline void row_to_blocks(const TileGrid& grid, const float* planes, int channels, int y, int left,
                           int count, float* blocks) {
   const bool inside = y >= 0 && y < grid.height;
-  const int start = inside ? std::max(left, 0) : left + count;
-  const int end = inside ? std::max(std::min(left + count, grid.width), start) : start;
+  const int start = inside ? greatest(left, 0) : left + count;
+  const int end = inside ? greatest(least(left + count, grid.width), start) : start;
   for (int x = left; x < start; ++x) store(blocks + (x - left) * kBlock, zero_block());
   if (start < end) {
     const float* from = planes + static_cast<size_t>(y) * grid.width + start;

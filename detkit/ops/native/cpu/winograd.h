@@ -8,7 +8,7 @@
 // the weights, and the sums are over the tiles.
 //
 // The points are 0, +-kNear, +-kFar and infinity. With the usual 1 and 2, the largest rounding
-// error is 8 times that of a direct convolution, with 5/8 and 3/2 it is 2.4 times (random inputs
+// error is 8 times that of a plain sum, with 5/8 and 3/2 it is 2.4 times (random inputs
 // after a ReLU, 256 channels). All factors that are applied to single precision are exact in it.
 #pragma once
 

@@ -62,9 +62,14 @@ void* Call::workspace(size_t bytes) const {
 
 void* Call::memory(int64_t bytes) const {
   constexpr int kAlignment = 64;
-  require(bytes <= INT_MAX - kAlignment, "needs more than 2 GB of scratch memory");
-  const uintptr_t start =
-      reinterpret_cast<uintptr_t>(resource_.alloc_cpu(static_cast<int>(bytes) + kAlignment));
+  void* memory = nullptr;
+  if (bytes <= INT_MAX - kAlignment) {
+    memory = resource_.alloc_cpu(static_cast<int>(bytes) + kAlignment);
+  } else {
+    own_.reset(new char[static_cast<size_t>(bytes) + kAlignment]);
+    memory = own_.get();
+  }
+  const uintptr_t start = reinterpret_cast<uintptr_t>(memory);
   return reinterpret_cast<void*>((start + kAlignment - 1) / kAlignment * kAlignment);
 }
 

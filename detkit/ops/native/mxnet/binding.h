@@ -13,6 +13,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <unordered_map>
@@ -80,6 +81,7 @@ class Call {
   void* memory(int64_t bytes) const;    // memory of the CPU, until the call ends; ask once
 
  private:
+  mutable std::unique_ptr<char[]> own_;  // if MXNet cannot hand out so much
   std::vector<MXTensor>& in_;
   std::vector<MXTensor>& out_;
   const OpResource& resource_;

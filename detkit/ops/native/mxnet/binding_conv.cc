@@ -19,8 +19,10 @@ struct Conv3x3 : Operator {
   static int inputs(const Arguments& args) { return has_bias(args) ? 3 : 2; }
   static bool has_bias(const Arguments& args) { return args.integer("no_bias") == 0; }
 
-  static Shapes shapes(const Arguments& args, const Shapes& in) {
+  // A parameter that waits for its shape has a dimension of 0, which MXNet hands over as -1.
+  static Shapes shapes(const Arguments& args, Shapes& in) {
     require(in[0].size() == 4, "data are (B, C, H, W)");
+    if (in[1].size() == 4 && static_cast<int>(in[1][1]) <= 0) in[1][1] = in[0][1];
     require(in[1].size() == 4 && in[1][1] == in[0][1] && in[1][2] == 3 && in[1][3] == 3,
             "weights are (out, C, 3, 3)");
     require(!has_bias(args) || in[2] == Shape({in[1][0]}), "bias is (out)");

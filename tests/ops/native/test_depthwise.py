@@ -20,7 +20,7 @@ SIDES = (1, 2, 3, 7, 15, 16, 17, 33, 50, 70)
 
 
 @pytest.fixture(autouse=True)
-def winograd():
+def own_convolutions():
     """detkit's operators, however the process was started."""
     with pytest.MonkeyPatch.context() as patch, backend.using("native"):
         patch.delenv(backend.CONVOLUTIONS_VARIABLE, raising=False)

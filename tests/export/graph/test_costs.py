@@ -1,0 +1,37 @@
+"""The bounds of memory and work of an exported graph; faults/ has graphs beyond them."""
+
+import pytest
+
+from detkit.export.graph.costs import check_costs
+from detkit.export.graph.nodes import Node
+
+IMAGE = {"images": (1, 3, 256, 256)}
+
+
+def layer(op, channels, filters):
+    """A 3x3 convolution of a map of 256 x 256."""
+    return [
+        Node("null", "x", {}, [], [(1, channels, 256, 256)]),
+        Node("null", "weight", {}, [], [(filters, channels, 3, 3)]),
+        Node(op, "conv", {}, [(0, 0), (1, 0)], [(1, filters, 256, 256)]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "op", ["Convolution", "detkit_conv3x3", "detkit_conv1x1", "detkit_depthwise"]
+)
+def test_the_work_of_a_convolution_is_bounded(op):
+    assert check_costs(layer(op, 64, 64), [(2, 0)], IMAGE) is None
+    expected, found = check_costs(layer(op, 4096, 4096), [(2, 0)], IMAGE)
+    assert "steps" in expected and found > 4096 * 256 * 256 * 4096 * 9 // 256
+
+
+def test_small_images_count_as_one_of_256_x_256():
+    nodes = layer("Convolution", 512, 4096)  # as many values as 1,000 RoIs of R50-C4 need
+    small = {"images": (1, 3, 64, 80)}
+    assert check_costs(nodes, [(2, 0)], IMAGE) == check_costs(nodes, [(2, 0)], small)
+
+
+def test_arrays_that_are_there_at_once_are_bounded():
+    expected, found = check_costs(layer("Convolution", 1, 16384), [(2, 0)], IMAGE)
+    assert "values at once" in expected and found == 2 * 16384 * 256 * 256  # the caller has a copy

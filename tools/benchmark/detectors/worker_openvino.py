@@ -1,0 +1,45 @@
+"""The worker of tools/benchmark.py that runs detkit's ONNX model on OpenVINO."""
+
+import os
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+import openvino
+
+from benchmark.detectors.onnx_arrays import detections_of, inputs_of
+from benchmark.detectors.worker import TimedDetector, serve
+
+PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+
+
+class OpenVINO(TimedDetector):
+    """The ONNX model ``job["model"]`` on OpenVINO's CPU plugin, compiled for the images' size."""
+
+    def __init__(self, job: Dict[str, Any]):
+        super().__init__(job)
+        self.core = openvino.Core()
+        self.options = {
+            "INFERENCE_PRECISION_HINT": PRECISIONS[job["precision"]],
+            "INFERENCE_NUM_THREADS": int(os.environ["OMP_NUM_THREADS"]),
+            "NUM_STREAMS": 1,
+        }
+
+    def about(self) -> Dict[str, str]:
+        return {"openvino": openvino.__version__.split("-")[0]}
+
+    def use(self, images: np.ndarray, boxes: np.ndarray, labels: np.ndarray) -> None:
+        self.images = images
+        model = self.core.read_model(self.job["model"])
+        model.reshape({name: list(array.shape) for name, array in inputs_of(images).items()})
+        self.compiled = self.core.compile_model(model, "CPU", self.options)
+
+    def run(self) -> Any:
+        results = self.compiled(inputs_of(self.images))
+        return [results[output] for output in self.compiled.outputs]
+
+    def detections(self, result: Any) -> List[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        return detections_of(result)
+
+
+if __name__ == "__main__":
+    serve(OpenVINO)
