@@ -7,7 +7,7 @@ results. detkit.ops.backend chooses between the two.
 
 from detkit.constants import CROWD, PADDING
 from detkit.ops.arrays import extent, finite, gather_rows, grid_shifts, plane, valid_area
-from detkit.ops.convolution import convolution, max_pool, rectify
+from detkit.ops.convolution import convolution, max_pool, rectify, upsample
 from detkit.ops.masks import mask_paste, mask_target
 from detkit.ops.match import Match, match
 from detkit.ops.nms import nms, soft_nms
@@ -37,5 +37,6 @@ __all__ = [
     "roi_align",
     "roi_pool",
     "soft_nms",
+    "upsample",
     "valid_area",
 ]

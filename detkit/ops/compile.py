@@ -31,7 +31,7 @@ BOX_KERNELS = ("nms", "proposals", "match")
 ROI_KERNELS = ("roi_align", "roi_pool", "prroi_pool", "crop_pool", "mask_target", "mask_paste")
 CONV_KERNELS = (
     *("conv3x3", "conv3x3_backward", "conv1x1", "conv1x1_backward", "depthwise"),
-    *("rectify", "max_pool"),
+    *("rectify", "max_pool", "upsample"),
 )
 FUSED_KERNELS = ROI_KERNELS + CONV_KERNELS
 INSTRUCTION_SETS: Dict[str, Tuple[str, ...]] = {

@@ -19,6 +19,7 @@ import numpy as np
 from mxnet import autograd
 
 from detkit.ops import backend
+from detkit.ops.arrays import plane
 from detkit.typing import Namespace, Tensor
 
 CONV3X3, CONV1X1, DEPTHWISE = "detkit_conv3x3", "detkit_conv1x1", "detkit_depthwise"
@@ -166,3 +167,16 @@ def max_pool(F: Namespace, x: Tensor) -> Tensor:
     if backend.own_convolutions() and _on_cpu(x):
         return F.detkit_max_pool(_added_to(F, x))
     return F.Pooling(x, kernel=(2, 2), stride=(2, 2), pool_type="max")
+
+
+def upsample(F: Namespace, coarse: Tensor, fine: Tensor) -> Tensor:
+    """Returns (B, C, H, W): each cell of ``coarse`` in two rows and two columns.
+
+    coarse: (B, C, h, w). fine: (B', C', H, W) with H <= 2 h and W <= 2 w, of which only the size
+        is read; it gets no gradient.
+    """
+    size = plane(F, fine)
+    if backend.own_convolutions() and _on_cpu(coarse):
+        return F.detkit_upsample(_added_to(F, coarse), size)
+    repeated = F.UpSampling(coarse, scale=2, sample_type="nearest")
+    return F.slice_like(repeated, size, axes=(2, 3))

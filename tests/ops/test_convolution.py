@@ -234,11 +234,40 @@ def test_a_rectified_nan_stays_one():
     np.testing.assert_array_equal(found, [np.nan, 6])
 
 
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (3, 4, 6, 8), (3, 4, 5, 7), (5, 70, 10, 139)])
+@pytest.mark.parametrize("operators", ["native", "mxnet"])
+def test_repeated_cells(sizes, operators):
+    height, width, rows, columns = sizes
+    array = np.random.default_rng(0).normal(size=(2, 3, height, width)).astype(np.float32)
+    gradient = np.random.default_rng(1).normal(size=(2, 3, rows, columns)).astype(np.float32)
+    fine = mx.nd.zeros((1, 2, rows, columns))
+    found, passed = with_gradient(
+        lambda F, x: ops.upsample(F, x, fine), array, lambda _: gradient, operators
+    )
+    repeated = array.repeat(2, axis=2).repeat(2, axis=3)
+    np.testing.assert_array_equal(found, repeated[:, :, :rows, :columns])
+    whole = np.zeros((2, 3, 2 * height, 2 * width))
+    whole[:, :, :rows, :columns] = gradient
+    expected = whole.reshape(2, 3, height, 2, width, 2).sum(axis=(3, 5))
+    np.testing.assert_allclose(passed, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_map_whose_size_is_taken_has_no_gradient():
+    coarse, fine = mx.nd.ones((1, 2, 2, 2)), mx.nd.ones((1, 2, 3, 4))
+    fine.attach_grad()
+    with autograd.record():
+        out = ops.upsample(mx.nd, coarse, fine) + fine
+    out.backward()
+    np.testing.assert_array_equal(fine.grad.asnumpy(), np.ones((1, 2, 3, 4)))
+
+
 def test_no_bound_and_no_cell_are_refused():
     with pytest.raises(mx.MXNetError, match="out of range"):
         ops.rectify(mx.nd, mx.nd.ones((2,)), 0).wait_to_read()
     with pytest.raises(mx.MXNetError, match="H, W > 1"):
         ops.max_pool(mx.nd, mx.nd.ones((1, 1, 1, 4))).wait_to_read()
+    with pytest.raises(mx.MXNetError, match="at most twice"):
+        ops.upsample(mx.nd, mx.nd.ones((1, 1, 2, 2)), mx.nd.ones((1, 1, 5, 4))).wait_to_read()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Convolutions that detkit has operators for, with the sums and ReLUs that follow them."""
+"""Convolutions that detkit has operators for, and what follows them: sums, ReLUs, resizing."""
 
 import ast
-from typing import Any, Dict, Mapping, Optional, Set
+from typing import Any, Dict, Mapping, Optional, Set, Tuple
 
 from detkit.export.graph.fusion import read_sizes_early
 from detkit.export.graph.graph import Graph, Node, Output, Place
@@ -10,6 +10,18 @@ from detkit.ops.convolution import CONV1X1, CONV3X3, operator_for
 from detkit.typing import NDArray
 
 CONVOLUTION, BOUND = "Convolution", "_minimum_scalar"
+MAX_POOL, UPSAMPLE = "detkit_max_pool", "detkit_upsample"
+# The attributes of the poolings that detkit's operator computes, and MXNet's defaults.
+POOLING = {
+    "kernel": ("(2, 2)", ""),
+    "stride": ("(2, 2)", "(1, 1)"),
+    "pad": ("(0, 0)", "(0, 0)"),
+    "pool_type": ("max", "max"),
+    "pooling_convention": ("valid", "valid"),
+    "global_pool": ("False", "False"),
+    "layout": ("NCHW", "NCHW"),
+}
+REPEATING = {"scale": ("2", ""), "sample_type": ("nearest", ""), "num_args": ("1", "1")}
 
 
 def use_own_convolutions(graph: Graph, parameters: Mapping[str, NDArray]) -> None:
@@ -18,11 +30,13 @@ def use_own_convolutions(graph: Graph, parameters: Mapping[str, NDArray]) -> Non
     parameters: the arrays of the graph by name.
 
     The operator includes a ReLU and its upper bound, and that of a 1x1 convolution also a sum
-    before them, if nothing else reads what is between.
+    before them, if nothing else reads what is between. The poolings and the upsampling of maps
+    become detkit's, too: MXNet's are slow on plain maps.
 
     The other passes over a graph know MXNet's Convolution alone: this one comes last.
     """
     read_sizes_early(graph)
+    _use_own_resizing(graph)
     only_readers = _only_readers(graph)
     replacements: Dict[Place, Output] = {}
     sums: Set[Node] = set()  # that are parts of a convolution now
@@ -46,6 +60,24 @@ def use_own_convolutions(graph: Graph, parameters: Mapping[str, NDArray]) -> Non
         if last is not node:
             replacements[last, 0] = Output(node)
     graph.replace(replacements)
+
+
+def _use_own_resizing(graph: Graph) -> None:
+    """Replaces poolings of 2x2 cells, and cells that are repeated twice and cut, in place."""
+    for node in graph.nodes():
+        if node.op == "Pooling" and _has(node, POOLING):
+            node.op, node.attributes = MAX_POOL, {}
+        elif node.op == "slice_like" and node.attributes.get("axes") == "(2, 3)":
+            repeated, like = node.inputs
+            if repeated.node.op == "UpSampling" and _has(repeated.node, REPEATING):
+                node.op, node.attributes = UPSAMPLE, {}
+                node.inputs = [repeated.node.inputs[0], like]
+
+
+def _has(node: Node, attributes: Mapping[str, Tuple[str, str]]) -> bool:
+    """Returns whether a node has attributes, {name: (the value, what MXNet takes if absent)}."""
+    found = {name: node.attribute(name, default) for name, (_, default) in attributes.items()}
+    return all(str(found[name]) in (value, "None") for name, (value, _) in attributes.items())
 
 
 def _only_readers(graph: Graph) -> Dict[Node, Node]:

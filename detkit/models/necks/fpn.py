@@ -95,6 +95,8 @@ class FPN(HybridBlock):
 
 def _enlarged(F: Namespace, coarse: Tensor, step: int, fine: Tensor) -> Tensor:
     """Returns ``coarse`` with each cell repeated, cut to the size of ``fine``, which may be odd."""
+    if step == 2:
+        return ops.upsample(F, coarse, fine)
     repeated = F.UpSampling(coarse, scale=step, sample_type="nearest")
     return F.slice_like(repeated, ops.plane(F, fine), axes=(2, 3))
 

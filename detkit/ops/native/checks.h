@@ -97,4 +97,10 @@ static inline bool is_valid_pool(int64_t planes, int height, int width) {
   return planes >= 0 && height >= 0 && width >= 0;
 }
 
+static inline bool is_valid_upsample(int64_t planes, int64_t height, int64_t width, int64_t rows,
+                                     int64_t columns) {
+  if (planes < 0 || height < 1 || width < 1 || 4 * height * (width + 32) > INT_MAX) return false;
+  return rows >= 1 && columns >= 1 && rows <= 2 * height && columns <= 2 * width;
+}
+
 }  // namespace detkit

@@ -101,6 +101,13 @@ int detkit_max_pool(int64_t planes, int height, int width, const float* data, fl
 int detkit_max_pool_backward(int64_t planes, int height, int width, const float* data,
                              const float* grad_out, float* grad_data);
 
+// Each cell of planes (N, H, W) in two rows and two columns, cut to out (N, rows, columns), which
+// are at most 2 H and 2 W. Backward, a cell gets the sum of the gradients of its copies.
+int detkit_upsample(int64_t planes, int height, int width, int rows, int columns, const float* data,
+                    float* out);
+int detkit_upsample_backward(int64_t planes, int height, int width, int rows, int columns,
+                             const float* grad_out, float* grad_data);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

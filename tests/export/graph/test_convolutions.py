@@ -154,6 +154,37 @@ def test_other_convolutions_stay(changes):
     assert found.attr_dict()["conv"] == symbol.attr_dict()["conv"]
 
 
+def test_poolings_and_repeated_cells():
+    pooled = mx.sym.Pooling(X, kernel=(2, 2), stride=(2, 2), pool_type="max")
+    repeated = mx.sym.UpSampling(pooled, scale=2, sample_type="nearest")
+    like = mx.sym.slice(X, begin=(0, 0, 0, 0), end=(2, 4, 6, 7))
+    found = rewritten(mx.sym.slice_like(repeated, like, axes=(2, 3)))
+    assert ops_of(found) == ["detkit_max_pool", "slice", "detkit_upsample"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kernel": (3, 3)},
+        {"stride": (1, 1)},
+        {"pad": (1, 1)},
+        {"pool_type": "avg"},
+        {"pooling_convention": "full"},
+        {"global_pool": True},
+    ],
+)
+def test_other_poolings_stay(changes):
+    arguments = {"kernel": (2, 2), "stride": (2, 2), "pool_type": "max", **changes}
+    assert ops_of(rewritten(mx.sym.Pooling(X, **arguments))) == ["Pooling"]
+
+
+def test_other_repetitions_stay():
+    for scale, axes in ((3, (2, 3)), (2, (1, 2, 3))):
+        repeated = mx.sym.UpSampling(X, scale=scale, sample_type="nearest")
+        found = rewritten(mx.sym.slice_like(repeated, X, axes=axes))
+        assert ops_of(found) == ["UpSampling", "slice_like"]
+
+
 # --- The export of a detector ---------------------------------------------------------------------
 
 

@@ -41,6 +41,38 @@ void fuzz_max_pool(Random& random, uint64_t*) {
   }
 }
 
+void fuzz_upsample(Random& random, uint64_t*) {
+  const int planes = random.count(5), height = side(random), width = side(random);
+  const int rows = random.between(random.chance(0.2) ? 1 : 2 * height - 1, 2 * height);
+  const int columns = random.between(random.chance(0.2) ? 1 : 2 * width - 1, 2 * width);
+  const size_t plane = size_t(height) * size_t(width), out_plane = size_t(rows) * size_t(columns);
+  Floats data(random, size_t(planes) * plane), grad_data(random, data.count());
+  Floats out(random, size_t(planes) * out_plane), grad_out(random, out.count());
+  data.fill(random, -2, 2);
+  grad_out.fill(random, -2, 2);
+  succeeded(detkit_upsample(planes, height, width, rows, columns, data.data(), out.data()));
+  succeeded(detkit_upsample_backward(planes, height, width, rows, columns, grad_out.data(),
+                                     grad_data.data()));
+  out.written("out");
+  grad_data.written("grad_data");
+  for (size_t i = 0; i < data.count(); ++i) {
+    const size_t y = i % plane / size_t(width), x = i % size_t(width);
+    float sum = 0;
+    for (size_t row = 2 * y; row < std::min(2 * y + 2, size_t(rows)); ++row) {
+      float of_row = 0;
+      for (size_t column = 2 * x; column < std::min(2 * x + 2, size_t(columns)); ++column) {
+        const size_t at = i / plane * out_plane + row * size_t(columns) + column;
+        require(same(out[at], data[i]), "out[%zu] = %g, not %g", at, double(out[at]),
+                double(data[i]));
+        of_row += grad_out[at];
+      }
+      sum += of_row;
+    }
+    require(same(grad_data[i], sum), "grad_data[%zu] = %g, not %g", i, double(grad_data[i]),
+            double(sum));
+  }
+}
+
 void fuzz_rectify(Random& random, uint64_t*) {
   const size_t count =
       size_t(random.chance(0.05) ? random.between(16000, 40000) : random.count(70));

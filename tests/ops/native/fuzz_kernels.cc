@@ -39,6 +39,7 @@ constexpr Op kOps[] = {
     {"conv1x1", fuzz_conv1x1},
     {"depthwise", fuzz_depthwise},
     {"max_pool", fuzz_max_pool},
+    {"upsample", fuzz_upsample},
     {"rectify", fuzz_rectify},
 };
 

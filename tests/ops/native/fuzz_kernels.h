@@ -163,6 +163,7 @@ void fuzz_conv3x3(Random& random, uint64_t*);
 void fuzz_conv1x1(Random& random, uint64_t*);
 void fuzz_depthwise(Random& random, uint64_t*);
 void fuzz_max_pool(Random& random, uint64_t*);
+void fuzz_upsample(Random& random, uint64_t*);
 void fuzz_rectify(Random& random, uint64_t*);
 
 // Boxes of `stride` numbers, the last four of them the corners; some inverted, empty or repeated.

@@ -203,10 +203,38 @@ struct MaxPool : Operator {
   }
 };
 
+// data (B, C, H, W), a map (B', C', rows, columns) of which only the size is read
+// -> (B, C, rows, columns)
+struct Upsample : Operator {
+  static constexpr const char* kName = "detkit_upsample";
+  static constexpr int kOutputs = 1;
+  static int inputs(const Arguments&) { return 2; }
+
+  static Shapes shapes(const Arguments&, const Shapes& in) {
+    require(in[0].size() == 4 && in[1].size() == 4, "data and the map are (B, C, H, W)");
+    require(in[1][2] <= 2 * in[0][2] && in[1][3] <= 2 * in[0][3],
+            "the map has at most twice the rows and columns of the data");
+    return {{in[0][0], in[0][1], in[1][2], in[1][3]}};
+  }
+  static int64_t planes(const Call& call, size_t input) {
+    return int64_t{call.dim(input, 0)} * call.dim(input, 1);
+  }
+  static int forward(const Arguments&, const Call& call) {
+    return detkit_upsample(planes(call, 0), call.dim(0, 2), call.dim(0, 3), call.dim(1, 2),
+                           call.dim(1, 3), call.in(0), call.out(0));
+  }
+  static int backward(const Arguments&, const Call& call) {
+    call.zero(1);
+    return detkit_upsample_backward(planes(call, 1), call.dim(1, 2), call.dim(1, 3), call.dim(2, 2),
+                                    call.dim(2, 3), call.in(0), call.out(0));
+  }
+};
+
 DETKIT_CPU_OPERATOR(detkit_conv3x3, Conv3x3);
 DETKIT_CPU_OPERATOR(detkit_conv1x1, Conv1x1);
 DETKIT_CPU_OPERATOR(detkit_depthwise, Depthwise);
 DETKIT_CPU_OPERATOR(detkit_rectify, Rectify);
 DETKIT_CPU_OPERATOR(detkit_max_pool, MaxPool);
+DETKIT_CPU_OPERATOR(detkit_upsample, Upsample);
 
 }  // namespace detkit
