@@ -88,9 +88,8 @@ def work(name: str, seed: int, first: int, count: int, notes: Path) -> None:
 
 def outcome(rng: np.random.Generator) -> str:
     """Makes a call; returns "result" or "exception"."""
-    operators = (nms, soft_nms, match, proposals, roi_pooling, mask_target, mask_paste)
     try:
-        made = operators[rng.integers(len(operators))](rng)
+        made = OPERATORS[rng.integers(len(OPERATORS))](rng)
         for each in made if isinstance(made, (list, tuple)) else [made]:
             each.asnumpy()
     except Exception:  # whatever an operator raises
@@ -179,6 +178,38 @@ def mask_paste(rng: np.random.Generator) -> Any:
     """Calls ops.mask_paste."""
     sides = whole(rng, 20), whole(rng, 30)
     return ops.mask_paste(mx.nd, array(rng, 4, 7, 7), array(rng, 4, 4), *sides)
+
+
+def convolution(rng: np.random.Generator) -> Any:
+    """Calls ops.convolution."""
+    kernel, groups = (1, 3, 3, 5)[rng.integers(4)], (1, 1, 6)[rng.integers(3)]
+    arguments = {
+        "kernel": (kernel, kernel),
+        "pad": (whole(rng, kernel // 2),) * 2,
+        "stride": (whole(rng, int(rng.choice([1, 2]))),) * 2,
+        "num_filter": whole(rng, 6),
+        "num_group": whole(rng, groups),
+    }
+    arrays = array(rng, 2, 6, 7, 9), array(rng, 6, 6 // groups, kernel, kernel), array(rng, 6)
+    residual = array(rng, 2, 6, 7, 9) if rng.random() < 0.3 else None
+    bounds = {"relu": bool(rng.integers(2)), "most": number(rng, 6)}
+    return ops.convolution(mx.nd, *arrays, **bounds, residual=residual, **arguments)
+
+
+def resizing(rng: np.random.Generator) -> Any:
+    """Calls what follows a convolution: ops.rectify, ops.max_pool or ops.upsample."""
+    maps, kind = array(rng, 2, 3, 7, 9), rng.integers(3)
+    if kind == 0:
+        return ops.rectify(mx.nd, maps, number(rng, 6))
+    if kind == 1:
+        return ops.max_pool(mx.nd, maps)
+    return ops.upsample(mx.nd, maps, array(rng, 1, 2, 13, 18))
+
+
+OPERATORS = (
+    *(nms, soft_nms, match, proposals, roi_pooling, mask_target, mask_paste),
+    *(convolution, resizing),
+)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from mxnet import autograd
 
 from detkit.ops import backend
 from detkit.ops.arrays import plane
+from detkit.ops.checks import require_positive
 from detkit.typing import Namespace, Tensor
 
 CONV3X3, CONV1X1, DEPTHWISE = "detkit_conv3x3", "detkit_conv1x1", "detkit_depthwise"
@@ -60,7 +61,11 @@ def convolution(
     most: the upper bound of the ReLU, above 0.
     residual: (B, C', H', W'), which is added before the ReLU; None adds nothing.
     arguments: the keyword arguments of MXNet's Convolution.
+
+    Raises ValueError for a group or a stride below 1, by which MXNet would divide.
     """
+    positive = {key: arguments.get(key, DEFAULTS[key]) for key in ("num_group", "stride")}
+    require_positive("convolution", **positive)
     own = None
     if np.dtype(dtype) == np.float32 and backend.own_convolutions() and _on_cpu(x):
         own = operator_for(arguments, _shape_of(weight))

@@ -261,6 +261,16 @@ def test_the_map_whose_size_is_taken_has_no_gradient():
     np.testing.assert_array_equal(fine.grad.asnumpy(), np.ones((1, 2, 3, 4)))
 
 
+@pytest.mark.parametrize("changes", [{"num_group": 0}, {"stride": (1, 0)}])
+@pytest.mark.parametrize("operators", ["native", "mxnet"])
+def test_what_mxnet_would_divide_by_is_refused(changes, operators):
+    arrays = [mx.nd.array(array) for array in draw(0, 1, 3, 4, 5, 6)[:3]]
+    with backend.using(operators), pytest.raises(ValueError) as caught:
+        ops.convolution(mx.nd, *arrays, **arguments(4, **changes))
+    for part in ("convolution", next(iter(changes)), "above 0", "found 0"):
+        assert part in str(caught.value)
+
+
 def test_no_bound_and_no_cell_are_refused():
     with pytest.raises(mx.MXNetError, match="out of range"):
         ops.rectify(mx.nd, mx.nd.ones((2,)), 0).wait_to_read()

@@ -82,8 +82,11 @@ struct Conv1x1 : Operator {
     return {out};
   }
 
-  // The arrays of the forward pass begin at the input `first`.
+  // The arrays of the forward pass begin at the input `first`. An array of weights without a
+  // channel passes for one that waits for its shape.
   static DetkitConv1x1 convolution(const Arguments& args, const Call& call, size_t first) {
+    require(call.size(first + 1) == int64_t{call.dim(first + 1, 0)} * call.dim(first, 1),
+            "weights are (out, C, 1, 1)");
     DetkitConv1x1 conv = {};
     conv.images = call.dim(first, 0), conv.in_channels = call.dim(first, 1);
     conv.height = call.dim(first, 2), conv.width = call.dim(first, 3);
