@@ -271,6 +271,14 @@ def test_what_mxnet_would_divide_by_is_refused(changes, operators):
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_weights_without_a_channel_are_refused(kernel):
+    x, weight = mx.nd.ones((1, 4, 5, 5)), mx.nd.array(np.ones((8, 0, kernel, kernel)))
+    window = {"kernel": (kernel, kernel), "pad": (kernel // 2, kernel // 2), "num_filter": 8}
+    with pytest.raises(mx.MXNetError, match="weights are"):
+        ops.convolution(mx.nd, x, weight, **window).wait_to_read()
+
+
 def test_no_bound_and_no_cell_are_refused():
     with pytest.raises(mx.MXNetError, match="out of range"):
         ops.rectify(mx.nd, mx.nd.ones((2,)), 0).wait_to_read()

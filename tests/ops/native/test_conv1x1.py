@@ -222,12 +222,6 @@ def test_a_layer_without_in_channels_finds_them(hybrid):
     assert layers[0].weight.shape == (8, 5, 1, 1)
 
 
-def test_weights_without_a_channel_are_refused():
-    with pytest.raises(mx.MXNetError, match="weights are"):
-        x, weight = mx.nd.ones((1, 4, 5, 5)), mx.nd.array(np.ones((8, 0, 1, 1)))
-        ops.convolution(mx.nd, x, weight, **arguments(8)).wait_to_read()
-
-
 @pytest.mark.parametrize(
     "shapes, message",
     [

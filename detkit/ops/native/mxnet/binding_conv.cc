@@ -12,6 +12,13 @@ static Shape strided(const Arguments& args, const Shape& data, unsigned channels
   return {data[0], channels, (data[2] + step - 1) / step, (data[3] + step - 1) / step};
 }
 
+// Throws if the weights do not have as many numbers as their shape promised: to MXNet, an array
+// without a channel looks like a parameter that waits for its shape.
+void require_weights(const Call& call, size_t data, int taps) {
+  const int64_t pairs = int64_t{call.dim(data + 1, 0)} * call.dim(data, 1);
+  require(call.size(data + 1) == pairs * taps, "weights are (out, C, kernel)");
+}
+
 // data (B, in, H, W), weights (out, in, 3, 3), bias (out) -> (B, out, H, W)
 struct Conv3x3 : Operator {
   static constexpr const char* kName = "detkit_conv3x3";
@@ -31,6 +38,7 @@ struct Conv3x3 : Operator {
 
   // The arrays of the forward pass begin at the input `first`.
   static DetkitConv3x3 convolution(const Arguments& args, const Call& call, size_t first) {
+    require_weights(call, first, 9);
     DetkitConv3x3 conv = {};
     conv.images = call.dim(first, 0), conv.in_channels = call.dim(first, 1);
     conv.height = call.dim(first, 2), conv.width = call.dim(first, 3);
