@@ -14,7 +14,7 @@ static Shape strided(const Arguments& args, const Shape& data, unsigned channels
 
 // Throws if the weights do not have as many numbers as their shape promised: to MXNet, an array
 // without a channel looks like a parameter that waits for its shape.
-void require_weights(const Call& call, size_t data, int taps) {
+static void require_weights(const Call& call, size_t data, int taps) {
   const int64_t pairs = int64_t{call.dim(data + 1, 0)} * call.dim(data, 1);
   require(call.size(data + 1) == pairs * taps, "weights are (out, C, kernel)");
 }
