@@ -4,14 +4,9 @@ from typing import Sequence
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import (
-    Conv2D,
-    FoldingSequential,
-    ReLU6,
-    maps_of_strides,
-    norm_layer,
-    run_folding,
-)
+from detkit.models.layers import Conv2D, FoldingSequential, ReLU6, run_folding
+from detkit.models.levels import maps_of_strides
+from detkit.models.norms import norm_layer
 from detkit.registry import BACKBONES
 
 # expansion, channels, blocks, stride of each stage (table 2 of the paper), after 32 at stride 2
@@ -28,7 +23,7 @@ class MobileNetV2(HybridBlock):
 
     out_strides: some of 2, 4, 8, 16 and 32, finest first; for each stride, the map of the last
         block is returned. (4, 8, 16, 32) is for FPN.
-    norm: a kind of batch norm, see detkit.models.layers.norm_layer. With "FrozenStatsBN" the batch
+    norm: a kind of batch norm, see detkit.models.norms.norm_layer. With "FrozenStatsBN" the batch
         statistics stay those of the pretrained file; scale and shift still learn.
     """
 

@@ -9,10 +9,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import detkit  # noqa: E402, F401, I001 - before MXNet as well, for DETKIT_ISA
 
-import functools  # noqa: E402
+import contextlib  # noqa: E402
+import functools
 import gc
 import shutil
 
+import mxnet as mx
 import pytest
 from hypothesis import settings
 
@@ -46,9 +48,15 @@ def what_a_file_leaves():
 
 @pytest.fixture(autouse=True)
 def nothing_left():
-    """A network is made of circles: without this, those of many tests are in memory at once."""
+    """Collects the networks of a test, which are made of circles, and waits for MXNet.
+
+    An operator that failed, and whose result nobody read, would otherwise let one of the next test
+    fail that draws random numbers as well.
+    """
     yield
     gc.collect()
+    with contextlib.suppress(mx.MXNetError):
+        mx.nd.waitall()
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from typing import Any, Iterator, Tuple
 from detkit.config import Config, place
 from detkit.construct import signature
 from detkit.errors import ConfigError
-from detkit.models.layers import maps_of_strides
+from detkit.models.levels import maps_of_strides
 from detkit.registry import BACKBONES
 
 EXTRACTORS = ("roi_extractor", "mask_extractor")

@@ -13,7 +13,7 @@ from detkit.config import Config, load_config
 from detkit.detector import Detector
 from detkit.device import find_device
 from detkit.errors import WeightsError
-from detkit.models.layers import freeze_norms
+from detkit.models.norms import freeze_norms
 from detkit.weights.load import load_weights
 from detkit.weights.published import find_weights
 from detkit.wording import did_you_mean, the_nearest

@@ -7,10 +7,9 @@ import numpy as np
 from mxnet.gluon import HybridBlock
 
 from detkit import ops
+from detkit.models.levels import LevelChoice, chosen_levels
 from detkit.registry import ANCHORS
 from detkit.typing import Namespace, NDArray, PerLevel, Tensor
-
-LevelChoice = Optional[Union[int, Sequence[int]]]  # see chosen_levels
 
 
 @ANCHORS.register()
@@ -95,27 +94,6 @@ class AnchorGrid(HybridBlock):
             base = F.reshape(bases[name], shape=(1, 1, -1, 4))
             anchors.append(F.reshape(F.broadcast_add(centres, base), shape=(1, -1, 4)))
         return anchors
-
-
-def chosen_levels(levels: LevelChoice, count: int) -> slice:
-    """Returns the slice of ``count`` maps that ``levels`` stands for.
-
-    levels: None for all maps; a number n for the first n; or a list of consecutive indices, where 0
-        is the finest map: [2] is the third alone, [1, 2] the second and the third.
-
-    Raises ValueError if there are no such maps, or if the indices are not consecutive.
-    """
-    if levels is None or isinstance(levels, int):
-        last = count if levels is None else levels
-        if not 1 <= last <= count:
-            raise ValueError(f"levels: expected 1 to {count}, the number of maps, found {last}")
-        return slice(0, last)
-    numbers = list(levels)
-    if not numbers or numbers != list(range(count)[numbers[0] : numbers[-1] + 1]):
-        raise ValueError(
-            f"levels: expected consecutive indices of maps, 0 to {count - 1}, found {numbers}"
-        )
-    return slice(numbers[0], numbers[-1] + 1)
 
 
 def _sizes_of_levels(

@@ -5,7 +5,8 @@ from typing import Optional
 from mxnet import init
 from mxnet.gluon import nn
 
-from detkit.models.layers import HE_FAN_IN, Conv2D, FoldingSequential, norm_layer
+from detkit.models.layers import HE_FAN_IN, Conv2D, FoldingSequential
+from detkit.models.norms import norm_layer
 
 
 def conv_relu(

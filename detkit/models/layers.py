@@ -1,18 +1,14 @@
-"""Layers: activations, norms, and convolutions that fold norms; the maps of a backbone."""
+"""Layers: activations, and convolutions that fold the norms and sums after them."""
 
 import math
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterable, NamedTuple, Optional
 
 from mxnet import init
-from mxnet.gluon import Block, HybridBlock, Parameter, nn
+from mxnet.gluon import HybridBlock, Parameter, nn
 
 from detkit import ops
-from detkit.models.norms import GroupNorm, SyncBatchNorm
+from detkit.models.norms import NORM_LAYERS
 from detkit.typing import Namespace, Tensor
-
-NORMS = ("BN", "FrozenBN", "FrozenStatsBN", "SyncBN", "GN")
-
-NORM_LAYERS = (nn.BatchNorm, GroupNorm, SyncBatchNorm)
 
 # He's initialisation (He et al. 2015): normal numbers of the variance 2 / fan. The fan-in, the
 # inputs of an output, keeps the size of the features; the fan-out keeps that of their gradients.
@@ -41,60 +37,6 @@ class ReLU6(HybridBlock):
     def hybrid_forward(self, F: Namespace, x: Tensor) -> Tensor:
         """Returns min(max(x, 0), 6), of any shape."""
         return relu6(F, x)
-
-
-def norm_layer(kind: str, channels: int, eps: float = 1e-5, momentum: float = 0.9) -> HybridBlock:
-    """Returns the normalisation layer for the argument ``norm`` of a part, one of NORMS.
-
-    BN: batch norm (Ioffe and Szegedy 2015).
-    FrozenBN: batch norm whose statistics, scale and shift are those of a file and stay so.
-    FrozenStatsBN: batch norm whose statistics stay those of a file; scale and shift still learn.
-    SyncBN: batch norm over the batches of all devices, see SyncBatchNorm. A training of detkit runs
-        on one device and refuses it.
-    GN: group norm in 32 groups (Wu and He 2018), which does not depend on the batch.
-
-    eps: added to each variance. momentum: the weight of the running statistics in their update.
-
-    Raises ValueError if there is no such norm, or if GN cannot divide the channels into groups.
-    """
-    if kind not in NORMS:
-        raise ValueError(f"norm: expected one of {', '.join(NORMS)}, found {kind!r}")
-    if kind == "GN":
-        return GroupNorm(channels, eps)
-    batch_norm = SyncBatchNorm if kind == "SyncBN" else nn.BatchNorm
-    layer = batch_norm(momentum=momentum, epsilon=eps, in_channels=channels)
-    if kind == "FrozenBN":
-        freeze_norms(layer)
-    elif kind == "FrozenStatsBN":
-        freeze_statistics(layer)
-    return layer
-
-
-def freeze_norms(block: Block) -> None:
-    """Freezes the statistics, scale and shift of every batch norm in ``block``."""
-    freeze_statistics(block)
-
-    def visit(child: Block) -> None:
-        if isinstance(child, nn.BatchNorm):
-            child.collect_params().setattr("grad_req", "null")
-
-    block.apply(visit)
-
-
-def freeze_statistics(block: Block) -> None:
-    """Freezes the means and variances of every batch norm in ``block``; the rest still learns."""
-
-    def visit(child: Block) -> None:
-        if isinstance(child, nn.BatchNorm):
-            child._kwargs["use_global_stats"] = True
-
-    block.apply(visit)
-
-
-def freeze(block: Block) -> None:
-    """Freezes all parameters of ``block`` and the statistics of its batch norms."""
-    block.collect_params().setattr("grad_req", "null")
-    freeze_norms(block)
 
 
 class Epilogue(NamedTuple):
@@ -250,27 +192,3 @@ def _folded(
     shift = _value(x, norm.beta) - mean * scale
     arguments = {**after.arguments(), "dtype": conv.weight.dtype, **conv._kwargs}
     return ops.convolution(F, x, kernel, shift, **arguments)
-
-
-def maps_of_strides(out_strides: Sequence[int], strides: Sequence[int]) -> List[int]:
-    """Returns the indices of the maps that a backbone's ``out_strides`` asks for, finest first.
-
-    strides: the strides of all maps that the backbone can return, finest first. If several maps
-        have one stride, as in a dilated ResNet, that stride means the last of them; written twice,
-        it means the last two.
-
-    Raises ValueError if ``out_strides`` is empty, is not ordered, or has a stride more often than
-    the backbone does.
-    """
-    wanted, available = list(out_strides), list(strides)
-    too_many = any(wanted.count(stride) > available.count(stride) for stride in wanted)
-    if not wanted or wanted != sorted(wanted) or too_many:
-        raise ValueError(
-            f"out_strides: expected one or more of {', '.join(map(str, available))}, finest first, "
-            f"found {wanted}"
-        )
-    numbers = []
-    for stride in sorted(set(wanted)):
-        same = [number for number, each in enumerate(available) if each == stride]
-        numbers += same[-wanted.count(stride) :]
-    return numbers

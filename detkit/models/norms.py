@@ -1,11 +1,12 @@
-"""Norms that Gluon does not have: group norm by channel, and batch norm across devices."""
+"""Norms by their names, two of which Gluon does not have, and what freezes them."""
 
 from typing import Any
 
-from mxnet.gluon import Block, HybridBlock, contrib
+from mxnet.gluon import Block, HybridBlock, contrib, nn
 
 from detkit.typing import Namespace, Tensor
 
+NORMS = ("BN", "FrozenBN", "FrozenStatsBN", "SyncBN", "GN")
 GROUPS = 32  # of channels
 
 
@@ -61,6 +62,63 @@ class SyncBatchNorm(contrib.nn.SyncBatchNorm):
         # BatchNorm gives the same numbers as the synchronised operator, several times as fast.
         alone = {name: self._kwargs[name] for name in ("eps", "momentum", "use_global_stats")}
         return F.BatchNorm(*inputs, fix_gamma=False, **alone)
+
+
+NORM_LAYERS = (nn.BatchNorm, GroupNorm, SyncBatchNorm)
+
+
+def norm_layer(kind: str, channels: int, eps: float = 1e-5, momentum: float = 0.9) -> HybridBlock:
+    """Returns the normalisation layer for the argument ``norm`` of a part, one of NORMS.
+
+    BN: batch norm (Ioffe and Szegedy 2015).
+    FrozenBN: batch norm whose statistics, scale and shift are those of a file and stay so.
+    FrozenStatsBN: batch norm whose statistics stay those of a file; scale and shift still learn.
+    SyncBN: batch norm over the batches of all devices, see SyncBatchNorm. A training of detkit runs
+        on one device and refuses it.
+    GN: group norm in 32 groups (Wu and He 2018), which does not depend on the batch.
+
+    eps: added to each variance. momentum: the weight of the running statistics in their update.
+
+    Raises ValueError if there is no such norm, or if GN cannot divide the channels into groups.
+    """
+    if kind not in NORMS:
+        raise ValueError(f"norm: expected one of {', '.join(NORMS)}, found {kind!r}")
+    if kind == "GN":
+        return GroupNorm(channels, eps)
+    batch_norm = SyncBatchNorm if kind == "SyncBN" else nn.BatchNorm
+    layer = batch_norm(momentum=momentum, epsilon=eps, in_channels=channels)
+    if kind == "FrozenBN":
+        freeze_norms(layer)
+    elif kind == "FrozenStatsBN":
+        freeze_statistics(layer)
+    return layer
+
+
+def freeze_norms(block: Block) -> None:
+    """Freezes the statistics, scale and shift of every batch norm in ``block``."""
+    freeze_statistics(block)
+
+    def visit(child: Block) -> None:
+        if isinstance(child, nn.BatchNorm):
+            child.collect_params().setattr("grad_req", "null")
+
+    block.apply(visit)
+
+
+def freeze_statistics(block: Block) -> None:
+    """Freezes the means and variances of every batch norm in ``block``; the rest still learns."""
+
+    def visit(child: Block) -> None:
+        if isinstance(child, nn.BatchNorm):
+            child._kwargs["use_global_stats"] = True
+
+    block.apply(visit)
+
+
+def freeze(block: Block) -> None:
+    """Freezes all parameters of ``block`` and the statistics of its batch norms."""
+    block.collect_params().setattr("grad_req", "null")
+    freeze_norms(block)
 
 
 def synchronise_norms(block: Block, devices: int) -> None:

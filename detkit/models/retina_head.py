@@ -21,7 +21,7 @@ class RetinaHead(HybridBlock):
 
     in_channels, num_anchors, num_classes: derived from the neck, the anchors and the dataset.
     convs, channels: the number of convolutions of each tower before its last, and their width.
-    norm: one of layers.NORMS after each of them; they then have no bias.
+    norm: one of norms.NORMS after each of them; they then have no bias.
     prior: in (0, 1), the probability that an untrained network gives each class. A small one keeps
         the loss of the many background anchors from dominating at first (section 4.1).
     """

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, Optional, Sequence
 from mxnet.gluon import HybridBlock
 
 from detkit import ops
-from detkit.models.anchors import LevelChoice, chosen_levels
+from detkit.models.levels import LevelChoice, chosen_levels
 from detkit.registry import ROI_EXTRACTORS
 from detkit.typing import Namespace, NDArray, PerLevel, Tensor
 

@@ -5,7 +5,7 @@ without a limit. The attribute ``needs``, if there is one, names the arrays, of 
 that a sampler is called with after the labels.
 """
 
-from typing import Optional, Tuple
+from typing import Tuple
 
 from mxnet.gluon import HybridBlock
 
@@ -54,17 +54,6 @@ class RandomSampler(HybridBlock):
     def _bias(self, F: Namespace, negative: Tensor, priority: Tensor, *given: Tensor) -> Tensor:
         """Returns the priorities (B, N), below 0, changed so that some negatives are preferred."""
         return priority
-
-
-@SAMPLERS.register()
-class PseudoSampler(HybridBlock):
-    """A sampler that draws every box that is not ignored, as a focal loss asks for."""
-
-    size: Optional[int] = None
-
-    def hybrid_forward(self, F: Namespace, labels: Tensor) -> Tensor:
-        """Returns the labels (B, N) unchanged."""
-        return F.identity(labels)
 
 
 def needs_of(sampler: HybridBlock) -> Tuple[str, ...]:

@@ -84,7 +84,6 @@ SHORT = {
     "primitives.py": "must not import MXNet",
     "parts.py": "imports every room that registers parts",
     "runner/seed.py": "used by the loop and by the assembly",
-    "targets/dense_targets.py": "off the path of a Faster R-CNN step",
     "threads.py": "must not import MXNet",
     "train_steps/": "one file for each detector",
     "typing.py": "aliases",

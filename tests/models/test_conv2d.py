@@ -6,7 +6,8 @@ import pytest
 from mxnet import autograd
 from mxnet.gluon import nn
 
-from detkit.models.layers import Conv2D, FoldingSequential, ReLU6, norm_layer, run_folding
+from detkit.models.layers import Conv2D, FoldingSequential, ReLU6, run_folding
+from detkit.models.norms import norm_layer
 from detkit.ops import backend
 from support.blocks import with_random_numbers
 from support.environment import BACKENDS

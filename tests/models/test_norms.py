@@ -7,9 +7,8 @@ from mxnet import autograd
 from mxnet.gluon import nn
 
 from detkit.models.backbones import VGG
-from detkit.models.layers import NORMS, norm_layer
 from detkit.models.necks import FPN
-from detkit.models.norms import synchronise_norms
+from detkit.models.norms import NORMS, norm_layer, synchronise_norms
 from detkit.models.roi_heads import ConvFCHead
 from support.refusals import assert_refused
 

@@ -7,7 +7,9 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock, SymbolBlock
 from mxnet.gluon.model_zoo import vision
 
-from detkit.models.layers import HE_FAN_OUT, freeze_norms, freeze_statistics, maps_of_strides
+from detkit.models.layers import HE_FAN_OUT
+from detkit.models.levels import maps_of_strides
+from detkit.models.norms import freeze_norms, freeze_statistics
 from detkit.registry import BACKBONES
 from detkit.typing import Namespace, Symbol, Tensor
 from detkit.wording import did_you_mean

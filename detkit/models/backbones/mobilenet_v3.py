@@ -4,14 +4,9 @@ from typing import List, Optional, Sequence, Tuple
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import (
-    HE_FAN_OUT,
-    FoldingSequential,
-    freeze,
-    maps_of_strides,
-    norm_layer,
-    relu6,
-)
+from detkit.models.layers import HE_FAN_OUT, FoldingSequential, relu6
+from detkit.models.levels import maps_of_strides
+from detkit.models.norms import freeze, norm_layer
 from detkit.registry import BACKBONES
 from detkit.typing import Namespace, Tensor
 
@@ -64,7 +59,7 @@ class MobileNetV3(HybridBlock):
     out_strides: the strides of the maps that are returned, of 2, 4, 8, 16, 32 and 32. One 32 is the
         last stage; two are the last two, as in torchvision's detectors.
     frozen_stages: the number of stages, from the first on, whose weights and statistics are frozen.
-    norm: one of layers.NORMS except "GN", see norm_layer.
+    norm: one of norms.NORMS except "GN", see norm_layer.
     norm_eps: added to the variances; torchvision's detectors have 1e-5, its classifiers 1e-3.
 
     Children are numbered as in torchvision's ``features``.

@@ -4,7 +4,8 @@ from typing import Dict, NamedTuple, Optional, Tuple, Type
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.layers import HE_FAN_OUT, Conv2D, conv_norm, norm_layer
+from detkit.models.layers import HE_FAN_OUT, Conv2D, conv_norm
+from detkit.models.norms import norm_layer
 from detkit.typing import Namespace, Tensor
 
 STEM_WIDTH = 64

@@ -12,7 +12,9 @@ from detkit.models.backbones.residual import (
     residual_stage,
     stage_channels,
 )
-from detkit.models.layers import conv_norm, freeze, maps_of_strides, norm_layer
+from detkit.models.layers import conv_norm
+from detkit.models.levels import maps_of_strides
+from detkit.models.norms import freeze, norm_layer
 from detkit.registry import BACKBONES
 from detkit.typing import Namespace, Tensor
 
@@ -36,7 +38,7 @@ class ResNet(HybridBlock):
         There is no map of stride 32 then: 16 alone is C5, 16 twice is C4 and C5 (see
         maps_of_strides).
     frozen_stages: the number of stages, from the stem on, whose weights and statistics are frozen.
-    norm: one of layers.NORMS, see norm_layer. norm_eps: added to the variances.
+    norm: one of norms.NORMS, see norm_layer. norm_eps: added to the variances.
 
     Children have torchvision's names.
     """

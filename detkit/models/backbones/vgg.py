@@ -5,16 +5,9 @@ from typing import List, Optional, Sequence
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.contrib.nn import Identity
 
-from detkit.models.layers import (
-    HE_FAN_OUT,
-    Conv2D,
-    FoldingSequential,
-    MaxPool2x2,
-    freeze,
-    maps_of_strides,
-    norm_layer,
-    run_folding,
-)
+from detkit.models.layers import HE_FAN_OUT, Conv2D, FoldingSequential, MaxPool2x2, run_folding
+from detkit.models.levels import maps_of_strides
+from detkit.models.norms import freeze, norm_layer
 from detkit.registry import BACKBONES
 from detkit.typing import Namespace, Tensor
 
@@ -28,7 +21,7 @@ class VGG(HybridBlock):
     """The convolutions of VGG: five stages with four poolings between them.
 
     depth: 11, 13, 16 or 19.
-    norm: one of layers.NORMS after each convolution, see norm_layer. "BN", as in torchvision's
+    norm: one of norms.NORMS after each convolution, see norm_layer. "BN", as in torchvision's
         vgg16_bn, makes training from scratch possible.
     frozen_stages: the number of stages, from the first on, whose weights and statistics are frozen.
     out_strides: the strides of the maps that are returned, of 1, 2, 4, 8 and 16, those of the five

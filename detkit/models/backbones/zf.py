@@ -4,7 +4,8 @@ from typing import List
 
 from mxnet.gluon import HybridBlock
 
-from detkit.models.layers import HE_FAN_OUT, Conv2D, freeze
+from detkit.models.layers import HE_FAN_OUT, Conv2D
+from detkit.models.norms import freeze
 from detkit.registry import BACKBONES
 from detkit.typing import Namespace, Tensor
 

@@ -28,7 +28,7 @@ class FPN(HybridBlock):
     p6_from: the input of "p6" and "p6p7". "p5": the last level, as in torchvision; "c5": the last
         map of the backbone, as in the paper; "lateral": that map after its 1x1 convolution, as in
         GluonCV.
-    norm: one of layers.NORMS after each convolution except those of P6 and P7; the convolutions
+    norm: one of norms.NORMS after each convolution except those of P6 and P7; the convolutions
         then have no bias.
     zero_init_laterals: whether the 1x1 convolutions begin at zero, so that a pretrained backbone
         gets no gradient from a neck that has learnt nothing yet.

@@ -17,7 +17,7 @@ class ConvFCHead(FCHead):
     The defaults are the "4conv1fc" of Wu and He 2018 (section 5.2).
 
     convs: the widths of the convolutions.
-    norm: one of layers.NORMS after each of them; the convolutions then have no bias.
+    norm: one of norms.NORMS after each of them; the convolutions then have no bias.
     hidden, dropout, class_agnostic, he_init: see FCHead.
     """
 

@@ -5,7 +5,8 @@ from typing import Sequence, Tuple
 from mxnet.gluon import HybridBlock, nn
 
 from detkit.models.backbones.residual import BlockOptions, Bottleneck, Residual, conv
-from detkit.models.layers import conv_norm, norm_layer
+from detkit.models.layers import conv_norm
+from detkit.models.norms import norm_layer
 from detkit.models.roi_heads.fc import fc_layers, predictor
 from detkit.registry import HEADS
 from detkit.typing import Namespace, Tensor
@@ -23,7 +24,7 @@ class DoubleHead(HybridBlock):
     blocks: the number of residual blocks, 5 as in MMDetection. The deltas are computed from the
         mean of their output over the cells.
     channels: of the output of each block, a multiple of 4.
-    norm: the norm of the blocks, one of layers.NORMS, see norm_layer.
+    norm: the norm of the blocks, one of norms.NORMS, see norm_layer.
     class_agnostic: whether there is one box per RoI instead of one for each class.
     """
 

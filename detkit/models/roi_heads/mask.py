@@ -19,7 +19,7 @@ class MaskHead(HybridBlock):
     in_channels, in_size: derived from the mask's RoI extractor; num_classes: from the dataset.
     convs: the number of 3x3 convolutions. channels: the width of all layers.
     class_agnostic: whether there is one mask per RoI instead of one for each class.
-    norm: one of layers.NORMS after each 3x3 convolution; these then have no bias.
+    norm: one of norms.NORMS after each 3x3 convolution; these then have no bias.
 
     The attribute ``size`` is M, the cells along a side of a mask.
     """

@@ -7,7 +7,8 @@ from mxnet.gluon import nn
 
 from detkit.export.graph.graph import Graph
 from detkit.export.graph.simplify import simplify
-from detkit.models.layers import FoldingSequential, freeze_norms
+from detkit.models.layers import FoldingSequential
+from detkit.models.norms import freeze_norms
 from support.graphs import ops_of
 
 pytestmark = pytest.mark.processor
