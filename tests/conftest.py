@@ -50,7 +50,7 @@ def what_a_file_leaves():
 def nothing_left():
     """Collects the networks of a test, which are made of circles, and waits for MXNet.
 
-    An operator that failed, and whose result nobody read, would otherwise let one of the next test
+    If an operator failed and nobody read its result, MXNet would let an operator of a later test
     fail that draws random numbers as well.
     """
     yield
@@ -61,7 +61,7 @@ def nothing_left():
 
 @pytest.fixture(autouse=True)
 def operators_of_the_run():
-    """A test that loads a detector chooses operators for the process, but not for the next test."""
+    """Restores the operators of the process, which a test that loads a detector chooses."""
     before = backend.state.chosen, backend.state.direct
     yield
     backend.state.chosen, backend.state.direct = before
@@ -78,6 +78,14 @@ def built_library():
     if OPERATORS.name != "native":
         pytest.skip(f"no native operators: {OPERATORS.reason}")
     return OPERATORS.reason
+
+
+@pytest.fixture
+def own_convolutions(built_library):
+    """detkit's operators, those for convolutions among them, however the tests were started."""
+    with pytest.MonkeyPatch.context() as patch, backend.using("native"):
+        patch.delenv(backend.CONVOLUTIONS_VARIABLE, raising=False)
+        yield
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ class ReLU6(HybridBlock):
 
 
 class Epilogue(NamedTuple):
-    """What follows a convolution.
+    """The sum and the ReLU after a convolution.
 
     rectified: whether there is a ReLU. most: its upper bound. residual: what is added before it, of
         the output's shape, or None.

@@ -1,4 +1,4 @@
-"""Which of several maps a part uses: those of a backbone by stride, those of a neck by number."""
+"""The maps that a part uses: those of a backbone by their strides, those of a neck by number."""
 
 from typing import List, Optional, Sequence, Union
 

@@ -138,9 +138,9 @@ def convolutions() -> str:
 
 
 def own_convolutions() -> bool:
-    """Returns whether detkit has operators for convolutions, see ``ops.convolution``.
+    """Returns whether detkit's own operators compute convolutions, see ``ops.convolution``.
 
-    They are if detkit's library is used on a CPU and DETKIT_CONV asks for them. Raises ConfigError
+    They do if detkit's library is used on a CPU and DETKIT_CONV asks for them. Raises ConfigError
     for a value of DETKIT_CONV that ``convolutions`` refuses.
     """
     return convolutions() == OWN and not state.direct and native()

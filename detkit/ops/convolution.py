@@ -174,14 +174,14 @@ def max_pool(F: Namespace, x: Tensor) -> Tensor:
     return F.Pooling(x, kernel=(2, 2), stride=(2, 2), pool_type="max")
 
 
-def upsample(F: Namespace, coarse: Tensor, fine: Tensor) -> Tensor:
-    """Returns (B, C, H, W): each cell of ``coarse`` in two rows and two columns.
+def upsample(F: Namespace, coarse: Tensor, fine: Tensor, scale: int = 2) -> Tensor:
+    """Returns (B, C, H, W): each cell of ``coarse`` in ``scale`` rows and columns.
 
-    coarse: (B, C, h, w). fine: (B', C', H, W) with H <= 2 h and W <= 2 w, of which only the size
-        is read; it gets no gradient.
+    coarse: (B, C, h, w). fine: (B', C', H, W) with H <= scale h and W <= scale w, of which only
+        the size is read; it gets no gradient.
     """
     size = plane(F, fine)
-    if backend.own_convolutions() and _on_cpu(coarse):
+    if scale == 2 and backend.own_convolutions() and _on_cpu(coarse):
         return F.detkit_upsample(_added_to(F, coarse), size)
-    repeated = F.UpSampling(coarse, scale=2, sample_type="nearest")
+    repeated = F.UpSampling(coarse, scale=scale, sample_type="nearest")
     return F.slice_like(repeated, size, axes=(2, 3))

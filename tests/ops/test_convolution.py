@@ -13,15 +13,7 @@ from support.blocks import FunctionBlock
 from support.conv_oracles import draw
 from support.graphs import ops_of
 
-pytestmark = [pytest.mark.processor, pytest.mark.usefixtures("built_library")]
-
-
-@pytest.fixture(autouse=True)
-def own_convolutions():
-    """detkit's operators, however the process was started."""
-    with pytest.MonkeyPatch.context() as patch, backend.using("native"):
-        patch.delenv(backend.CONVOLUTIONS_VARIABLE, raising=False)
-        yield
+pytestmark = [pytest.mark.processor, pytest.mark.usefixtures("own_convolutions")]
 
 
 def arguments(filters, **changes):

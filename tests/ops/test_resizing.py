@@ -1,4 +1,4 @@
-"""What follows a convolution: the bounded ReLU, the pooling of 2x2 cells, upsampling by two."""
+"""The operators after a convolution: bounded ReLU, pooling of 2x2 cells, upsampling."""
 
 import mxnet as mx
 import numpy as np
@@ -9,15 +9,7 @@ from detkit import ops
 from detkit.ops import backend
 from support.graphs import ops_of
 
-pytestmark = [pytest.mark.processor, pytest.mark.usefixtures("built_library")]
-
-
-@pytest.fixture(autouse=True)
-def own_convolutions():
-    """detkit's operators, however the process was started."""
-    with pytest.MonkeyPatch.context() as patch, backend.using("native"):
-        patch.delenv(backend.CONVOLUTIONS_VARIABLE, raising=False)
-        yield
+pytestmark = [pytest.mark.processor, pytest.mark.usefixtures("own_convolutions")]
 
 
 def with_gradient(function, array, gradient, operators):

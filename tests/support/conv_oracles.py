@@ -104,6 +104,25 @@ class Kernels:
         assert function(ctypes.byref(conv), *arguments) == 0
 
 
+def output_and_gradients(path, threads, name, conv, inputs, grad_out):
+    """The output of detkit_NAME and the gradients of its inputs, by the library without MXNet."""
+    library = ctypes.CDLL(str(path))
+    library.omp_set_num_threads(threads)
+    sizes = ctypes.c_int64(), ctypes.c_int64()
+    workspace = getattr(library, f"detkit_{name}_workspace")
+    assert workspace(ctypes.byref(conv), *map(ctypes.byref, sizes)) == 0
+    memory = [_memory(size.value) for size in sizes]
+    out, *grads = [np.full_like(array, np.nan) for array in (grad_out, *inputs)]
+    calls = {
+        name: (*inputs, memory[0], out),
+        f"{name}_backward": (*inputs[:2], out, grad_out, memory[1], *grads),
+    }
+    for function, call in calls.items():
+        pointers = map(_pointer, call)
+        assert getattr(library, f"detkit_{function}")(ctypes.byref(conv), *pointers) == 0
+    return [out, *grads]
+
+
 def _memory(count):
     """An array of bytes that begins at a multiple of 64."""
     memory = np.full(count + 64, 0xFF, "uint8")

@@ -76,8 +76,11 @@ def _use_own_resizing(graph: Graph) -> None:
 
 def _has(node: Node, attributes: Mapping[str, Tuple[str, str]]) -> bool:
     """Returns whether a node has attributes, {name: (the value, what MXNet takes if absent)}."""
-    found = {name: node.attribute(name, default) for name, (_, default) in attributes.items()}
-    return all(str(found[name]) in (value, "None") for name, (value, _) in attributes.items())
+    for name, (value, default) in attributes.items():
+        found = node.attributes.get(name, "None")  # which MXNet writes for an absent one, too
+        if (default if found == "None" else found) != value:
+            return False
+    return True
 
 
 def _only_readers(graph: Graph) -> Dict[Node, Node]:

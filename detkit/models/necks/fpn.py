@@ -76,7 +76,7 @@ class FPN(HybridBlock):
         for fine in reversed(range(len(self._steps))):
             above = merged[fine + 1]
             if self._steps[fine] > 1:
-                above = _enlarged(F, above, self._steps[fine], merged[fine])
+                above = ops.upsample(F, above, merged[fine], self._steps[fine])
             merged[fine] = merged[fine] + above
         levels = self.levels(F, merged)
         if self._extra == "pool":
@@ -91,14 +91,6 @@ class FPN(HybridBlock):
     def levels(self, F: Namespace, merged: PerLevel) -> List[Tensor]:
         """Returns the merged maps (B, C, H, W) after their 3x3 convolutions."""
         return [layer(level) for layer, level in zip(self.layer_blocks, merged)]
-
-
-def _enlarged(F: Namespace, coarse: Tensor, step: int, fine: Tensor) -> Tensor:
-    """Returns ``coarse`` with each cell repeated, cut to the size of ``fine``, which may be odd."""
-    if step == 2:
-        return ops.upsample(F, coarse, fine)
-    repeated = F.UpSampling(coarse, scale=step, sample_type="nearest")
-    return F.slice_like(repeated, ops.plane(F, fine), axes=(2, 3))
 
 
 def _check(

@@ -1,4 +1,4 @@
-"""Which convolutions of a graph become detkit's own, with what follows them."""
+"""The convolutions of a graph that become detkit's own, with what follows them."""
 
 import mxnet as mx
 import numpy as np

@@ -14,20 +14,13 @@ from mxnet.gluon import nn
 from detkit import ops
 from detkit.models.layers import Conv2D, FoldingSequential
 from detkit.ops import backend
+from support.conv_oracles import output_and_gradients
 from support.graphs import ops_of
 from support.kernel_cases import generators
 
-pytestmark = [pytest.mark.processor, pytest.mark.usefixtures("built_library")]
+pytestmark = [pytest.mark.processor, pytest.mark.usefixtures("own_convolutions")]
 CHANNELS = (1, 2, 3, 7, 8, 9, 16, 17, 33, 64, 130, 600)
 SIDES = (1, 2, 3, 7, 16, 17, 33, 50)
-
-
-@pytest.fixture(autouse=True)
-def own_convolutions():
-    """detkit's operators, however the process was started."""
-    with pytest.MonkeyPatch.context() as patch, backend.using("native"):
-        patch.delenv(backend.CONVOLUTIONS_VARIABLE, raising=False)
-        yield
 
 
 def arguments(filters, stride=1, **changes):
@@ -130,7 +123,7 @@ def test_an_image_gives_the_same_bits_alone(stride):
 
 
 class Conv1x1(ctypes.Structure):
-    """DetkitConv1x1 of kernels.h."""
+    """DetkitConv1x1 of kernels_conv.h."""
 
     _fields_ = [
         *((name, ctypes.c_int) for name in ("images", "in_channels", "out_channels")),
@@ -141,24 +134,10 @@ class Conv1x1(ctypes.Structure):
 
 def kernels_of(path, threads, arrays, stride):
     """The output and all gradients by the library itself, on so many of OpenMP's threads."""
-    library = ctypes.CDLL(str(path))
-    library.omp_set_num_threads(threads)
-    data, weights, bias, residual, grad_out = arrays
-    images, channels, height, width = data.shape
-    conv = Conv1x1(images, channels, len(weights), height, width, stride, 1, 1.5)
-    sizes = ctypes.c_int64(), ctypes.c_int64()
-    assert library.detkit_conv1x1_workspace(ctypes.byref(conv), *map(ctypes.byref, sizes)) == 0
-    memory = [np.full(size.value + 64, 0xFF, "uint8") for size in sizes]
-    memory = [array[-array.ctypes.data % 64 :] for array in memory]
-    out, *grads = [
-        np.full_like(array, np.nan) for array in (grad_out, data, weights, bias, residual)
-    ]
-    forward = data, weights, bias, residual, memory[0], out
-    backward = data, weights, out, grad_out, memory[1], *grads
-    for function, call in (("conv1x1", forward), ("conv1x1_backward", backward)):
-        pointers = [ctypes.c_void_p(array.ctypes.data) for array in call]
-        assert getattr(library, f"detkit_{function}")(ctypes.byref(conv), *pointers) == 0
-    return [out, *grads]
+    *inputs, grad_out = arrays
+    (images, channels, height, width), filters = inputs[0].shape, len(inputs[1])
+    conv = Conv1x1(images, channels, filters, height, width, stride, 1, 1.5)
+    return output_and_gradients(path, threads, "conv1x1", conv, inputs, grad_out)
 
 
 @pytest.mark.parametrize("stride", [1, 2])

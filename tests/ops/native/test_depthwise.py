@@ -11,20 +11,12 @@ from hypothesis import strategies as st
 from mxnet import autograd
 
 from detkit import ops
-from detkit.ops import backend
+from support.conv_oracles import output_and_gradients
 from support.graphs import ops_of
 from support.kernel_cases import generators
 
-pytestmark = [pytest.mark.processor, pytest.mark.usefixtures("built_library")]
+pytestmark = [pytest.mark.processor, pytest.mark.usefixtures("own_convolutions")]
 SIDES = (1, 2, 3, 7, 15, 16, 17, 33, 50, 70)
-
-
-@pytest.fixture(autouse=True)
-def own_convolutions():
-    """detkit's operators, however the process was started."""
-    with pytest.MonkeyPatch.context() as patch, backend.using("native"):
-        patch.delenv(backend.CONVOLUTIONS_VARIABLE, raising=False)
-        yield
 
 
 def arguments(channels, stride=1, **changes):
@@ -120,23 +112,9 @@ class Depthwise(ctypes.Structure):
 
 def kernels_of(path, threads, arrays, stride):
     """The output and all gradients by the library itself, on so many of OpenMP's threads."""
-    library = ctypes.CDLL(str(path))
-    library.omp_set_num_threads(threads)
-    data, weights, bias, grad_out = arrays
-    conv = Depthwise(*data.shape, stride, 1, 1.5)
-    sizes = ctypes.c_int64(), ctypes.c_int64()
-    assert library.detkit_depthwise_workspace(ctypes.byref(conv), *map(ctypes.byref, sizes)) == 0
-    memory = [np.full(size.value + 64, 0xFF, "uint8") for size in sizes]
-    memory = [array[-array.ctypes.data % 64 :] for array in memory]
-    out, *grads = [np.full_like(array, np.nan) for array in (grad_out, data, weights, bias)]
-    calls = {
-        "depthwise": (data, weights, bias, memory[0], out),
-        "depthwise_backward": (data, weights, out, grad_out, memory[1], *grads),
-    }
-    for name, call in calls.items():
-        pointers = [ctypes.c_void_p(array.ctypes.data) for array in call]
-        assert getattr(library, f"detkit_{name}")(ctypes.byref(conv), *pointers) == 0
-    return [out, *grads]
+    *inputs, grad_out = arrays
+    conv = Depthwise(*inputs[0].shape, stride, 1, 1.5)
+    return output_and_gradients(path, threads, "depthwise", conv, inputs, grad_out)
 
 
 @pytest.mark.parametrize("stride", [1, 2])

@@ -1,4 +1,4 @@
-// conv3x3 and what follows it as operators of MXNet, for CPUs: on a GPU, networks use MXNet's own.
+// The convolutions and what follows them as operators of MXNet, for CPUs: a GPU has MXNet's own.
 #include "../kernels_conv.h"
 #include "binding.h"
 
