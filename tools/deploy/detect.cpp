@@ -92,12 +92,9 @@ class Run {
     auto detector = std::make_unique<Detector>(options_.folder);
     to_make_ = std::min(size_t(options_.threads), batches);
     start(to_make_, &threads);
-    work(detector.get());
+    work(std::move(detector));
     for (std::thread& thread : threads) thread.join();
-    if (!error_) return;
-    // The last detector would wait for MXNet, which never ends if MXNet has run out of memory.
-    static_cast<void>(detector.release());
-    std::rethrow_exception(error_);
+    if (error_) std::rethrow_exception(error_);
   }
 
  private:
@@ -133,25 +130,27 @@ class Run {
   void work() {
     try {
       if (has_failed()) return;
-      Detector detector(options_.folder);
-      work(&detector);
+      work(std::make_unique<Detector>(options_.folder));
     } catch (...) {
       fail(std::current_exception());
     }
   }
 
   // Takes batch after batch, until none is left or one fails.
-  void work(Detector* detector) {
+  void work(std::unique_ptr<Detector> detector) {
     try {
       warn(detector->warning());
       wait_for_detectors();
       for (size_t first; take(&first);) {
         const size_t last = std::min(first + batch(), options_.images.size());
-        finish(first, process(detector, first, last));
+        finish(first, process(detector.get(), first, last));
       }
     } catch (...) {
       fail(std::current_exception());
     }
+    // The process ends after an error. If MXNet has run out of memory, freeing a detector would
+    // wait for it without an end, or free what another thread does.
+    if (has_failed()) static_cast<void>(detector.release());
   }
 
   // Waits until every thread has its detector, or one has failed. If memory is missing, MXNet says
