@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from detkit.primitives import MOST, VARIABLE
 
 SHOW = f"import detkit, os; print(os.environ.get('{VARIABLE}'))"
@@ -16,8 +18,9 @@ from benchmark.memory import resident
 
 layer = nn.Conv2D(16, 3, in_channels=16)
 layer.initialize()
-before = resident("VmRSS")
-for side in range(200, 350):
+for side in range(200, 400):
+    if side == 250:  # MXNet and its threads have what they need for any shape
+        before = resident("VmRSS")
     layer(mx.nd.ones((1, 16, 4, side))).wait_to_read()
 print((resident("VmRSS") - before) >> 10)
 """
@@ -43,6 +46,7 @@ def test_too_late_is_not_pretended():
     assert run("import mxnet; " + SHOW) == b"None"
 
 
+@pytest.mark.processor
 def test_the_variable_bounds_the_memory_of_ever_new_shapes():
     own = {"DNNL_PRIMITIVE_CACHE_CAPACITY": "10"}  # that of oneDNN itself, which is bounded
     bounded, unbounded = (int(run(GROWTH, **own, **{VARIABLE: most})) for most in ("10", "-1"))
