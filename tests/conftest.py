@@ -89,6 +89,13 @@ def own_convolutions(built_library):
 
 
 @pytest.fixture
+def no_limit(monkeypatch):
+    """The environment without a limit of the instruction set, however the tests were started."""
+    monkeypatch.delenv(processor.VARIABLE, raising=False)
+    monkeypatch.delenv(processor.ONEDNN_VARIABLE, raising=False)
+
+
+@pytest.fixture
 def small_model():
     """A function that builds a FasterRCNN, or a ``kind``, of 3 classes; arguments replace parts."""
     return small.build

@@ -246,8 +246,8 @@ def test_wrong_arguments(arguments, fragments, capsys):
     tiny.assert_says(capsys.readouterr().err.split("error: ")[1], *fragments)
 
 
+@pytest.mark.usefixtures("no_limit")  # which may leave peers out
 def test_which_peers_run_the_onnx_model(fakes, monkeypatch):
-    monkeypatch.delenv(processor.VARIABLE, raising=False)  # no limit leaves a peer out
     made = []
     monkeypatch.setattr(worker_process, "write_file", lambda kind, *_: made.append(kind))
     options = ("--rounds", 1, "--size", "32x32", "--forms", "eager")

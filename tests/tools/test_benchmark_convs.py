@@ -213,8 +213,8 @@ def test_which_sides_there_are(monkeypatch):
 
 
 @pytest.mark.skipif(len(processor.levels()) < 2, reason="the processor has one level only")
+@pytest.mark.usefixtures("no_limit")
 def test_a_limit_leaves_out_what_it_does_not_hold(monkeypatch):
-    monkeypatch.delenv(processor.VARIABLE, raising=False)
     assert sides.left_out(sides.PEERS) == {}
     monkeypatch.setenv(processor.VARIABLE, processor.levels()[0].name)
     assert set(sides.left_out(sides.PEERS)) == {"openvino", "ncnn"}

@@ -21,7 +21,7 @@ EMULATED = "it would be emulated, without AVX512_BF16 and AMX"
 
 
 @pytest.fixture
-def machine(monkeypatch, tmp_path):
+def machine(monkeypatch, tmp_path, no_limit):
     """A function that makes this a machine with such a processor, held to a level or free."""
 
     def make(flags, held_to=None):
@@ -29,8 +29,6 @@ def machine(monkeypatch, tmp_path):
         cpu_info.write_text(f"model name : Made Up\nflags : {flags}\n", encoding="utf-8")
         monkeypatch.setattr(processor, "CPU_INFO", str(cpu_info))
         monkeypatch.setattr(processor, "is_x86", lambda: True)
-        monkeypatch.delenv(processor.ONEDNN_VARIABLE, raising=False)
-        monkeypatch.delenv(processor.VARIABLE, raising=False)
         if held_to:
             monkeypatch.setenv(processor.VARIABLE, held_to)
 
