@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import resource
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +13,7 @@ import pytest
 from detkit.export.manifest import PARAMETERS, SYMBOL
 from support import hostile_exports as hostile
 from support import hostile_parameters, tiny
-from support.deploy import (
-    NEEDED,
-    run,
-)
+from support.deploy import NEEDED, built, run
 from support.hostile_shapes import SHAPES
 
 pytestmark = NEEDED
@@ -31,10 +30,12 @@ def limited(**limits):
 
 
 @pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
-def test_threads_that_cannot_be_made(build, folder, images):
-    """Each stack takes 256 MB of 8 GB: some threads are there when the next cannot be made."""
-    limits = limited(STACK=1 << 28, AS=1 << 33)
-    done = run(build / "detect", folder, *images[1] * 15, "--threads", 60, preexec_fn=limits)
+def test_threads_that_cannot_be_made(build, folder, images, tmp_path):
+    library = tmp_path / "few_threads.so"
+    source = Path(__file__).with_name("few_threads.cc")
+    built("c++", "-shared", "-fPIC", source, "-o", library, "-ldl")
+    environment = {**os.environ, "LD_PRELOAD": str(library)}
+    done = run(build / "detect", folder, *images[1] * 15, "--threads", 60, env=environment)
     assert (done.returncode, done.stdout) == (1, b"")
     tiny.assert_says(done.stderr.decode(), "--threads 60: expected 60 threads, found ", "fewer")
 
@@ -45,18 +46,29 @@ def test_memory_that_is_not_there_for_all_threads(build, folder, images, limit):
     limits = limited(AS=limit << 10)
     done = run(build / "detect", folder, *images[1] * 15, "--threads", 60, preexec_fn=limits)
     assert (done.returncode, done.stdout) == (1, b"")
-    message = done.stderr.decode()
-    assert message.startswith("detect: ") and message.count("\n") == 1
-    assert any(word in message for word in ("memory", "alloc", "Malloc", "--threads")), message
+    said = done.stderr.decode()
+    tiny.assert_says(said, "--threads 60: expected ", f"a limit of {limit >> 10} MiB", "at most ")
+    most = int(re.search(r"at most (\d+) threads", said)[1])
+    words = ("--threads", most, *images[1] * 15)
+    done = run(build / "detect", folder, *words, preexec_fn=limits)
+    assert (done.returncode, done.stderr) == (0, b"") and most > 1
+    assert done.stdout.count(b"\n") == len(images[1]) * 15
 
 
 @pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
 def test_memory_that_is_not_there(build, folder, images):
     with (folder / PARAMETERS).open("r+b") as file:
         file.truncate(1 << 30)
-    done = run(build / "detect", folder, images[1][0], preexec_fn=limited(AS=1 << 29))
+    done = run(build / "detect", folder, images[1][0], preexec_fn=limited(AS=3 << 28))
     assert (done.returncode, done.stdout) == (1, b"")
     tiny.assert_says(done.stderr.decode(), "memory", "--threads", "--batch")
+
+
+@pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
+def test_too_little_memory_for_mxnet(build, folder, images):
+    done = run(build / "detect", folder, images[1][0], preexec_fn=limited(AS=1 << 29))
+    assert (done.returncode, done.stdout) == (1, b"")
+    tiny.assert_says(done.stderr.decode(), "at least 640 MiB", "found 512 MiB", "raise the limit")
 
 
 @pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)

@@ -16,6 +16,7 @@
 #include "image_file.hpp"
 #include "json.hpp"
 #include "mask.hpp"
+#include "memory.hpp"
 #include "options.hpp"
 
 namespace detkit {
@@ -91,6 +92,7 @@ class Run {
     // MXNet is loaded while there is memory for it: it crashes if it is loaded for half.
     auto detector = std::make_unique<Detector>(options_.folder);
     to_make_ = std::min(size_t(options_.threads), batches);
+    check_memory(to_make_, [this] { return tried_detector(); });
     start(to_make_, &threads);
     work(std::move(detector));
     for (std::thread& thread : threads) thread.join();
@@ -99,6 +101,14 @@ class Run {
 
  private:
   size_t batch() const { return size_t(options_.batch); }
+
+  // Returns a detector that has detected the objects of the first batch.
+  std::unique_ptr<Detector> tried_detector() const {
+    auto detector = std::make_unique<Detector>(options_.folder);
+    const std::vector<Picture> pictures = read(0, std::min(batch(), options_.images.size()));
+    detector->detect(views(pictures));
+    return detector;
+  }
 
   // Makes all threads but this one, or none of them does any work. A thread that cannot be made is
   // an error like any other: the others have to be joined all the same.
@@ -189,11 +199,21 @@ class Run {
     }
   }
 
-  std::string process(Detector* detector, size_t first, size_t last) const {
+  std::vector<Picture> read(size_t first, size_t last) const {
     std::vector<Picture> pictures;
-    std::vector<Image> images;
     for (size_t i = first; i < last; ++i) pictures.push_back(read_picture(options_.images[i]));
+    return pictures;
+  }
+
+  static std::vector<Image> views(const std::vector<Picture>& pictures) {
+    std::vector<Image> images;
     for (const Picture& picture : pictures) images.push_back(picture.view());
+    return images;
+  }
+
+  std::string process(Detector* detector, size_t first, size_t last) const {
+    std::vector<Picture> pictures = read(first, last);
+    const std::vector<Image> images = views(pictures);
     std::vector<Found> found;
     const double median_ms = detect(detector, images, &found);
     std::string text;
@@ -254,6 +274,7 @@ int main(int count, char** words) {
     if (options.help) {
       std::fputs(detkit::kUsage, stdout);
     } else {
+      detkit::prepare_for_limit();
       detkit::Run(options).go();
     }
     return 0;

@@ -162,6 +162,7 @@ class Reader {
     value.kind = Json::Kind::number;
     value.is_whole = is_whole;
     std::istringstream token(text_.substr(begin, at_ - begin));
+    token.exceptions(std::ios::badbit);   // missing memory is no wrong number
     token.imbue(std::locale::classic());  // a user's locale may want a comma
     if (!(token >> value.number)) fail("a number that a double can hold");
     return value;

@@ -60,12 +60,21 @@ long long input_count(const std::string& word, const Attributes& attributes) {
   return whole(value_of(attributes, word), 1);
 }
 
+// Returns a stream of the text that throws std::bad_alloc where memory is missing, and does not
+// end.
+std::istringstream stream_of(const std::string& text) {
+  std::istringstream stream(text);
+  stream.exceptions(std::ios::badbit);
+  return stream;
+}
+
 Operators read_table() {
   Operators out;
-  std::istringstream lines(kTable);
+  std::istringstream lines = stream_of(kTable);
   for (std::string line; std::getline(lines, line);) {
-    std::istringstream head(line.substr(0, line.find(':')));
-    std::istringstream names(line.substr(std::min(line.find(':'), line.size() - 1) + 1));
+    std::istringstream head = stream_of(line.substr(0, line.find(':')));
+    std::istringstream names =
+        stream_of(line.substr(std::min(line.find(':'), line.size() - 1) + 1));
     std::string kind, first, second;
     head >> kind >> first >> second;
     for (std::string name; names >> name;) {

@@ -1,0 +1,69 @@
+#include "memory.hpp"
+
+#include <malloc.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <future>
+
+namespace detkit {
+namespace {
+
+constexpr size_t kMiB = 1 << 20;
+constexpr size_t kLeast = 640;  // MiB for MXNet 1.9.1 and a small network
+
+size_t limit_of_addresses() {
+  rlimit limit{};
+  const bool is_limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+  return is_limited ? size_t(limit.rlim_cur) : 0;
+}
+
+// Returns the bytes of addresses that the process has, 0 if the system does not tell.
+size_t addresses() {
+  size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  return pages * size_t(sysconf(_SC_PAGESIZE));
+}
+
+// Makes a detector in a thread of its own. `meanwhile` runs in the thread after that.
+void try_one(const Trial& trial, const std::function<void()>& meanwhile) {
+  const auto run = [&] {
+    const std::unique_ptr<Detector> detector = trial();
+    meanwhile();
+  };
+  std::async(std::launch::async, run).get();
+}
+
+}  // namespace
+
+void prepare_for_limit() {
+  const size_t limit = limit_of_addresses();
+  if (!limit) return;
+  if (limit < kLeast * kMiB) {
+    throw Error("expected a limit of at least " + std::to_string(kLeast) +
+                " MiB of addresses (ulimit -v), which MXNet needs, found " +
+                std::to_string(limit / kMiB) + " MiB; raise the limit");
+  }
+  mallopt(M_ARENA_MAX, 2);
+}
+
+void check_memory(size_t threads, const Trial& trial) {
+  const size_t limit = limit_of_addresses();
+  if (threads < 3 || !limit) return;
+  size_t with_two = 0, with_three = 0;
+  try_one(trial, [&] {
+    with_two = addresses();  // and what MXNet makes once, when a network runs
+    try_one(trial, [&] { with_three = addresses(); });
+  });
+  const size_t one = 2 * (with_three - with_two);  // other images, and all at once, need more
+  if (!one || threads <= 3 + (limit - with_three) / one) return;
+  const size_t most = 3 + (limit - with_three) / one;
+  throw Error("--threads " + std::to_string(threads) + ": expected " +
+              std::to_string((with_three + (threads - 3) * one) / kMiB) + " MiB of addresses for " +
+              std::to_string(threads) + " detectors, found a limit of " +
+              std::to_string(limit / kMiB) + " MiB (ulimit -v); use at most " +
+              std::to_string(most) + " threads");
+}
+
+}  // namespace detkit
