@@ -4,7 +4,7 @@ MXNet and pycocotools are imported within functions: code that only reads or dra
 neither need them nor wait for them.
 """
 
-from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -46,6 +46,8 @@ class Detections(NamedTuple):
         """The probabilities (n, H, W) float32, computed on each access; None without masks."""
         if not self.has_masks:
             return None
+        if self.rles is None:
+            return self._pasted(slice(None))
         pasted = np.zeros((len(self.boxes), *self._size()), np.float32)
         for index in range(len(pasted)):
             pasted[index] = self.mask(index)
@@ -61,14 +63,7 @@ class Detections(NamedTuple):
             from detkit.segmentations import decode
 
             return decode(self.rles[index], *size).astype(np.float32)
-        import mxnet as mx
-
-        from detkit.ops import mask_paste
-
-        probs = mx.nd.array(np.asarray(self.mask_probs)[index : index + 1])
-        box = mx.nd.array(self.boxes[index : index + 1])
-        pasted: np.ndarray = mask_paste(mx.nd, probs, box, *size)[0].asnumpy()
-        return pasted
+        return self._pasted([index])[0]
 
     def rle(self, index: int) -> "RLE":
         """Returns the pixels of a mask with at least segmentations.THRESHOLD in COCO's format."""
@@ -77,6 +72,11 @@ class Detections(NamedTuple):
         from detkit.segmentations import THRESHOLD, encode
 
         return encode(self.mask(index) >= THRESHOLD)
+
+    def _pasted(self, rows: Union[slice, List[int]]) -> np.ndarray:
+        from detkit.ops import paste_masks
+
+        return paste_masks(np.asarray(self.mask_probs)[rows], self.boxes[rows], *self._size())
 
     def _size(self) -> Tuple[int, int]:
         if not self.has_masks or self.image_size is None:

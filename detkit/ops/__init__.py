@@ -8,7 +8,7 @@ results. detkit.ops.backend chooses between the two.
 from detkit.constants import CROWD, PADDING
 from detkit.ops.arrays import extent, finite, gather_rows, grid_shifts, plane, valid_area
 from detkit.ops.convolution import convolution, max_pool, rectify, upsample
-from detkit.ops.masks import mask_paste, mask_target
+from detkit.ops.masks import mask_paste, mask_target, paste_masks
 from detkit.ops.match import Match, match
 from detkit.ops.nms import nms, soft_nms
 from detkit.ops.proposals import proposals
@@ -30,6 +30,7 @@ __all__ = [
     "match",
     "max_pool",
     "nms",
+    "paste_masks",
     "plane",
     "proposals",
     "prroi_pool",

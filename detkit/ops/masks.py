@@ -1,5 +1,8 @@
 """Instance masks: cropped and resized for training, pasted into the image for a result."""
 
+import mxnet as mx
+import numpy as np
+
 from detkit.ops import backend, fallback
 from detkit.ops.checks import require_floats
 from detkit.typing import Namespace, Tensor
@@ -33,3 +36,25 @@ def mask_paste(
     if not backend.native():
         return fallback.mask_paste(F, probabilities, boxes, height, width)
     return F.detkit_mask_paste(probabilities, boxes, height=height, width=width)
+
+
+def paste_masks(
+    probabilities: np.ndarray, boxes: np.ndarray, height: int, width: int
+) -> np.ndarray:
+    """Returns the result of mask_paste as a numpy array, computed on the CPU.
+
+    The operators write into that array. A copy of many large masks would take longer than they do.
+    """
+    pasted = np.empty((len(boxes), height, width), np.float32)
+    cells, corners = (mx.nd.array(array, ctx=mx.cpu()) for array in (probabilities, boxes))
+    if not backend.native():
+        for index in range(len(boxes)):  # the fallback's memory is a multiple of its result
+            one = slice(index, index + 1)
+            mask = fallback.mask_paste(mx.nd, cells[one], corners[one], height, width)
+            pasted[one] = mask.asnumpy()
+    elif pasted.size:
+        shared = mx.nd.from_numpy(pasted)
+        mx.nd.detkit_mask_paste(cells, corners, height=height, width=width, out=shared)
+        shared.wait_to_read()
+        pasted.flags.writeable = True  # from_numpy forbids it
+    return pasted

@@ -61,7 +61,8 @@ def test_masks_are_pasted_into_their_boxes():
     expected = kernel_roi_oracles.mask_paste(detections.mask_probs, detections.boxes, *SIZE)
     assert detections.masks.dtype == np.float32
     np.testing.assert_allclose(detections.masks, expected, atol=1e-4)
-    np.testing.assert_array_equal(detections.mask(1), detections.masks[1])
+    np.testing.assert_array_equal([detections.mask(0), detections.mask(-1)], detections.masks)
+    assert detections.masks.flags.writeable
     sure = np.abs(expected[0] - segmentations.THRESHOLD) > 1e-3
     decoded = segmentations.decode(detections.rle(0), *SIZE)
     np.testing.assert_array_equal(decoded[sure], (expected[0] >= segmentations.THRESHOLD)[sure])

@@ -35,5 +35,14 @@ def test_mask_paste(operators, case, rng, size):
     arrays = mx.nd.array(probabilities), mx.nd.array(rois[0])
     with backend.using(operators):
         found = ops.mask_paste(mx.nd, *arrays, height, width)
+        pasted = ops.paste_masks(probabilities, rois[0], height, width)
     expected = oracles.mask_paste(probabilities, rois[0], height, width)
     np.testing.assert_allclose(found.asnumpy(), expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(pasted, found.asnumpy())
+    assert pasted.flags.writeable
+
+
+def test_no_masks_to_paste(operators):
+    nothing = np.zeros((0, 5, 5), np.float32), np.zeros((0, 4), np.float32)
+    with backend.using(operators):
+        assert ops.paste_masks(*nothing, 30, 40).shape == (0, 30, 40)
