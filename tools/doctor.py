@@ -18,7 +18,7 @@ from detkit.errors import DetkitError
 from detkit.threads import VARIABLE, physical_cores
 
 PACKAGES = ("numpy", "cv2", "yaml", "pycocotools", "tqdm", "defusedxml")
-KERNELS = ("every processor of its kind", "AVX2", "AVX-512")
+KERNELS = ("every processor of its kind", "AVX2", "AVX-512", "AVX-512 with bfloat16")
 INDENT = "\n" + " " * 13
 
 

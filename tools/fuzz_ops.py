@@ -7,7 +7,6 @@ under qemu.
 """
 
 import argparse
-import itertools
 import os
 import re
 import shutil
@@ -24,12 +23,12 @@ import numpy as np
 from detkit.cli import debug_argument, positive, run
 from detkit.errors import DetkitError
 from detkit.ops.compile import (
-    BOX_KERNELS,
-    FUSED_KERNELS,
-    INSTRUCTION_SETS,
+    BFLOAT16,
     SOURCES,
     find_compiler,
     instruction_sets,
+    kernel_builds,
+    knows_bfloat16,
 )
 
 DRIVER = Path(__file__).resolve().parents[1] / "tests/ops/native"
@@ -41,7 +40,8 @@ FLAGS = (
 )
 # Aarch64 has fused instructions in its baseline: the cases are to be the same numbers there.
 DRIVER_FLAGS = ("-ffp-contract=off", "-I", SOURCES)
-ISAS = list(instruction_sets())  # in the order of detkit_isa()'s numbers
+SETS = list(instruction_sets())
+ISAS = [*SETS, *([BFLOAT16] if "avx512" in SETS else [])]  # in the order of detkit_isa()'s numbers
 AARCH64 = "aarch64"
 CROSS_COMPILER = "aarch64-linux-gnu-g++"
 QEMU = ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu")  # where Debian has that machine's libraries
@@ -92,7 +92,7 @@ def programs(isas, folder):
     made = []
     native = [isa for isa in ISAS if isa in isas]
     if native:
-        path = compile_into(folder / "native", find_compiler(), ISAS)
+        path = compile_into(folder / "native", find_compiler(), SETS)
         made += [Program(isa, (path,), {"DETKIT_ISA": isa}, ISAS.index(isa)) for isa in native]
     if AARCH64 in isas:
         for tool in (CROSS_COMPILER, QEMU[0]):
@@ -114,17 +114,11 @@ def on_aarch64(path):
 def compile_into(folder, compiler, isas):
     """Compile and link the program; its path. Raises DetkitError where that fails."""
     folder.mkdir(exist_ok=True)
-    jobs = [("isa", SOURCES / "cpu/isa.cc", ())]
-    jobs += [(path.stem, path, DRIVER_FLAGS) for path in sorted(DRIVER.glob("fuzz_*.cc"))]
-    for kernels, contract in ((FUSED_KERNELS, "fast"), (BOX_KERNELS, "off")):
-        jobs += [
-            (
-                f"{kernel}.{isa}",
-                SOURCES / "cpu" / f"{kernel}.cc",
-                (f"-ffp-contract={contract}", *INSTRUCTION_SETS[isa]),
-            )
-            for kernel, isa in itertools.product(kernels, isas)
-        ]
+    jobs = [(path.stem, path, DRIVER_FLAGS) for path in sorted(DRIVER.glob("fuzz_*.cc"))]
+    jobs += [
+        (f"{source.stem}.{build}", source, flags)
+        for source, build, flags in kernel_builds(isas, knows_bfloat16(compiler))
+    ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = [
             pool.submit(call, [compiler, *FLAGS, *flags, "-c", source, "-o", folder / f"{name}.o"])

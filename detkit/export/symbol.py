@@ -14,7 +14,6 @@ from detkit.data.transforms import Resize
 from detkit.detector import Detector
 from detkit.errors import ExportError
 from detkit.export.graph.checked import check_graph
-from detkit.export.graph.convolutions import use_own_convolutions
 from detkit.export.graph.graph import Graph
 from detkit.export.graph.simplify import simplify
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, Manifest, parse_manifest
@@ -51,8 +50,8 @@ def export(
     inputs, resize = _inputs_of(detector), _resize_of(detector)
     precision = precision or Float32()
     graph, parameters = trace(detector.model, ops)
-    _speed_up(graph, parameters, ops, precision)
-    symbol, parameters = precision.convert(detector.model, graph, parameters)
+    own = _takes_own_convolutions(ops)
+    symbol, parameters = precision.convert(detector.model, graph, parameters, own)
     manifest = Manifest(
         detkit=detkit.__version__,
         mxnet=mx.__version__,
@@ -120,16 +119,14 @@ def trace(model: HybridBlock, ops: str) -> Tuple[Graph, Dict[str, NDArray]]:
     return graph, simplify(graph, parameters)
 
 
-def _speed_up(graph: Graph, parameters: Dict[str, NDArray], ops: str, precision: Precision) -> None:
-    """Uses detkit's convolutions for float32 in a graph that no GPU can run.
+def _takes_own_convolutions(ops: str) -> bool:
+    """Returns whether an export with these operators gets detkit's convolutions.
 
     A GPU can run a graph whose library has CUDA kernels; there are none for these convolutions.
     The operators that this process uses do not matter, only those of the export.
     """
-    asked = backend.convolutions() == backend.OWN
-    fits = asked and precision.name == Float32.name and ops == backend.NATIVE
-    if fits and not backend.has_cuda(library()):
-        use_own_convolutions(graph, parameters)
+    asked = backend.convolutions() == backend.OWN and ops == backend.NATIVE
+    return asked and not backend.has_cuda(library())
 
 
 def check_folder(folder: str) -> None:

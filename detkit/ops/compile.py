@@ -30,10 +30,11 @@ FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp", "-fvisibility=hidden")
 BOX_KERNELS = ("nms", "proposals", "match")
 ROI_KERNELS = ("roi_align", "roi_pool", "prroi_pool", "crop_pool", "mask_target", "mask_paste")
 CONV_KERNELS = (
-    *("conv3x3", "conv3x3_backward", "conv1x1", "conv1x1_backward", "depthwise"),
-    *("rectify", "max_pool", "upsample"),
+    *("conv3x3", "conv3x3_backward", "conv1x1", "conv1x1_backward", "dense"),
+    *("depthwise", "rectify", "max_pool", "upsample"),
 )
 FUSED_KERNELS = ROI_KERNELS + CONV_KERNELS
+PRODUCTS = ("conv3x3", "conv3x3_backward", "conv1x1", "conv1x1_backward", "dense")
 INSTRUCTION_SETS: Dict[str, Tuple[str, ...]] = {
     "baseline": ("-DDETKIT_ISA=baseline", "-DDETKIT_DISPATCH"),
     "avx2": ("-DDETKIT_ISA=avx2", "-mavx2", "-mfma", "-mbmi2"),
@@ -43,6 +44,9 @@ INSTRUCTION_SETS: Dict[str, Tuple[str, ...]] = {
         "-mprefer-vector-width=512",
     ),
 }
+# Another build of PRODUCTS, which multiplies in bfloat16. Compilers of before 2020 do not know it.
+BFLOAT16 = "avx512_bf16"
+BFLOAT16_FLAGS = ("-DDETKIT_ISA=avx512_bf16", "-mavx512bf16", *INSTRUCTION_SETS["avx512"][1:])
 CUDA_FLAGS = ("-std=c++17", "-O3", "-Xcompiler", "-fPIC,-fvisibility=hidden")
 
 Word = Union[str, Path]  # of a command
@@ -118,31 +122,26 @@ class Build:
 
     def into(self, folder: Path, path: Path) -> None:
         """Compiles the sources into object files in ``folder`` and links them to ``path``."""
-        commands = self.commands(str(folder))
+        commands = self.commands(str(folder), knows_bfloat16(self.compiler))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(_printed_by, commands))
         _printed_by(self._link([command[-1] for command in commands], path))
 
-    def commands(self, folder: str) -> List[List[Word]]:
+    def commands(self, folder: str, bfloat16: bool = True) -> List[List[Word]]:
         """Returns the commands that compile the sources, as lists of words.
 
-        The last word of each is the object file that it writes into ``folder``.
+        The last word of each is the object file that it writes into ``folder``. bfloat16: whether
+        the compiler knows the flags of that build.
         """
         cuda: List[Word] = []
         if self.nvcc:
             cuda = ["-DDETKIT_CUDA", "-I", _toolkit(self.nvcc) / "include"]
         mxnet: List[Word] = ["-I", self._include, *cuda]
-        commands = [
-            self._compile(folder, self._lib_api, *mxnet, "-fvisibility=default"),
-            self._compile(folder, SOURCES / "cpu/isa.cc"),
-        ]
+        commands = [self._compile(folder, self._lib_api, *mxnet, "-fvisibility=default")]
         for source in sorted(SOURCES.glob("mxnet/*.cc")):
             commands.append(self._compile(folder, source, *mxnet))
-        for kernels, contract in ((BOX_KERNELS, "off"), (FUSED_KERNELS, "fast")):
-            for kernel, isa in itertools.product(kernels, instruction_sets()):
-                flags = (f"-ffp-contract={contract}", *INSTRUCTION_SETS[isa])
-                source = SOURCES / "cpu" / f"{kernel}.cc"
-                commands.append(self._compile(folder, source, *flags, suffix=f".{isa}.o"))
+        for source, build, flags in kernel_builds(instruction_sets(), bfloat16):
+            commands.append(self._compile(folder, source, *flags, suffix=f".{build}.o"))
         return commands + (self._cuda_commands(folder, self.nvcc) if self.nvcc else [])
 
     def _cuda_commands(self, folder: str, nvcc: str) -> List[List[Word]]:
@@ -180,6 +179,38 @@ def instruction_sets() -> Iterable[str]:
     On x86-64 these are all of them, and the processor chooses one when a kernel runs.
     """
     return INSTRUCTION_SETS if platform.machine() == "x86_64" else ["baseline"]
+
+
+def kernel_builds(sets: Iterable[str], bfloat16: bool) -> List[Tuple[Path, str, Tuple[str, ...]]]:
+    """Returns (source, name of the build, flags) of all object files that hold the kernels.
+
+    sets: of INSTRUCTION_SETS. bfloat16: whether BFLOAT16 is built beside AVX-512.
+    """
+    sets = list(sets)
+    bfloat16 = bfloat16 and "avx512" in sets
+    dispatch: Tuple[str, ...] = ("-DDETKIT_BFLOAT16",) if bfloat16 else ()
+    builds = [(SOURCES / "cpu/isa.cc", "baseline", dispatch)]
+    for kernels, contract in ((BOX_KERNELS, "off"), (FUSED_KERNELS, "fast")):
+        for kernel, name in itertools.product(kernels, sets):
+            chooses = name == "baseline" and kernel in PRODUCTS
+            own = (*INSTRUCTION_SETS[name], *(dispatch if chooses else ()))
+            flags: Tuple[str, ...] = (f"-ffp-contract={contract}", *own)
+            builds.append((SOURCES / "cpu" / f"{kernel}.cc", name, flags))
+    if bfloat16:
+        flags = ("-ffp-contract=fast", *BFLOAT16_FLAGS)
+        builds += [(SOURCES / "cpu" / f"{kernel}.cc", BFLOAT16, flags) for kernel in PRODUCTS]
+    return builds
+
+
+def knows_bfloat16(compiler: str) -> bool:
+    """Returns whether a compiler takes the flags of the build for bfloat16."""
+    if platform.machine() != "x86_64":
+        return False
+    try:
+        _printed_by([compiler, *BFLOAT16_FLAGS, "-x", "c++", "-fsyntax-only", os.devnull])
+    except BuildError:
+        return False
+    return True
 
 
 def _toolkit(nvcc: str) -> Path:

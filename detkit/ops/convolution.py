@@ -24,6 +24,7 @@ from detkit.ops.checks import require_positive
 from detkit.typing import Namespace, Tensor
 
 CONV3X3, CONV1X1, DEPTHWISE = "detkit_conv3x3", "detkit_conv1x1", "detkit_depthwise"
+MULTIPLYING = CONV3X3, CONV1X1  # many numbers with many, perhaps in bfloat16
 # What MXNet's Convolution takes for an argument that is absent.
 DEFAULTS: Dict[str, Any] = {
     "stride": (1, 1),
@@ -50,16 +51,18 @@ def convolution(
     dtype: Any = np.float32,
     most: float = math.inf,
     residual: Optional[Tensor] = None,
+    bfloat16: bool = False,
     **arguments: Any,
 ) -> Tensor:
     """Returns a convolution (B, C', H', W') of x (B, C, H, W), with a ReLU after it if asked for.
 
     weight, bias: (C', C / groups, kernel), and (C') or None.
     name: of the operator in a graph.
-    dtype: the type of the arrays, which a symbol does not know. MXNet's operator computes all types
-        but float32.
+    dtype: of the arrays, which a symbol does not know; MXNet computes all but float32.
     most: the upper bound of the ReLU, above 0.
     residual: (B, C', H', W'), which is added before the ReLU; None adds nothing.
+    bfloat16: whether detkit's operators round factors to bfloat16 if the processor multiplies them;
+        not for the gradients of the weights.
     arguments: the keyword arguments of MXNet's Convolution.
 
     Raises ValueError for a group or a stride below 1, by which MXNet would divide.
@@ -74,9 +77,16 @@ def convolution(
     if own is None:
         out = F.Convolution(*arrays, **{**arguments, **options})
         return _rectified(F, out if residual is None else out + residual, relu, most)
+    options.update(_options_of(own, arguments, bfloat16))
+    return _own_convolution(F, own, arrays, residual, relu, most, options)
+
+
+def _options_of(own: str, arguments: Mapping[str, Any], bfloat16: bool) -> Dict[str, Any]:
+    """Returns the arguments of detkit's operator ``own`` that the others do not have."""
+    options: Dict[str, Any] = {"bfloat16": bfloat16} if own in MULTIPLYING else {}
     if own != CONV3X3:
         options["stride"] = arguments.get("stride", DEFAULTS["stride"])[0]
-    return _own_convolution(F, own, arrays, residual, relu, most, options)
+    return options
 
 
 def _own_convolution(

@@ -4,6 +4,7 @@ A shell script stands in for the compiler: it writes the file after -o and notes
 """
 
 import ast
+import platform
 import re
 import subprocess
 import sys
@@ -71,7 +72,18 @@ def test_processes_that_start_at_once_build_it_once(fake):
     paths = {process.communicate()[0] for process in processes}
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert len(paths) == 1
-    assert fake.calls() == len(Build(str(compiler)).commands("x")) + 1  # and the link
+    assert fake.calls() == len(Build(str(compiler)).commands("x")) + 2  # flags tried, and the link
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the flag is for x86 alone")
+def test_a_compiler_that_does_not_know_bfloat16_builds_the_others(fake):
+    refuse = 'case "$*" in *mavx512bf16*) exit 1;; esac'
+    compiler = str(fake(refuse))
+    assert library().read_text() == "object\n"
+    commands = Build(compiler).commands("x")
+    fewer = Build(compiler).commands("x", bfloat16=False)
+    assert len(commands) - len(fewer) == len(compiling.PRODUCTS)
+    assert not [word for command in fewer for word in command if "BFLOAT16" in str(word)]
 
 
 def test_another_compiler_or_other_flags_make_another_library(fake, monkeypatch):

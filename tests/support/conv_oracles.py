@@ -59,6 +59,18 @@ def plain_sums(data, weights):
     return out
 
 
+def rounded(array):
+    """A float32 array with its numbers rounded to bfloat16, half to even."""
+    bits = np.ascontiguousarray(array, "float32").view("uint32")
+    halves = (bits + 0x7FFF + (bits >> 16 & 1)) & np.uint32(0xFFFF0000)
+    return halves.view("float32")
+
+
+def has_bfloat16(path):
+    """Whether the library at a path multiplies in bfloat16 here."""
+    return ctypes.CDLL(str(path)).detkit_isa() == 3
+
+
 class Conv3x3(ctypes.Structure):
     """DetkitConv3x3 of kernels_conv.h."""
 
@@ -66,6 +78,7 @@ class Conv3x3(ctypes.Structure):
         *((name, ctypes.c_int) for name in ("images", "in_channels", "out_channels")),
         *((name, ctypes.c_int) for name in ("height", "width", "relu")),
         ("most", ctypes.c_float),
+        ("bfloat16", ctypes.c_int),
     ]
 
 

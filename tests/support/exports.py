@@ -75,10 +75,10 @@ def detector_of(model, transforms=None, names=NAMES, **options):
     return Detector(model, names, transforms, mx.cpu(), pad_multiple=16, **options)
 
 
-def exported(model, folder, ops="mxnet", **options):
+def exported(model, folder, ops="mxnet", precision=None, **options):
     """The Detector of a network, after it was exported into ``folder``."""
     detector = detector_of(model, **options)
-    export(detector, str(folder), ops)
+    export(detector, str(folder), ops, precision=precision)
     return detector
 
 

@@ -1,12 +1,13 @@
 """Convolutions that detkit has operators for, and what follows them: sums, ReLUs, resizing."""
 
 import ast
-from typing import Any, Dict, Mapping, Optional, Set, Tuple
+from typing import Any, Collection, Dict, Mapping, Optional, Set, Tuple
 
+from detkit.export.graph.dense import dense_to_convolutions
 from detkit.export.graph.fusion import read_sizes_early
 from detkit.export.graph.graph import Graph, Node, Output, Place
 from detkit.export.graph.simplify import SUMS
-from detkit.ops.convolution import CONV1X1, CONV3X3, operator_for
+from detkit.ops.convolution import CONV1X1, CONV3X3, MULTIPLYING, operator_for
 from detkit.typing import NDArray
 
 CONVOLUTION, BOUND = "Convolution", "_minimum_scalar"
@@ -24,10 +25,13 @@ POOLING = {
 REPEATING = {"scale": ("2", ""), "sample_type": ("nearest", ""), "num_args": ("1", "1")}
 
 
-def use_own_convolutions(graph: Graph, parameters: Mapping[str, NDArray]) -> None:
-    """Replaces each convolution that detkit has an operator for, in place.
+def use_own_convolutions(
+    graph: Graph, parameters: Dict[str, NDArray], bfloat16: Collection[str] = ()
+) -> None:
+    """Replaces each convolution and dense layer that detkit has an operator for, in place.
 
-    parameters: the arrays of the graph by name.
+    parameters: the arrays of the graph by name; weights of dense layers get two more axes.
+    bfloat16: the names of the layers that multiply in bfloat16.
 
     The operator includes a ReLU and its upper bound, and that of a 1x1 convolution also a sum
     before them, if nothing else reads what is between. The poolings and the upsampling of maps
@@ -36,17 +40,17 @@ def use_own_convolutions(graph: Graph, parameters: Mapping[str, NDArray]) -> Non
     The other passes over a graph know MXNet's Convolution alone: this one comes last.
     """
     read_sizes_early(graph)
+    dense_to_convolutions(graph, parameters)
     _use_own_resizing(graph)
-    only_readers = _only_readers(graph)
+    only_readers = graph.only_readers()
     replacements: Dict[Place, Output] = {}
     sums: Set[Node] = set()  # that are parts of a convolution now
     for node in graph.nodes():
         own = _own_operator(node, parameters)
         if own is None:
             continue
-        last, attributes = node, {"no_bias": node.attribute("no_bias", False)}
-        if own != CONV3X3:
-            attributes["stride"] = _value(node, "stride", (1, 1))[0]
+        attributes = _attributes_of(node, own, bfloat16)
+        last = node
         if own == CONV1X1:
             after = only_readers.get(node)
             attributes["residual"] = after is not None and after.op in SUMS and after not in sums
@@ -60,6 +64,16 @@ def use_own_convolutions(graph: Graph, parameters: Mapping[str, NDArray]) -> Non
         if last is not node:
             replacements[last, 0] = Output(node)
     graph.replace(replacements)
+
+
+def _attributes_of(node: Node, own: str, bfloat16: Collection[str]) -> Dict[str, Any]:
+    """Returns the attributes of detkit's operator that do not depend on what follows it."""
+    attributes: Dict[str, Any] = {"no_bias": node.attribute("no_bias", False)}
+    if own in MULTIPLYING:
+        attributes["bfloat16"] = node.name in bfloat16
+    if own != CONV3X3:
+        attributes["stride"] = _value(node, "stride", (1, 1))[0]
+    return attributes
 
 
 def _use_own_resizing(graph: Graph) -> None:
@@ -81,17 +95,6 @@ def _has(node: Node, attributes: Mapping[str, Tuple[str, str]]) -> bool:
         if (default if found == "None" else found) != value:
             return False
     return True
-
-
-def _only_readers(graph: Graph) -> Dict[Node, Node]:
-    """Returns {node: the node that reads its first output}, if that has one reader."""
-    readers = graph.readers()
-    return {
-        source.node: node
-        for node in graph.nodes()
-        for source in node.inputs
-        if source.number == 0 and readers[source.place] == 1
-    }
 
 
 def _absorb_relu(node: Node, only_readers: Dict[Node, Node], attributes: Dict[str, Any]) -> Node:

@@ -101,6 +101,16 @@ class Graph:
             counts[output.place] = counts.get(output.place, 0) + 1
         return counts
 
+    def only_readers(self) -> Dict[Node, Node]:
+        """Returns {node: the node that reads its first output}, if that has one reader."""
+        readers = self.readers()
+        return {
+            source.node: node
+            for node in self.nodes()
+            for source in node.inputs
+            if source.number == 0 and readers[source.place] == 1
+        }
+
     def replace(self, replacements: Mapping[Place, Output]) -> None:
         """Lets every reader of an output {place: Output} read its replacement.
 

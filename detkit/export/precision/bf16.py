@@ -15,6 +15,15 @@ from detkit.typing import NDArray, Symbol
 TYPE_NUMBER = "12"  # MXNet's number of the type bfloat16
 
 
+def require_bfloat16() -> None:
+    """Raises ExportError on a CPU without bfloat16."""
+    if not has_bfloat16():
+        raise ExportError(
+            f"bfloat16: expected a CPU with avx512_bf16, found {describe()}; export as float32, or "
+            "with --int8"
+        )
+
+
 def to_bfloat16(
     graph: Graph, parameters: Dict[str, NDArray], keep: Sequence[str] = ()
 ) -> Tuple[Symbol, Dict[str, NDArray]]:
@@ -27,14 +36,8 @@ def to_bfloat16(
     boxes, NMS, RoI operators. No calibration is needed, because bfloat16 has the range of float32,
     with 8 bits of precision.
 
-    Raises ExportError if MXNet is built without oneDNN, if no layer is left, and on a CPU without
-    bfloat16.
+    Raises ExportError if MXNet is built without oneDNN, and if no layer is left.
     """
-    if not has_bfloat16():
-        raise ExportError(
-            f"bfloat16: expected a CPU with avx512_bf16, found {describe()}; export as float32, or "
-            "with --int8"
-        )
     kept = select(graph, keep)
     fused = fuse(graph)
     layers = {node for node in fused.nodes() if node.op in FUSED and node.name not in kept}

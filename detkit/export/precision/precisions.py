@@ -7,10 +7,11 @@ from mxnet.gluon import HybridBlock
 
 from detkit.data.sample import Dataset
 from detkit.detector import Detector
+from detkit.export.graph.convolutions import use_own_convolutions
 from detkit.export.graph.graph import Graph
-from detkit.export.graph.layer_names import name_layers
+from detkit.export.graph.layer_names import LAYERS, name_layers, no_layer_left, select
 from detkit.export.manifest import ANY, BFLOAT16, FLOAT32, INT8
-from detkit.export.precision.bf16 import to_bfloat16
+from detkit.export.precision.bf16 import require_bfloat16, to_bfloat16
 from detkit.export.precision.calibrate import NAIVE, Example
 from detkit.export.precision.layer_errors import QuantizationReport
 from detkit.export.precision.quantize import KEEP, quantize
@@ -27,11 +28,12 @@ class Precision(Protocol):
     cpus: Optional[str]
 
     def convert(
-        self, model: HybridBlock, graph: Graph, parameters: Dict[str, NDArray]
+        self, model: HybridBlock, graph: Graph, parameters: Dict[str, NDArray], own: bool
     ) -> Tuple[Symbol, Dict[str, NDArray]]:
         """Returns the Symbol and the parameters of a network in this precision.
 
         graph: the simplified Graph of ``model``, which may be changed. parameters: those of it.
+        own: whether the folder has detkit's convolutions, which run on a CPU.
         """
 
 
@@ -42,14 +44,19 @@ class Float32:
     cpus: Optional[str] = None
 
     def convert(
-        self, model: HybridBlock, graph: Graph, parameters: Dict[str, NDArray]
+        self, model: HybridBlock, graph: Graph, parameters: Dict[str, NDArray], own: bool
     ) -> Tuple[Symbol, Dict[str, NDArray]]:
         """Returns the Symbol of the graph and its parameters; see Precision."""
+        if own:
+            use_own_convolutions(graph, parameters)
         return graph.symbol(), parameters
 
 
 class BFloat16:
-    """Layers of 16 bits, see ``to_bfloat16``.
+    """Layers whose factors have 16 bits: detkit's convolutions, or MXNet's layers.
+
+    detkit's convolutions multiply in bfloat16 and keep float32 between the layers. The other layers
+    stay float32 beside them. Without them, see ``to_bfloat16``.
 
     keep: patterns of the layers that stay float32, see ``select``.
     """
@@ -61,11 +68,22 @@ class BFloat16:
         self._keep = keep
 
     def convert(
-        self, model: HybridBlock, graph: Graph, parameters: Dict[str, NDArray]
+        self, model: HybridBlock, graph: Graph, parameters: Dict[str, NDArray], own: bool
     ) -> Tuple[Symbol, Dict[str, NDArray]]:
-        """Returns the Symbol and the parameters in bfloat16; see Precision."""
+        """Returns the Symbol and the parameters in bfloat16; see Precision.
+
+        Raises ExportError if no layer is left, and on a CPU without bfloat16.
+        """
+        require_bfloat16()
         name_layers(graph, model)
-        return to_bfloat16(graph, parameters, self._keep)
+        if not own:
+            return to_bfloat16(graph, parameters, self._keep)
+        kept = select(graph, self._keep)
+        layers = {node.name for node in graph.nodes() if node.op in LAYERS} - set(kept)
+        if not layers:
+            raise no_layer_left("bfloat16", self._keep)
+        use_own_convolutions(graph, parameters, layers)
+        return graph.symbol(), parameters
 
 
 class Int8:
@@ -90,7 +108,7 @@ class Int8:
         self.report: Optional[QuantizationReport] = None
 
     def convert(
-        self, model: HybridBlock, graph: Graph, parameters: Dict[str, NDArray]
+        self, model: HybridBlock, graph: Graph, parameters: Dict[str, NDArray], own: bool
     ) -> Tuple[Symbol, Dict[str, NDArray]]:
         """Returns the Symbol and the parameters in INT8, and sets ``report``; see Precision."""
         name_layers(graph, model)

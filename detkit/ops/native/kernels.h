@@ -23,8 +23,9 @@ extern "C" {
 
 enum { DETKIT_OK = 0, DETKIT_OUT_OF_MEMORY = 1, DETKIT_BAD_ARGUMENT = 2 };
 
-// Returns the build of the kernels that this processor runs: 0 baseline, 1 AVX2, 2 AVX-512.
-// The environment variable DETKIT_ISA (baseline, avx2, avx512) may ask for less.
+// Returns the build of the kernels that this processor runs: 0 baseline, 1 AVX2, 2 AVX-512,
+// 3 AVX-512 with products of bfloat16. The environment variable DETKIT_ISA (baseline, avx2, avx512,
+// avx512_bf16) may ask for less.
 int detkit_isa(void);
 
 // -------------------------------------------------------------------------- constants

@@ -11,8 +11,9 @@ extern "C" {
 typedef struct {
   int images, in_channels, out_channels;
   int height, width;
-  int relu;    // 1: the output is min(max(0, convolution), most)
-  float most;  // above 0, infinity for a plain ReLU; not read without a relu
+  int relu;      // 1: the output is min(max(0, convolution), most)
+  float most;    // above 0, infinity for a plain ReLU; not read without a relu
+  int bfloat16;  // 1: factors of products are rounded to bfloat16, if the processor has it
 } DetkitConv3x3;
 
 // A convolution with 3 x 3 weights, stride 1 and a padding of one zero on each side, by Winograd's
@@ -20,9 +21,10 @@ typedef struct {
 // plus bias. Inputs: data (B, in, H, W), weights (out, in, 3, 3), bias (out) or null. Output: (B,
 // out, H, W).
 //
-// Rounding errors are a few times those of the plain sum. A NaN or an infinity in the data makes
-// NaN of outputs within six pixels of it, in all channels of its image. The bits of the result do
-// not depend on the number of threads.
+// Rounding errors are a few times those of the plain sum, also in bfloat16, whose products are
+// added up in single precision; the gradients of the weights have single precision only. A NaN or
+// an infinity in the data makes NaN of outputs within six pixels of it, in all channels of its
+// image. The bits of the result do not depend on the number of threads.
 //
 // The memory that the functions work in comes from the caller: detkit_conv3x3_workspace returns how
 // many bytes the two need with as many threads as OpenMP would use now. It begins at a multiple of
@@ -43,6 +45,7 @@ typedef struct {
   int stride;         // 1 or 2
   int relu;           // 1: the output is min(max(0, convolution), most)
   float most;         // above 0, infinity for a plain ReLU; not read without a relu
+  int bfloat16;       // 1: factors of products are rounded to bfloat16, if the processor has it
 } DetkitConv1x1;
 
 // A convolution with 1 x 1 weights without padding: out = the sum of data * weights over the input

@@ -1,10 +1,13 @@
 """The convolutions of a graph that become detkit's own, with what follows them."""
 
+import json
+
 import mxnet as mx
 import numpy as np
 import pytest
 
 import detkit
+from detkit.errors import ExportError
 from detkit.export.graph.convolutions import use_own_convolutions
 from detkit.export.graph.graph import Graph
 from detkit.export.manifest import SYMBOL
@@ -69,7 +72,10 @@ def rewritten(symbol):
 
 X = mx.sym.var("x")
 ABSENT = {"stride": None, "dilate": None, "num_group": None, "layout": None}
-KERNELS = {1: (ONE, {"stride": "1", "residual": "False"}), 3: (THREE, {})}
+KERNELS = {
+    1: (ONE, {"stride": "1", "residual": "False", "bfloat16": "False"}),
+    3: (THREE, {"bfloat16": "False"}),
+}
 
 
 @pytest.mark.parametrize("kernel", [1, 3])
@@ -192,6 +198,10 @@ def operators_in(folder):
     return ops_of(mx.sym.load(str(folder / SYMBOL)))
 
 
+def nodes_in(folder):
+    return json.loads((folder / SYMBOL).read_text(encoding="utf-8"))["nodes"]
+
+
 @pytest.mark.parametrize("kind", ["FasterRCNN", "RetinaNet"])
 def test_an_export_uses_it(small_model, tmp_path, kind):
     detector = exported(KINDS[kind](small_model), tmp_path, "native")
@@ -222,8 +232,28 @@ def test_an_export_that_a_gpu_may_run_does_without(small_model, tmp_path, monkey
     assert not OWN & set(operators_in(tmp_path))
 
 
+@pytest.mark.skipif(not has_bfloat16(), reason="this CPU has no avx512_bf16")
+@pytest.mark.parametrize("kind", ["FasterRCNN", "MaskRCNN", "RetinaNet"])
+def test_layers_of_16_bits_are_detkits(small_model, tmp_path, kind):
+    detector = exported(KINDS[kind](small_model), tmp_path, "native", precision=BFloat16(["first"]))
+    layers = [node for node in nodes_in(tmp_path) if node["op"] in {ONE, THREE}]
+    assert {node["attrs"]["bfloat16"] for node in layers[1:]} == {"True"}
+    for image in photos((64, 80), (50, 96)):
+        (found,), (expected,) = (
+            each.detect([image]) for each in (detkit.load_exported(tmp_path), detector)
+        )
+        np.testing.assert_allclose(found.scores[:3], expected.scores[:3], rtol=0.1)
+
+
 @needs_onednn
 @pytest.mark.skipif(not has_bfloat16(), reason="this CPU has no avx512_bf16")
-def test_layers_of_fewer_bits_do_without(small_model, tmp_path):
+def test_layers_of_16_bits_are_mxnets_where_it_is_told_to(small_model, tmp_path, monkeypatch):
+    monkeypatch.setenv(backend.CONVOLUTIONS_VARIABLE, "direct")
     export(detector_of(small_model()), str(tmp_path), "native", precision=BFloat16())
     assert not OWN & set(operators_in(tmp_path))
+
+
+def test_nothing_is_left_for_16_bits(small_model, tmp_path, monkeypatch):
+    monkeypatch.setattr("detkit.export.precision.bf16.has_bfloat16", lambda: True)
+    with pytest.raises(ExportError, match="bfloat16"):
+        export(detector_of(small_model()), str(tmp_path), "native", precision=BFloat16(["*"]))

@@ -11,6 +11,7 @@ from detkit.errors import ExportError
 from detkit.export.graph.graph import Graph
 from detkit.export.graph.layer_names import name_layers
 from detkit.export.precision.bf16 import to_bfloat16
+from detkit.export.precision.precisions import BFloat16
 from detkit.processor import has_bfloat16
 from support.exports import KINDS
 from support.graphs import INPUTS, SIZES, assert_near, needs_onednn, traced
@@ -58,7 +59,9 @@ def test_maxima_of_bfloat16_are_not_taken_as_float32():
     assert [node["op"] for node in nodes].count("amp_cast") == 2
 
 
-def test_bfloat16_needs_a_cpu_that_has_it(small_model, monkeypatch, tmp_path):
+@pytest.mark.parametrize("own", [False, True])
+def test_bfloat16_needs_a_cpu_that_has_it(small_model, monkeypatch, tmp_path, own):
     monkeypatch.setattr(processor, "CPU_INFO", str(tmp_path / "absent"))
+    model = small_model()
     with pytest.raises(ExportError, match="bfloat16: .*avx512_bf16"):
-        to_bfloat16(*traced(small_model()))
+        BFloat16().convert(model, *traced(model), own)

@@ -3,8 +3,10 @@
 
 namespace {
 
-constexpr int kSampled = 24;     // numbers of each array that are compared
-constexpr double kShare = 1e-5;  // rounding errors, of the largest sum that there could be
+constexpr int kSampled = 24;  // numbers of each array that are compared
+// Rounding errors, of the largest sum that there could be.
+constexpr double kShare = 1e-5;
+constexpr double kBfloat16Share[] = {4e-3, 2e-2};  // of 1x1 and of 3x3 weights
 
 float largest(const Floats& values) {
   float found = 0;
@@ -17,6 +19,7 @@ struct ConvCase {
   Shape shape;
   int relu;
   float most;
+  int bfloat16;
   bool has_bias, has_residual, needs_data;
   bool strange;  // there may be NaN and infinities in the arrays
   Floats data, weights, bias, residual, out;
@@ -26,6 +29,7 @@ struct ConvCase {
       : shape(shape),
         relu(random.between(0, 1)),
         most(random.one_of({INFINITY, 6.f, 0.5f})),
+        bfloat16(!shape.depthwise && random.chance(0.3)),
         has_bias(random.chance(0.5)),
         has_residual(may_have_residual && random.chance(0.5)),
         needs_data(!may_lack_data || random.chance(0.8)),
@@ -56,14 +60,17 @@ struct ConvCase {
     return !relu || (out[i] > 0 && out[i] < most) ? grad_out[i] : 0.0f;
   }
 
+  double share() const { return bfloat16 ? kBfloat16Share[shape.kernel > 1] : kShare; }
+
   // most_product: the largest product that there could be.
-  void matches(const char* name, size_t i, float found, const Sum& sum, float most_product) const {
+  void matches(const char* name, size_t i, float found, const Sum& sum, float most_product,
+               double share = kShare) const {
     if (sum.has_nan) require(isnan(found), "%s[%zu] = %g hides a NaN", name, i, found);
     if (sum.has_infinity) {
       require(!isfinite(found), "%s[%zu] = %g hides an infinity", name, i, found);
     }
     if (strange) return;
-    const double tolerance = kShare * most_product * (sum.terms + 1);
+    const double tolerance = share * most_product * (sum.terms + 1);
     require(fabs(found - sum.value) <= tolerance, "%s[%zu] = %g, not %g +- %g", name, i,
             double(found), sum.value, tolerance);
   }
@@ -89,7 +96,7 @@ void check_output(const ConvCase& c, Random& random) {
       sum.value = std::min(std::max(sum.value, 0.0), double(c.most));
       sum.has_infinity = false;  // there may be nothing left of it
     }
-    c.matches("out", at, c.out[at], sum, most);
+    c.matches("out", at, c.out[at], sum, most, c.share());
   }
 }
 
@@ -107,7 +114,7 @@ void check_grad_data(const ConvCase& c, Random& random) {
       });
     }
     const size_t at = s.in_map(image, i) + size_t(y) * size_t(s.width) + size_t(x);
-    c.matches("grad_data", at, c.grad_data[at], sum, most);
+    c.matches("grad_data", at, c.grad_data[at], sum, most, c.share());
   }
 }
 
@@ -167,7 +174,7 @@ void fuzz_conv3x3(Random& random, uint64_t*) {
   const Shape s(random, 3, false, false);
   const ConvCase c(random, s, false, true);
   const DetkitConv3x3 conv = {s.images, s.in_channels, s.out_channels, s.height,
-                              s.width,  c.relu,        c.most};
+                              s.width,  c.relu,        c.most,         c.bfloat16};
   int64_t forward = 0, backward = 0;
   succeeded(detkit_conv3x3_workspace(&conv, &forward, &backward));
   succeeded(detkit_conv3x3(&conv, c.data.data(), c.weights.data(), c.bias_or_null(),
@@ -182,8 +189,8 @@ void fuzz_conv3x3(Random& random, uint64_t*) {
 void fuzz_conv1x1(Random& random, uint64_t*) {
   const Shape s(random, 1, true, false);
   const ConvCase c(random, s, true, true);
-  const DetkitConv1x1 conv = {s.images, s.in_channels, s.out_channels, s.height,
-                              s.width,  s.stride,      c.relu,         c.most};
+  const DetkitConv1x1 conv = {s.images, s.in_channels, s.out_channels, s.height,  s.width,
+                              s.stride, c.relu,        c.most,         c.bfloat16};
   int64_t forward = 0, backward = 0;
   succeeded(detkit_conv1x1_workspace(&conv, &forward, &backward));
   succeeded(detkit_conv1x1(&conv, c.data.data(), c.weights.data(), c.bias_or_null(),

@@ -50,6 +50,10 @@ struct Shape {
     in_channels = channels(random);
     out_channels = depthwise ? in_channels : channels(random);
     height = side(random), width = side(random);
+    if (kernel == 1 && random.chance(0.2)) {  // a product of matrices
+      height = width = 1;
+      if (random.chance(0.3)) images = random.between(0, 350);
+    }
     const int64_t pairs = int64_t(depth()) * out_channels * images;
     while (pairs * height * width > kMostProducts) {
       height = (height + 1) / 2, width = (width + 1) / 2;

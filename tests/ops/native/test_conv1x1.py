@@ -14,7 +14,7 @@ from mxnet.gluon import nn
 from detkit import ops
 from detkit.models.layers import Conv2D, FoldingSequential
 from detkit.ops import backend
-from support.conv_oracles import output_and_gradients
+from support.conv_oracles import has_bfloat16, output_and_gradients, rounded
 from support.graphs import ops_of
 from support.kernel_cases import generators
 
@@ -35,7 +35,7 @@ def draw(rng, images, channels, filters, height, width, stride):
     return [rng.normal(0, 1, shape).astype("float32") for shape in shapes]
 
 
-def run(arrays, stride, has_bias=True, has_residual=True, most=None):
+def run(arrays, stride, has_bias=True, has_residual=True, most=None, bfloat16=False):
     """The output of arrays as ``draw`` makes them, and {name: gradient}."""
     *inputs, grad_out = map(mx.nd.array, arrays)
     named = dict(zip(("data", "weights", "bias", "residual"), inputs))
@@ -54,6 +54,7 @@ def run(arrays, stride, has_bias=True, has_residual=True, most=None):
             relu=most is not None,
             most=math.inf if most is None else most,
             residual=named.get("residual"),
+            bfloat16=bfloat16,
             **arguments(len(arrays[1]), stride),
         )
     out.backward(grad_out)
@@ -110,6 +111,35 @@ def test_values_and_gradients(case, has_bias, has_residual, most):
         np.testing.assert_array_equal(grads["residual"], grad_out)
 
 
+@given(convolutions())
+@settings(max_examples=30)
+def test_products_of_bfloat16(built_library, case):
+    arrays, stride = case
+    out, grads = run(*case, bfloat16=True)
+    single = run(*case)
+    np.testing.assert_array_equal(grads["weights"], single[1]["weights"])
+    if not has_bfloat16(built_library):
+        np.testing.assert_array_equal(out, single[0])
+        return
+    factors = [rounded(array) for array in arrays]
+    expected, magnitude = exact([*factors[:2], *arrays[2:4]], stride, True, True)
+    assert_near(out, expected, magnitude)
+    of_data = np.einsum("oi,bohw->bihw", factors[1][:, :, 0, 0].astype("float64"), factors[4])
+    assert_near(grads["data"][..., ::stride, ::stride], of_data, len(arrays[1]))
+
+
+@pytest.mark.parametrize("images", [1, 15, 49, 340])
+@pytest.mark.parametrize("channels, filters", [(1, 1), (515, 9), (1030, 70)])
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_maps_of_one_pixel_are_rows_of_a_matrix(built_library, images, channels, filters, bfloat16):
+    arrays = draw(np.random.default_rng(0), images, channels, filters, 1, 1, 1)
+    out, _ = run(arrays, 1, most=math.inf, bfloat16=bfloat16)
+    if bfloat16 and has_bfloat16(built_library):
+        arrays[:2] = map(rounded, arrays[:2])
+    expected, magnitude = exact(arrays, 1, True, True)
+    assert_near(out, np.maximum(expected, 0), magnitude)
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_an_image_gives_the_same_bits_alone(stride):
     arrays = draw(np.random.default_rng(0), 3, 40, 70, 19, 23, stride)
@@ -129,37 +159,43 @@ class Conv1x1(ctypes.Structure):
         *((name, ctypes.c_int) for name in ("images", "in_channels", "out_channels")),
         *((name, ctypes.c_int) for name in ("height", "width", "stride", "relu")),
         ("most", ctypes.c_float),
+        ("bfloat16", ctypes.c_int),
     ]
 
 
-def kernels_of(path, threads, arrays, stride):
+def kernels_of(path, threads, arrays, stride, bfloat16):
     """The output and all gradients by the library itself, on so many of OpenMP's threads."""
     *inputs, grad_out = arrays
     (images, channels, height, width), filters = inputs[0].shape, len(inputs[1])
-    conv = Conv1x1(images, channels, filters, height, width, stride, 1, 1.5)
+    conv = Conv1x1(images, channels, filters, height, width, stride, 1, 1.5, bfloat16)
     return output_and_gradients(path, threads, "conv1x1", conv, inputs, grad_out)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("stride, bfloat16", [(1, 0), (2, 0), (1, 1)])
 @pytest.mark.parametrize(
-    "shape", [(3, 40, 200, 13, 70), (1, 600, 9, 40, 41), (2, 9, 300, 5, 5), (1, 1, 1, 1, 1)]
+    "shape",
+    [(3, 40, 200, 13, 70), (1, 600, 9, 40, 41), (2, 9, 300, 5, 5), (1, 1, 1, 1, 1)]
+    + [(90, 700, 50, 1, 1)],
 )
-def test_the_number_of_threads_changes_no_bit(built_library, shape, stride):
+def test_the_number_of_threads_changes_no_bit(built_library, shape, stride, bfloat16):
     arrays = draw(np.random.default_rng(0), *shape, stride)
     try:
-        expected = kernels_of(built_library, 1, arrays, stride)
+        expected = kernels_of(built_library, 1, arrays, stride, bfloat16)
         for threads in (2, 3):
-            for one, other in zip(kernels_of(built_library, threads, arrays, stride), expected):
+            found = kernels_of(built_library, threads, arrays, stride, bfloat16)
+            for one, other in zip(found, expected):
                 np.testing.assert_array_equal(one, other)
     finally:
         ctypes.CDLL(str(built_library)).omp_set_num_threads(1)
+    if bfloat16 and has_bfloat16(built_library):
+        arrays[:2] = map(rounded, arrays[:2])
     before_relu, magnitude = exact(arrays, stride, True, True)
     assert_near(expected[0], np.clip(before_relu, 0, 1.5), magnitude)
 
 
 def test_no_images_give_gradients_of_zero(built_library):
     arrays = draw(np.random.default_rng(0), 0, 3, 5, 4, 6, 1)
-    out, grad_data, grad_weights, grad_bias, _ = kernels_of(built_library, 1, arrays, 1)
+    out, grad_data, grad_weights, grad_bias, _ = kernels_of(built_library, 1, arrays, 1, 0)
     assert out.size == grad_data.size == 0
     assert not grad_weights.any() and not grad_bias.any()
 

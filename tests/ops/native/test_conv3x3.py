@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mxnet import autograd
 
 from support import conv_oracles as oracles
-from support.conv_oracles import draw
+from support.conv_oracles import draw, rounded
 
 pytestmark = [pytest.mark.processor, pytest.mark.usefixtures("built_library")]
 EPSILON = np.finfo("float32").eps
@@ -28,13 +28,14 @@ def shapes(draw_one):
     return images, channels, filters, height, width
 
 
-def run(grad_out, arrays, relu=False, most=np.inf):
+def run(grad_out, arrays, relu=False, most=np.inf, bfloat16=False):
     """The output of arrays (data, weights and perhaps bias), and their gradients."""
     arrays = [mx.nd.array(array) for array in arrays]
     for array in arrays:
         array.attach_grad()
     with autograd.record():
-        out = mx.nd.detkit_conv3x3(*arrays, no_bias=len(arrays) == 2, relu=relu, most=most)
+        options = {"no_bias": len(arrays) == 2, "relu": relu, "most": most, "bfloat16": bfloat16}
+        out = mx.nd.detkit_conv3x3(*arrays, **options)
     out.backward(mx.nd.array(grad_out))
     return out.asnumpy(), [array.grad.asnumpy() for array in arrays]
 
@@ -77,6 +78,26 @@ def test_errors_are_few_times_those_of_a_plain_sum(channels):
     assert 0 < error < 4 * expected
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 64, 255])
+def test_products_of_bfloat16(built_library, channels):
+    data, weights, bias, grad_out = draw(0, 2, channels, 24, 14, 15)
+    data = np.maximum(data, 0)
+    arrays = data, weights, bias
+    (out, grads), single = (run(grad_out, arrays, bfloat16=each) for each in (True, False))
+    np.testing.assert_array_equal(grads[1], single[1][1])  # the weights have float32's gradients
+    if not oracles.has_bfloat16(built_library):
+        np.testing.assert_array_equal(out, single[0])
+        return
+    turned = weights.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
+    for found, maps, taps in (
+        (out - bias[:, None, None], data, weights),
+        (grads[0], grad_out, turned),
+    ):
+        exact, direct = oracles.conv3x3(maps, taps), oracles.conv3x3(*map(rounded, (maps, taps)))
+        error, expected = (np.sqrt(np.mean((each - exact) ** 2)) for each in (found, direct))
+        assert 0 < error < 6 * expected
+
+
 @pytest.mark.parametrize("relu", [False, True])
 def test_a_relu_passes_the_gradients_of_positive_outputs(relu):
     data, weights, bias, grad_out = draw(0, 2, 3, 5, 9, 10)
@@ -86,27 +107,27 @@ def test_a_relu_passes_the_gradients_of_positive_outputs(relu):
     assert grads[2].tolist() == counted.sum(axis=(0, 2, 3)).tolist()
 
 
-def kernels_of(path, threads, relu, arrays):
+def kernels_of(path, threads, relu, arrays, bfloat16=0):
     """The output, the gradients, and the bytes of the workspaces, on so many threads."""
     data, weights, bias, grad_out = arrays
     images, channels, height, width = data.shape
-    conv = oracles.Conv3x3(images, channels, len(weights), height, width, relu, np.inf)
+    conv = oracles.Conv3x3(images, channels, len(weights), height, width, relu, np.inf, bfloat16)
     kernels = oracles.Kernels(path, threads)
     out = kernels.forward(conv, data, weights, bias)
     grads = kernels.backward(conv, data, weights, out, grad_out)
     return [out, *grads], kernels.workspaces(conv)
 
 
-@pytest.mark.parametrize("relu", [0, 1])
+@pytest.mark.parametrize("relu, bfloat16", [(0, 0), (1, 0), (1, 1)])
 @pytest.mark.parametrize(
     "shape", [(3, 5, 7, 13, 70), (2, 40, 200, 9, 11), (1, 17, 130, 40, 41), (1, 1, 1, 1, 1)]
 )
-def test_the_number_of_threads_changes_no_bit(built_library, shape, relu):
+def test_the_number_of_threads_changes_no_bit(built_library, shape, relu, bfloat16):
     arrays = draw(0, *shape)
     try:
-        expected, bytes_of_one = kernels_of(built_library, 1, relu, arrays)
+        expected, bytes_of_one = kernels_of(built_library, 1, relu, arrays, bfloat16)
         for threads in (2, 3):
-            found, bytes_of_all = kernels_of(built_library, threads, relu, arrays)
+            found, bytes_of_all = kernels_of(built_library, threads, relu, arrays, bfloat16)
             assert all(more > one for more, one in zip(bytes_of_all, bytes_of_one))
             for one, other in zip(found, expected):
                 np.testing.assert_array_equal(one, other)
@@ -116,7 +137,7 @@ def test_the_number_of_threads_changes_no_bit(built_library, shape, relu):
         expected[0],
         np.maximum(oracles.conv3x3(*arrays[:3]), 0 if relu else -np.inf),
         rtol=0,
-        atol=1e-4,
+        atol=3.0 if bfloat16 else 1e-4,
     )
 
 

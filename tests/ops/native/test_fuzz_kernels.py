@@ -9,6 +9,7 @@ import pytest
 
 from detkit import cli, processor
 from detkit.errors import DetkitError
+from detkit.ops.compile import FUSED_KERNELS
 from support import tiny
 
 COMPILER = any(map(shutil.which, ("g++", "c++", "clang++")))
@@ -50,7 +51,7 @@ def quick_builds(fuzz_ops, tmp_path_factory):
     it, the same bits on every instruction set would say little.
     """
     call, compile_into = fuzz_ops.call, fuzz_ops.compile_into
-    sources = {fuzz_ops.SOURCES / "cpu" / f"{kernel}.cc" for kernel in fuzz_ops.FUSED_KERNELS}
+    sources = {fuzz_ops.SOURCES / "cpu" / f"{kernel}.cc" for kernel in FUSED_KERNELS}
     made = {}
 
     def quick_call(command):

@@ -22,21 +22,23 @@ struct Plan {
         threads(available_threads()),
         panels((product.out + kRows - 1) / kRows),
         all_columns((product.grid.count + kPixels - 1) / kPixels),
+        depth(depth_of(product.in)),
         columns(columns_of_block()),
         blocks((all_columns + columns - 1) / columns),
-        column(static_cast<size_t>(product.in) * kPixels + kLanes) {}
+        column(static_cast<size_t>(depth) * kPixels + kLanes) {}
 
   const PixelProduct& product;
   const int threads, panels;
   const int64_t all_columns;
+  const int depth;
   const int columns;  // of a block
   const int64_t blocks;
-  const size_t column;  // floats
+  const size_t column;  // factors
 
   // Into how many parts the outputs of each block are split, so that all threads have work until
   // the end. Each part packs the block again. Times are in instructions for a vector of pixels.
   int parts() const {
-    const double packing = 6.0 * product.in, panel = kRows * (product.in + 4.0);
+    const double packing = 6.0 * product.in, panel = kRows * (depth + 4.0);
     int best = 1;
     double least = 0;
     for (int parts = 1; parts <= panels && parts <= 4 * threads; ++parts) {
@@ -51,7 +53,7 @@ struct Plan {
  private:
   int columns_of_block() const {
     const int64_t shared = all_columns / (4 * threads);
-    int columns = kCache / (product.in * kPixels);
+    int columns = kCache / (depth * kPixels);
     if (columns > kMostColumns) columns = kMostColumns;
     if (columns > shared) columns = static_cast<int>(shared);
     return columns > 1 ? columns : 1;
@@ -61,12 +63,16 @@ struct Plan {
 // What one thread works in.
 struct Own {
   Own(Arena* arena, const Plan& plan)
-      : points(arena->take<float>(plan.columns * plan.column)),
+      : points(arena->take<Factor>(plan.columns * plan.column)),
+        row(row_memory(plan.product.in)),
+        rows(arena->take<Factor>(kRows * row)),
         sums(arena->take<float>(kRows * kPixels + kLanes)),
         runs(arena->take<Run>(static_cast<size_t>(plan.columns) * kPixels)) {}
 
-  float* const points;  // [column][input][pixel]
-  float* const sums;    // [output of a panel][pixel]
+  Factor* const points;  // [column][input][pixel]
+  const size_t row;
+  Factor* const rows;  // of weights, if they are converted
+  float* const sums;   // [output of a panel][pixel]
   Run* const runs;
 };
 
@@ -81,14 +87,15 @@ void pack(const Plan& plan, const float* data, int runs, const Own& own) {
   const PixelProduct& product = plan.product;
   const Layout& from = product.from;
   for (int input = 0; input < product.in; ++input) {
+    const PointsStore store(input, product.in);
     for (const Run* run = own.runs; run < own.runs + runs; ++run) {
       const size_t map = static_cast<size_t>(run->image) * product.in + input;
       const float* pixels = data + map * from.plane + from.at(run->y, run->x);
-      float* to = own.points + run->start / kPixels * plan.column +
-                  static_cast<size_t>(input) * kPixels + run->start % kPixels;
+      Factor* to = own.points + run->start / kPixels * plan.column +
+                   static_cast<size_t>(input / kDeep) * kPixels + run->start % kPixels;
       for (int i = 0; i < run->count; i += kLanes) {
         __builtin_prefetch(pixels + kAhead * from.plane);
-        store_lanes(to + i, load_pixels(pixels, from.stride, run->count - i));
+        store(to + i, load_pixels(pixels, from.stride, run->count - i), run->count - i);
         pixels += kLanes * from.stride;
       }
     }
@@ -117,20 +124,20 @@ void store_run(const PixelProduct& product, const Outputs& outputs, int panel, c
 void multiply_panel(const Plan& plan, const float* weights, int panel, int pixels, const Own& own,
                     const Outputs& outputs) {
   const PixelProduct& product = plan.product;
-  const float* rows[kRows];  // the last one is used again for those that are missing
+  const Factor* rows[kRows];  // the last one is used again for those that are missing
   for (int i = 0; i < kRows; ++i) {
-    const int output = panel * kRows + i;
-    rows[i] = weights + static_cast<size_t>(output < product.out ? output : product.out - 1) *
-                            static_cast<size_t>(product.in);
+    const size_t output = static_cast<size_t>(least(panel * kRows + i, product.out - 1));
+    rows[i] = row_factors(weights + output * static_cast<size_t>(product.in), product.in,
+                          own.rows + i * own.row);
   }
   const Run* run = own.runs;
-  const float* points = own.points;
+  const Factor* points = own.points;
   for (int start = 0; start < pixels; start += kPixels, points += plan.column) {
     const int vectors = (pixels - start + kLanes - 1) / kLanes;
     const auto kernel = vectors == 1   ? multiply_rows<1>
                         : vectors == 2 ? multiply_rows<2>
                                        : multiply_rows<3>;
-    kernel(rows, points, product.in, kPixels, own.sums);
+    kernel(rows, points, plan.depth, kPixels, own.sums);
     const int end = pixels - start < kPixels ? pixels : start + kPixels;
     for (int done = start; done < end; done += run->count, ++run) {
       store_run(product, outputs, panel, *run, own.sums + run->start % kPixels);
@@ -141,6 +148,7 @@ void multiply_panel(const Plan& plan, const float* weights, int panel, int pixel
 }  // namespace
 
 size_t product_bytes(const PixelProduct& product) {
+  if (is_dense(product)) return dense_bytes(product);
   const Plan plan(product);
   Arena own(nullptr);
   Own{&own, plan};
@@ -149,6 +157,9 @@ size_t product_bytes(const PixelProduct& product) {
 
 void multiply_pixels(const PixelProduct& product, const float* data, const float* weights,
                      const float* bias, const float* residual, char* memory, float* out) {
+  if (is_dense(product)) {
+    return multiply_dense(product, data, weights, bias, residual, memory, out);
+  }
   const Plan plan(product);
   Arena measure(nullptr);
   Own{&measure, plan};
@@ -184,7 +195,7 @@ int conv1x1(const DetkitConv1x1* conv, const float* data, const float* weights, 
 }  // namespace DETKIT_ISA
 }  // namespace detkit
 
-DETKIT_KERNEL(conv1x1,
-              (const DetkitConv1x1* conv, const float* data, const float* weights,
-               const float* bias, const float* residual, void* workspace, float* out),
-              (conv, data, weights, bias, residual, workspace, out))
+DETKIT_PRODUCTS(conv1x1,
+                (const DetkitConv1x1* conv, const float* data, const float* weights,
+                 const float* bias, const float* residual, void* workspace, float* out),
+                (conv, data, weights, bias, residual, workspace, out), conv->bfloat16)

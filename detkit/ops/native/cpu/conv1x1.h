@@ -24,6 +24,14 @@ size_t product_bytes(const PixelProduct& product);
 void multiply_pixels(const PixelProduct& product, const float* data, const float* weights,
                      const float* bias, const float* residual, char* memory, float* out);
 
+// The same for maps of one pixel, whose pixels do not follow each other.
+inline bool is_dense(const PixelProduct& product) {
+  return product.from.plane == 1 && product.to.plane == 1;
+}
+size_t dense_bytes(const PixelProduct& product);
+void multiply_dense(const PixelProduct& product, const float* data, const float* weights,
+                    const float* bias, const float* residual, char* memory, float* out);
+
 inline PixelProduct forward_product(const DetkitConv1x1& conv) {
   const PixelGrid grid(conv.images, conv.height, conv.width, conv.stride);
   const Bound bound = {conv.relu != 0, conv.most};

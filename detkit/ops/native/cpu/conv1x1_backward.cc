@@ -235,11 +235,12 @@ int conv1x1_backward(const DetkitConv1x1* conv, const float* data, const float* 
 }  // namespace DETKIT_ISA
 }  // namespace detkit
 
-DETKIT_KERNEL(conv1x1_workspace, (const DetkitConv1x1* conv, int64_t* forward, int64_t* backward),
-              (conv, forward, backward))
-DETKIT_KERNEL(conv1x1_backward,
-              (const DetkitConv1x1* conv, const float* data, const float* weights, const float* out,
-               const float* grad_out, void* workspace, float* grad_data, float* grad_weights,
-               float* grad_bias, float* grad_residual),
-              (conv, data, weights, out, grad_out, workspace, grad_data, grad_weights, grad_bias,
-               grad_residual))
+DETKIT_PRODUCTS(conv1x1_workspace, (const DetkitConv1x1* conv, int64_t* forward, int64_t* backward),
+                (conv, forward, backward), conv->bfloat16)
+DETKIT_PRODUCTS(conv1x1_backward,
+                (const DetkitConv1x1* conv, const float* data, const float* weights,
+                 const float* out, const float* grad_out, void* workspace, float* grad_data,
+                 float* grad_weights, float* grad_bias, float* grad_residual),
+                (conv, data, weights, out, grad_out, workspace, grad_data, grad_weights, grad_bias,
+                 grad_residual),
+                conv->bfloat16)

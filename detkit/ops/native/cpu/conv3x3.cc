@@ -20,18 +20,19 @@ struct Plan {
   explicit Plan(const DetkitConv3x3& conv)
       : grid(conv.images, conv.height, conv.width),
         in(conv.in_channels),
+        depth(depth_of(in)),
         out(round_up(conv.out_channels, kRows)),
         groups((out + kGroup - 1) / kGroup),
         blocks((grid.count + kBlockTiles - 1) / kBlockTiles),
         threads(available_threads()),
-        points_stride(static_cast<size_t>(in) * kBlockTiles + kPad),
+        points_stride(static_cast<size_t>(depth) * kBlockTiles + kPad),
         sums_stride(static_cast<size_t>(kGroup) * kBlockTiles + kPad) {}
 
-  size_t panel() const { return static_cast<size_t>(in) * kRows; }  // floats
+  size_t panel() const { return static_cast<size_t>(depth) * kRows; }  // factors
   int channels(int group) const { return group + 1 < groups ? kGroup : out - group * kGroup; }
 
   const TileGrid grid;
-  const int in, out, groups;
+  const int in, depth, out, groups;
   const int64_t blocks;
   const int threads;
   const size_t points_stride, sums_stride;  // from a product to the next
@@ -40,23 +41,23 @@ struct Plan {
 // What all threads read.
 struct Shared {
   Shared(Arena* arena, const Plan& plan)
-      : weights(arena->take<float>(kProducts * plan.panel() * (plan.out / kRows))),
+      : weights(arena->take<Factor>(kProducts * plan.panel() * (plan.out / kRows))),
         zeros(arena->take<float>(static_cast<size_t>(plan.grid.width) + kLanes)) {}
 
-  float* const weights;  // [group][product][panel of kRows outputs][input][kRows]
+  Factor* const weights;  // [group][product][panel of kRows outputs][input][kRows]
   float* const zeros;
 };
 
 // What one thread works in.
 struct Own {
   Own(Arena* arena, const Plan& plan, const float* zeros)
-      : points(arena->take<float>(kProducts * plan.points_stride + kLanes)),
+      : points(arena->take<Factor>(kProducts * plan.points_stride + kLanes)),
         sums(arena->take<float>(kProducts * plan.sums_stride + kLanes)),
         segments(arena->take<Segment>(kBlockTiles)),
         lines(arena, kBlockTiles, zeros) {}
 
-  float* const points;  // [product][input][tile]
-  float* const sums;    // [product][output of the group][tile]
+  Factor* const points;  // [product][input][tile]
+  float* const sums;     // [product][output of the group][tile]
   Segment* const segments;
   const Lines lines;
 };
@@ -81,8 +82,8 @@ struct Weights {
   }
 };
 
-// kLanes pairs of channels: taps[tap][lane] to points[product * stride + lane].
-void taps_to_points(const float (&taps)[9][kChunk * kRows], int lane, int lanes, float* points,
+// kLanes weights of inputs and outputs: taps[tap][lane] to points[product * stride].
+void taps_to_points(const float (&taps)[9][kChunk * kRows], int lane, int lanes, Factor* points,
                     size_t stride) {
   Doubles half[kPoints][kTaps];  // points along y, taps along x
   for (int j = 0; j < kTaps; ++j) {
@@ -97,26 +98,25 @@ void taps_to_points(const float (&taps)[9][kChunk * kRows], int lane, int lanes,
     Doubles u[kPoints];
     weights_to_points(half[i], u);
     for (int j = 0; j < kPoints; ++j) {
-      float* to = points + (i * kPoints + j) * stride;
-      const Floats rounded = __builtin_convertvector(u[j], Floats);
-      store_up_to(to, rounded, lanes);
+      Factor* to = points + (i * kPoints + j) * stride;
+      store_weights(to, __builtin_convertvector(u[j], Floats), lanes);
     }
   }
 }
 
-void weights_to_points(const Plan& plan, const Weights& weights, float* to) {
+void weights_to_points(const Plan& plan, const Weights& weights, Factor* to) {
   const int panels = plan.out / kRows;
 #pragma omp parallel for num_threads(plan.threads) schedule(static)
   for (int panel = 0; panel < panels; ++panel) {
     const int first = panel / kPanels * kPanels;  // of the group
     const size_t stride = plan.panel() * (panels - first < kPanels ? panels - first : kPanels);
-    float* points = to + plan.panel() * (static_cast<size_t>(first) * kProducts + (panel - first));
+    Factor* points = to + plan.panel() * (static_cast<size_t>(first) * kProducts + (panel - first));
     alignas(64) float taps[9][kChunk * kRows] = {};
     for (int input = 0; input < plan.in; input += kChunk) {
       const int inputs = plan.in - input < kChunk ? plan.in - input : kChunk;
       weights.read(panel * kRows, input, inputs, taps);
       for (int lane = 0; lane < inputs * kRows; lane += kLanes) {
-        float* at = points + static_cast<size_t>(input) * kRows + lane;
+        Factor* at = points + (static_cast<size_t>(input) * kRows + lane) / kDeep;
         taps_to_points(taps, lane, inputs * kRows - lane, at, stride);
       }
     }
@@ -126,27 +126,28 @@ void weights_to_points(const Plan& plan, const Weights& weights, float* to) {
 // The inputs of a block to the points.
 void data_to_points(const Plan& plan, const float* data, int segments, const Own& own) {
   for (int input = 0; input < plan.in; ++input) {
-    float* points = own.points + static_cast<size_t>(input) * kBlockTiles;
+    Factor* points = own.points + static_cast<size_t>(input / kDeep) * kBlockTiles;
+    const PointsStore store(input, plan.in);
     for (int s = 0; s < segments; ++s) {
       const Segment& segment = own.segments[s];
       const size_t map = static_cast<size_t>(segment.image) * plan.in + input;
-      plane_to_points(plan.grid, segment, data + map * plan.grid.plane(), own.lines, points,
+      plane_to_points(plan.grid, segment, data + map * plan.grid.plane(), own.lines, store, points,
                       plan.points_stride);
     }
   }
 }
 
 // The sums of a group of outputs of a block.
-void multiply_group(const Plan& plan, const float* weights, int group, int tiles, const Own& own) {
+void multiply_group(const Plan& plan, const Factor* weights, int group, int tiles, const Own& own) {
   const int vectors = (tiles + kLanes - 1) / kLanes;
   const auto kernel = vectors == 1 ? multiply<1> : vectors == 2 ? multiply<2> : multiply<3>;
   const int panels = plan.channels(group) / kRows;
   weights += kProducts * plan.panel() * kPanels * group;
   for (int product = 0; product < kProducts; ++product) {
-    const float* points = own.points + product * plan.points_stride;
+    const Factor* points = own.points + product * plan.points_stride;
     float* sums = own.sums + product * plan.sums_stride;
     for (int panel = 0; panel < panels; ++panel, weights += plan.panel()) {
-      kernel(weights, points, plan.in, kBlockTiles, sums + panel * kRows * kBlockTiles);
+      kernel(weights, points, plan.depth, kBlockTiles, sums + panel * kRows * kBlockTiles);
     }
   }
 }
@@ -169,7 +170,7 @@ void points_to_outputs(const Plan& plan, const DetkitConv3x3& conv, const float*
 // Into how many parts the groups of each block are split, so that all threads have work until the
 // end. Each part transforms the inputs again. Times are in instructions for a vector of tiles.
 int parts_of(const Plan& plan) {
-  const double inputs = 300.0 * plan.in, group = 36.0 * kGroup * plan.in + 180.0 * kGroup;
+  const double inputs = 300.0 * plan.in, group = 36.0 * kGroup * plan.depth + 180.0 * kGroup;
   int best = 1;
   double least = 0;
   for (int parts = 1; parts <= plan.groups; ++parts) {
@@ -202,7 +203,7 @@ void convolve(const DetkitConv3x3& conv, bool is_turned, const float* data, cons
   weights_to_points(plan, read, shared.weights);
   memset(shared.zeros, 0, sizeof(float) * (static_cast<size_t>(conv.width) + kLanes));
   const int parts = parts_of(plan);
-  const double multiply_adds = 36.0 * kBlockTiles * plan.in * plan.out / parts;
+  const double multiply_adds = 36.0 * kBlockTiles * plan.depth * plan.out / parts;
   const int threads = threads_for(plan.blocks * parts, multiply_adds / 50);
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
   for (int64_t task = 0; task < plan.blocks * parts; ++task) {
@@ -231,7 +232,7 @@ int conv3x3(const DetkitConv3x3* conv, const float* data, const float* weights, 
 }  // namespace DETKIT_ISA
 }  // namespace detkit
 
-DETKIT_KERNEL(conv3x3,
-              (const DetkitConv3x3* conv, const float* data, const float* weights,
-               const float* bias, void* workspace, float* out),
-              (conv, data, weights, bias, workspace, out))
+DETKIT_PRODUCTS(conv3x3,
+                (const DetkitConv3x3* conv, const float* data, const float* weights,
+                 const float* bias, void* workspace, float* out),
+                (conv, data, weights, bias, workspace, out), conv->bfloat16)

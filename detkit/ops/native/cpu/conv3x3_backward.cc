@@ -192,10 +192,11 @@ int conv3x3_backward(const DetkitConv3x3* conv, const float* data, const float* 
 }  // namespace DETKIT_ISA
 }  // namespace detkit
 
-DETKIT_KERNEL(conv3x3_workspace, (const DetkitConv3x3* conv, int64_t* forward, int64_t* backward),
-              (conv, forward, backward))
-DETKIT_KERNEL(conv3x3_backward,
-              (const DetkitConv3x3* conv, const float* data, const float* weights, const float* out,
-               const float* grad_out, void* workspace, float* grad_data, float* grad_weights,
-               float* grad_bias),
-              (conv, data, weights, out, grad_out, workspace, grad_data, grad_weights, grad_bias))
+DETKIT_PRODUCTS(conv3x3_workspace, (const DetkitConv3x3* conv, int64_t* forward, int64_t* backward),
+                (conv, forward, backward), conv->bfloat16)
+DETKIT_PRODUCTS(conv3x3_backward,
+                (const DetkitConv3x3* conv, const float* data, const float* weights,
+                 const float* out, const float* grad_out, void* workspace, float* grad_data,
+                 float* grad_weights, float* grad_bias),
+                (conv, data, weights, out, grad_out, workspace, grad_data, grad_weights, grad_bias),
+                conv->bfloat16)

@@ -31,8 +31,23 @@ Isa isa() {
   return chosen;
 }
 
+static bool chooses_bfloat16() {
+#if defined(__x86_64__) && defined(DETKIT_BFLOAT16)
+  const char* asked = getenv("DETKIT_ISA");
+  const bool is_held = asked && (strcmp(asked, "avx512") == 0 || strcmp(asked, "avx512_vnni") == 0);
+  return isa() == kAvx512 && !is_held && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+bool has_bfloat16() {
+  static const bool chosen = chooses_bfloat16();
+  return chosen;
+}
+
 void no_memory() { throw std::bad_alloc(); }
 
 }  // namespace detkit
 
-extern "C" int detkit_isa(void) { return detkit::isa(); }
+extern "C" int detkit_isa(void) { return detkit::has_bfloat16() ? 3 : detkit::isa(); }

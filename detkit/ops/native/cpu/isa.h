@@ -22,6 +22,7 @@ namespace detkit {
 
 enum Isa { kBaseline = 0, kAvx2 = 1, kAvx512 = 2 };
 Isa isa();                      // the build that this process uses, decided once
+bool has_bfloat16();            // whether it also uses the build for products of bfloat16
 [[noreturn]] void no_memory();  // throws std::bad_alloc
 
 namespace DETKIT_ISA {
@@ -51,31 +52,34 @@ class Scratch {
 }  // namespace detkit
 
 // DETKIT_KERNEL(nms, (const DetkitNms* n, ...), (n, ...)) after the definition of int nms(...) in
-// detkit::DETKIT_ISA defines detkit_nms, once, in the baseline's build.
+// detkit::DETKIT_ISA defines detkit_nms, once, in the baseline's build. DETKIT_PRODUCTS does that
+// for a kernel which is also built for products of bfloat16; its last argument says whether the
+// caller asks for them.
 #if defined(DETKIT_DISPATCH) && defined(__x86_64__)
-#define DETKIT_KERNEL(name, parameters, arguments) \
-  namespace detkit {                               \
-  namespace avx2 {                                 \
-  int name parameters;                             \
-  }                                                \
-  namespace avx512 {                               \
-  int name parameters;                             \
-  }                                                \
-  }                                                \
-  extern "C" int detkit_##name parameters {        \
-    try {                                          \
-      switch (detkit::isa()) {                     \
-        case detkit::kAvx512:                      \
-          return detkit::avx512::name arguments;   \
-        case detkit::kAvx2:                        \
-          return detkit::avx2::name arguments;     \
-        default:                                   \
-          return detkit::baseline::name arguments; \
-      }                                            \
-    } catch (const std::bad_alloc&) {              \
-      return DETKIT_OUT_OF_MEMORY;                 \
-    }                                              \
+#define DETKIT_DECLARE(build, name, parameters) \
+  namespace detkit {                            \
+  namespace build {                             \
+  int name parameters;                          \
+  }                                             \
   }
+#define DETKIT_CHOICE(name, parameters, arguments, first) \
+  DETKIT_DECLARE(avx2, name, parameters)                  \
+  DETKIT_DECLARE(avx512, name, parameters)                \
+  extern "C" int detkit_##name parameters {               \
+    try {                                                 \
+      first switch (detkit::isa()) {                      \
+        case detkit::kAvx512:                             \
+          return detkit::avx512::name arguments;          \
+        case detkit::kAvx2:                               \
+          return detkit::avx2::name arguments;            \
+        default:                                          \
+          return detkit::baseline::name arguments;        \
+      }                                                   \
+    } catch (const std::bad_alloc&) {                     \
+      return DETKIT_OUT_OF_MEMORY;                        \
+    }                                                     \
+  }
+#define DETKIT_KERNEL(name, parameters, arguments) DETKIT_CHOICE(name, parameters, arguments, )
 #elif defined(DETKIT_DISPATCH)
 #define DETKIT_KERNEL(name, parameters, arguments) \
   extern "C" int detkit_##name parameters {        \
@@ -87,4 +91,15 @@ class Scratch {
   }
 #else
 #define DETKIT_KERNEL(name, parameters, arguments)
+#endif
+
+#if defined(DETKIT_DISPATCH) && defined(DETKIT_BFLOAT16)
+#define DETKIT_PRODUCTS(name, parameters, arguments, asked) \
+  DETKIT_DECLARE(avx512_bf16, name, parameters)             \
+  DETKIT_CHOICE(                                            \
+      name, parameters, arguments,                          \
+      if ((asked) && detkit::has_bfloat16()) return detkit::avx512_bf16::name arguments;)
+#else
+#define DETKIT_PRODUCTS(name, parameters, arguments, asked) \
+  DETKIT_KERNEL(name, parameters, arguments)
 #endif

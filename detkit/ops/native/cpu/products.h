@@ -2,7 +2,7 @@
 #pragma once
 
 #include "channel_blocks.h"
-#include "simd.h"
+#include "factors.h"
 
 namespace detkit {
 namespace DETKIT_ISA {
@@ -15,20 +15,20 @@ constexpr int kColumns = 3;  // vectors
 constexpr int kPrefetch = 2048;
 
 // sums (kRows, vectors) = weights x points (depth, vectors). weight(i, k) is that of a row. A row
-// of points, and a row of sums, begins `stride` floats after the one before.
+// of points, and a row of sums, begins `stride` numbers after the one before.
 template <int kVectors, class Weight>
-inline void multiply_by(const Weight& weight, const float* points, int depth, size_t stride,
+inline void multiply_by(const Weight& weight, const Factor* points, int depth, size_t stride,
                         float* sums) {
   Floats sum[kRows][kVectors] = {};
   for (int k = 0; k < depth; ++k, points += stride) {
-    Floats point[kVectors];
+    Factors point[kVectors];
 #pragma GCC unroll 4
-    for (int j = 0; j < kVectors; ++j) point[j] = load_lanes(points + j * kLanes);
+    for (int j = 0; j < kVectors; ++j) point[j] = load_factors(points + j * kLanes);
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) {
-      const Floats factor = spread(weight(i, k));
+      const Factors factor = spread_factor(weight(i, k));
 #pragma GCC unroll 4
-      for (int j = 0; j < kVectors; ++j) sum[i][j] += factor * point[j];
+      for (int j = 0; j < kVectors; ++j) add_product(&sum[i][j], factor, point[j]);
     }
   }
 #pragma GCC unroll 8
@@ -40,10 +40,10 @@ inline void multiply_by(const Weight& weight, const float* points, int depth, si
 
 // The same for weights (depth, kRows).
 template <int kVectors>
-inline void multiply(const float* weights, const float* points, int depth, size_t stride,
+inline void multiply(const Factor* weights, const Factor* points, int depth, size_t stride,
                      float* sums) {
   const auto weight = [weights](int i, int k) {
-    const float* column = weights + static_cast<size_t>(k) * kRows;
+    const Factor* column = weights + static_cast<size_t>(k) * kRows;
     if (i == 0) __builtin_prefetch(column + kPrefetch);
     return column[i];
   };
@@ -52,7 +52,7 @@ inline void multiply(const float* weights, const float* points, int depth, size_
 
 // The same for rows of weights (kRows, depth), which need not follow each other.
 template <int kVectors>
-inline void multiply_rows(const float* const (&weights)[kRows], const float* points, int depth,
+inline void multiply_rows(const Factor* const (&weights)[kRows], const Factor* points, int depth,
                           size_t stride, float* sums) {
   const auto weight = [&weights](int i, int k) { return weights[i][k]; };
   multiply_by<kVectors>(weight, points, depth, stride, sums);

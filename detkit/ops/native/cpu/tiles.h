@@ -95,13 +95,14 @@ inline void rows_to_points(const TileGrid& grid, const Segment& segment, const f
   for (x -= left; x < (vectors * kLanes + 2) * kTile; x += kLanes) store_points(outside, x);
 }
 
-// A plane under a segment to points[product * stride + tile]. What lies behind the segment's last
-// tile, up to a vector, is overwritten.
+// A plane under a segment to points[product * stride + tile]. store(to, lanes, count) may overwrite
+// what lies behind the segment's last tile, up to a vector.
+template <class Point, class Store>
 inline void plane_to_points(const TileGrid& grid, const Segment& segment, const float* plane,
-                            const Lines& lines, float* points, size_t stride) {
+                            const Lines& lines, const Store& store, Point* points, size_t stride) {
   rows_to_points(grid, segment, plane, lines);
   for (int tile = 0; tile < segment.count; tile += kLanes) {
-    float* to = points + segment.start + tile;
+    Point* to = points + segment.start + tile;
     for (int i = 0; i < kPoints; ++i) {
       const float* pixels = lines.of_points + i * lines.length + tile * kTile;
       Floats phases[kTile], next[kTile], v[kPoints];
@@ -109,7 +110,9 @@ inline void plane_to_points(const TileGrid& grid, const Segment& segment, const 
       pixels_to_phases(pixels + kTile, next);
       const Floats d[kPoints] = {phases[0], phases[1], phases[2], phases[3], next[0], next[1]};
       inputs_to_points(d, v);
-      for (int j = 0; j < kPoints; ++j) store_lanes(to + (i * kPoints + j) * stride, v[j]);
+      for (int j = 0; j < kPoints; ++j) {
+        store(to + (i * kPoints + j) * stride, v[j], segment.count - tile);
+      }
     }
   }
 }

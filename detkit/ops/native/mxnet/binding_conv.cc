@@ -45,6 +45,7 @@ struct Conv3x3 : Operator {
     conv.out_channels = call.dim(first + 1, 0);
     conv.relu = args.integer("relu");
     conv.most = args.real("most");
+    conv.bfloat16 = args.integer("bfloat16");
     return conv;
   }
 
@@ -102,6 +103,7 @@ struct Conv1x1 : Operator {
     conv.stride = args.integer("stride");
     conv.relu = args.integer("relu");
     conv.most = args.real("most");
+    conv.bfloat16 = args.integer("bfloat16");
     return conv;
   }
 
