@@ -63,7 +63,9 @@ class Epilogue(NamedTuple):
 
 
 class Conv2D(nn.Conv2D):
-    """Gluon's convolution, computed by ``ops.convolution``."""
+    """Gluon's convolution, computed by ``ops.convolution``, which explains ``bfloat16``."""
+
+    bfloat16 = False
 
     def hybrid_forward(
         self, F: Namespace, x: Tensor, weight: Tensor, bias: Optional[Tensor] = None
@@ -77,8 +79,27 @@ class Conv2D(nn.Conv2D):
         self, F: Namespace, x: Tensor, weight: Tensor, bias: Optional[Tensor], after: Epilogue
     ) -> Tensor:
         """Returns the convolution with ``after``, without the activation."""
-        arguments = {**after.arguments(), "dtype": self.weight.dtype, **self._kwargs}
-        return ops.convolution(F, x, weight, bias, name="fwd", **arguments)
+        return ops.convolution(F, x, weight, bias, name="fwd", **_arguments(self, after))
+
+
+def _arguments(conv: nn.Conv2D, after: Epilogue) -> Dict[str, Any]:
+    """Returns the keyword arguments of ``ops.convolution`` for a layer of detkit's or Gluon's."""
+    bfloat16 = getattr(conv, "bfloat16", False)
+    own = {"dtype": conv.weight.dtype, "bfloat16": bfloat16}
+    return {**after.arguments(), **own, **conv._kwargs}
+
+
+def multiply_in_bfloat16(model: HybridBlock) -> None:
+    """Lets the convolutions of a network multiply in bfloat16.
+
+    A compiled network keeps the graph of its first call: this comes before.
+    """
+
+    def change(block: HybridBlock) -> None:
+        if isinstance(block, Conv2D):
+            block.bfloat16 = True
+
+    model.apply(change)
 
 
 class MaxPool2x2(nn.MaxPool2D):
@@ -190,5 +211,4 @@ def _folded(
     if conv.bias is not None:
         mean = mean - _value(x, conv.bias)
     shift = _value(x, norm.beta) - mean * scale
-    arguments = {**after.arguments(), "dtype": conv.weight.dtype, **conv._kwargs}
-    return ops.convolution(F, x, kernel, shift, **arguments)
+    return ops.convolution(F, x, kernel, shift, **_arguments(conv, after))
