@@ -80,7 +80,7 @@ def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     if not args.train and not args.detect:
         parser.error("--no-detect: expected --train with it, found nothing else to measure")
     if args.train and not set(TRAINABLE) & set(args.forms):
-        parser.error(f"--train: expected {' or '.join(TRAINABLE)} in --forms, found neither")
+        parser.error(f"--train: expected {' or '.join(TRAINABLE)} in --forms, found none of them")
     return args
 
 

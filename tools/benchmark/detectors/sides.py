@@ -17,7 +17,7 @@ FORMS = {  # detkit's forms of a detector, and their precisions
     "int8": INT8,
 }
 FILES = {"exported": "exported", "fused": "exported", "bf16": "bf16", "int8": "int8"}  # folders
-TRAINABLE = ("hybridized", "static_alloc")
+TRAINABLE = ("hybridized", "static_alloc", "bf16")
 PEERS = {  # the precisions that each peer is run in
     "onnxruntime": (FP32,),
     "torchvision": (FP32, BF16),

@@ -30,6 +30,7 @@ from detkit.export import onnx
 from detkit.export.graph.graph import Graph
 from detkit.export.precision.precisions import BFloat16, Float32, Int8
 from detkit.export.symbol import export
+from detkit.models.layers import multiply_in_bfloat16
 from detkit.runner.optimizer import Optimizer
 
 STATIC = {"static_alloc": True}
@@ -55,11 +56,13 @@ class Detkit(TimedDetector):
     def __init__(self, job: Dict[str, Any]):
         super().__init__(job)
         form = job["form"]
-        if form in FILES:
+        if form in FILES and not job["training"]:
             self.detector = load_exported(job["model"], device="cpu", **FILES[form])
         else:
             self.detector = detkit_detectors.build(job["name"], read(job["state"]))
-            self.detector.model.hybridize(**BLOCKS[form])
+            if form == "bf16":
+                multiply_in_bfloat16(self.detector.model)
+            self.detector.model.hybridize(**BLOCKS.get(form, STATIC))
         self.images: List[np.ndarray] = []
 
     def about(self) -> Dict[str, str]:
@@ -111,7 +114,7 @@ class Training(Detkit):
         config["train_step"] = section(load_recipe("training"), "train_step")
         classes = len(self.detector.foreground_names)
         self.step = build_train_step(config, model, classes)
-        self.step.hybridize(**BLOCKS[job["form"]])
+        self.step.hybridize(**BLOCKS.get(job["form"], STATIC))
         options = SimpleNamespace(
             optimizer={"type": "SGD"},
             lr=LEARNING_RATE,
@@ -148,7 +151,7 @@ def convolution(image: mx.nd.NDArray, filters: int, kernel: int, precision: str)
     data = mx.sym.var(*block.INPUTS, dtype="float32")
     parameters = {each.name: each.data() for each in block.collect_params().values()}
     symbol, parameters = precision_of(precision, [(image.asnumpy(),)], keep=()).convert(
-        block, Graph(block(data)), parameters
+        block, Graph(block(data)), parameters, precision == "bf16"
     )
     compiled = mx.gluon.SymbolBlock(symbol, [data])
     named = {f"arg:{name}": array for name, array in parameters.items()}
