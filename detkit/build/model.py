@@ -12,7 +12,7 @@ from detkit.config.yaml import Node
 from detkit.construct import construct
 from detkit.errors import ConfigError, WeightsError
 from detkit.models import Network, Normalize
-from detkit.models.layers import multiply_in_bfloat16
+from detkit.models.layers import Conv2D
 from detkit.ops import backend
 from detkit.processor import describe, has_bfloat16
 from detkit.registry import DETECTORS, Registry
@@ -75,7 +75,17 @@ def use_precision(config: Config, model: Network, precision: str) -> None:
             f"convolutions for bf16, found {describe()} and {whose} convolutions; write fp32"
         )
     multiply_in_bfloat16(model)
-    model.hybridize()  # it forgets the graph that settled its shapes
+
+
+def multiply_in_bfloat16(model: HybridBlock) -> None:
+    """Lets the convolutions of a network multiply in bfloat16, and hybridizes it anew."""
+
+    def change(block: Block) -> None:
+        if isinstance(block, Conv2D):
+            block.bfloat16 = True
+
+    model.apply(change)
+    model.hybridize()  # it forgets the graph of its first call
 
 
 def detector_of(config: Config) -> Type[Network]:

@@ -72,34 +72,23 @@ class Conv2D(nn.Conv2D):
     ) -> Tensor:
         """Returns maps (B, C', H', W') of x (B, C, H, W), after the activation if there is one."""
         rectified = self.act is not None and _bound(self.act) is not None
-        x = self.convolve(F, x, weight, bias, Epilogue(rectified))
+        x = _convolution(F, x, self, weight, bias, Epilogue(rectified), "fwd")
         return x if self.act is None or rectified else self.act(x)
 
-    def convolve(
-        self, F: Namespace, x: Tensor, weight: Tensor, bias: Optional[Tensor], after: Epilogue
-    ) -> Tensor:
-        """Returns the convolution with ``after``, without the activation."""
-        return ops.convolution(F, x, weight, bias, name="fwd", **_arguments(self, after))
 
-
-def _arguments(conv: nn.Conv2D, after: Epilogue) -> Dict[str, Any]:
-    """Returns the keyword arguments of ``ops.convolution`` for a layer of detkit's or Gluon's."""
-    bfloat16 = getattr(conv, "bfloat16", False)
-    own = {"dtype": conv.weight.dtype, "bfloat16": bfloat16}
-    return {**after.arguments(), **own, **conv._kwargs}
-
-
-def multiply_in_bfloat16(model: HybridBlock) -> None:
-    """Lets the convolutions of a network multiply in bfloat16.
-
-    A compiled network keeps the graph of its first call: this comes before.
-    """
-
-    def change(block: HybridBlock) -> None:
-        if isinstance(block, Conv2D):
-            block.bfloat16 = True
-
-    model.apply(change)
+def _convolution(
+    F: Namespace,
+    x: Tensor,
+    layer: nn.Conv2D,
+    weight: Tensor,
+    bias: Optional[Tensor],
+    after: Epilogue,
+    name: Optional[str] = None,
+) -> Tensor:
+    """Returns the convolution of a layer with ``after``, without the layer's own activation."""
+    own = {"dtype": layer.weight.dtype, "bfloat16": getattr(layer, "bfloat16", False)}
+    arguments = {**after.arguments(), **own, **layer._kwargs}
+    return ops.convolution(F, x, weight, bias, name=name, **arguments)
 
 
 class MaxPool2x2(nn.MaxPool2D):
@@ -147,7 +136,7 @@ def run_folding(
         if most is not None:
             waiting.pop(0)
         after = Epilogue(most is not None, most or math.inf, None if waiting else residual)
-        x = conv_norm(F, x, layer, norm, *after)
+        x = conv_norm(F, x, layer, norm, **after._asdict())
         residual = residual if waiting else None
     return x if residual is None else x + residual
 
@@ -160,28 +149,21 @@ def _bound(layer: HybridBlock) -> Optional[float]:
 
 
 def conv_norm(
-    F: Namespace,
-    x: Tensor,
-    conv: nn.Conv2D,
-    norm: Optional[HybridBlock],
-    rectified: bool = False,
-    most: float = math.inf,
-    residual: Optional[Tensor] = None,
+    F: Namespace, x: Tensor, conv: nn.Conv2D, norm: Optional[HybridBlock], **epilogue: Any
 ) -> Tensor:
     """Returns norm(conv(x)), computed as one convolution if ``norm`` is a frozen batch norm.
 
-    norm: None if there is none. rectified: whether a ReLU follows, which may then be part of the
-        convolution. most: the upper bound of the ReLU.
-    residual: of the output's shape, which is added before the ReLU; None adds nothing.
+    norm: None if there is none. epilogue: the arguments of an Epilogue, which may then be part of
+        the convolution, too.
     """
-    after = Epilogue(rectified, most, residual)
+    after = Epilogue(**epilogue)
     if isinstance(norm, nn.BatchNorm) and norm._kwargs["use_global_stats"]:
         return _folded(F, x, conv, norm, after)
-    is_followed = rectified or residual is not None
+    is_followed = after.rectified or after.residual is not None
     if is_followed and norm is None and isinstance(conv, Conv2D) and _can_be_followed(x, conv):
         bias = None if conv.bias is None else _value(x, conv.bias)
         with conv.name_scope():
-            return conv.convolve(F, x, _value(x, conv.weight), bias, after)
+            return _convolution(F, x, conv, _value(x, conv.weight), bias, after, "fwd")
     return after.apply(F, conv(x) if norm is None else norm(conv(x)))
 
 
@@ -211,4 +193,4 @@ def _folded(
     if conv.bias is not None:
         mean = mean - _value(x, conv.bias)
     shift = _value(x, norm.beta) - mean * scale
-    return ops.convolution(F, x, kernel, shift, **_arguments(conv, after))
+    return _convolution(F, x, conv, kernel, shift, after)

@@ -193,6 +193,27 @@ def test_the_number_of_threads_changes_no_bit(built_library, shape, stride, bflo
     assert_near(expected[0], np.clip(before_relu, 0, 1.5), magnitude)
 
 
+def test_maps_larger_than_caches_are_written_the_same():
+    data, weights, *others = map(
+        mx.nd.array, draw(np.random.default_rng(0), 3, 2, 65, 211, 253, 1)[:4]
+    )
+    options = {
+        "stride": 1,
+        "residual": True,
+        "no_bias": False,
+        "relu": True,
+        "most": 1.0,
+        "bfloat16": False,
+    }
+    out = mx.nd.detkit_conv1x1(data, weights, *others, **options).asnumpy()
+    assert out.size > 2**23 > out[0].size
+    for image in range(3):
+        one = slice(image, image + 1)
+        alone = data[one], weights, others[0], others[1][one]
+        found = mx.nd.detkit_conv1x1(*alone, **options)
+        np.testing.assert_array_equal(found.asnumpy()[0], out[image])
+
+
 def test_no_images_give_gradients_of_zero(built_library):
     arrays = draw(np.random.default_rng(0), 0, 3, 5, 4, 6, 1)
     out, grad_data, grad_weights, grad_bias, _ = kernels_of(built_library, 1, arrays, 1, 0)

@@ -152,6 +152,17 @@ def test_an_image_gives_the_same_bits_alone(shape):
         np.testing.assert_array_equal(alone_grads[0], grads[0][one])
 
 
+def test_maps_larger_than_caches_are_written_the_same():
+    data, weights, *others = map(mx.nd.array, draw(0, 3, 2, 65, 211, 253)[:3])
+    options = {"no_bias": False, "relu": True, "most": 1.0, "bfloat16": False}
+    out = mx.nd.detkit_conv3x3(data, weights, *others, **options).asnumpy()
+    assert out.size > 2**23 > out[0].size
+    for image in range(3):
+        alone = data[image : image + 1], weights, *others
+        found = mx.nd.detkit_conv3x3(*alone, **options)
+        np.testing.assert_array_equal(found.asnumpy()[0], out[image])
+
+
 def test_no_images_give_gradients_of_zero(built_library):
     arrays = draw(0, 0, 3, 5, 4, 6)
     (out, grad_data, *grads), _ = kernels_of(built_library, 1, 1, arrays)

@@ -22,6 +22,7 @@ from benchmark.detectors import detkit_detectors, random_data
 from benchmark.detectors.stage_times import time_parts, with_rest
 from benchmark.detectors.worker import FLOOR, TimedDetector, serve
 from detkit import cli, load_exported
+from detkit.build.model import multiply_in_bfloat16
 from detkit.build.train_step import build_train_step
 from detkit.config import section
 from detkit.converters.recipes import load_recipe
@@ -30,7 +31,6 @@ from detkit.export import onnx
 from detkit.export.graph.graph import Graph
 from detkit.export.precision.precisions import BFloat16, Float32, Int8
 from detkit.export.symbol import export
-from detkit.models.layers import multiply_in_bfloat16
 from detkit.runner.optimizer import Optimizer
 
 STATIC = {"static_alloc": True}

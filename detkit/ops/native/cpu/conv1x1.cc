@@ -80,6 +80,7 @@ struct Own {
 struct Outputs {
   const float *bias, *residual;
   float* out;
+  bool past_cache;
 };
 
 // The inputs of a block to columns. A run may write a vector past its end, before the next one.
@@ -115,7 +116,8 @@ void store_run(const PixelProduct& product, const Outputs& outputs, int panel, c
       Floats value = load_lanes(sums + i) + bias;
       if (outputs.residual) value += load_up_to(outputs.residual + at + i, run.count - i);
       store_pixels(outputs.out + at + static_cast<size_t>(i) * product.to.stride,
-                   product.bound.apply(value), product.to.stride, run.count - i);
+                   product.bound.apply(value), product.to.stride, run.count - i,
+                   outputs.past_cache);
     }
   }
 }
@@ -163,7 +165,8 @@ void multiply_pixels(const PixelProduct& product, const float* data, const float
   const Plan plan(product);
   Arena measure(nullptr);
   Own{&measure, plan};
-  const Outputs outputs = {bias, residual, out};
+  const size_t maps = static_cast<size_t>(product.grid.images) * product.out;
+  const Outputs outputs = {bias, residual, out, maps * product.to.plane > kBeyondCache};
   const int parts = plan.parts();
   const int most = plan.columns * kPixels;
   const double multiply_adds = 1.0 * most * product.in * product.out / parts;
@@ -181,6 +184,7 @@ void multiply_pixels(const PixelProduct& product, const float* data, const float
     for (int64_t panel = panels * part / parts; panel < panels * (part + 1) / parts; ++panel) {
       multiply_panel(plan, weights, static_cast<int>(panel), pixels, own, outputs);
     }
+    if (outputs.past_cache) finish_past_cache();
   }
 }
 

@@ -1,5 +1,6 @@
 // One source, three builds: compile.py compiles every kernel for the baseline of the architecture
 // and, on x86-64, also for AVX2 and for AVX-512. The processor chooses when a kernel is called.
+// Some have a fourth build, which multiplies in bfloat16 (factors.h), for callers that ask for it.
 //
 // A kernel lives in namespace detkit::DETKIT_ISA, so that no function of one build can replace
 // another's when they are linked. For the same reason, templates of the standard library get only

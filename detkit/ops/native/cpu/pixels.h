@@ -64,10 +64,10 @@ inline Floats load_pixels(const float* from, int stride, int count) {
 }
 
 // The same for storing. The pixels between them become zeros.
-inline void store_pixels(float* to, Floats pixels, int stride, int count) {
+inline void store_pixels(float* to, Floats pixels, int stride, int count, bool past_cache = false) {
   if (stride == 1) {
-    store_up_to(to, pixels, count);
-    return;
+    if (past_cache) return store_past_cache(to, pixels, count);
+    return store_up_to(to, pixels, count);
   }
   const int floats = 2 * (count < kLanes ? count : kLanes) - 1;
   Floats low, high;

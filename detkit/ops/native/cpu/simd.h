@@ -83,6 +83,35 @@ inline void store_up_to(float* to, Floats lanes, int count) {
   }
 }
 
+// What is larger than caches is written past them: its next reader would not find it there, and a
+// cache would first fetch what is overwritten. finish_past_cache() comes before another thread
+// reads it.
+constexpr size_t kBeyondCache = size_t{8} << 20;  // floats
+
+#if defined(__AVX512F__)
+inline void stream_lanes(float* to, Floats lanes) { _mm512_stream_ps(to, lanes); }
+#elif defined(__AVX2__)
+inline void stream_lanes(float* to, Floats lanes) { _mm256_stream_ps(to, lanes); }
+#elif defined(__SSE2__)
+inline void stream_lanes(float* to, Floats lanes) { _mm_stream_ps(to, lanes); }
+#else
+inline void stream_lanes(float* to, Floats lanes) { store_lanes(to, lanes); }
+#endif
+
+inline void store_past_cache(float* to, Floats lanes, int count) {
+  if (count >= kLanes && reinterpret_cast<uintptr_t>(to) % sizeof lanes == 0) {
+    stream_lanes(to, lanes);
+  } else {
+    store_up_to(to, lanes, count);
+  }
+}
+
+inline void finish_past_cache() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
 // min is a < b ? a : b and max is a > b ? a : b, also of NaN and zeros; not every compiler makes
 // one instruction of that. Bit k of greater (a > b) and of at_least (a >= b) belongs to lane k.
 #if defined(__AVX512F__)

@@ -119,17 +119,23 @@ inline void plane_to_points(const TileGrid& grid, const Segment& segment, const 
 
 // Stores a row of a vector of tiles, of which `pixels` lie in the map.
 inline void store_outputs(const Floats (&phases)[kTile], float bias, const Bound& bound, int pixels,
-                          float* to) {
+                          bool past_cache, float* to) {
   Floats row[kTile];
   phases_to_pixels(phases, row);
-  for (int k = 0; k < kTile && k * kLanes < pixels; ++k) {
-    store_up_to(to + k * kLanes, bound.apply(row[k] + spread(bias)), pixels - k * kLanes);
+  for (int k = 0; k < kTile && k * kLanes < pixels; ++k, to += kLanes) {
+    const Floats value = bound.apply(row[k] + spread(bias));
+    if (past_cache) {
+      store_past_cache(to, value, pixels - k * kLanes);
+    } else {
+      store_up_to(to, value, pixels - k * kLanes);
+    }
   }
 }
 
 // sums[product * stride + tile] of a segment to a plane of outputs.
 inline void points_to_plane(const TileGrid& grid, const Segment& segment, const float* sums,
-                            size_t stride, float bias, const Bound& bound, float* plane) {
+                            size_t stride, float bias, const Bound& bound, bool past_cache,
+                            float* plane) {
   for (int tile = 0; tile < segment.count; tile += kLanes) {
     const float* from = sums + segment.start + tile;
     Floats half[kTile][kPoints];  // outputs along y, points along x
@@ -146,7 +152,7 @@ inline void points_to_plane(const TileGrid& grid, const Segment& segment, const 
       const size_t row = static_cast<size_t>(segment.y) * kTile + i;
       Floats phases[kTile];
       points_to_outputs(half[i], phases);
-      store_outputs(phases, bias, bound, pixels, plane + row * grid.width + x);
+      store_outputs(phases, bias, bound, pixels, past_cache, plane + row * grid.width + x);
     }
   }
 }
