@@ -41,7 +41,7 @@ def dense_to_convolutions(graph: Graph, parameters: Dict[str, NDArray]) -> None:
 
 
 def _is_of_rows(node: Node, parameters: Mapping[str, NDArray]) -> bool:
-    """Returns whether a node is a dense layer of all but the first axis, with float32 weights."""
+    """Returns whether a node is a dense layer of all but the first axis, with known weights."""
     if node.op != DENSE or not node.attribute("flatten", True):
         return False
     return node.inputs[1].node.name in parameters

@@ -69,6 +69,7 @@ def _cast_between(graph: Graph, layers: Set[Node], parameters: Mapping[str, NDAr
     casts: Dict[Tuple[Node, int, str], Output] = {}
 
     def cast(output: Output, dtype: str) -> Output:
+        """Returns an output as ``dtype``, by one node for all that read it so."""
         key = (*output.place, dtype)
         if key not in casts:
             name = f"{output.node.name}_{dtype}"

@@ -96,6 +96,7 @@ class Detkit(TimedDetector):
         return [with_rest(run) for run in taken]
 
     def floor(self) -> Dict[str, float]:
+        """Returns {precision: multiply-adds a second} of a convolution as an export has it."""
         shape, filters, kernel = FLOOR
         image = mx.nd.random.normal(shape=shape)
         block = convolution(image, filters, kernel, self.job["precision"])
@@ -132,6 +133,7 @@ class Training(Detkit):
         self.inputs = [mx.nd.array(array) for array in arrays]
 
     def run(self) -> Any:
+        """Takes one step and returns its losses."""
         self.steps += 1
         with autograd.record():
             losses = self.step(*self.inputs)
