@@ -24,7 +24,7 @@ from detkit.ops.checks import require_positive
 from detkit.typing import Namespace, Tensor
 
 CONV3X3, CONV1X1, DEPTHWISE = "detkit_conv3x3", "detkit_conv1x1", "detkit_depthwise"
-MULTIPLYING = CONV3X3, CONV1X1  # many numbers with many, perhaps in bfloat16
+MULTIPLYING = CONV3X3, CONV1X1  # the operators that can multiply in bfloat16
 # What MXNet's Convolution takes for an argument that is absent.
 DEFAULTS: Dict[str, Any] = {
     "stride": (1, 1),

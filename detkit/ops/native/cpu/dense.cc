@@ -14,6 +14,7 @@ constexpr int kImages = kColumns * kLanes;    // of a column, whose sums stay in
 constexpr int kMostImages = 7 * kImages;      // of a chunk
 constexpr size_t kLine = 64 / sizeof(float);  // floats of a cache line
 
+// The sizes of a product.
 struct Plan {
   explicit Plan(const PixelProduct& product)
       : product(product),
@@ -31,6 +32,7 @@ struct Plan {
   size_t panel() const { return static_cast<size_t>(kRows) * columns * kImages; }  // sums
 };
 
+// What all threads read and write.
 struct Memory {
   Memory(Arena* arena, const Plan& plan)
       : points(arena->take<Factor>(plan.columns * plan.column)),
