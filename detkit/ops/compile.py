@@ -190,6 +190,7 @@ def kernel_builds(sets: Iterable[str], bfloat16: bool) -> List[Tuple[Path, str, 
     bfloat16 = bfloat16 and "avx512" in sets
     dispatch: Tuple[str, ...] = ("-DDETKIT_BFLOAT16",) if bfloat16 else ()
     builds = [(SOURCES / "cpu/isa.cc", "baseline", dispatch)]
+    builds.append((SOURCES / "cpu/kept.cc", "baseline", ()))
     for kernels, contract in ((BOX_KERNELS, "off"), (FUSED_KERNELS, "fast")):
         for kernel, name in itertools.product(kernels, sets):
             chooses = name == "baseline" and kernel in PRODUCTS

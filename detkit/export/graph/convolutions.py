@@ -49,7 +49,7 @@ def use_own_convolutions(
         own = _own_operator(node, parameters)
         if own is None:
             continue
-        attributes = _attributes_of(node, own, bfloat16)
+        attributes = _attributes_of(node, own, parameters, bfloat16)
         last = node
         if own == CONV1X1:
             after = only_readers.get(node)
@@ -66,12 +66,16 @@ def use_own_convolutions(
     graph.replace(replacements)
 
 
-def _attributes_of(node: Node, own: str, bfloat16: Collection[str]) -> Dict[str, Any]:
+def _attributes_of(
+    node: Node, own: str, parameters: Mapping[str, NDArray], bfloat16: Collection[str]
+) -> Dict[str, Any]:
     """Returns the attributes of detkit's operator that do not depend on what follows it."""
     attributes: Dict[str, Any] = {"no_bias": node.attribute("no_bias", False)}
     if own in MULTIPLYING:
         attributes["bfloat16"] = node.name in bfloat16
-    if own != CONV3X3:
+    if own == CONV3X3:
+        attributes["keeps"] = node.inputs[1].node.name in parameters
+    else:
         attributes["stride"] = _value(node, "stride", (1, 1))[0]
     return attributes
 

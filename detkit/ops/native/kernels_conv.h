@@ -14,6 +14,7 @@ typedef struct {
   int relu;      // 1: the output is min(max(0, convolution), most)
   float most;    // above 0, infinity for a plain ReLU; not read without a relu
   int bfloat16;  // 1: factors of products are rounded to bfloat16, if the processor has it
+  int keeps;     // 1: what is made of the weights is kept for the next call, see below
 } DetkitConv3x3;
 
 // A convolution with 3 x 3 weights, stride 1 and a padding of one zero on each side, by Winograd's
@@ -29,6 +30,12 @@ typedef struct {
 // The memory that the functions work in comes from the caller: detkit_conv3x3_workspace returns how
 // many bytes the two need with as many threads as OpenMP would use now. It begins at a multiple of
 // 64 bytes, and what it holds does not matter.
+//
+// The weights are transformed before they are multiplied, which takes four times their memory. A
+// caller with constant weights sets `keeps`: the process then keeps the transformed weights, and a
+// later call with weights of the same values takes them. The bits of the result are the same. All
+// kept weights together take at most 1024 MB, or what the environment variable DETKIT_KEPT_WEIGHTS
+// says in MB (0 keeps none): those that were not used for the longest time go first.
 int detkit_conv3x3_workspace(const DetkitConv3x3* conv, int64_t* forward, int64_t* backward);
 int detkit_conv3x3(const DetkitConv3x3* conv, const float* data, const float* weights,
                    const float* bias, void* workspace, float* out);

@@ -74,7 +74,7 @@ X = mx.sym.var("x")
 ABSENT = {"stride": None, "dilate": None, "num_group": None, "layout": None}
 KERNELS = {
     1: (ONE, {"stride": "1", "residual": "False", "bfloat16": "False"}),
-    3: (THREE, {"bfloat16": "False"}),
+    3: (THREE, {"bfloat16": "False", "keeps": "True"}),
 }
 
 

@@ -170,15 +170,31 @@ void check(const ConvCase& c, Random& random) {
 
 }  // namespace
 
+// Kept weights give the same bits as those that are transformed in the call.
+static void check_kept(DetkitConv3x3 conv, const ConvCase& c, Random& random) {
+  if (!conv.keeps) return;
+  const Floats again(random, c.out.count());
+  for (const int keeps : {1, 0}) {
+    conv.keeps = keeps;
+    int64_t forward = 0, backward = 0;
+    succeeded(detkit_conv3x3_workspace(&conv, &forward, &backward));
+    succeeded(detkit_conv3x3(&conv, c.data.data(), c.weights.data(), c.bias_or_null(),
+                             Workspace(forward).memory(), again.data()));
+    require(memcmp(again.data(), c.out.data(), c.out.count() * sizeof(float)) == 0,
+            "the bits differ, keeps = %d", keeps);
+  }
+}
+
 void fuzz_conv3x3(Random& random, uint64_t*) {
   const Shape s(random, 3, false, false);
   const ConvCase c(random, s, false, true);
-  const DetkitConv3x3 conv = {s.images, s.in_channels, s.out_channels, s.height,
-                              s.width,  c.relu,        c.most,         c.bfloat16};
+  const DetkitConv3x3 conv = {s.images, s.in_channels, s.out_channels, s.height,          s.width,
+                              c.relu,   c.most,        c.bfloat16,     random.chance(0.3)};
   int64_t forward = 0, backward = 0;
   succeeded(detkit_conv3x3_workspace(&conv, &forward, &backward));
   succeeded(detkit_conv3x3(&conv, c.data.data(), c.weights.data(), c.bias_or_null(),
                            Workspace(forward).memory(), c.out.data()));
+  check_kept(conv, c, random);
   succeeded(detkit_conv3x3_backward(&conv, c.data.data(), c.weights.data(), c.out.data(),
                                     c.grad_out.data(), Workspace(backward).memory(),
                                     c.grad_data_or_null(), c.grad_weights.data(),

@@ -1,5 +1,8 @@
 """The kernels of 3x3 convolutions: their errors, their bits, and NaN."""
 
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -139,6 +142,46 @@ def test_the_number_of_threads_changes_no_bit(built_library, shape, relu, bfloat
         rtol=0,
         atol=3.0 if bfloat16 else 1e-4,
     )
+
+
+def outputs_of(path, weights, keeps):
+    """The outputs of each of several arrays of weights for the same image, in turn."""
+    kernels, outputs = oracles.Kernels(path, 2), []
+    for array in weights:
+        data = np.linspace(-1, 1, array.shape[1] * 9 * 11, dtype="float32")
+        data = data.reshape(1, array.shape[1], 9, 11)
+        conv = oracles.Conv3x3(1, array.shape[1], len(array), 9, 11, 0, np.inf, 0, keeps)
+        outputs.append(kernels.forward(conv, data, array, np.zeros(len(array), "float32")))
+    return outputs
+
+
+# 0 MB keep nothing, 1 MB has room for 2 of the 3 arrays.
+@pytest.mark.parametrize("megabytes", [None, "1", "0"])
+def test_kept_weights_change_no_bit(built_library, monkeypatch, megabytes):
+    if megabytes:
+        monkeypatch.setenv("DETKIT_KEPT_WEIGHTS", megabytes)
+    with ProcessPoolExecutor(1, get_context("spawn")) as fresh:  # the variable is read once
+        weights = [np.full((48, 64, 3, 3), value, "float32") for value in (1, 2, 3)]
+        weights[1][-1, -1, -1, -1] = 2.5
+        again = [weights[i] for i in (0, 1, 2, 2, 1, 0, 0)]
+        kept = fresh.submit(outputs_of, built_library, again, 1).result()
+    for found, expected in zip(kept, outputs_of(built_library, again, 0)):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_kept_weights_of_an_array_that_changes(built_library):
+    weights = np.ones((16, 16, 3, 3), "float32")
+    first = outputs_of(built_library, [weights], 1)[0]
+    weights *= 2
+    np.testing.assert_array_equal(outputs_of(built_library, [weights], 1)[0], 2 * first)
+
+
+def test_kept_weights_of_several_threads(built_library):
+    weights = [draw(seed, 1, 64, 64, 1, 1)[1] for seed in range(4)] * 8
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda each: outputs_of(built_library, [each], 1)[0], weights))
+    for one, other in zip(found, outputs_of(built_library, weights, 0)):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("shape", [(5, 7, 13, 70), (40, 70, 9, 11), (3, 4, 1, 2)])

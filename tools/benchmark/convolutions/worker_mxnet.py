@@ -1,6 +1,7 @@
 """The worker of tools/benchmark_convs.py that runs detkit's convolutions, or MXNet's."""
 
 import ctypes
+import math
 from typing import Any, Dict, Sequence
 
 import detkit  # isort: skip  before MXNet
@@ -16,21 +17,31 @@ from benchmark.operators.timing import machine_rates, seconds_of
 from detkit.models.layers import Conv2D
 from detkit.ops import backend
 
-LAYERS = {"detkit": Conv2D, "mxnet": nn.Conv2D}
 OPERATOR = "detkit_conv3x3"
 SIDE = 2048  # of the matrices and arrays whose rates are measured
 COUNT = 7  # measurements of a rate
 
 
+class ExportedConv2D(nn.Conv2D):
+    """The convolution that an export has: it keeps what it makes of its weights."""
+
+    def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any) -> Any:
+        """Returns maps (B, C', H, W) of x (B, C, H, W)."""
+        options = {"no_bias": False, "relu": False, "most": math.inf, "bfloat16": False}
+        return getattr(F, OPERATOR)(x, weight, bias, keeps=True, **options)
+
+
 class MXNetChain(TimedChain):
-    """A compiled Gluon block; its layers are detkit's or Gluon's."""
+    """A compiled block of Gluon's layers or of detkit's; without a gradient, as in an export."""
 
     def __init__(self, form: str, inputs: Inputs):
         backend.choose("native")
+        own = ExportedConv2D if inputs.gradient is None else Conv2D
+        layer_type = own if form == "detkit" else nn.Conv2D
         self.block = nn.HybridSequential()
         for weights, _ in inputs.kernels:
             after, before = weights.shape[:2]
-            self.block.add(LAYERS[form](after, 3, padding=1, in_channels=before))
+            self.block.add(layer_type(after, 3, padding=1, in_channels=before))
         self.block.initialize()
         for layer, (weights, bias) in zip(self.block, inputs.kernels):
             layer.weight.set_data(mx.nd.array(weights))
@@ -68,6 +79,7 @@ class Convolution(ctypes.Structure):
         *((name, ctypes.c_int) for name in ("images", "in_channels", "out_channels")),
         *((name, ctypes.c_int) for name in ("height", "width", "relu")),
         ("most", ctypes.c_float),
+        *((name, ctypes.c_int) for name in ("bfloat16", "keeps")),
     ]
 
 
@@ -96,7 +108,7 @@ class MXNetAnswers(Answers):
         most = {"forward": 0, "backward": 0}
         for channels, height, width in chains:
             for before, after in zip(channels, channels[1:]):
-                conv = Convolution(batch, before, after, height, width, 0, 0.0)
+                conv = Convolution(batch, before, after, height, width, 0, 0.0, 0, 0)
                 found = [ctypes.c_int64() for _ in most]
                 library.detkit_conv3x3_workspace(ctypes.byref(conv), *map(ctypes.byref, found))
                 most = {name: max(most[name], each.value) for name, each in zip(most, found)}

@@ -3,6 +3,7 @@
 #include "conv3x3.h"
 
 #include "../checks.h"
+#include "kept.h"
 #include "products.h"
 #include "threads.h"
 
@@ -14,6 +15,7 @@ constexpr int kBlockTiles = kColumns * kLanes;
 constexpr int kGroup = 64;  // output channels whose sums stay in the cache
 constexpr int kChunk = 16;  // input channels of the weights that are transformed together
 constexpr int kPanels = kGroup / kRows;
+constexpr int kForm = kRows * 4 + kDeep;  // of the transformed weights, which builds do not share
 
 // The arrays of a convolution.
 struct Plan {
@@ -29,6 +31,7 @@ struct Plan {
         sums_stride(static_cast<size_t>(kGroup) * kBlockTiles + kPad) {}
 
   size_t panel() const { return static_cast<size_t>(depth) * kRows; }  // factors
+  size_t factors() const { return kProducts * panel() * (out / kRows); }
   int channels(int group) const { return group + 1 < groups ? kGroup : out - group * kGroup; }
 
   const TileGrid grid;
@@ -41,7 +44,7 @@ struct Plan {
 // What all threads read.
 struct Shared {
   Shared(Arena* arena, const Plan& plan)
-      : weights(arena->take<Factor>(kProducts * plan.panel() * (plan.out / kRows))),
+      : weights(arena->take<Factor>(plan.factors())),
         zeros(arena->take<float>(static_cast<size_t>(plan.grid.width) + kLanes)) {}
 
   Factor* const weights;  // [group][product][panel of kRows outputs][input][kRows]
@@ -195,15 +198,13 @@ size_t convolution_bytes(const DetkitConv3x3& conv) {
   return shared.used() + own.used() * plan.threads;
 }
 
-void convolve(const DetkitConv3x3& conv, bool is_turned, const float* data, const float* weights,
-              const float* bias, char* memory, float* out) {
-  const Plan plan(conv);
+// The outputs of weights at the points.
+void convolve_by(const Plan& plan, const DetkitConv3x3& conv, const float* data,
+                 const Factor* weights, const float* bias, char* memory, float* out) {
   Arena arena(memory), measure(nullptr);
   const Shared shared(&arena, plan);
   Own{&measure, plan, nullptr};
   char* const own_memory = memory + arena.used();
-  const Weights read = {weights, conv.in_channels, conv.out_channels, is_turned};
-  weights_to_points(plan, read, shared.weights);
   memset(shared.zeros, 0, sizeof(float) * (static_cast<size_t>(conv.width) + kLanes));
   const int parts = parts_of(plan);
   const double multiply_adds = 36.0 * kBlockTiles * plan.depth * plan.out / parts;
@@ -219,10 +220,33 @@ void convolve(const DetkitConv3x3& conv, bool is_turned, const float* data, cons
     data_to_points(plan, data, segments, own);
     for (int group = plan.groups * part / parts; group < plan.groups * (part + 1) / parts;
          ++group) {
-      multiply_group(plan, shared.weights, group, tiles, own);
+      multiply_group(plan, weights, group, tiles, own);
       points_to_outputs(plan, conv, bias, group, segments, own, out);
     }
   }
+}
+
+void convolve(const DetkitConv3x3& conv, bool is_turned, const float* data, const float* weights,
+              const float* bias, char* memory, float* out) {
+  const Plan plan(conv);
+  const Weights read = {weights, conv.in_channels, conv.out_channels, is_turned};
+  const auto convolve_with = [&](const Factor* points) {
+    convolve_by(plan, conv, data, points, bias, memory, out);
+  };
+  if (conv.keeps) {
+    const size_t count = static_cast<size_t>(9) * conv.in_channels * conv.out_channels;
+    Kept kept(KeptKey(weights, count, conv.in_channels, conv.out_channels, kForm),
+              plan.factors() * sizeof(Factor));
+    if (Factor* const points = static_cast<Factor*>(kept.to_fill())) {
+      weights_to_points(plan, read, points);
+      kept.set_filled();
+    }
+    if (kept.filled()) return convolve_with(static_cast<const Factor*>(kept.filled()));
+  }
+  Arena arena(memory);
+  Factor* const points = Shared(&arena, plan).weights;
+  weights_to_points(plan, read, points);
+  convolve_with(points);
 }
 
 int conv3x3(const DetkitConv3x3* conv, const float* data, const float* weights, const float* bias,

@@ -29,6 +29,10 @@ int Arguments::integer(const char* name) const {
   return std::stoi(value);
 }
 
+int Arguments::integer(const char* name, int if_missing) const {
+  return map_.count(name) ? integer(name) : if_missing;
+}
+
 float Arguments::real(const char* name) const { return std::stof(text(name)); }
 
 std::vector<float> Arguments::reals(const char* name) const {

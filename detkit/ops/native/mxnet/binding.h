@@ -45,6 +45,7 @@ class Arguments {
   explicit Arguments(const Map& map) : map_(map) {}
 
   int integer(const char* name) const;
+  int integer(const char* name, int if_missing) const;
   float real(const char* name) const;
   std::vector<float> reals(const char* name) const;  // reads "(1, 2.5)"
 

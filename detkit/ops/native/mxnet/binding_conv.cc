@@ -46,6 +46,7 @@ struct Conv3x3 : Operator {
     conv.relu = args.integer("relu");
     conv.most = args.real("most");
     conv.bfloat16 = args.integer("bfloat16");
+    conv.keeps = args.integer("keeps", 0);
     return conv;
   }
 
