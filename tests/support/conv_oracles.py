@@ -78,8 +78,7 @@ class Conv3x3(ctypes.Structure):
         *((name, ctypes.c_int) for name in ("images", "in_channels", "out_channels")),
         *((name, ctypes.c_int) for name in ("height", "width", "relu")),
         ("most", ctypes.c_float),
-        ("bfloat16", ctypes.c_int),
-        ("keeps", ctypes.c_int),
+        *((name, ctypes.c_int) for name in ("bfloat16", "keeps", "pools")),
     ]
 
 

@@ -14,8 +14,9 @@ constexpr double kMostValues = 1ll << 26, kValuesPerInput = 1 << 12;
 constexpr double kMostSteps = 1ll << 33, kStepsPerInput = 1 << 14;
 constexpr double kSmallInputs = 3 * 256 * 256;  // values
 constexpr double kProducts = 256;               // that count as one step
-constexpr double kSorting = 32;                 // steps for each value that is sorted
-constexpr double kCopies = 4;  // of its input in the workspace of an operator that sorts
+constexpr double kPooled = 4;    // values that a pooling convolution computes for each it writes
+constexpr double kSorting = 32;  // steps for each value that is sorted
+constexpr double kCopies = 4;    // of its input in the workspace of an operator that sorts
 constexpr char kVariable[] = "null";
 const std::set<std::string> kSorters = {"sort", "argsort", "topk", "_contrib_box_nms"};
 const std::set<std::string> kLayers = {
@@ -74,7 +75,8 @@ double values_at_once(const ShapedNodes& nodes, const std::vector<Entry>& output
 // Returns the work of a node beside that of reading and writing each value once.
 double more_steps(const ShapedNode& node, const std::vector<Shape>& read, double written) {
   if (kLayers.count(node.op) > 0) {
-    const double largest = node.op == "Deconvolution" ? double(count(read[0])) : written;
+    const double computed = node.text("pools") == "True" ? kPooled * written : written;
+    const double largest = node.op == "Deconvolution" ? double(count(read[0])) : computed;
     return std::floor(largest * without(read[1], 1) / kProducts);
   }
   if (node.op == "batch_dot" || node.op == "dot") {

@@ -33,9 +33,10 @@ def use_own_convolutions(
     parameters: the arrays of the graph by name; weights of dense layers get two more axes.
     bfloat16: the names of the layers that multiply in bfloat16.
 
-    The operator includes a ReLU and its upper bound, and that of a 1x1 convolution also a sum
-    before them, if nothing else reads what is between. The poolings and the upsampling of maps
-    become detkit's, too: MXNet's are slow on plain maps.
+    The operator includes a ReLU and its upper bound, that of a 1x1 convolution also a sum before
+    them, and that of a 3x3 convolution a pooling after them, if nothing else reads what is between.
+    The other poolings and the upsampling of maps become detkit's, too: MXNet's are slow on plain
+    maps.
 
     The other passes over a graph know MXNet's Convolution alone: this one comes last.
     """
@@ -59,6 +60,10 @@ def use_own_convolutions(
                 sums.add(after)
                 last = after
         last = _absorb_relu(last, only_readers, attributes)
+        if own == CONV3X3:
+            pooling = only_readers.get(last)
+            attributes["pools"] = pooling is not None and pooling.op == MAX_POOL
+            last = pooling if attributes["pools"] else last
         node.op = own
         node.attributes = {name: str(value) for name, value in attributes.items()}
         if last is not node:

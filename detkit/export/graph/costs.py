@@ -24,6 +24,7 @@ MOST_STEPS, STEPS_PER_INPUT = 1 << 33, 1 << 14
 SMALL_INPUTS = 3 * 256 * 256  # values
 VARIABLE = "null"  # the operator of one; the parameters are not counted
 PRODUCTS = 256  # that count as one step
+POOLED = 4  # values that a 3x3 convolution with a pooling computes for each that it writes
 SORTING = 32  # steps for each value that is sorted
 COPIES = 4  # of its input in the workspace of an operator that sorts
 SORTERS = ("sort", "argsort", "topk", "_contrib_box_nms")
@@ -93,6 +94,7 @@ def _more_steps(node: Node, shapes: List[Shape], written: int) -> int:
     """
     if node.op in LAYERS:
         largest = count(shapes[0]) if node.op == "Deconvolution" else written
+        largest *= POOLED if node.attributes.get("pools") == "True" else 1
         return largest * count(shapes[1][1:]) // PRODUCTS
     if node.op in ("batch_dot", "dot"):
         return written * max(shapes[0]) // PRODUCTS

@@ -72,7 +72,7 @@ static inline bool is_valid(const DetkitConv3x3& conv) {
   if (conv.images < 0 || height < 1 || width < 1 || height * (width + 8) > INT_MAX) return false;
   if (conv.in_channels < 1 || conv.in_channels > DETKIT_MAX_CHANNELS) return false;
   if (conv.out_channels < 1 || conv.out_channels > DETKIT_MAX_CHANNELS) return false;
-  return !conv.relu || conv.most > 0.0f;
+  return (!conv.pools || (height > 1 && width > 1)) && (!conv.relu || conv.most > 0.0f);
 }
 
 static inline bool is_valid(const DetkitConv1x1& conv) {

@@ -15,12 +15,13 @@ typedef struct {
   float most;    // above 0, infinity for a plain ReLU; not read without a relu
   int bfloat16;  // 1: factors of products are rounded to bfloat16, if the processor has it
   int keeps;     // 1: what is made of the weights is kept for the next call, see below
+  int pools;     // 1: the maximum of each 2 x 2 cells of the output, as detkit_max_pool's; H, W > 1
 } DetkitConv3x3;
 
 // A convolution with 3 x 3 weights, stride 1 and a padding of one zero on each side, by Winograd's
 // F(4x4, 3x3): out = the sum of data * weights over the input channels and the nine neighbours,
 // plus bias. Inputs: data (B, in, H, W), weights (out, in, 3, 3), bias (out) or null. Output: (B,
-// out, H, W).
+// out, H, W), or (B, out, H / 2, W / 2) if it pools, which has no backward pass.
 //
 // Rounding errors are a few times those of the plain sum, also in bfloat16, whose products are
 // added up in single precision; the gradients of the weights have single precision only. A NaN or

@@ -74,7 +74,7 @@ X = mx.sym.var("x")
 ABSENT = {"stride": None, "dilate": None, "num_group": None, "layout": None}
 KERNELS = {
     1: (ONE, {"stride": "1", "residual": "False", "bfloat16": "False"}),
-    3: (THREE, {"bfloat16": "False", "keeps": "True"}),
+    3: (THREE, {"bfloat16": "False", "keeps": "True", "pools": "False"}),
 }
 
 
@@ -158,6 +158,26 @@ def test_other_convolutions_stay(changes):
     found = rewritten(symbol)
     assert ops_of(found) == ["Convolution", "Activation"]
     assert found.attr_dict()["conv"] == symbol.attr_dict()["conv"]
+
+
+def pooled(x):
+    return mx.sym.Pooling(x, kernel=(2, 2), stride=(2, 2), pool_type="max")
+
+
+@pytest.mark.parametrize("rectified", [False, True])
+def test_a_convolution_with_the_pooling_that_alone_reads_it(rectified):
+    conv = convolution(X)
+    found = rewritten(pooled(relu(conv) if rectified else conv))
+    assert ops_of(found) == [THREE]
+    attributes = found.attr_dict()["conv"]
+    assert (attributes["pools"], attributes["relu"]) == ("True", str(rectified))
+
+
+def test_a_pooling_before_which_another_reads_stays():
+    conv = relu(convolution(X))
+    found = rewritten(mx.sym.Group([pooled(conv), conv]))
+    assert ops_of(found) == [THREE, "detkit_max_pool"]
+    assert ops_of(rewritten(pooled(relu(convolution(X, 1))))) == [ONE, "detkit_max_pool"]
 
 
 def test_poolings_and_repeated_cells():

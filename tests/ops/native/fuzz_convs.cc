@@ -185,16 +185,35 @@ static void check_kept(DetkitConv3x3 conv, const ConvCase& c, Random& random) {
   }
 }
 
+// A convolution that pools gives the same as a pooling after it.
+static void check_pooled(DetkitConv3x3 conv, const ConvCase& c, Random& random) {
+  if (conv.height < 2 || conv.width < 2 || !random.chance(0.3)) return;
+  const int64_t planes = int64_t{conv.images} * conv.out_channels;
+  const size_t cells = size_t(conv.height / 2) * size_t(conv.width / 2);
+  const Floats expected(random, size_t(planes) * cells), found(random, expected.count());
+  succeeded(detkit_max_pool(planes, conv.height, conv.width, c.out.data(), expected.data()));
+  conv.pools = 1;
+  int64_t forward = 0, backward = 0;
+  succeeded(detkit_conv3x3_workspace(&conv, &forward, &backward));
+  succeeded(detkit_conv3x3(&conv, c.data.data(), c.weights.data(), c.bias_or_null(),
+                           Workspace(forward).memory(), found.data()));
+  for (size_t i = 0; i < found.count(); ++i) {
+    require(found[i] == expected[i] || (isnan(found[i]) && isnan(expected[i])),
+            "pooled[%zu] = %g, not %g", i, double(found[i]), double(expected[i]));
+  }
+}
+
 void fuzz_conv3x3(Random& random, uint64_t*) {
   const Shape s(random, 3, false, false);
   const ConvCase c(random, s, false, true);
-  const DetkitConv3x3 conv = {s.images, s.in_channels, s.out_channels, s.height,          s.width,
-                              c.relu,   c.most,        c.bfloat16,     random.chance(0.3)};
+  const DetkitConv3x3 conv = {s.images, s.in_channels, s.out_channels, s.height,           s.width,
+                              c.relu,   c.most,        c.bfloat16,     random.chance(0.3), 0};
   int64_t forward = 0, backward = 0;
   succeeded(detkit_conv3x3_workspace(&conv, &forward, &backward));
   succeeded(detkit_conv3x3(&conv, c.data.data(), c.weights.data(), c.bias_or_null(),
                            Workspace(forward).memory(), c.out.data()));
   check_kept(conv, c, random);
+  check_pooled(conv, c, random);
   succeeded(detkit_conv3x3_backward(&conv, c.data.data(), c.weights.data(), c.out.data(),
                                     c.grad_out.data(), Workspace(backward).memory(),
                                     c.grad_data_or_null(), c.grad_weights.data(),

@@ -144,6 +144,27 @@ def test_the_number_of_threads_changes_no_bit(built_library, shape, relu, bfloat
     )
 
 
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("shape", [(2, 5, 7, 13, 70), (1, 40, 70, 9, 11), (3, 3, 4, 2, 3)])
+def test_a_pooling_after_the_convolution(shape, relu):
+    data, weights, bias, _ = map(mx.nd.array, draw(0, *shape))
+    data[0, 0, 0, 0], data[-1, -1, -1, -1] = np.nan, -np.inf
+    options = {"no_bias": False, "relu": relu, "most": 2.0, "bfloat16": False}
+    found = mx.nd.detkit_conv3x3(data, weights, bias, pools=True, **options)
+    expected = mx.nd.detkit_max_pool(mx.nd.detkit_conv3x3(data, weights, bias, **options))
+    np.testing.assert_array_equal(found.asnumpy(), expected.asnumpy())
+
+
+@pytest.mark.parametrize("what", ["gradient", "rows"])
+def test_poolings_that_cannot_be(what):
+    data, weights, bias, _ = map(mx.nd.array, draw(0, 1, 2, 3, 4 if what == "gradient" else 1, 6))
+    data.attach_grad()
+    options = {"no_bias": False, "relu": False, "most": 1.0, "bfloat16": False, "pools": True}
+    with pytest.raises(mx.MXNetError, match="detkit_conv3x3"), autograd.record():
+        mx.nd.detkit_conv3x3(data, weights, bias, **options).backward()
+        data.grad.wait_to_read()
+
+
 def outputs_of(path, weights, keeps):
     """The outputs of each of several arrays of weights for the same image, in turn."""
     kernels, outputs = oracles.Kernels(path, 2), []

@@ -79,7 +79,7 @@ class Convolution(ctypes.Structure):
         *((name, ctypes.c_int) for name in ("images", "in_channels", "out_channels")),
         *((name, ctypes.c_int) for name in ("height", "width", "relu")),
         ("most", ctypes.c_float),
-        *((name, ctypes.c_int) for name in ("bfloat16", "keeps")),
+        *((name, ctypes.c_int) for name in ("bfloat16", "keeps", "pools")),
     ]
 
 
@@ -108,7 +108,7 @@ class MXNetAnswers(Answers):
         most = {"forward": 0, "backward": 0}
         for channels, height, width in chains:
             for before, after in zip(channels, channels[1:]):
-                conv = Convolution(batch, before, after, height, width, 0, 0.0, 0, 0)
+                conv = Convolution(batch, before, after, height, width, 0, 0.0, 0, 0, 0)
                 found = [ctypes.c_int64() for _ in most]
                 library.detkit_conv3x3_workspace(ctypes.byref(conv), *map(ctypes.byref, found))
                 most = {name: max(most[name], each.value) for name, each in zip(most, found)}

@@ -159,15 +159,17 @@ void multiply_group(const Plan& plan, const Factor* weights, int group, int tile
 void points_to_outputs(const Plan& plan, const DetkitConv3x3& conv, const float* bias, int group,
                        int segments, const Own& own, float* out) {
   const int start = group * kGroup, end = start + plan.channels(group);
+  const size_t plane = conv.pools ? plan.grid.pooled_plane() : plan.grid.plane();
   const bool past_cache =
-      static_cast<size_t>(conv.images) * conv.out_channels * plan.grid.plane() > kBeyondCache;
+      static_cast<size_t>(conv.images) * conv.out_channels * plane > kBeyondCache;
+  const Finish finish = {bound_of(conv), conv.pools != 0, past_cache};
   for (int o = start; o < end && o < conv.out_channels; ++o) {
     const float* sums = own.sums + static_cast<size_t>(o - start) * kBlockTiles;
     for (int s = 0; s < segments; ++s) {
       const Segment& segment = own.segments[s];
       const size_t map = static_cast<size_t>(segment.image) * conv.out_channels + o;
-      points_to_plane(plan.grid, segment, sums, plan.sums_stride, bias ? bias[o] : 0.0f,
-                      bound_of(conv), past_cache, out + map * plan.grid.plane());
+      points_to_plane(plan.grid, segment, sums, plan.sums_stride, bias ? bias[o] : 0.0f, finish,
+                      out + map * plane);
     }
   }
   if (past_cache) finish_past_cache();

@@ -17,9 +17,16 @@ inline int round_up(int count, int step) { return (count + step - 1) / step * st
 
 // The convolution whose output is the gradient of this one's data.
 inline DetkitConv3x3 turned(const DetkitConv3x3& conv) {
-  return {conv.images, conv.out_channels, conv.in_channels,
-          conv.height, conv.width,        0,
-          0.0f,        conv.bfloat16,     0};
+  return {conv.images,
+          conv.out_channels,
+          conv.in_channels,
+          conv.height,
+          conv.width,
+          0,
+          0.0f,
+          conv.bfloat16,
+          0,
+          0};
 }
 
 inline Bound bound_of(const DetkitConv3x3& conv) { return {conv.relu != 0, conv.most}; }

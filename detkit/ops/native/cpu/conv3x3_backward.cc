@@ -176,7 +176,7 @@ int conv3x3_workspace(const DetkitConv3x3* conv, int64_t* forward, int64_t* back
 int conv3x3_backward(const DetkitConv3x3* conv, const float* data, const float* weights,
                      const float* out, const float* grad_out, void* workspace, float* grad_data,
                      float* grad_weights, float* grad_bias) {
-  if (!is_valid(*conv)) return DETKIT_BAD_ARGUMENT;
+  if (!is_valid(*conv) || conv->pools) return DETKIT_BAD_ARGUMENT;
   float* masked = conv->relu ? static_cast<float*>(workspace) : nullptr;
   char* memory = static_cast<char*>(workspace) + out_bytes(*conv);
   before_relu(bound_of(*conv), conv->images, conv->out_channels,

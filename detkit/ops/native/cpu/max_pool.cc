@@ -7,10 +7,6 @@ namespace detkit {
 namespace DETKIT_ISA {
 namespace {
 
-// Lanes in which b is the maximum of a and b: not if they are equal. NaN is larger than all
-// numbers.
-inline Ints is_larger(Floats b, Floats a) { return ~((b <= a) | (a != a)); }
-
 // The cells of two rows, kLanes cells from x on; of the last ones, those that exist.
 struct Cells {
   Cells(const float* upper, const float* lower, int x, int count) {

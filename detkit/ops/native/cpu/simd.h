@@ -144,6 +144,11 @@ inline uint32_t greater(Floats a, Floats b) { return bits(a > b); }
 inline uint32_t at_least(Floats a, Floats b) { return bits(a >= b); }
 #endif
 
+// Lanes in which b is the maximum of a and b: not if they are equal. NaN is larger than all
+// numbers.
+inline Ints is_larger(Floats b, Floats a) { return ~((b <= a) | (a != a)); }
+inline Floats larger(Floats a, Floats b) { return is_larger(b, a) ? b : a; }
+
 inline int lowest(uint32_t bits) { return __builtin_ctz(bits); }
 
 }  // namespace DETKIT_ISA

@@ -27,6 +27,8 @@ struct TileGrid {
 
   size_t plane() const { return static_cast<size_t>(height) * width; }
 
+  size_t pooled_plane() const { return static_cast<size_t>(height / 2) * (width / 2); }
+
   // The number of tiles from `first` on, at most `most`.
   int tiles(int64_t first, int most) const {
     return static_cast<int>(count - first < most ? count - first : most);
@@ -117,43 +119,72 @@ inline void plane_to_points(const TileGrid& grid, const Segment& segment, const 
   }
 }
 
-// Stores a row of a vector of tiles, of which `pixels` lie in the map.
-inline void store_outputs(const Floats (&phases)[kTile], float bias, const Bound& bound, int pixels,
-                          bool past_cache, float* to) {
-  Floats row[kTile];
-  phases_to_pixels(phases, row);
-  for (int k = 0; k < kTile && k * kLanes < pixels; ++k, to += kLanes) {
-    const Floats value = bound.apply(row[k] + spread(bias));
-    if (past_cache) {
-      store_past_cache(to, value, pixels - k * kLanes);
-    } else {
-      store_up_to(to, value, pixels - k * kLanes);
+// What becomes of the sums before they are stored.
+struct Finish {
+  Bound bound;
+  bool pools;  // the maximum of each 2 x 2 cells
+  bool past_cache;
+
+  // Stores `pixels` of a row of vectors, if it has any.
+  template <int kVectors>
+  void store(const Floats (&row)[kVectors], float bias, int pixels, float* to) const {
+    for (int k = 0; k < kVectors && k * kLanes < pixels; ++k, to += kLanes) {
+      const Floats value = bound.apply(row[k] + spread(bias));
+      if (past_cache) {
+        store_past_cache(to, value, pixels - k * kLanes);
+      } else {
+        store_up_to(to, value, pixels - k * kLanes);
+      }
     }
+  }
+};
+
+// Outputs of a vector of tiles: along y, at the points along x.
+typedef Floats HalfOutputs[kTile][kPoints];
+
+inline void store_rows(const TileGrid& grid, const HalfOutputs& half, int y, int x, int tiles,
+                       float bias, const Finish& finish, float* plane) {
+  const int pixels = least(tiles * kTile, grid.width - x);
+  for (int i = 0; i < kTile && y + i < grid.height; ++i) {
+    Floats phases[kTile], row[kTile];
+    points_to_outputs(half[i], phases);
+    phases_to_pixels(phases, row);
+    finish.store(row, bias, pixels, plane + static_cast<size_t>(y + i) * grid.width + x);
+  }
+}
+
+// The maxima have the same bias and bound as their cells: both keep the order.
+inline void store_pooled_rows(const TileGrid& grid, const HalfOutputs& half, int y, int x,
+                              int tiles, float bias, const Finish& finish, float* plane) {
+  const int width = grid.width / 2, pixels = least(tiles * kTile / 2, width - x / 2);
+  for (int i = 0; i < kTile && y + i + 1 < grid.height; i += 2) {
+    Floats upper[kTile], lower[kTile], cells[2], row[2];
+    points_to_outputs(half[i], upper);
+    points_to_outputs(half[i + 1], lower);
+    for (int k = 0; k < 2; ++k) {
+      cells[k] =
+          larger(larger(upper[2 * k], upper[2 * k + 1]), larger(lower[2 * k], lower[2 * k + 1]));
+    }
+    join_pairs(cells[0], cells[1], row[0], row[1]);
+    finish.store(row, bias, pixels, plane + static_cast<size_t>((y + i) / 2) * width + x / 2);
   }
 }
 
 // sums[product * stride + tile] of a segment to a plane of outputs.
 inline void points_to_plane(const TileGrid& grid, const Segment& segment, const float* sums,
-                            size_t stride, float bias, const Bound& bound, bool past_cache,
-                            float* plane) {
+                            size_t stride, float bias, const Finish& finish, float* plane) {
+  const auto store = finish.pools ? store_pooled_rows : store_rows;
   for (int tile = 0; tile < segment.count; tile += kLanes) {
     const float* from = sums + segment.start + tile;
-    Floats half[kTile][kPoints];  // outputs along y, points along x
+    HalfOutputs half;
     for (int j = 0; j < kPoints; ++j) {
       Floats m[kPoints], y[kTile];
       for (int i = 0; i < kPoints; ++i) m[i] = load_lanes(from + (i * kPoints + j) * stride);
       points_to_outputs(m, y);
       for (int i = 0; i < kTile; ++i) half[i][j] = y[i];
     }
-    const int x = (segment.x + tile) * kTile;
-    const int tiles = segment.count - tile < kLanes ? segment.count - tile : kLanes;
-    const int pixels = tiles * kTile < grid.width - x ? tiles * kTile : grid.width - x;
-    for (int i = 0; i < kTile && segment.y * kTile + i < grid.height; ++i) {
-      const size_t row = static_cast<size_t>(segment.y) * kTile + i;
-      Floats phases[kTile];
-      points_to_outputs(half[i], phases);
-      store_outputs(phases, bias, bound, pixels, past_cache, plane + row * grid.width + x);
-    }
+    store(grid, half, segment.y * kTile, (segment.x + tile) * kTile,
+          least(segment.count - tile, kLanes), bias, finish, plane);
   }
 }
 

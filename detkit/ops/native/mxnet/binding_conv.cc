@@ -33,7 +33,10 @@ struct Conv3x3 : Operator {
     require(in[1].size() == 4 && in[1][1] == in[0][1] && in[1][2] == 3 && in[1][3] == 3,
             "weights are (out, C, 3, 3)");
     require(!has_bias(args) || in[2] == Shape({in[1][0]}), "bias is (out)");
-    return {{in[0][0], in[1][0], in[0][2], in[0][3]}};
+    const bool pools = args.integer("pools", 0) != 0;
+    require(!pools || (in[0][2] > 1 && in[0][3] > 1), "data to be pooled have H, W > 1");
+    const unsigned step = pools ? 2 : 1;
+    return {{in[0][0], in[1][0], in[0][2] / step, in[0][3] / step}};
   }
 
   // The arrays of the forward pass begin at the input `first`.
@@ -47,6 +50,7 @@ struct Conv3x3 : Operator {
     conv.most = args.real("most");
     conv.bfloat16 = args.integer("bfloat16");
     conv.keeps = args.integer("keeps", 0);
+    conv.pools = args.integer("pools", 0);
     return conv;
   }
 
