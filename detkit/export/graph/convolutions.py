@@ -61,9 +61,7 @@ def use_own_convolutions(
                 last = after
         last = _absorb_relu(last, only_readers, attributes)
         if own == CONV3X3:
-            pooling = only_readers.get(last)
-            attributes["pools"] = pooling is not None and pooling.op == MAX_POOL
-            last = pooling if attributes["pools"] else last
+            last = _absorb_pooling(last, only_readers, attributes)
         node.op = own
         node.attributes = {name: str(value) for name, value in attributes.items()}
         if last is not node:
@@ -118,6 +116,16 @@ def _absorb_relu(node: Node, only_readers: Dict[Node, Node], attributes: Dict[st
         return relu
     attributes["most"] = bound.attribute("scalar", 0.0)
     return bound
+
+
+def _absorb_pooling(node: Node, only_readers: Dict[Node, Node], attributes: Dict[str, Any]) -> Node:
+    """Writes the pooling after ``node`` into the attributes; returns the last node of it."""
+    pooling = only_readers.get(node)
+    if pooling is None or pooling.op != MAX_POOL:
+        attributes["pools"] = False
+        return node
+    attributes["pools"] = True
+    return pooling
 
 
 def _own_operator(node: Node, parameters: Mapping[str, NDArray]) -> Optional[str]:
