@@ -53,12 +53,7 @@ def use_own_convolutions(
         attributes = _attributes_of(node, own, parameters, bfloat16)
         last = node
         if own == CONV1X1:
-            after = only_readers.get(node)
-            attributes["residual"] = after is not None and after.op in SUMS and after not in sums
-            if after is not None and attributes["residual"]:
-                node.inputs += [source for source in after.inputs if source.node is not node]
-                sums.add(after)
-                last = after
+            last = _absorb_sum(node, only_readers, sums, attributes)
         last = _absorb_relu(last, only_readers, attributes)
         if own == CONV3X3:
             last = _absorb_pooling(last, only_readers, attributes)
@@ -102,6 +97,23 @@ def _has(node: Node, attributes: Mapping[str, Tuple[str, str]]) -> bool:
         if (default if found == "None" else found) != value:
             return False
     return True
+
+
+def _absorb_sum(
+    node: Node, only_readers: Dict[Node, Node], sums: Set[Node], attributes: Dict[str, Any]
+) -> Node:
+    """Makes the sum after ``node`` a part of it; returns the last node of it.
+
+    sums: those that are parts of a convolution already.
+    """
+    after = only_readers.get(node)
+    if after is None or after.op not in SUMS or after in sums:
+        attributes["residual"] = False
+        return node
+    attributes["residual"] = True
+    node.inputs += [source for source in after.inputs if source.node is not node]
+    sums.add(after)
+    return after
 
 
 def _absorb_relu(node: Node, only_readers: Dict[Node, Node], attributes: Dict[str, Any]) -> Node:
