@@ -22,7 +22,7 @@ from typing import Iterator, NamedTuple, Optional, Union
 import mxnet as mx
 
 from detkit.errors import ConfigError
-from detkit.ops.compile import BuildError, library
+from detkit.ops.compile import PREBUILT, BuildError, library
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +182,8 @@ def _load() -> str:
         try:
             state.loaded = _load_file(path)
         except BuildError as error:
-            raise BuildError(f"{error}; remove the file to have it compiled again") from error
+            advice = "set CXX" if path == PREBUILT else "remove the file"
+            raise BuildError(f"{error}; {advice} to have it compiled again") from error
     return state.loaded
 
 
