@@ -73,13 +73,15 @@ def library() -> Path:
     except PrebuiltError as error:
         reason = str(error)
     try:
-        build = Build(find_compiler(), find_nvcc())
+        compiler = find_compiler()
+    except BuildError as error:
+        raise BuildError(f"{error}; no prebuilt library is used: {reason}") from error
+    build = Build(compiler, find_nvcc())
+    try:
         path = cache_folder("ops") / build.key() / LIBRARY
         return cached(path, build.into, f"{reason}; this takes {build.estimate()}")
     except CacheError as error:
         raise BuildError(str(error)) from error
-    except BuildError as error:
-        raise BuildError(f"{error}; no prebuilt library is used: {reason}") from error
 
 
 def find_prebuilt() -> Tuple[Path, Manifest]:
