@@ -26,6 +26,7 @@ from detkit.ops.cache import CacheError, cached
 from detkit.ops.prebuilt import Manifest, PrebuiltError, checked
 
 SOURCES = Path(__file__).parent / "native"
+SUFFIXES = (".cc", ".h", ".cu", ".cuh")
 LIBRARY = "libdetkit_ops.so"
 PREBUILT = Path(__file__).parent / "prebuilt" / LIBRARY  # in platform wheels alone
 COMPILERS = ("g++", "c++", "clang++")
@@ -145,7 +146,8 @@ class Build:
         """Returns the sha256 of what is compiled and with which flags, by whatever compiler."""
         digest = hashlib.sha256(mx.__version__.encode())
         header = self._include / "mxnet" / "lib_api.h"
-        for path in [*sorted(SOURCES.rglob("*.[ch]*")), header, self._lib_api]:
+        sources = (path for path in SOURCES.rglob("*") if path.suffix in SUFFIXES)
+        for path in [*sorted(sources), header, self._lib_api]:
             digest.update(path.name.encode() + path.read_bytes())
         for _, *words in self.commands("objects"):
             # The folders in which MXNet and detkit are installed make no difference.

@@ -71,6 +71,17 @@ def test_changed_flags_are_another_source(prebuilt, monkeypatch):
     refused("sources")
 
 
+def test_where_the_sources_lie_and_hidden_files_make_no_difference(prebuilt, monkeypatch, tmp_path):
+    """An installed package has no hidden files."""
+    hidden = shutil.ignore_patterns(".*")
+    copy = shutil.copytree(compiling.SOURCES, tmp_path / "copy", ignore=hidden)
+    monkeypatch.setattr(compiling, "SOURCES", copy)
+    assert library() == prebuilt
+    with open(copy / "kernels.h", "a", encoding="utf-8") as header:
+        header.write("\n")
+    refused("sources")
+
+
 def test_a_damaged_one_is_refused(prebuilt):
     content = bytearray(prebuilt.read_bytes())
     content[len(content) // 2] ^= 1
