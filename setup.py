@@ -3,7 +3,12 @@
 import re
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Distribution, find_packages, setup
+
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:  # setuptools before 70.1
+    from wheel.bdist_wheel import bdist_wheel
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "detkit/__init__.py").read_text()).group(1)
@@ -11,8 +16,28 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "detkit/__init__.py").read_
 # Later ones of onnx need numpy 1.24. Of ml_dtypes, ONNX Runtime's quantizer says nothing itself.
 ONNX = ["onnx>=1.14,<1.18", "onnxruntime>=1.16", "ml_dtypes"]
 
+# tools/build_wheel.py puts compiled operators here, in a copy of the sources.
+PREBUILT = (HERE / "detkit/ops/prebuilt/libdetkit_ops.so").exists()
+
+
+class Contents(Distribution):
+    """The package, which is for one platform alone if it has compiled operators."""
+
+    def has_ext_modules(self):
+        return PREBUILT
+
+
+class Wheel(bdist_wheel):
+    """A wheel whose compiled operators fit every version of Python."""
+
+    def get_tag(self):
+        return ("py3", "none", "manylinux2014_x86_64") if PREBUILT else super().get_tag()
+
+
 # MXNet 1.9.1 is one module, "mxnet", in two packages: exactly one of the extras installs it.
 setup(
+    cmdclass={"bdist_wheel": Wheel},
+    distclass=Contents,
     name="detkit",
     version=VERSION,
     description="Two-stage object detection on MXNet/Gluon, put together out of named parts",
@@ -20,13 +45,14 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["detkit", "detkit.*"]),
-    # The operators are compiled on the user's machine.
+    # Without a prebuilt library, the operators are compiled on the user's machine.
     package_data={
         "detkit": [
             "py.typed",
             "converters/models/*",
             "ops/native/*",
             "ops/native/*/*",
+            "ops/prebuilt/*",
             "export/graph/operators.inc",
         ]
     },
@@ -49,6 +75,7 @@ setup(
             *("gluoncv", "hypothesis", "pytest", "pytest-xdist", *ONNX),
             *("import-linter", "mypy", "ruff", "types-PyYAML", "types-defusedxml", "types-tqdm"),
         ],
+        "wheel": ["pip", "ziglang==0.17.1"],  # of tools/build_wheel.py
         "zoo": ["gluoncv"],  # GluonCV's classifiers as backbones
     },
 )

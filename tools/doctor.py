@@ -96,11 +96,24 @@ def describe_operators() -> str:
         used = KERNELS[ctypes.CDLL(choice.reason).detkit_isa()]
         cuda = "with" if backend.has_cuda(choice.reason) else "without"
         lines.append(f"kernels for {used}, {cuda} CUDA")
+        lines.append(describe_library())
     lines.append(describe_convolutions())
     for tool in (os.environ.get("CXX") or "g++", "nvcc"):
         path = shutil.which(tool)
         lines.append(f"{tool}: {first_line(path) if path else 'not on PATH'}")
     return INDENT.join(lines)
+
+
+def describe_library() -> str:
+    """Returns whether the library is the prebuilt one, and why not."""
+    from detkit.ops.compile import find_prebuilt
+    from detkit.ops.prebuilt import PrebuiltError
+
+    try:
+        manifest = find_prebuilt()[1]
+    except PrebuiltError as error:
+        return f"compiled on this machine: {error}"
+    return f"prebuilt by {manifest.compiler} for glibc {manifest.glibc} and later"
 
 
 def describe_convolutions() -> str:

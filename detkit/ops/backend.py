@@ -13,6 +13,7 @@ The choice has an effect when a graph is made: a block that has been hybridized 
 operators that it was made of.
 """
 
+import ctypes
 import logging
 import os
 from contextlib import contextmanager
@@ -20,9 +21,13 @@ from pathlib import Path
 from typing import Iterator, NamedTuple, Optional, Union
 
 import mxnet as mx
+from mxnet.base import _LIB, OpHandle, c_str, check_call, mx_uint
+from mxnet.ndarray.register import _make_ndarray_function as nd_function
+from mxnet.operator import get_all_registered_operators
+from mxnet.symbol.register import _make_symbol_function as sym_function
 
 from detkit.errors import ConfigError
-from detkit.ops.compile import BuildError, library
+from detkit.ops.compile import PREBUILT, BuildError, library
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +38,7 @@ CONVOLUTIONS_VARIABLE = "DETKIT_CONV"
 # MXNet adds up as many gradients of an array apart; it lets the operators of more than that add to
 # one array, which it does not tell a library: its operators overwrite what is there.
 SUMS_VARIABLE, ALWAYS_APART = "MXNET_EXEC_INPLACE_GRAD_SUM_CAP", str(2**31 - 1)
+PREFIX = "detkit_"  # of the names of the library's operators
 CUDA_SECTION = b".nv_fatbin"  # the ELF section in which nvcc stores the code for GPUs
 
 
@@ -182,7 +188,8 @@ def _load() -> str:
         try:
             state.loaded = _load_file(path)
         except BuildError as error:
-            raise BuildError(f"{error}; remove the file to have it compiled again") from error
+            advice = "set CXX" if path == PREBUILT else "remove the file"
+            raise BuildError(f"{error}; {advice} to have it compiled again") from error
     return state.loaded
 
 
@@ -190,8 +197,25 @@ def _load_file(path: Union[str, Path]) -> str:
     """Loads a library into the process and returns its path."""
     os.environ[SUMS_VARIABLE] = ALWAYS_APART  # MXNet reads it once, before the first gradients
     try:
-        mx.library.load(os.path.abspath(path), verbose=False)
+        check_call(_LIB.MXLoadLib(c_str(os.path.abspath(path)), mx_uint(0)))
     except mx.MXNetError as error:
         lines = [line for line in str(error).splitlines() if "rror" in line or ".so" in line]
         raise BuildError(f"{path}: MXNet cannot load it: {'; '.join(lines)}") from error
+    _make_functions()
     return str(path)
+
+
+def _make_functions() -> None:
+    """Makes the functions ``mx.nd.detkit_*`` and ``mx.sym.detkit_*`` of the library's operators.
+
+    ``mx.library.load`` makes those of all operators of MXNet once more, which takes a third of a
+    second at every start of a process.
+    """
+    for name in get_all_registered_operators():
+        if name.startswith(PREFIX):
+            handle = OpHandle()
+            check_call(_LIB.NNGetOpHandle(c_str(name), ctypes.byref(handle)))
+            for namespace, make in ((mx.nd, nd_function), (mx.sym, sym_function)):
+                function = make(handle, name, name)
+                for module in (namespace, namespace.op):
+                    setattr(module, name, function)

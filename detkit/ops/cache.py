@@ -25,10 +25,11 @@ class CacheError(DetkitError):
     """Says why a folder of the cache cannot be used."""
 
 
-def cached(path: Path, compile_into: Callable[[Path, Path], None]) -> Path:
+def cached(path: Path, compile_into: Callable[[Path, Path], None], notice: str = "") -> Path:
     """Returns ``path``, which is compiled now if the cache has no complete library.
 
     compile_into: called with an empty folder to work in and with the path of the library to write.
+    notice: what is said before, beside the folder: why it is compiled and how long that takes.
 
     Raises CacheError for a folder that cannot be written or that others may write.
     """
@@ -44,16 +45,17 @@ def cached(path: Path, compile_into: Callable[[Path, Path], None]) -> Path:
     _check_owner(folder)
     with _locked(folder / LOCK):
         if not _is_complete(path):  # another process may have compiled it meanwhile
-            _compile(path, compile_into)
+            _compile(path, compile_into, notice)
     return path
 
 
-def _compile(path: Path, compile_into: Callable[[Path, Path], None]) -> None:
+def _compile(path: Path, compile_into: Callable[[Path, Path], None], notice: str) -> None:
     if path.exists():
         log.warning("%s: expected a complete library, found a damaged one; it is replaced", path)
     for left in path.parent.glob(f"{SCRATCH}*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
-    log.info("compiling detkit's operators into %s (once, about a minute)", path.parent)
+    # A warning is seen in a program that has not configured its logging, too.
+    log.warning("compiling detkit's operators, once, into %s: %s", path.parent, notice)
     scratch = path.parent / f"{SCRATCH}{os.getpid()}"
     scratch.mkdir()
     try:
@@ -107,7 +109,7 @@ def _locked(path: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             holder = file.read() or "another process"
-            log.info("waiting for %s, which compiles detkit's operators", holder)
+            log.warning("waiting for %s, which compiles detkit's operators", holder)
             fcntl.flock(file, fcntl.LOCK_EX)
         file.truncate(0)
         file.write(f"process {os.getpid()}")

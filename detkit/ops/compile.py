@@ -1,12 +1,14 @@
-"""Compiles detkit's operators for this machine.
+"""Finds the library of detkit's operators, or compiles it for this machine.
 
-The library is compiled once, by the machine's C++ compiler and against the installed MXNet, and is
-kept in a cache. If the sources, the compiler, the flags or MXNet change, another library is
-compiled. cache.py says how several processes share it.
+A platform wheel brings a prebuilt library along (prebuilt.py). Otherwise the library is compiled
+once, by the machine's C++ compiler and against the installed MXNet, and is kept in a cache. If the
+sources, the compiler, the flags or MXNet change, another library is compiled. cache.py says how
+several processes share it.
 """
 
 import hashlib
 import itertools
+import math
 import os
 import platform
 import shutil
@@ -16,13 +18,17 @@ from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
+from tqdm import tqdm
 
 from detkit.errors import DetkitError
 from detkit.files.disk import cache_folder
 from detkit.ops.cache import CacheError, cached
+from detkit.ops.prebuilt import Manifest, PrebuiltError, checked
 
 SOURCES = Path(__file__).parent / "native"
+SUFFIXES = (".cc", ".h", ".cu", ".cuh")
 LIBRARY = "libdetkit_ops.so"
+PREBUILT = Path(__file__).parent / "prebuilt" / LIBRARY  # in platform wheels alone
 COMPILERS = ("g++", "c++", "clang++")
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp", "-fvisibility=hidden")
 # Boxes are compared with thresholds and with each other. Every instruction set must therefore round
@@ -47,6 +53,7 @@ INSTRUCTION_SETS: Dict[str, Tuple[str, ...]] = {
 # Another build of PRODUCTS, which multiplies in bfloat16. Compilers of before 2020 do not know it.
 BFLOAT16 = "avx512_bf16"
 BFLOAT16_FLAGS = ("-DDETKIT_ISA=avx512_bf16", "-mavx512bf16", *INSTRUCTION_SETS["avx512"][1:])
+FILE_SECONDS = 1.2  # a file takes, on the average and on one core
 CUDA_FLAGS = ("-std=c++17", "-O3", "-Xcompiler", "-fPIC,-fvisibility=hidden")
 
 Word = Union[str, Path]  # of a command
@@ -57,15 +64,38 @@ class BuildError(DetkitError):
 
 
 def library() -> Path:
-    """Returns the path of the compiled library, which is compiled now if the cache has none.
+    """Returns the path of the prebuilt library, or of the one that was compiled on this machine.
 
-    Raises BuildError if there is no compiler, if it fails, or if the cache cannot be used.
+    It is compiled now if the prebuilt one cannot be used and the cache has none. Raises BuildError
+    if there is no compiler, if it fails, or if the cache cannot be used.
     """
-    build = Build(find_compiler(), find_nvcc())
     try:
-        return cached(cache_folder("ops") / build.key() / LIBRARY, build.into)
+        return find_prebuilt()[0]
+    except PrebuiltError as error:
+        reason = str(error)
+    try:
+        compiler = find_compiler()
+    except BuildError as error:
+        raise BuildError(f"{error}; no prebuilt library is used: {reason}") from error
+    build = Build(compiler, find_nvcc())
+    try:
+        path = cache_folder("ops") / build.key() / LIBRARY
+        return cached(path, build.into, f"{reason}; this takes {build.estimate()}")
     except CacheError as error:
         raise BuildError(str(error)) from error
+
+
+def find_prebuilt() -> Tuple[Path, Manifest]:
+    """Returns the path of the prebuilt library, and its manifest.
+
+    Raises PrebuiltError with the reason if it is not to be used: $CXX asks for a compiler, CUDA
+    kernels can be compiled, or the library does not fit this machine and the installed packages.
+    """
+    if os.environ.get("CXX"):
+        raise PrebuiltError(f"environment variable CXX asks for {os.environ['CXX']!r}")
+    if find_nvcc():
+        raise PrebuiltError("MXNet is built for CUDA and nvcc is on PATH")
+    return PREBUILT, checked(PREBUILT, Build(COMPILERS[0]).sources(), mx.__version__)
 
 
 def find_compiler() -> str:
@@ -107,25 +137,41 @@ class Build:
 
     def key(self) -> str:
         """Returns a name that changes with everything that the library depends on."""
-        digest = hashlib.sha256(mx.__version__.encode())
-        header = self._include / "mxnet" / "lib_api.h"
-        for path in [*sorted(SOURCES.rglob("*.[ch]*")), header, self._lib_api]:
-            digest.update(path.name.encode() + path.read_bytes())
+        digest = hashlib.sha256(self.sources().encode())
         for program in filter(None, (self.compiler, self.nvcc)):
-            digest.update(_printed_by([program, "--version"]).encode())
-        for command in self.commands("objects"):
-            # The folders in which MXNet and detkit are installed make no difference.
-            line = " ".join(map(str, command))
-            line = line.replace(str(self._include), "mxnet").replace(str(SOURCES), "native")
-            digest.update(line.replace(str(self._lib_api), "lib_api").encode())
+            digest.update(program.encode() + _printed_by([program, "--version"]).encode())
         return f"{platform.machine()}-{digest.hexdigest()[:16]}"
 
+    def sources(self) -> str:
+        """Returns the sha256 of what is compiled and with which flags, by whatever compiler."""
+        digest = hashlib.sha256(mx.__version__.encode())
+        header = self._include / "mxnet" / "lib_api.h"
+        sources = (path for path in SOURCES.rglob("*") if path.suffix in SUFFIXES)
+        for path in [*sorted(sources), header, self._lib_api]:
+            digest.update(path.name.encode() + path.read_bytes())
+        for _, *words in self.commands("objects"):
+            # The folders in which MXNet and detkit are installed make no difference.
+            line = " ".join(map(str, words))
+            line = line.replace(str(self._include), "mxnet").replace(str(SOURCES), "native")
+            digest.update(line.replace(str(self._lib_api), "lib_api").encode())
+        return digest.hexdigest()
+
+    def estimate(self) -> str:
+        """Returns how long the compilation takes, in words."""
+        cores = len(os.sched_getaffinity(0))
+        seconds = math.ceil(len(self.commands("objects")) * FILE_SECONDS / cores / 10) * 10
+        return f"about {seconds} s on {cores} free core{'s' * (cores > 1)}"
+
     def into(self, folder: Path, path: Path) -> None:
-        """Compiles the sources into object files in ``folder`` and links them to ``path``."""
+        """Compiles the sources into object files in ``folder`` and links them to ``path``.
+
+        A bar shows the progress if the standard error is a terminal.
+        """
         commands = self.commands(str(folder), knows_bfloat16(self.compiler))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(_printed_by, commands))
-        _printed_by(self._link([command[-1] for command in commands], path))
+            done = pool.map(_printed_by, commands)
+            list(tqdm(done, "operators", len(commands), unit="file", disable=None))
+        self.link([command[-1] for command in commands], path)
 
     def commands(self, folder: str, bfloat16: bool = True) -> List[List[Word]]:
         """Returns the commands that compile the sources, as lists of words.
@@ -155,22 +201,16 @@ class Build:
         target = os.path.join(folder, source.stem + suffix)
         return [self.compiler, *FLAGS, *flags, "-c", source, "-o", target]
 
-    def _link(self, objects: Sequence[Word], path: Path) -> List[Word]:
+    def link(self, objects: Sequence[Word], path: Path, *flags: Word) -> None:
+        """Links object files to the library ``path``. Raises BuildError if that fails."""
         # libmxnet.so contains lib_api too. Without -Bsymbolic, a C++ program that is linked with it
         # would use its functions instead of the library's, and crash when it loads the library.
-        command: List[Word] = [
-            self.compiler,
-            "-shared",
-            "-fopenmp",
-            "-Wl,-Bsymbolic",
-            *objects,
-            "-o",
-            path,
-        ]
+        shared = (self.compiler, "-shared", "-fopenmp", "-Wl,-Bsymbolic")
+        command: List[Word] = [*shared, *objects, *flags, "-o", path]
         if self.nvcc:
             libraries = _toolkit(self.nvcc) / "lib64"
             command += ["-L", libraries, "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
-        return command
+        _printed_by(command)
 
 
 def instruction_sets() -> Iterable[str]:

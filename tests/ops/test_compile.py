@@ -4,6 +4,7 @@ A shell script stands in for the compiler: it writes the file after -o and notes
 """
 
 import ast
+import io
 import platform
 import re
 import subprocess
@@ -48,6 +49,28 @@ def test_it_is_built_once_and_then_found(fake):
     calls = fake.calls()
     assert library() == path
     assert fake.calls() == calls
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_who_waits_for_the_compiler_sees_why_and_how_far_it_is(fake, caplog, monkeypatch, stream):
+    compiler = fake()
+    monkeypatch.setattr(sys, "stderr", stream())
+    path = library()
+    (notice,) = [record for record in caplog.records if record.name == "detkit.ops.cache"]
+    assert notice.levelname == "WARNING"  # a program without settings of its logging shows it
+    tiny.assert_says(notice.message, str(path.parent), str(compiler), "about", " s on ", "core")
+    count = len(Build(str(compiler)).commands("x"))
+    bar = sys.stderr.getvalue()
+    assert (f"{count}/{count}" in bar) == (stream is Terminal)
+    assert bool(bar) == (stream is Terminal)
+    caplog.clear()
+    assert library() == path
+    assert not caplog.records
 
 
 def test_an_installed_package_has_all_sources():
