@@ -2,7 +2,8 @@
 
 import os
 import sys
-from glob import glob
+from pathlib import Path
+from typing import Dict, List
 
 VARIABLE = "OMP_NUM_THREADS"
 
@@ -22,10 +23,14 @@ def physical_cores() -> int:
     """Returns the number of cores that this process may use; hyper-threads count once."""
     if not hasattr(os, "sched_getaffinity"):  # only Linux knows it
         return max(1, (os.cpu_count() or 1) // 2)
-    allowed = os.sched_getaffinity(0)
-    siblings = set()
-    for path in glob("/sys/devices/system/cpu/cpu[0-9]*/topology/thread_siblings_list"):
-        if int(path.split("/")[5][3:]) in allowed:
-            with open(path, encoding="ascii") as file:
-                siblings.add(file.read())
-    return len(siblings) or len(allowed)
+    return len(a_cpu_of_each_core())
+
+
+def a_cpu_of_each_core() -> List[int]:
+    """Returns the number of one CPU of each core that this process may use. It needs Linux."""
+    cpus: Dict[str, int] = {}  # {the hyper-threads of a core: one of them}
+    for cpu in sorted(os.sched_getaffinity(0)):
+        path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        core = path.read_text(encoding="ascii") if path.is_file() else str(cpu)
+        cpus.setdefault(core, cpu)
+    return list(cpus.values())

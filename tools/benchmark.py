@@ -20,28 +20,15 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import detkit
-from benchmark.arguments import Size, add_peers, size
+from benchmark.arguments import Size
 from benchmark.detectors import report
+from benchmark.detectors.arguments import add_detectors, complete
 from benchmark.detectors.running_sides import RunningSides
-from benchmark.detectors.sides import (
-    FILES,
-    FORMS,
-    ONNX,
-    ONNX_PEERS,
-    PEERS,
-    SWEEP,
-    TRAINABLE,
-    Side,
-    left_out,
-    sides_of,
-)
-from benchmark.detectors.worker_process import write_file
-from benchmark.instruction_limit import describe
+from benchmark.detectors.sides import FORMS, PEERS, SWEEP, TRAINABLE, Side, sides_of
+from benchmark.detectors.worker_process import write_files
 from detkit.cli import debug_argument, positive, run
 
-MODELS = ("fasterrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn", "fasterrcnn_vgg16")
 TRAINED_MODELS = ("fasterrcnn_vgg16", "fasterrcnn_resnet50_fpn")
-SIZE = (600, 800)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -56,7 +43,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     figures: List[report.Figures] = []
     for model in args.models:
         with tempfile.TemporaryDirectory() as folder:
-            write_files(model, Path(folder), args)
+            write_files(model, Path(folder), *((args.forms, args.peers) if args.detect else ()))
             if args.detect:
                 figures += measure_detecting(model, Path(folder), args)
             if args.train and model in TRAINED_MODELS:
@@ -71,12 +58,7 @@ def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     add_measures(parser)
     debug_argument(parser)
     args = parser.parse_args(argv)
-    for model in args.models:
-        if model not in MODELS:
-            parser.error(f"MODEL: expected one of {', '.join(MODELS)}, found {model!r}")
-    args.models = args.models or MODELS
-    args.peers = dict(args.peers)
-    leave_out(parser, args)
+    complete(parser, args)
     if not args.train and not args.detect:
         parser.error("--no-detect: expected --train with it, found nothing else to measure")
     if args.train and not set(TRAINABLE) & set(args.forms):
@@ -84,31 +66,11 @@ def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     return args
 
 
-def leave_out(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Sets ``left_out``, {side: reason}, ``processor``, a line, and ``forms``, the others."""
-    forms = args.forms or FORMS
-    args.processor, args.left_out = describe(), left_out(forms, args.peers)
-    args.forms = [form for form in forms if f"detkit {form}" not in args.left_out]
-    if not args.forms:
-        reasons = (args.left_out[f"detkit {form}"] for form in forms)
-        parser.error(f"nothing is left of --forms {' '.join(forms)}: {'; '.join(reasons)}")
-
-
 def add_sides(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that choose the sides and their images."""
-    parser.add_argument("models", metavar="MODEL", nargs="*", help=f"default: {', '.join(MODELS)}")
-    parser.add_argument(
-        "--size",
-        type=size,
-        nargs="+",
-        default=[SIZE],
-        metavar="HxW",
-        help="height and width of the images in pixels; default: 600x800",
-    )
+    add_detectors(parser, FORMS, PEERS)
     parser.add_argument("--batch", type=positive, default=1, help="images in a batch; default: 1")
     parser.add_argument("--threads", type=positive, default=2, help="of each side; default: 2")
-    parser.add_argument("--forms", nargs="+", choices=FORMS, help="forms of detkit; default: all")
-    add_peers(parser, PEERS)
 
 
 def add_measures(parser: argparse.ArgumentParser) -> None:
@@ -139,19 +101,6 @@ def add_measures(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", metavar="FILE", help="write all figures to this file")
     parser.add_argument("--plot", metavar="FILE.png", help="draw the figures, with Matplotlib")
-
-
-def write_files(model: str, folder: Path, args: argparse.Namespace) -> None:
-    """Writes the random weights, and the files that some sides load."""
-    state = folder / "state.npz"
-    write_file("state", model, state)
-    if not args.detect:
-        return
-    for kind in sorted({FILES[form] for form in args.forms if form in FILES}):
-        write_file(kind, model, state, folder / kind)
-    onnx_peers = set(ONNX_PEERS) & set(args.peers)
-    if any(f"{peer} fp32" not in args.left_out for peer in onnx_peers):
-        write_file("onnx", model, state, folder / ONNX)
 
 
 def write_figures(figures: List[report.Figures], args: argparse.Namespace) -> None:

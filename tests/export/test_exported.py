@@ -1,6 +1,7 @@
 """load_exported: the same detections, from files alone, and clear errors for files that are not."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -119,6 +120,39 @@ def test_mxnet_numpy_and_opencv_are_enough(small_model, tmp_path, ops):
     image = np.arange(64 * 80 * 3, dtype=np.uint64).reshape(64, 80, 3).astype("uint8")
     boxes = np.array(json.loads(done.stdout), "float32")
     np.testing.assert_allclose(boxes, detector.detect(image).boxes, rtol=0, atol=0.01)
+
+
+THREADS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import detkit
+import numpy as np
+
+image = np.arange(64 * 80 * 3, dtype=np.uint64).reshape(64, 80, 3).astype("uint8")
+images = [image, image[:48, :64]]
+detectors = [detkit.load_exported(sys.argv[1], device="cpu") for _ in range(3)]
+expected = [detectors[0].detect(image) for image in images]
+assert all(len(found.boxes) for found in expected)
+
+def work(detector):
+    return [detector.detect(image) for image in images * 10]
+
+with ThreadPoolExecutor(len(detectors)) as threads:
+    for taken in threads.map(work, detectors):
+        for found, same in zip(taken, expected * 10):
+            for name in ("boxes", "scores", "labels", "masks"):
+                np.testing.assert_array_equal(getattr(found, name), getattr(same, name))
+"""
+
+
+def test_detectors_in_threads_of_one_process(small_model, tmp_path):
+    exported(KINDS["MaskRCNN"](small_model), tmp_path)
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "MXNET_CPU_WORKER_NTHREADS": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS, tmp_path], capture_output=True, text=True, env=variables
+    )
+    assert done.returncode == 0, done.stderr
 
 
 # --- Files that are not what was written ----------------------------------------------------------

@@ -18,7 +18,7 @@ class Fake(TimedDetector):
         if self.job["form"] == "unloaded":
             raise ValueError("no such detector")
         if self.job["form"] == "environment":
-            return dict(os.environ)
+            return {**os.environ, "cpus": str(sorted(os.sched_getaffinity(0)))}
         return {"fake": "1.0"}
 
     def use(self, images, boxes, labels):
@@ -31,11 +31,14 @@ class Fake(TimedDetector):
             os._exit(3)
         if self.job["form"] == "slow":
             time.sleep(0.5)
+        if self.job["form"] == "steady":
+            time.sleep(0.05)
         return [i.shape[:2] for i in self.images]
 
     def detections(self, result):
+        moved = 0.0 if self.job["form"] == "steady" else float(self.job["form"])
         boxes = np.tile([[10.0, 20, 50, 60]], (3, 1)) + np.arange(3)[:, None] * 40
-        return [(boxes + float(self.job["form"]), np.ones(3), np.arange(3)) for _ in result]
+        return [(boxes + moved, np.ones(3), np.arange(3)) for _ in result]
 
     def stages(self, count):
         return [{"backbone": 1.0 + n, "total": 3.0} for n in range(count)]

@@ -1,4 +1,4 @@
-"""Arguments that tools/benchmark.py and tools/benchmark_convs.py have in common."""
+"""Arguments that several of tools/benchmark*.py have in common."""
 
 import argparse
 import re
@@ -14,6 +14,13 @@ def size(text: str) -> Size:
         raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH, such as 600x800, found {text!r}")
     height, width = map(int, text.split("x"))
     return height, width
+
+
+def seconds(text: str) -> float:
+    """Returns the value of --seconds."""
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or float(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, such as 2.5, found {text!r}")
+    return float(text)
 
 
 def add_peers(parser: argparse.ArgumentParser, peers: Collection[str]) -> None:

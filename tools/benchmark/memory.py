@@ -3,6 +3,8 @@
 A worker under another interpreter imports this module, so it needs the standard library alone.
 """
 
+from typing import Union
+
 
 def reset_peak() -> None:
     """Sets the kernel's record of the largest resident memory (VmHWM) to the present size."""
@@ -10,8 +12,11 @@ def reset_peak() -> None:
         file.write("5")
 
 
-def resident(name: str) -> int:
-    """Returns bytes of resident memory: now ("VmRSS"), or the largest since a reset ("VmHWM")."""
-    with open("/proc/self/status", encoding="ascii") as file:
+def resident(name: str, process: Union[int, str] = "self") -> int:
+    """Returns bytes of resident memory: now ("VmRSS"), or the largest since a reset ("VmHWM").
+
+    process: the number of another process.
+    """
+    with open(f"/proc/{process}/status", encoding="ascii") as file:
         (line,) = (line for line in file if line.startswith(name + ":"))
     return 1024 * int(line.split()[1])

@@ -12,7 +12,7 @@ namespace {
 // Whole numbers in double, which are exact as far as the bounds go.
 constexpr double kMostValues = 1ll << 26, kValuesPerInput = 1 << 12;
 constexpr double kMostSteps = 1ll << 33, kStepsPerInput = 1 << 14;
-constexpr double kSmallInputs = 3 * 256 * 256;  // values
+constexpr double kSmallInputs = 3 * 256 * 256;  // values of an image
 constexpr double kProducts = 256;               // that count as one step
 constexpr double kPooled = 4;    // values that a pooling convolution computes for each it writes
 constexpr double kSorting = 32;  // steps for each value that is sorted
@@ -110,8 +110,9 @@ std::string whole_text(double number) {
 
 }  // namespace
 
-Wrong check_costs(const ShapedNodes& nodes, const std::vector<Entry>& outputs, double values) {
-  values = std::max(values, kSmallInputs);
+Wrong check_costs(const ShapedNodes& nodes, const std::vector<Entry>& outputs, double images,
+                  double values) {
+  values = std::max(values, images * kSmallInputs);
   double steps = 0;
   for (const ShapedNode& node : nodes) {
     if (node.op == kVariable) {
@@ -128,8 +129,9 @@ Wrong check_costs(const ShapedNodes& nodes, const std::vector<Entry>& outputs, d
             whole_text(found)};
   };
   const Wrong memory = check("values at once", values_at_once(nodes, outputs),
-                             kMostValues + values * kValuesPerInput);
-  return memory.is_wrong ? memory : check("steps", steps, kMostSteps + values * kStepsPerInput);
+                             images * kMostValues + values * kValuesPerInput);
+  return memory.is_wrong ? memory
+                         : check("steps", steps, images * kMostSteps + values * kStepsPerInput);
 }
 
 }  // namespace detkit

@@ -140,11 +140,12 @@ void NetworkShapes::refuse(const std::string& where, const std::string& expected
 }
 
 void NetworkShapes::check(const std::map<std::string, Shape>& inputs) {
-  double values = 0;
+  double images = 1, values = 0;
   std::string given;
   for (const auto& [name, shape] : inputs) {
     known_[name] = shape;
     values += double(count(shape));
+    images = std::max(images, double(shape.front()));
     given += (given.empty() ? "" : ", ") + name + " " + shape_text(shape);
   }
   ShapedNodes nodes;
@@ -165,7 +166,7 @@ void NetworkShapes::check(const std::map<std::string, Shape>& inputs) {
     }
     nodes.push_back(std::move(node));
   }
-  const Wrong wrong = check_costs(nodes, entries_of(*graph_.find("heads")), values);
+  const Wrong wrong = check_costs(nodes, entries_of(*graph_.find("heads")), images, values);
   if (wrong.is_wrong) refuse("nodes, with inputs of " + given, wrong.expected, wrong.found);
 }
 

@@ -2,14 +2,14 @@
 
 The bounds are far above those of a detector and only exclude a graph that was made to exhaust the
 machine. They grow with the inputs, because a detector of larger images needs more. Small images
-count as one of 256 x 256, because a detector may have as many RoIs in them.
+count as 256 x 256 each, because a detector may have as many RoIs in them.
 
-- The arrays that have to be there at once have at most 2^26 values, 256 MiB in float32, and 4096
-  more for each value of the inputs. An operator that sorts has copies of its input, and the caller
-  has a copy of each output.
-- The work is at most 2^33 steps, and 16,384 more for each value of the inputs. A step is a value
-  that is written or read, a comparison, or 256 products of a convolution or of a product of
-  matrices, which oneDNN and BLAS compute together.
+- The arrays that have to be there at once have at most 2^26 values for each image, 256 MiB in
+  float32, and 4096 more for each value of the inputs. An operator that sorts has copies of its
+  input, and the caller has a copy of each output.
+- The work is at most 2^33 steps for each image, and 16,384 more for each value of the inputs. A
+  step is a value that is written or read, a comparison, or 256 products of a convolution or of a
+  product of matrices, which oneDNN and BLAS compute together.
 
 tools/deploy/costs.cpp has the same numbers.
 """
@@ -21,7 +21,7 @@ from detkit.export.graph.nodes import Entry, Node, Shape, count, shape_of, shape
 
 MOST_VALUES, VALUES_PER_INPUT = 1 << 26, 1 << 12
 MOST_STEPS, STEPS_PER_INPUT = 1 << 33, 1 << 14
-SMALL_INPUTS = 3 * 256 * 256  # values
+SMALL_INPUTS = 3 * 256 * 256  # values of an image
 VARIABLE = "null"  # the operator of one; the parameters are not counted
 PRODUCTS = 256  # that count as one step
 POOLED = 4  # values that a 3x3 convolution with a pooling computes for each that it writes
@@ -41,17 +41,18 @@ def check_costs(
     """Returns what is expected and what was found if a network needs too much, else None.
 
     nodes: in the order in which they run. outputs: the network's. inputs: the shapes of the
-    network's inputs by name.
+    network's inputs by name; their first axis is that of the images.
     """
-    values = max(SMALL_INPUTS, sum(map(count, inputs.values())))
+    images = max([1, *(shape[0] for shape in inputs.values())])
+    values = max(images * SMALL_INPUTS, sum(map(count, inputs.values())))
     found = {
         "values at once": (
             _values_at_once(nodes, outputs),
-            MOST_VALUES + values * VALUES_PER_INPUT,
+            images * MOST_VALUES + values * VALUES_PER_INPUT,
         ),
         "steps": (
             sum(_steps(nodes, node) for node in nodes),
-            MOST_STEPS + values * STEPS_PER_INPUT,
+            images * MOST_STEPS + values * STEPS_PER_INPUT,
         ),
     }
     for what, (needed, most) in found.items():

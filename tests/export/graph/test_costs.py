@@ -8,12 +8,12 @@ from detkit.export.graph.nodes import Node
 IMAGE = {"images": (1, 3, 256, 256)}
 
 
-def layer(op, channels, filters):
-    """A 3x3 convolution of a map of 256 x 256."""
+def layer(op, channels, filters, images=1):
+    """A 3x3 convolution of a map of 256 x 256 of each image."""
     return [
-        Node("null", "x", {}, [], [(1, channels, 256, 256)]),
+        Node("null", "x", {}, [], [(images, channels, 256, 256)]),
         Node("null", "weight", {}, [], [(filters, channels, 3, 3)]),
-        Node(op, "conv", {}, [(0, 0), (1, 0)], [(1, filters, 256, 256)]),
+        Node(op, "conv", {}, [(0, 0), (1, 0)], [(images, filters, 256, 256)]),
     ]
 
 
@@ -30,6 +30,13 @@ def test_small_images_count_as_one_of_256_x_256():
     nodes = layer("Convolution", 512, 4096)  # as many values as 1,000 RoIs of R50-C4 need
     small = {"images": (1, 3, 64, 80)}
     assert check_costs(nodes, [(2, 0)], IMAGE) == check_costs(nodes, [(2, 0)], small)
+
+
+def test_a_batch_of_small_images_may_take_as_much_as_its_images_alone():
+    small = {"images": (8, 3, 64, 80), "sizes": (8, 2)}
+    assert check_costs(layer("Convolution", 512, 4096, 8), [(2, 0)], small) is None
+    expected, found = check_costs(layer("Convolution", 4096, 4096, 8), [(2, 0)], small)
+    assert "steps" in expected and found > 8 * 4096 * 256 * 256 * 4096 * 9 // 256
 
 
 def test_arrays_that_are_there_at_once_are_bounded():

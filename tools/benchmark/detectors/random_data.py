@@ -4,6 +4,7 @@ Workers under other interpreters import this module, so it needs numpy alone.
 """
 
 import zlib
+from pathlib import Path
 from typing import Tuple
 
 import numpy as np
@@ -69,3 +70,10 @@ def objects(
     lengths = rng.uniform(0.1, 0.4, (count, per_image, 2))
     boxes = np.concatenate([corners, corners + lengths], axis=2) * [width, height, width, height]
     return boxes.astype("float32"), rng.integers(0, classes, (count, per_image)).astype("float32")
+
+
+def write_inputs(path: Path, count: int, size: Tuple[int, int]) -> Path:
+    """Writes images of a size (height, width) and their objects for worker.Answers.use."""
+    boxes, labels = objects(count, *size)
+    np.savez(path, images=pictures(count, *size), boxes=boxes, labels=labels)
+    return path

@@ -6,15 +6,13 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..errors import BenchmarkError
 from . import random_data
-from .agreement import shared_detections
+from .agreement import agreements
 from .progress import duration, progress
 from .report import versions
-from .sides import FP32, Side
+from .sides import Side
 from .worker_process import PAUSE, WorkerProcess
 
-AGREEMENT = 0.9  # the share of detections that two sides in full precision must have in common
 WARM_UP = 2  # calls
 BETWEEN_LINES = 3.0  # seconds between two lines about rounds
 
@@ -49,9 +47,7 @@ class RunningSides:
 
     def use(self, size: Tuple[int, int], batch: int) -> None:
         """Gives all sides ``batch`` images of a size (height, width), and warms them up."""
-        boxes, labels = random_data.objects(batch, *size)
-        path = self._folder / "inputs.npz"
-        np.savez(path, images=random_data.pictures(batch, *size), boxes=boxes, labels=labels)
+        path = random_data.write_inputs(self._folder / "inputs.npz", batch, size)
         progress.say(f"{size[0]}x{size[1]}, batch {batch}: {WARM_UP} calls of each side first")
         for name, worker in self._workers.items():
             worker.ask("use", path=str(path))
@@ -76,29 +72,8 @@ class RunningSides:
         return taken
 
     def agreements(self, required: bool = True) -> Dict[str, Optional[float]]:
-        """Returns {side: share of detections in common with the first}, None for other weights.
-
-        Raises BenchmarkError if ``required`` and a side in full precision has too small a share.
-        """
-        first, *_ = self._sides
-        shares: Dict[str, Optional[float]] = {}
-        progress.say("the detections of each side")
-        for name, worker in self._workers.items():
-            worker.ask("detections", path=str(self._path(name)))
-            if not self._sides[name].compared:
-                shares[name] = None
-                continue
-            share = shares[name] = shared_detections(self._path(first), self._path(name))
-            if required and self._sides[name].precision == FP32 and share < AGREEMENT:
-                raise BenchmarkError(
-                    f"{name}: expected at least {AGREEMENT:.0%} of its detections and of those of "
-                    f"{first} to be the same, found {share:.0%}: they do not run the same network; "
-                    "--no-compare measures them nevertheless"
-                )
-        return shares
-
-    def _path(self, name: str) -> Path:
-        return self._folder / f"{name.replace(' ', '-')}.npz"
+        """Returns what ``agreement.agreements`` returns of all sides."""
+        return agreements(list(self._sides.values()), self._workers, self._folder, required)
 
     def peaks(self) -> Dict[str, int]:
         """Returns {side: largest resident memory during a run, in bytes}."""

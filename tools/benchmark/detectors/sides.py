@@ -1,4 +1,4 @@
-"""The sides that tools/benchmark.py can measure: detkit's forms and the peers."""
+"""The sides that tools/benchmark*.py can measure: detkit's forms, its program and the peers."""
 
 from pathlib import Path
 from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional
@@ -17,6 +17,7 @@ FORMS = {  # detkit's forms of a detector, and their precisions
     "int8": INT8,
 }
 FILES = {"exported": "exported", "fused": "exported", "bf16": "bf16", "int8": "int8"}  # folders
+PROGRAM_FORMS = ("exported", "bf16", "int8")  # those that tools/deploy/detect loads
 TRAINABLE = ("hybridized", "static_alloc", "bf16")
 PEERS = {  # the precisions that each peer is run in
     "onnxruntime": (FP32,),
@@ -103,4 +104,27 @@ def sides_of(
             script = FOLDER / f"worker_{SCRIPTS.get(peer, peer)}.py"
             side = Side(f"{peer} {precision}", script, python, description)
             made.append(side._replace(compared=peer != "gluoncv"))
+    return made
+
+
+def program_sides(
+    detector: str, files: Path, forms: Collection[str], program: Optional[Path]
+) -> List[Side]:
+    """Returns the sides of tools/deploy/detect, one for each of the forms that it can load.
+
+    files: the folder of ``sides_of``. program: the built program; None for no sides.
+    """
+    made = []
+    for form in PROGRAM_FORMS if program else ():
+        if form in forms:
+            job = {
+                "name": detector,
+                "form": form,
+                "precision": FORMS[form],
+                "model": str(files / FILES[form]),
+                "program": str(program),
+                "clock": "wall",
+            }
+            script = FOLDER / "worker_program.py"
+            made.append(Side(f"detkit C++ {form}", script, None, job))
     return made

@@ -1,4 +1,6 @@
-"""The worker's end of tools/benchmark.py: it answers requests, one JSON object a line.
+"""The worker's end of tools/benchmark.py and tools/benchmark_throughput.py.
+
+It answers requests, one JSON object a line.
 
 A worker may run under another interpreter, which has neither detkit nor MXNet. This module and the
 modules that it imports therefore need numpy alone.
@@ -9,6 +11,7 @@ import os
 import sys
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
@@ -48,6 +51,13 @@ class TimedDetector:
         """Returns boxes (n, 4), scores (n,), labels (n,) of each image from the result of run."""
         raise NotImplementedError
 
+    def streams(self) -> List[Callable[[], Any]]:
+        """Returns functions like ``run`` that several threads may call at the same time.
+
+        There are ``job["streams"]`` functions, or one if the job does not say.
+        """
+        return [self.run] * self.job.get("streams", 1)
+
     def stages(self, count: int) -> List[Dict[str, float]]:
         """Returns {stage: seconds} of each of ``count`` runs, with "rest" and "total"."""
         return []
@@ -72,6 +82,7 @@ class Answers:
     def __init__(self, make: Callable[[Dict[str, Any]], TimedDetector]):
         self._make = make
         self._detector: Optional[TimedDetector] = None
+        self._streams: List[Callable[[], Any]] = []
 
     def load(self, job: Dict[str, Any]) -> Dict[str, str]:
         """Makes the detector of a job; returns its versions."""
@@ -82,6 +93,7 @@ class Answers:
         """Reads the inputs of all later runs from an .npz."""
         with np.load(path) as file:
             self._loaded.use(file["images"], file["boxes"], file["labels"])
+        self._streams = self._loaded.streams()
 
     def time(self, count: int) -> Dict[str, List[float]]:
         """Returns the seconds of each of ``count`` runs: "wall", and "cpu", of all threads."""
@@ -92,6 +104,24 @@ class Answers:
             for name, clock in CLOCKS.items():
                 taken[name].append(clock() - before[name])
         return taken
+
+    def work(self, seconds: float) -> Dict[str, Any]:
+        """Runs all streams at the same time, each until ``seconds`` have passed, at least once.
+
+        Returns "rate", the runs a second of all streams together, "seconds", those of each run, and
+        "peak", the largest resident memory in bytes.
+        """
+        reset_peak()
+        if len(self._streams) == 1:  # in the thread that OpenMP knows
+            taken = [repeated(self._streams[0], seconds)]
+        else:
+            with ThreadPoolExecutor(len(self._streams)) as threads:
+                taken = list(threads.map(lambda run: repeated(run, seconds), self._streams))
+        return {
+            "rate": sum(len(runs) / sum(runs) for runs in taken),
+            "seconds": [run for runs in taken for run in runs],
+            "peak": resident("VmHWM"),
+        }
 
     def detections(self, path: str) -> None:
         """Writes the detections of a run: boxes_0, scores_0, labels_0 of the first image, ..."""
@@ -118,6 +148,15 @@ class Answers:
         if self._detector is None:
             raise RuntimeError("expected the request 'load' before any other, found none")
         return self._detector
+
+
+def repeated(run: Callable[[], Any], seconds: float) -> List[float]:
+    """Returns the seconds of each run; the last run begins before ``seconds`` have passed."""
+    times = [time.perf_counter()]
+    while len(times) == 1 or times[-1] - times[0] < seconds:
+        run()
+        times.append(time.perf_counter())
+    return [after - before for before, after in zip(times, times[1:])]
 
 
 def serve(make: Callable[[Dict[str, Any]], TimedDetector]) -> None:

@@ -9,7 +9,7 @@ It answers the requests of worker.py. With arguments it writes one file or folde
 
 import sys
 from types import SimpleNamespace
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import detkit  # noqa: F401  # isort: skip  before MXNet
 
@@ -74,6 +74,20 @@ class Detkit(TimedDetector):
     def run(self) -> Any:
         detections = self.detector.detect(self.images)
         return [(image, image.masks) for image in detections]  # a mask is pasted when asked for
+
+    def streams(self) -> List[Callable[[], Any]]:
+        """Returns the runs of several detectors: one thread at a time may use a detector.
+
+        Each has run once, because the first run compiles its network.
+        """
+        detectors = [self]
+        for _ in range(1, self.job.get("streams", 1)):
+            detectors.append(type(self)(self.job))
+            detectors[-1].images = self.images
+        if len(detectors) > 1:
+            for detector in detectors:
+                detector.run()
+        return [detector.run for detector in detectors]
 
     def detections(
         self, result: Sequence[Tuple[Detections, Optional[np.ndarray]]]
