@@ -6,6 +6,8 @@ import os
 # number of threads adds up in another order. One, because the arrays are small: on a machine that
 # has other work, or in a program of several threads, two would mostly wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A process that tests many networks would keep the weights of all of them, a gigabyte.
+os.environ.setdefault("DETKIT_KEPT_WEIGHTS", "64")
 
 import detkit  # noqa: E402, F401, I001 - before MXNet as well, for DETKIT_ISA
 

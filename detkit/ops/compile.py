@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
-from tqdm import tqdm
 
 from detkit.errors import DetkitError
 from detkit.files.disk import cache_folder
@@ -167,6 +166,8 @@ class Build:
 
         A bar shows the progress if the standard error is a terminal.
         """
+        from tqdm import tqdm  # an exported detector needs no tqdm unless it compiles
+
         commands = self.commands(str(folder), knows_bfloat16(self.compiler))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             done = pool.map(_printed_by, commands)
