@@ -58,7 +58,8 @@ void check_memory(size_t threads, const Trial& trial) {
   });
   const size_t one = 2 * (with_three - with_two);  // other images, and all at once, need more
   if (!one || threads <= 3 + (limit - with_three) / one) return;
-  const size_t most = 3 + (limit - with_three) / one;
+  // From run to run, the same detector may seem to take half more: the advice has to hold then.
+  const size_t most = 3 + (limit - with_three) / (one + one / 2);
   throw Error("--threads " + std::to_string(threads) + ": expected " +
               std::to_string((with_three + (threads - 3) * one) / kMiB) + " MiB of addresses for " +
               std::to_string(threads) + " detectors, found a limit of " +
