@@ -10,7 +10,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -22,18 +21,21 @@ from tqdm import tqdm
 from detkit.cli import debug_argument, run
 from detkit.errors import DetkitError
 from detkit.files.disk import sha256_of
-from detkit.ops.compile import LIBRARY, PREBUILT, SOURCES, Build, find_compiler, knows_bfloat16
+from detkit.ops.compile import (
+    LIBRARY,
+    PREBUILT,
+    SOURCES,
+    Build,
+    BuildError,
+    find_compiler,
+    knows_bfloat16,
+    printed_by,
+)
 from detkit.ops.prebuilt import MANIFEST, Manifest
 
 ROOT = Path(__file__).resolve().parents[1]
 PORTABLE = ROOT / "tools/wheel/portable.cc"
-PACKAGE = (
-    "detkit",
-    "setup.py",
-    "pyproject.toml",
-    "README.md",
-    "LICENSE",
-)  # of a wheel
+PACKAGE = ("detkit", "setup.py", "pyproject.toml", "README.md", "LICENSE")  # of a wheel
 TAG = "py3-none-manylinux2014_x86_64"
 GLIBC = "2.17"
 # The newest versions of symbols that systems of glibc 2.17 have, with their GCC 4.8. The versions
@@ -78,11 +80,11 @@ def compile_portable(scratch, folder):
     """Compiles the library for every x86-64 Linux into ``folder``, with its manifest.
 
     Raises WheelError on another machine and for a compiler that lacks an instruction set,
-    BuildError if the compiler fails, and the errors of ``check``.
+    BuildError if a command fails, and the errors of ``check``.
     """
     scratch.mkdir()
     build = Build(find_compiler())
-    version = printed_by(build.compiler, "--version").splitlines()[0]
+    version = printed_by([build.compiler, "--version"]).splitlines()[0]
     if platform.machine() != "x86_64" or not knows_bfloat16(build.compiler):
         raise WheelError(
             f"{build.compiler}: expected a compiler for all x86-64 instruction sets, found "
@@ -95,7 +97,7 @@ def compile_portable(scratch, folder):
     commands = [[first, *prefixes, *rest] for first, *rest in build.commands(str(scratch))]
     commands.append([build.compiler, "-O2", "-fPIC", "-c", PORTABLE, "-o", scratch / "portable.o"])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(lambda command: printed_by(*command), commands)
+        done = pool.map(printed_by, commands)
         list(tqdm(done, "operators", len(commands), unit="file", disable=None))
     library = folder / LIBRARY
     # Sections of libstdc++ that nobody calls need newer symbols, for example of std::random_device.
@@ -123,10 +125,10 @@ def make_stubs(folder):
     (folder / "empty.c").write_text("")
     zig = [sys.executable, "-m", "ziglang", "cc", "-target", f"x86_64-linux-gnu.{GLIBC}"]
     names = [*("-O2", "-shared", folder / "empty.c", "-o", folder / "empty.so"), "-lm", "-lpthread"]
-    cache = {f"ZIG_{kind}_CACHE_DIR": str(folder / "cache") for kind in ("GLOBAL", "LOCAL")}
+    caches = {f"ZIG_{kind}_CACHE_DIR": str(folder / "cache") for kind in ("GLOBAL", "LOCAL")}
     try:
-        printed_by(*zig, *names, env={**os.environ, **cache})
-    except WheelError as error:
+        printed_by([*zig, *names], {**os.environ, **caches})
+    except BuildError as error:
         raise WheelError(f'{error}\n  install ziglang: pip install -e ".[wheel]"') from error
     for path in (folder / "cache").glob("o/*/lib*"):
         if ".so." in path.name or path.name == "libc_nonshared.a":
@@ -143,10 +145,10 @@ def check(library):
     Raises WheelError with the symbols that are too new, or with the libraries that are too many.
     """
     found = []
-    for kind, version, name in UNDEFINED.findall(printed_by("objdump", "-T", library)):
+    for kind, version, name in UNDEFINED.findall(printed_by(["objdump", "-T", library])):
         if tuple(map(int, version.split("."))) > NEWEST.get(kind, ()):
             found.append(f"{name} of {kind}_{version}")
-    for name, stem in NEEDED.findall(printed_by("objdump", "-p", library)):
+    for name, stem in NEEDED.findall(printed_by(["objdump", "-p", library])):
         if stem not in SYSTEM:
             found.append(f"the library {name}")
     if found:
@@ -160,26 +162,12 @@ def check(library):
 def pack(source, out):
     """Makes a wheel of a source tree in the folder ``out``; returns its path."""
     with tempfile.TemporaryDirectory() as scratch:
-        printed_by(sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", scratch, source)
+        printed_by([sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", scratch, source])
         (made,) = Path(scratch).glob("*.whl")
         if not made.name.endswith(f"-{TAG}.whl"):
             raise WheelError(f"setup.py: expected a wheel for {TAG}, found {made.name}")
         out.mkdir(parents=True, exist_ok=True)
         return shutil.copy(made, out)
-
-
-def printed_by(*command, env=None):
-    """Runs a command; returns what it prints. Raises WheelError with that if it fails."""
-    try:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env
-        )
-    except OSError as error:
-        raise WheelError(f"{command[0]}: cannot be run: {error.strerror}") from error
-    if done.returncode:
-        line = " ".join(map(str, command))
-        raise WheelError(f"a command failed:\n{done.stdout.strip()[-2000:]}\n  command: {line}")
-    return done.stdout
 
 
 if __name__ == "__main__":

@@ -208,7 +208,7 @@ def _load_file(path: Union[str, Path]) -> str:
 def _make_functions() -> None:
     """Makes the functions ``mx.nd.detkit_*`` and ``mx.sym.detkit_*`` of the library's operators.
 
-    ``mx.library.load`` makes those of all operators of MXNet once more, which takes a third of a
+    ``mx.library.load`` makes those of all operators of MXNet once more, which takes a quarter of a
     second at every start of a process.
     """
     for name in get_all_registered_operators():

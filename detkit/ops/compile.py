@@ -15,7 +15,7 @@ import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 
@@ -138,7 +138,7 @@ class Build:
         """Returns a name that changes with everything that the library depends on."""
         digest = hashlib.sha256(self.sources().encode())
         for program in filter(None, (self.compiler, self.nvcc)):
-            digest.update(program.encode() + _printed_by([program, "--version"]).encode())
+            digest.update(program.encode() + printed_by([program, "--version"]).encode())
         return f"{platform.machine()}-{digest.hexdigest()[:16]}"
 
     def sources(self) -> str:
@@ -170,7 +170,7 @@ class Build:
 
         commands = self.commands(str(folder), knows_bfloat16(self.compiler))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            done = pool.map(_printed_by, commands)
+            done = pool.map(printed_by, commands)
             list(tqdm(done, "operators", len(commands), unit="file", disable=None))
         self.link([command[-1] for command in commands], path)
 
@@ -211,7 +211,7 @@ class Build:
         if self.nvcc:
             libraries = _toolkit(self.nvcc) / "lib64"
             command += ["-L", libraries, "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
-        _printed_by(command)
+        printed_by(command)
 
 
 def instruction_sets() -> Iterable[str]:
@@ -249,7 +249,7 @@ def knows_bfloat16(compiler: str) -> bool:
     if platform.machine() != "x86_64":
         return False
     try:
-        _printed_by([compiler, *BFLOAT16_FLAGS, "-x", "c++", "-fsyntax-only", os.devnull])
+        printed_by([compiler, *BFLOAT16_FLAGS, "-x", "c++", "-fsyntax-only", os.devnull])
     except BuildError:
         return False
     return True
@@ -270,22 +270,26 @@ def _toolkit(nvcc: str) -> Path:
 def _architectures(nvcc: str) -> List[str]:
     """Returns nvcc's flags: machine code for the GPUs that MXNet knows, and PTX for later ones."""
     known = sorted(
-        int(name[len("compute_") :]) for name in _printed_by([nvcc, "--list-gpu-arch"]).split()
+        int(name[len("compute_") :]) for name in printed_by([nvcc, "--list-gpu-arch"]).split()
     )
     targets = [number for number in known if number >= 50]  # older GPUs are unknown to MXNet
     flags = [f"-gencode=arch=compute_{n},code=sm_{n}" for n in targets]
     return [*flags, f"-gencode=arch=compute_{targets[-1]},code=compute_{targets[-1]}"]
 
 
-def _printed_by(command: Sequence[Word]) -> str:
-    """Runs a command and returns what it prints.
+def printed_by(command: Sequence[Word], environment: Optional[Mapping[str, str]] = None) -> str:
+    """Runs a command, by default with this process's variables; returns what it prints.
 
-    Raises BuildError with the end of that if the command fails.
+    Raises BuildError if the command cannot be run, and with the end of its output if it fails.
     """
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    )
+    pipe, output = subprocess.PIPE, subprocess.STDOUT
+    try:
+        done = subprocess.run(
+            command, stdout=pipe, stderr=output, text=True, errors="replace", env=environment
+        )
+    except OSError as error:
+        raise BuildError(f"{command[0]}: cannot be run: {error.strerror}") from error
     if done.returncode:
         line = " ".join(map(str, command))
-        raise BuildError(f"the compiler failed:\n{done.stdout.strip()[-2000:]}\n  command: {line}")
+        raise BuildError(f"a command failed:\n{done.stdout.strip()[-2000:]}\n  command: {line}")
     return done.stdout

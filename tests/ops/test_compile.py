@@ -51,6 +51,13 @@ def test_it_is_built_once_and_then_found(fake):
     assert fake.calls() == calls
 
 
+def test_a_compiler_that_cannot_be_run_is_named(fake):
+    fake().write_bytes(b"\x7fELF is all of it")
+    with pytest.raises(BuildError) as error:
+        library()
+    tiny.assert_says(str(error.value), "/fake: cannot be run: Exec format error")
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True

@@ -30,11 +30,11 @@ class OpenVINO(TimedDetector):
         return {"openvino": openvino.__version__.split("-")[0]}
 
     def use(self, images: np.ndarray, boxes: np.ndarray, labels: np.ndarray) -> None:
+        """Keeps the images, and compiles the model for their shape."""
         self.images = images
         model = self.core.read_model(self.job["model"])
         model.reshape({name: list(array.shape) for name, array in inputs_of(images).items()})
         self.compiled = self.core.compile_model(model, "CPU", self.options)
-
         self.request = self.compiled.create_infer_request()
 
     def run(self) -> Any:

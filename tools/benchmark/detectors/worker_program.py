@@ -65,6 +65,7 @@ class Program(TimedDetector):
     def detections(
         self, result: List[Dict[str, Any]]
     ) -> List[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Returns what the program printed, as arrays."""
         found = [image["detections"] for image in result]
         return [
             (
