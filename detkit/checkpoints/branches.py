@@ -12,9 +12,15 @@ import uuid
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Set
 
-from detkit.checkpoints.checkpoint import Checkpoint, load_checkpoint, read_branch
+from detkit.checkpoints.checkpoint import Checkpoint, load_checkpoint, read_state
 from detkit.checkpoints.names import find_checkpoints, numbered, remove, step_of
-from detkit.checkpoints.state import Branch, Parent, branch_from_json, branch_to_json
+from detkit.checkpoints.state import (
+    Branch,
+    Parent,
+    branch_from_json,
+    branch_of,
+    branch_to_json,
+)
 from detkit.errors import CheckpointError
 from detkit.files.disk import sync, whole_file
 
@@ -95,7 +101,7 @@ def load_last(folder: str) -> Optional[Resumed]:
     last, known = read_last(folder), numbered(folder)
     if last is None and not known:
         return None
-    branches = {path: read_branch(path) for path in known}
+    branches = {path: _read_branch(path) for path in known}
     branch = _newest_branch(folder, branches) if last is None else last.branch
     candidates = _ancestors(branch, branches)
     if last is not None:
@@ -124,7 +130,7 @@ def prune(folder: str, branch: Branch, keep: int) -> List[str]:
     ours: List[str] = []
     others: List[str] = []
     for path in numbered(folder):
-        theirs = None if os.path.islink(path) else read_branch(path)
+        theirs = None if os.path.islink(path) else _read_branch(path)
         (ours if theirs is not None and theirs.run == branch.run else others).append(path)
     complete = [path for path in find_checkpoints(folder) if path in ours]
     for path in complete[:-keep]:
@@ -139,7 +145,7 @@ def make_room(path: str, branch: Branch) -> Optional[str]:
     The new name is none of a checkpoint of a run, so that the checkpoint is neither deleted nor
     resumed from unless a user names it.
     """
-    theirs = read_branch(path) if os.path.isdir(path) else None
+    theirs = _read_branch(path) if os.path.isdir(path) else None
     if theirs is None or theirs.run == branch.run:
         return None
     aside = f"{path}-of-{theirs.run[:8] or 'earlier'}"
@@ -166,6 +172,35 @@ def point_best_to(path: str) -> None:
     os.symlink(os.path.basename(path), partial)
     os.replace(partial, link)
     sync(folder)
+
+
+def mend_best(folder: str, branch: Branch, main: str, best: float) -> None:
+    """Makes the link ``best`` name a checkpoint of a branch whose metric ``main`` is ``best``.
+
+    It names an earlier one if a process was killed between a better checkpoint and the link. A
+    folder without such a checkpoint is left as it is. Raises OSError.
+    """
+    paths = [path for path in find_checkpoints(folder) if _has(path, branch, main, best)]
+    named = os.path.realpath(os.path.join(folder, BEST))
+    if paths and named not in map(os.path.realpath, paths):
+        point_best_to(paths[0])
+
+
+def _has(path: str, branch: Branch, main: str, score: float) -> bool:
+    """Returns whether a checkpoint is of a branch and has a score."""
+    try:
+        state = read_state(path)
+    except CheckpointError:
+        return False
+    return branch_of(state).run == branch.run and (state["metrics"] or {}).get(main) == score
+
+
+def _read_branch(path: str) -> Optional[Branch]:
+    """Returns the branch of the checkpoint ``path``; None if its state.json cannot be used."""
+    try:
+        return branch_of(read_state(path))
+    except CheckpointError:
+        return None
 
 
 def _newest_branch(folder: str, branches: Dict[str, Optional[Branch]]) -> Branch:

@@ -156,7 +156,7 @@ def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
             f"{', '.join(inside) or '(none yet)'}"
         )
     _verify(path)
-    state = _read_state(path)
+    state = read_state(path)
     checkpoint = Checkpoint(
         path=path,
         weights=_read_arrays(os.path.join(path, WEIGHTS)),
@@ -172,15 +172,19 @@ def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
     return checkpoint
 
 
-def read_branch(path: str) -> Optional[Branch]:
-    """Returns the branch of the checkpoint ``path``; None if its state.json cannot be used.
+def read_state(path: str) -> Dict[str, Any]:
+    """Returns the checked content of a checkpoint's state.json, whose sum is not verified.
 
-    The sums of the checkpoint are not verified.
+    Raises CheckpointError if it cannot be read, or if a key or a value makes no sense.
     """
+    file_path = os.path.join(path, STATE)
     try:
-        return branch_of(_read_state(path))
-    except CheckpointError:
-        return None
+        with open(file_path, "rb") as file:
+            return parse_state(file.read(LARGEST + 1))
+    except OSError as error:
+        raise CheckpointError(f"{file_path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{file_path}: {error}") from error
 
 
 def check_finite(model: gluon.Block, step: int) -> None:
@@ -224,18 +228,6 @@ def _read_arrays(path: str) -> Dict[str, NDArray]:
             f"{path}: expected arrays that MXNet can hold, found others: {_reason(error)}; use "
             "another checkpoint"
         ) from error
-
-
-def _read_state(path: str) -> Dict[str, Any]:
-    """Returns the checked content of a checkpoint's state.json."""
-    file_path = os.path.join(path, STATE)
-    try:
-        with open(file_path, "rb") as file:
-            return parse_state(file.read(LARGEST + 1))
-    except OSError as error:
-        raise CheckpointError(f"{file_path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise CheckpointError(f"{file_path}: {error}") from error
 
 
 def _write(path: str, text: str) -> None:

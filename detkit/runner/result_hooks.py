@@ -11,6 +11,7 @@ from detkit.checkpoints import (
     Progress,
     check_finite,
     make_room,
+    mend_best,
     point_best_to,
     point_last_to,
     prune,
@@ -101,8 +102,13 @@ class CheckpointHook(Hook):
         self._kept: List[str] = []  # checkpoints of other branches that the user was told of
 
     def start(self, run: Runner) -> None:
-        """Remembers where the run begins, because its state need not be saved there."""
+        """Remembers where the run begins, because its state need not be saved there.
+
+        If a kill came between the best checkpoint and the link ``best``, the link is made now.
+        """
         self._saved = run.progress
+        if run.best is not None:
+            self._attempt(mend_best, self._folder, self._branch, self._main, run.best)
 
     def evaluate(self, run: Runner) -> None:
         """Saves a checkpoint, which becomes the best if its ``main`` metric is."""
