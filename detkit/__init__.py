@@ -11,7 +11,7 @@ of detkit's models: ``detkit.load_exported("exported").detect(["street.jpg"])``.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from detkit.primitives import bound_primitives
+from detkit.memory import bound_primitives
 from detkit.processor import limit_instructions
 from detkit.threads import use_physical_cores
 

@@ -27,6 +27,7 @@ from detkit.data.sample import Dataset
 from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
 from detkit.files.disk import make_folder, whole_file
+from detkit.memory import bound_arenas
 from detkit.registry import HOOKS, SCHEDULES
 from detkit.runner.hooks import ScheduleHook, StopHook
 from detkit.runner.intervals import read_interval
@@ -60,6 +61,7 @@ class Training:
     """
 
     def __init__(self, config: Config, plugin_files: Sequence[str] = ()):
+        bound_arenas()
         check_sections(config)
         check_parts(config)
         check_norms(config["model"])

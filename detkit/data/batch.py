@@ -1,7 +1,7 @@
 """Pads samples to one Batch, in few different shapes.
 
 For each new shape of an input, MXNet prepares every layer, which takes time and memory (see
-detkit/primitives.py), so a training run must use few shapes. Images of similar aspect share a
+detkit/memory.py), so a training run must use few shapes. Images of similar aspect share a
 batch, which saves padding. Sides are rounded up to a multiple, the number of ground truths to a
 power of two, and the number of proposals to a multiple of 100.
 """

@@ -81,7 +81,7 @@ SHORT = {
     "models/detectors/": "one file for each detector",
     "naming.py": "shared by two rooms of which neither may know the other",
     "ops/": "one wrapper for each kernel",
-    "primitives.py": "must not import MXNet",
+    "memory.py": "must not import MXNet",
     "parts.py": "imports every room that registers parts",
     "runner/seed.py": "used by the loop and by the assembly",
     "threads.py": "must not import MXNet",

@@ -268,7 +268,7 @@ class Run {
 
 int main(int count, char** words) {
   setenv("MXNET_SUBGRAPH_VERBOSE", "0", 0);    // 1 prints a line for each new input shape
-  setenv("MXNET_MKLDNN_CACHE_NUM", "512", 0);  // see detkit/primitives.py
+  setenv("MXNET_MKLDNN_CACHE_NUM", "512", 0);  // see detkit/memory.py
   try {
     const detkit::Options options = detkit::parse_options({words + 1, words + count});
     if (options.help) {
