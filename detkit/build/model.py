@@ -152,8 +152,23 @@ class _Wiring:
         if extractor:
             size = {"in_channels": extractor.channels, "in_size": extractor.size}
             return {**size, "num_classes": self._num_classes}
+        if "roi_head" in self.parts:
+            return {**self._trunk(name), "num_classes": self._num_classes}
         dense = {"in_channels": self._channels, "num_anchors": self.parts["anchors"].per_cell}
         return dense if name == "rpn_head" else {**dense, "num_classes": self._num_classes}
+
+    def _trunk(self, name: str) -> Dict[str, Any]:
+        """Returns what the head ``name`` is given if it has no extractor, but the RoI head's trunk.
+
+        Raises ConfigError if the RoI head has none.
+        """
+        roi_head, node = self.parts["roi_head"], self._node["roi_head"]
+        if not hasattr(roi_head, "trunk"):
+            raise ConfigError(
+                f"{place(node, 'type')}: expected a RoI head whose trunk the part {name!r} shares, "
+                f"such as 'Res5Head', found {node['type']!r}"
+            )
+        return {"in_channels": roi_head.trunk_channels, "in_size": roi_head.trunk_size}
 
     def _pass_neck(self, neck: Any) -> None:
         """Passes on the maps of the neck or, without a neck, the maps of the backbone.
