@@ -12,9 +12,7 @@ from detkit.config.yaml import Node
 from detkit.construct import construct
 from detkit.errors import ConfigError, WeightsError
 from detkit.models import Network, Normalize
-from detkit.models.layers import Conv2D
 from detkit.ops import backend
-from detkit.processor import describe, has_bfloat16
 from detkit.registry import DETECTORS, Registry
 from detkit.typing import Context
 from detkit.weights import find_weights, load_weights, normalisation_of, read_weights
@@ -59,33 +57,6 @@ def choose_operators(config: Config, ctx: Context) -> None:
     """
     name = config.get("ops") or backend.AUTO
     backend.choose(name, place(config, "ops"), on_gpu=ctx.device_type == "gpu")
-
-
-def use_precision(config: Config, model: Network, precision: str) -> None:
-    """Lets a new network calculate in ``train.precision``, "fp32" or "bf16".
-
-    Raises ConfigError for "bf16" if the processor or the operators of this process do not have it.
-    """
-    if precision == "fp32":
-        return
-    if not has_bfloat16() or not backend.own_convolutions():
-        whose = "detkit's" if backend.own_convolutions() else "MXNet's"
-        raise ConfigError(
-            f"{place(config['train'], 'precision')}: expected a CPU with avx512_bf16 and detkit's "
-            f"convolutions for bf16, found {describe()} and {whose} convolutions; write fp32"
-        )
-    multiply_in_bfloat16(model)
-
-
-def multiply_in_bfloat16(model: HybridBlock) -> None:
-    """Lets the convolutions of a network multiply in bfloat16, and hybridizes it anew."""
-
-    def change(block: Block) -> None:
-        if isinstance(block, Conv2D):
-            block.bfloat16 = True
-
-    model.apply(change)
-    model.hybridize()  # it forgets the graph of its first call
 
 
 def detector_of(config: Config) -> Type[Network]:
