@@ -1,6 +1,6 @@
 """The key ``train.precision``: the numbers that the convolutions of a training multiply.
 
-There is no fp16. MXNet's mixed precision for GPUs (contrib.amp) exchanges operators of the whole
+There is no fp16. MXNet's mixed precision for GPUs (contrib.amp) replaces operators of the whole
 process, and detkit's own operators calculate in float32.
 """
 

@@ -62,7 +62,7 @@ class Res5Head(FCHead):
         with self.name_scope():
             self.layer4 = residual_stage(depth, 5, how, stride)
         self.trunk_channels = stage_channels(depth, 5)
-        self.trunk_size = -(-in_size // stride)
+        self.trunk_size = -(-in_size // stride)  # rounded up, as the padded convolutions do
 
     def pretrained_part(self) -> Tuple[HybridBlock, Dict[str, str]]:
         """Returns layer4, and {our name: name in torchvision's ResNet files}."""
