@@ -38,7 +38,7 @@ def preflight(training: Training) -> List[str]:
         *((_proposal_line(training),) if "proposals" in training.model.INPUTS else ()),
         _network_line(training),
     ]
-    return [*lines, f"schedule {_length(training)}, on {training.ctx}"]
+    return [*lines, f"schedule {_length(training)}, on {training.ctx} in {training.precision}"]
 
 
 def _length(training: Training) -> str:

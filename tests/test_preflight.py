@@ -77,7 +77,7 @@ def test_a_training_is_described_in_ten_lines_at_most(training):
     says(lines[3], "val ", "2 images")
     says(lines[5], "anchors ", "2 at each cell", "2 of them smaller")
     says(lines[6], "0.0% of the objects", "IoU 0.5", ": none")
-    says(lines[-1], "schedule ", "2 epochs of 1 steps", "2 in all", "cpu(0)")
+    says(lines[-1], "schedule ", "2 epochs of 1 steps", "2 in all", "cpu(0) in fp32")
     assert all(len(line) <= 160 for line in lines)
 
 

@@ -12,9 +12,7 @@ from detkit.config.yaml import Node
 from detkit.construct import construct
 from detkit.errors import ConfigError, WeightsError
 from detkit.models import Network, Normalize
-from detkit.models.layers import Conv2D
 from detkit.ops import backend
-from detkit.processor import describe, has_bfloat16
 from detkit.registry import DETECTORS, Registry
 from detkit.typing import Context
 from detkit.weights import find_weights, load_weights, normalisation_of, read_weights
@@ -59,33 +57,6 @@ def choose_operators(config: Config, ctx: Context) -> None:
     """
     name = config.get("ops") or backend.AUTO
     backend.choose(name, place(config, "ops"), on_gpu=ctx.device_type == "gpu")
-
-
-def use_precision(config: Config, model: Network, precision: str) -> None:
-    """Lets a new network calculate in ``train.precision``, "fp32" or "bf16".
-
-    Raises ConfigError for "bf16" if the processor or the operators of this process do not have it.
-    """
-    if precision == "fp32":
-        return
-    if not has_bfloat16() or not backend.own_convolutions():
-        whose = "detkit's" if backend.own_convolutions() else "MXNet's"
-        raise ConfigError(
-            f"{place(config['train'], 'precision')}: expected a CPU with avx512_bf16 and detkit's "
-            f"convolutions for bf16, found {describe()} and {whose} convolutions; write fp32"
-        )
-    multiply_in_bfloat16(model)
-
-
-def multiply_in_bfloat16(model: HybridBlock) -> None:
-    """Lets the convolutions of a network multiply in bfloat16, and hybridizes it anew."""
-
-    def change(block: Block) -> None:
-        if isinstance(block, Conv2D):
-            block.bfloat16 = True
-
-    model.apply(change)
-    model.hybridize()  # it forgets the graph of its first call
 
 
 def detector_of(config: Config) -> Type[Network]:
@@ -152,8 +123,23 @@ class _Wiring:
         if extractor:
             size = {"in_channels": extractor.channels, "in_size": extractor.size}
             return {**size, "num_classes": self._num_classes}
+        if "roi_head" in self.parts:
+            return {**self._trunk(name), "num_classes": self._num_classes}
         dense = {"in_channels": self._channels, "num_anchors": self.parts["anchors"].per_cell}
         return dense if name == "rpn_head" else {**dense, "num_classes": self._num_classes}
+
+    def _trunk(self, name: str) -> Dict[str, Any]:
+        """Returns what the head ``name`` is given if it has no extractor, but the RoI head's trunk.
+
+        Raises ConfigError if the RoI head has none.
+        """
+        roi_head, node = self.parts["roi_head"], self._node["roi_head"]
+        if not hasattr(roi_head, "trunk"):
+            raise ConfigError(
+                f"{place(node, 'type')}: expected a RoI head whose trunk the part {name!r} shares, "
+                f"such as 'Res5Head', found {node['type']!r}"
+            )
+        return {"in_channels": roi_head.trunk_channels, "in_size": roi_head.trunk_size}
 
     def _pass_neck(self, neck: Any) -> None:
         """Passes on the maps of the neck or, without a neck, the maps of the backbone.

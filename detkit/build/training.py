@@ -7,7 +7,8 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 
 from detkit.build.data import build_dataset, build_evaluator, build_loader
 from detkit.build.load import detector_for, load_model_weights, start_from
-from detkit.build.model import build_model, choose_operators, use_precision
+from detkit.build.model import build_model, choose_operators
+from detkit.build.precision import use_precision
 from detkit.build.resume import Change, check_changes, find_resumed
 from detkit.build.sections import check_norms, check_parts, check_sections
 from detkit.build.train_step import build_train_step
@@ -51,8 +52,8 @@ class Training:
     config, config_text, seed, options: the config, its resolved YAML, its sections ``seed`` and
         ``train``.
     class_names, train_set, val_set, loader, val_loader: the data.
-    ctx, model, detector, train_step: the device, the network, the Detector around it and its
-        training step.
+    ctx, precision, model, detector, train_step: the device, "fp32" or "bf16", the network, the
+        Detector around it and its training step.
     optimizer, schedule, evaluator, hooks: the Optimizer, a function from a Position to a factor, a
         function from dataset and detections to metrics, the hooks of the config.
     evaluate_every, checkpoint_every: Intervals.
@@ -81,7 +82,7 @@ class Training:
         self.ctx = _context(config, self.options.device)
         choose_operators(config, self.ctx)
         self.model = build_model(config, self.class_names, self.ctx)
-        use_precision(config, self.model, self.options.precision)
+        self.precision = use_precision(config, self.model, self.options.precision)
         self.train_step = build_train_step(config, self.model, len(self.class_names))
         self.optimizer = Optimizer(self.model, self.options)
         batch_size, inputs = self.options.batch_size, self.train_step.INPUTS

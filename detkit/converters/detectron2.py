@@ -32,7 +32,9 @@ MODELS = {
         "faster_rcnn_R_50_FPN": ("1x", "3x"),
         "faster_rcnn_R_101_C4": ("3x",),
         "faster_rcnn_R_101_FPN": ("3x",),
+        "mask_rcnn_R_50_C4": ("1x", "3x"),
         "mask_rcnn_R_50_FPN": ("1x", "3x"),
+        "mask_rcnn_R_101_C4": ("3x",),
         "mask_rcnn_R_101_FPN": ("3x",),
     }.items()
     for schedule in schedules

@@ -10,6 +10,7 @@ from detkit.models.detectors import (
     FasterRCNN,
     FastRCNN,
     MaskRCNN,
+    MaskRCNNC4,
     Network,
     RetinaNet,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "HardNMS",
     "LinearNMS",
     "MaskRCNN",
+    "MaskRCNNC4",
     "Network",
     "Normalize",
     "Postprocess",

@@ -37,6 +37,7 @@ class TrainOptions:
     device: "auto" (a GPU if MXNet has one), "cpu" or "gpu".
     precision: "fp32", or "bf16": convolutions multiply in bfloat16 on a CPU that has it, also in
         the evaluations of the run. Weights, sums and the gradients of the weights stay float32.
+        "auto" is "bf16" on such a CPU and "fp32" elsewhere.
 
     Raises ValueError, beginning with the argument's name, for a number out of its range.
     """
@@ -59,7 +60,7 @@ class TrainOptions:
     keep: int = 2
     pictures: int = 6
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
     hooks: Sequence[dict] = ()
 
     def __post_init__(self) -> None:

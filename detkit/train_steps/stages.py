@@ -4,11 +4,10 @@ Each makes targets, calls its head, and compares the head's output with the targ
 """
 
 import functools
-from typing import Any, Dict, NamedTuple, Sequence
+from typing import Any, Callable, Dict, NamedTuple, Sequence
 
 import mxnet as mx
 from mxnet import autograd
-from mxnet.gluon import HybridBlock
 
 from detkit.losses import RoILoss, RPNLoss
 from detkit.models import Network
@@ -69,13 +68,14 @@ class RPNStage:
 class RoIOutput(NamedTuple):
     """The RoIs that a head was trained on, the head's output for them, and its losses.
 
-    rois (B, S, 4), labels (B, S) and targets (B, S, 4) of RoITargets; class_logits (B * S, 1 + K)
-    and deltas (B * S, K or 1, 4) of the head.
+    rois (B, S, 4), labels (B, S) and targets (B, S, 4) of RoITargets; features (B * S, C, P, P) of
+    the extractor; class_logits (B * S, 1 + K) and deltas (B * S, K or 1, 4) of the head.
     """
 
     rois: NDArray
     labels: NDArray
     targets: NDArray
+    features: NDArray
     class_logits: NDArray
     deltas: NDArray
     losses: Losses
@@ -84,7 +84,7 @@ class RoIOutput(NamedTuple):
 class RoIStage:
     """The training of a RoI head (Girshick 2015, section 2.3).
 
-    extractor, head: parts of the detector.
+    extractor, head: parts of the detector, or functions that call them.
     suffix: of the names of the losses, to tell the stages of a cascade apart.
     """
 
@@ -102,8 +102,8 @@ class RoIStage:
 
     def __init__(
         self,
-        extractor: HybridBlock,
-        head: HybridBlock,
+        extractor: Callable[..., NDArray],
+        head: Callable[..., Any],
         targets: RoITargets,
         loss: RoILoss,
         suffix: str = "",
@@ -128,10 +128,11 @@ class RoIStage:
             rois, labels, targets = self._targets(
                 proposals, scores, gt_boxes, gt_labels, functools.partial(self.losses_of, features)
             )
-        class_logits, deltas = self._head(self._extractor(features, rois))
+        roi_features = self._extractor(features, rois)
+        class_logits, deltas = self._head(roi_features)
         losses = self._loss(class_logits, deltas, labels, targets, rois)
         named = dict(zip(self._names, losses))
-        return RoIOutput(rois, labels, targets, class_logits, deltas, named)
+        return RoIOutput(rois, labels, targets, roi_features, class_logits, deltas, named)
 
     def losses_of(
         self, features: PerLevel, rois: NDArray, labels: NDArray, targets: NDArray

@@ -85,6 +85,7 @@ VALUES = {
     "train.keep=0": ["keep", "at least 1"],
     "train.pictures=-1": ["pictures", "at least 0", "-1"],
     "train.device=tpu": ["train.device: ", "'auto' or 'cpu' or", "'tpu' (str)"],
+    "train.precision=fp16": ["train.precision: ", "'fp32' or 'bf16' or 'auto'", "'fp16' (str)"],
     "train.schedule.drops=[a]": ["drops: ", "a list of float", "['a'] (list)"],
     "train.multipliers=[{match: nope}]": ["trained weight", "'nope'", "names look"],
     "seed=-1": ["seed: ", "from 0", "-1 (int)"],

@@ -15,7 +15,8 @@ from detkit.errors import WeightsError
 from detkit.models import AnchorGrid, RPNHead
 from detkit.weights.load import load_weights
 from support import tiny
-from support.detectron2_names import SHAPES, fpn_shapes
+from support.backbones import filling
+from support.detectron2_names import SHAPES, c4_shapes, fpn_shapes
 
 FPN = "faster_rcnn_R_50_FPN_1x"
 SIZES, RATIOS = [32, 64, 128, 256, 512], [0.5, 1, 2]
@@ -139,6 +140,65 @@ def test_what_one_class_is_given_is_found_as_that_class(state):
     assert len(detections.boxes) > 0
     assert set(detections.labels) == {1}
     np.testing.assert_allclose(detections.scores, np.exp(9) / (np.exp(9) + 2), rtol=1e-5)
+
+
+# --- The arithmetic of C4 -----------------------------------------------------------------------
+
+
+def conv_norm(state, x, name, relu=True, **how):
+    """Detectron2's convolution with a frozen norm."""
+    weight = mx.nd.array(state[f"{name}.weight"])
+    shape = {"kernel": weight.shape[2:], "num_filter": len(weight), "no_bias": True}
+    x = mx.nd.Convolution(x, weight, **shape, **how)
+    scale, shift, mean, variance = (
+        mx.nd.array(state[f"{name}.norm.{kind}"]).reshape((1, -1, 1, 1))
+        for kind in ("weight", "bias", "running_mean", "running_var")
+    )
+    x = (x - mean) / mx.nd.sqrt(variance + 1e-5) * scale + shift
+    return mx.nd.relu(x) if relu else x
+
+
+def res5(state, x):
+    """The bottlenecks of roi_heads.res5, whose stride is in their first 1x1 convolution."""
+    for number in range(3):
+        name = f"roi_heads.res5.{number}"
+        stride = {"stride": (1, 1) if number else (2, 2)}
+        hidden = conv_norm(state, x, f"{name}.conv1", **stride)
+        hidden = conv_norm(state, hidden, f"{name}.conv2", pad=(1, 1))
+        hidden = conv_norm(state, hidden, f"{name}.conv3", relu=False)
+        if number == 0:
+            x = conv_norm(state, x, f"{name}.shortcut", relu=False, **stride)
+        x = mx.nd.relu(x + hidden)
+    return x
+
+
+def test_boxes_and_masks_of_c4_are_those_of_one_res5():
+    shapes = c4_shapes(50, classes=2, masks=True)
+    drawn = {n: filling(n, s) for n, s in shapes.items() if n.startswith("roi_heads.")}
+    model = from_detectron2("mask_rcnn_R_50_C4_3x", {**zeros(shapes), **drawn}).model
+    pooled = mx.nd.random.normal(shape=(2, 1024, 14, 14))
+    cells = res5(drawn, pooled)
+    layers = {name: mx.nd.array(array) for name, array in drawn.items()}
+
+    def predicted(kind):
+        name = f"roi_heads.box_predictor.{kind}"
+        means = cells.mean(axis=(2, 3))
+        return (mx.nd.dot(means, layers[f"{name}.weight"].T) + layers[f"{name}.bias"]).asnumpy()
+
+    logits, deltas = (output.asnumpy() for output in model.roi_head(pooled))
+    how = {"rtol": 1e-3, "atol": 1e-3}
+    np.testing.assert_allclose(logits, np.roll(predicted("cls_score"), 1, axis=1), **how)
+    np.testing.assert_allclose(deltas.reshape(2, 8), predicted("bbox_pred"), **how)
+
+    head = "roi_heads.mask_head"
+    kernel, bias = (layers[f"{head}.deconv.{kind}"] for kind in ("weight", "bias"))
+    doubling = {"kernel": (2, 2), "stride": (2, 2), "num_filter": 256, "no_bias": False}
+    hidden = mx.nd.relu(mx.nd.Deconvolution(cells, kernel, bias, **doubling))
+    last = [layers[f"{head}.predictor.{kind}"] for kind in ("weight", "bias")]
+    masks = mx.nd.Convolution(hidden, *last, kernel=(1, 1), num_filter=2).asnumpy()
+    found = model.mask_head(model.roi_head.trunk(pooled), mx.nd.array([[1, 0]])).asnumpy()
+    np.testing.assert_allclose(found[0], masks[[0, 1], [1, 0]], **how)
+    assert found.shape == (1, 2, 14, 14)
 
 
 # --- Refused files ------------------------------------------------------------------------------

@@ -42,13 +42,24 @@ def _predictor(width, classes):
     }
 
 
-def c4_shapes(depth, classes=80):
-    """faster_rcnn_R_*_C4."""
+def _masks(before, classes):
+    deconv = "roi_heads.mask_head.deconv"
+    return {
+        f"{deconv}.weight": (before, 256, 2, 2),
+        f"{deconv}.bias": (256,),
+        **_layer("roi_heads.mask_head.predictor", classes, 256, 1, 1),
+    }
+
+
+def c4_shapes(depth, classes=80, masks=False):
+    """faster_rcnn_R_*_C4, or mask_rcnn_R_*_C4."""
     counts = COUNTS[depth]
     shapes = _conv_norm("backbone.stem.conv1", 64, 3, 7)
     for stage in (2, 3, 4):
         shapes.update(_stage(f"backbone.res{stage}", stage, counts[stage - 2]))
     shapes.update(_stage("roi_heads.res5", 5, counts[3]))
+    if masks:
+        shapes.update(_masks(2048, classes))
     return {**shapes, **_rpn(1024, 15), **_predictor(2048, classes)}
 
 
@@ -65,9 +76,7 @@ def fpn_shapes(depth, classes=80, masks=False):
     if masks:
         for number in (1, 2, 3, 4):
             shapes.update(_layer(f"roi_heads.mask_head.mask_fcn{number}", 256, 256, 3, 3))
-        deconv = "roi_heads.mask_head.deconv"
-        shapes.update({f"{deconv}.weight": (256, 256, 2, 2), f"{deconv}.bias": (256,)})
-        shapes.update(_layer("roi_heads.mask_head.predictor", classes, 256, 1, 1))
+        shapes.update(_masks(256, classes))
     return {**shapes, **_rpn(256, 3), **_predictor(1024, classes)}
 
 
@@ -78,6 +87,9 @@ SHAPES = {
     "faster_rcnn_R_50_FPN_1x": fpn_shapes(50),
     "faster_rcnn_R_50_FPN_3x": fpn_shapes(50),
     "faster_rcnn_R_101_FPN_3x": fpn_shapes(101),
+    "mask_rcnn_R_50_C4_1x": c4_shapes(50, masks=True),
+    "mask_rcnn_R_50_C4_3x": c4_shapes(50, masks=True),
+    "mask_rcnn_R_101_C4_3x": c4_shapes(101, masks=True),
     "mask_rcnn_R_50_FPN_1x": fpn_shapes(50, masks=True),
     "mask_rcnn_R_50_FPN_3x": fpn_shapes(50, masks=True),
     "mask_rcnn_R_101_FPN_3x": fpn_shapes(101, masks=True),

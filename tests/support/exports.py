@@ -18,12 +18,13 @@ from detkit.models import (
     AnchorGrid,
     DensePostprocess,
     MaskRCNN,
+    MaskRCNNC4,
     RetinaHead,
     RetinaNet,
     RoIAlign,
 )
 from detkit.models.necks import FPN
-from detkit.models.roi_heads import MaskHead
+from detkit.models.roi_heads import MaskHead, Res5Head
 from support import tiny
 from support.cascades import cascade, mask_cascade
 from support.small import SmallBackbone
@@ -39,6 +40,17 @@ def _faster_rcnn(build):
 def _mask_rcnn(build):
     head = MaskHead(8, 4, num_classes=3, convs=1, channels=6, norm="BN")
     return build(kind=MaskRCNN, mask_extractor=RoIAlign([8], 8, size=4), mask_head=head)
+
+
+def mask_rcnn_c4(build, **parts):
+    """A MaskRCNNC4 with the C5 of a ResNet-18 over RoIs of 4x4 cells."""
+    backbone = SmallBackbone(256)
+    own = {
+        "roi_extractor": RoIAlign(backbone.strides, backbone.channels[0], size=4),
+        "roi_head": Res5Head(256, 4, num_classes=3, depth=18),
+        "mask_head": MaskHead(512, 2, num_classes=3, convs=0, channels=6),
+    }
+    return build(kind=MaskRCNNC4, backbone=backbone, **{**own, **parts})
 
 
 def _rpn(build):
@@ -61,6 +73,7 @@ def _retina_net(build):
 KINDS = {
     "FasterRCNN": _faster_rcnn,
     "MaskRCNN": _mask_rcnn,
+    "MaskRCNNC4": mask_rcnn_c4,
     "RPN": _rpn,
     "RetinaNet": _retina_net,
     "CascadeRCNN": lambda build: cascade(build()),

@@ -17,22 +17,22 @@ from detkit.models.roi_heads import FCHead
 
 
 class SmallBackbone(HybridBlock):
-    """Three convolutions: 8 channels, stride 8."""
+    """Three convolutions: 8 channels, or as many as it is told, and stride 8."""
 
-    channels = (8,)
     strides = (8,)
 
-    def __init__(self):
+    def __init__(self, channels=8):
         super().__init__()
+        self.channels = (channels,)
         with self.name_scope():
             self.features = nn.HybridSequential(prefix="")
-            for before in (3, 8, 8):
+            for before, width in ((3, 8), (8, 8), (8, channels)):
                 self.features.add(
-                    nn.Conv2D(8, 3, strides=2, padding=1, in_channels=before, activation="relu")
+                    nn.Conv2D(width, 3, strides=2, padding=1, in_channels=before, activation="relu")
                 )
 
     def hybrid_forward(self, F, images):
-        """images (B, 3, H, W) -> a list of one map (B, 8, H / 8, W / 8)."""
+        """images (B, 3, H, W) -> a list of one map (B, channels, H / 8, W / 8)."""
         return [self.features(images)]
 
 

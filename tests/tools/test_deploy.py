@@ -39,6 +39,7 @@ def assert_same(printed, expected):
         assert differ.sum() <= 2  # a probability of 0.5, to the last digit
 
 
+@pytest.mark.parametrize("detector", ["FasterRCNN", "MaskRCNN", "MaskRCNNC4"], indirect=True)
 @pytest.mark.parametrize("batch", [1, 2])
 def test_detects_as_python(detector, folder, images, detect, batch):
     arrays, paths = images

@@ -5,6 +5,7 @@ from detkit.models.detectors.cascade_rcnn import CascadeRCNN
 from detkit.models.detectors.fast_rcnn import FastRCNN
 from detkit.models.detectors.faster_rcnn import FasterRCNN
 from detkit.models.detectors.mask_rcnn import MaskRCNN
+from detkit.models.detectors.mask_rcnn_c4 import MaskRCNNC4
 from detkit.models.detectors.network import Network
 from detkit.models.detectors.retina_net import RetinaNet
 from detkit.models.detectors.rpn import RPN
@@ -16,6 +17,7 @@ __all__ = [
     "FastRCNN",
     "FasterRCNN",
     "MaskRCNN",
+    "MaskRCNNC4",
     "Network",
     "RetinaNet",
 ]

@@ -35,19 +35,12 @@ class MaskHead(HybridBlock):
         norm: Optional[str] = None,
     ) -> None:
         super().__init__()
-        if convs < 0:
-            raise ValueError(f"convs: expected at least 0, found {convs}")
-        if channels < 1:
-            raise ValueError(f"channels: expected at least 1, found {channels}")
         self.size = 2 * in_size
         he = {"weight_initializer": HE_FAN_IN}
         with self.name_scope():
-            self.convs = nn.HybridSequential(prefix="convs_")
-            with self.convs.name_scope():
-                for _ in range(convs):
-                    self.convs.add(conv_relu(in_channels, channels, norm))
-                    in_channels = channels
-            self.deconv = SplitDeconv(channels, in_channels, activation="relu", **he)
+            self.convs = conv_layers(in_channels, convs, channels, norm)
+            width = channels if convs else in_channels
+            self.deconv = SplitDeconv(channels, width, activation="relu", **he)
             self.masks = nn.Conv2D(
                 1 if class_agnostic else num_classes, 1, in_channels=channels, **he
             )
@@ -61,6 +54,21 @@ class MaskHead(HybridBlock):
         labels_of_quarters = F.broadcast_axis(F.reshape(labels, shape=(-1, 1)), axis=1, size=4)
         masks = joined(F, of_class(F, logits, labels_of_quarters))
         return F.reshape_like(masks, labels, lhs_begin=0, lhs_end=2, rhs_begin=0, rhs_end=2)
+
+
+def conv_layers(
+    in_channels: int, convs: int, channels: int, norm: Optional[str]
+) -> nn.HybridSequential:
+    """Returns the 3x3 convolutions of a mask head; for the arguments, see MaskHead."""
+    if convs < 0:
+        raise ValueError(f"convs: expected at least 0, found {convs}")
+    if channels < 1:
+        raise ValueError(f"channels: expected at least 1, found {channels}")
+    layers = nn.HybridSequential(prefix="convs_")
+    with layers.name_scope():
+        for number in range(convs):
+            layers.add(conv_relu(channels if number else in_channels, channels, norm))
+    return layers
 
 
 def of_class(F: Namespace, logits: Tensor, labels: Tensor) -> Tensor:

@@ -30,7 +30,8 @@ class Res5Head(FCHead):
     depth, stride_in_1x1, groups, width_per_group, norm, norm_eps: those of the backbone, see
         ResNet.
 
-    The key ``pretrained`` loads the layer4 of torchvision's file.
+    The key ``pretrained`` loads the layer4 of torchvision's file. The attributes ``trunk_channels``
+    and ``trunk_size`` are C' and P' of what ``trunk`` returns, which a mask head can share.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class Res5Head(FCHead):
         how = BlockOptions(stride_in_1x1, groups, width_per_group, norm, norm_eps)
         with self.name_scope():
             self.layer4 = residual_stage(depth, 5, how, stride)
+        self.trunk_channels = stage_channels(depth, 5)
+        self.trunk_size = -(-in_size // stride)  # rounded up, as the padded convolutions do
 
     def pretrained_part(self) -> Tuple[HybridBlock, Dict[str, str]]:
         """Returns layer4, and {our name: name in torchvision's ResNet files}."""
@@ -68,7 +71,15 @@ class Res5Head(FCHead):
 
     def hybrid_forward(self, F: Namespace, roi_features: Tensor) -> Tuple[Tensor, Tensor]:
         """Returns class logits and deltas of roi_features (B * R, C, P, P), as FCHead does."""
-        return super().hybrid_forward(F, F.mean(self.layer4(roi_features), axis=(2, 3)))
+        return self.predict(F, self.trunk(roi_features))
+
+    def trunk(self, roi_features: Tensor) -> Tensor:
+        """Returns C5 of each RoI, (B * R, C', P', P'), of roi_features (B * R, C, P, P)."""
+        return self.layer4(roi_features)
+
+    def predict(self, F: Namespace, cells: Tensor) -> Tuple[Tensor, Tensor]:
+        """Returns class logits and deltas of cells (B * R, C', P', P'), the output of ``trunk``."""
+        return super().hybrid_forward(F, F.mean(cells, axis=(2, 3)))
 
 
 def _check(depth: int, stride: int, in_channels: int) -> None:

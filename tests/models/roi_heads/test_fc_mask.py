@@ -6,7 +6,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from detkit.models.roi_heads import FCMaskHead
+from detkit.models.roi_heads import FCMaskHead, MaskHead
 from support import backbones
 from support.refusals import assert_refused
 
@@ -46,6 +46,31 @@ def test_the_defaults_of_fully_connected_masks_are_the_papers():
     assert shapes["masks.weight"] == (80 * 28 * 28, 1024)
 
 
-@pytest.mark.parametrize("wrong", [{"hidden": [8, 0]}, {"size": 0}])
+@pytest.mark.parametrize("hybridized", [False, True])
+@pytest.mark.parametrize("norm", [None, "BN"])
+def test_convolutions_come_before_the_layers(norm, hybridized):
+    """The same head without them, over what the convolutions of a MaskHead return."""
+    options = {"hidden": [8], "size": 4}
+    head = FCMaskHead(6, 5, 3, convs=2, channels=7, norm=norm, **options)
+    plain, convolutional = FCMaskHead(7, 5, 3, **options), MaskHead(6, 5, 3, 2, 7, norm=norm)
+    for each in (head, plain, convolutional):
+        backbones.fill(each).hybridize(hybridized)
+    shapes = backbones.torch_shapes(head)
+    assert shapes["convs.0.0.weight"] == (7, 6, 3, 3)
+    assert shapes["convs.1.0.weight"] == (7, 7, 3, 3)
+    assert shapes["fc.0.weight"] == (8, 7 * 5 * 5)
+    assert ("convs.0.0.bias" in shapes) == (norm is None)
+    features, classes = mx.nd.random.normal(shape=(4, 6, 5, 5)), mx.nd.array([[0, 2, 1, -1]])
+    with mx.autograd.record(train_mode=False):  # the norm of a trained head
+        logits = head(features, classes)
+    logits.backward()
+    expected = plain(convolutional.convs(features), classes)
+    np.testing.assert_allclose(logits.asnumpy(), expected.asnumpy(), rtol=1e-4, atol=1e-4)
+    for name, parameter in head._collect_params_with_prefix().items():
+        if parameter.grad_req != "null":
+            assert np.abs(parameter.grad().asnumpy()).max() > 0, name
+
+
+@pytest.mark.parametrize("wrong", [{"hidden": [8, 0]}, {"size": 0}, {"convs": -1}, {"channels": 0}])
 def test_senseless_arguments_of_fully_connected_masks_are_refused(wrong):
     assert_refused(partial(FCMaskHead, 6, 5, 3), **wrong)

@@ -22,7 +22,7 @@ from benchmark.detectors import detkit_detectors, random_data
 from benchmark.detectors.stage_times import time_parts, with_rest
 from benchmark.detectors.worker import FLOOR, TimedDetector, serve
 from detkit import cli, load_exported
-from detkit.build.model import multiply_in_bfloat16
+from detkit.build.precision import multiply_in_bfloat16
 from detkit.build.train_step import build_train_step
 from detkit.config import section
 from detkit.converters.recipes import load_recipe
