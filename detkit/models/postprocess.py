@@ -29,9 +29,9 @@ class Selection(HybridBlock):
     max_log_scale: the largest dw and dh.
     clip: whether boxes are cut at the image's border; GluonCV's networks do not cut them.
     min_side: in pixels; boxes with a shorter side are dropped.
-    scores: "softmax" of all logits of a RoI, for a head trained by CrossEntropy, or "sigmoid" of
-        each logit, for one trained by SigmoidBCE or SigmoidFocal. The background's logit, 0, gives
-        no detection.
+    scores: "softmax" of all logits of a RoI, for a head trained by CrossEntropy or SoftmaxFocal, or
+        "sigmoid" of each logit, for one trained by SigmoidBCE or SigmoidFocal. The background's
+        logit, 0, gives no detection.
     nms: "hard", "linear" or "gaussian", see suppression.py; null: hard.
     voting: moves the boxes after NMS, see BoxVoting; null: they stay. Its candidates are those of
         NMS.

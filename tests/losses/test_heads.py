@@ -17,6 +17,7 @@ from detkit.losses import (
     SigmoidBCE,
     SigmoidFocal,
     SmoothL1,
+    SoftmaxFocal,
 )
 from support.gradients import gradient, slopes
 from support.loss_oracles import focal, giou_loss
@@ -241,6 +242,7 @@ def test_roi_loss_with_weights_of_classes():
         (lambda: RPNLoss(GIoULoss(), CrossEntropy()), "class", "CrossEntropy", "binary"),
         (lambda: RoILoss(SmoothL1(), GIoULoss()), "class", "GIoULoss", "labels or binary"),
         (lambda: RoILoss(SmoothL1(), CrossEntropy([1, 2]), num_classes=3), "class", "found 2", "4"),
+        (lambda: RoILoss(SmoothL1(), SoftmaxFocal([1, 2]), num_classes=3), "class", "found 2", "4"),
     ],
 )
 def test_losses_that_do_not_fit_are_refused(make, key, found, expected):

@@ -172,9 +172,13 @@ DENSE = (
     "model.postprocess.scores=sigmoid",
     "train_step.rpn_loss.box={type: L1}",
 )
+FOCAL = (
+    "train_step.roi_loss={class: {type: SoftmaxFocal, alpha: [1, 1, 1, 1, 1, 1, 2]}, "
+    "box: {type: SmoothL1}}",
+)
 
 
-@pytest.mark.parametrize("parts", [HARD, DENSE])
+@pytest.mark.parametrize("parts", [HARD, DENSE, FOCAL])
 def test_a_config_trains_with_other_losses_and_samplers(tmp_path, parts):
     runner = training(tmp_path, *parts, "train.epochs=1").runner(str(tmp_path / "run"))
     runner.run()
