@@ -173,6 +173,7 @@ DENSE = (
     "train_step.rpn_loss.box={type: L1}",
 )
 FOCAL = (
+    "train_step.roi_targets.sampler={type: RandomSampler, size: 16, fill_up: true}",
     "train_step.roi_loss={class: {type: SoftmaxFocal, alpha: [1, 1, 1, 1, 1, 1, 2]}, "
     "box: {type: SmoothL1}}",
 )
