@@ -41,6 +41,7 @@ def build_model(
     parts = _Wiring(node, detector, len(class_names)).parts
     model = construct(detector, without(node, *node), **parts)
     _check_sizes(parts, node)
+    _check_statistics(parts.get("postprocess"), node, len(class_names))
     mx.random.seed(config.get("seed", 0))
     model.initialize(ctx=ctx)
     if pretrained:
@@ -195,6 +196,17 @@ def _check_sizes(parts: Mapping[str, Optional[Block]], node: Node) -> None:
                     f"found {parameter.name} of shape {parameter.shape}, {elements} elements; "
                     "choose smaller numbers"
                 )
+
+
+def _check_statistics(postprocess: Optional[Block], node: Node, num_classes: int) -> None:
+    """Raises ConfigError unless ``box_statistics`` has a row for each class, or one for all."""
+    statistics = getattr(postprocess, "box_statistics", None)
+    if statistics is not None and statistics.rows not in (1, num_classes):
+        raise ConfigError(
+            f"{place(node['postprocess'], 'box_statistics')}: expected four numbers, or a row of "
+            f"four for each of {num_classes} classes, found {statistics.rows} rows; "
+            "tools/box_statistics.py measures them"
+        )
 
 
 def levels_of(backbone: HybridBlock, node: dict) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:

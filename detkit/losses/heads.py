@@ -155,6 +155,8 @@ class RoILoss(HeadLoss):
 
     box, class_loss, box_weights, class_weight, box_weight: see HeadLoss.
     num_classes: K, derived from the dataset; a CrossEntropy has 1 + K weights.
+    box_statistics: derived from the postprocessing; restores normalised deltas and targets for a
+        box loss that compares BOXES. None: they are not normalised.
     """
 
     CLASS_LOSS, COMPARES = CrossEntropy, (LABELS, BINARY)
@@ -167,8 +169,11 @@ class RoILoss(HeadLoss):
         class_weight: float = 1.0,
         box_weight: float = 1.0,
         num_classes: Optional[int] = None,
+        box_statistics: Optional[HybridBlock] = None,
     ) -> None:
         super().__init__(box, class_loss, box_weights, class_weight, box_weight)
+        with self.name_scope():  # a block must read all that it has
+            self.box_statistics = box_statistics if compared_by(box) == BOXES else None
         count = len(getattr(class_loss, "weights", ()))
         if count and num_classes is not None and count != 1 + num_classes:
             raise ValueError(
@@ -214,6 +219,9 @@ class RoILoss(HeadLoss):
         # Only the box of the RoI's own class, of its K boxes, is trained.
         deltas = F.reshape_like(deltas_of(F, deltas, rows - 1), targets)
         rois = rois if compared_by(self.box) == BOXES else None
+        if self.box_statistics is not None:
+            restored = self.box_statistics.restored
+            deltas, targets = (restored(F, each, labels - 1) for each in (deltas, targets))
         return class_losses, self.box_losses(F, deltas, targets, labels > 0, rois)
 
 

@@ -66,7 +66,9 @@ class Cascade:
     @staticmethod
     def derived(name: str, model: Network, num_classes: int) -> List[Dict[str, Any]]:
         """Returns what TrainStep.derived does for the parts ``roi_targets`` and ``roi_loss``."""
-        stages = [RoIStage.derived(name, weights, num_classes) for weights in model.stage_weights]
+        earlier = model.stage_weights[:-1]
+        stages = [RoIStage.derived(name, weights, num_classes) for weights in earlier]
+        stages.append(RoIStage.derived_from(name, model, num_classes))
         return stages if stages[0] else []
 
     def __init__(

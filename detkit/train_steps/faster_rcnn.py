@@ -43,8 +43,7 @@ class FasterRCNNTrainStep(TrainStep):
         """Returns the arguments that follow from the detector, see TrainStep."""
         if name == "proposals":
             return {"box_weights": model.proposals.box_weights}
-        box_weights = model.postprocess.box_weights
-        return RPNStage.derived(name, model) or RoIStage.derived(name, box_weights, num_classes)
+        return RPNStage.derived(name, model) or RoIStage.derived_from(name, model, num_classes)
 
     def __call__(
         self, images: NDArray, sizes: NDArray, gt_boxes: NDArray, gt_labels: NDArray

@@ -4,7 +4,7 @@ Each makes targets, calls its head, and compares the head's output with the targ
 """
 
 import functools
-from typing import Any, Dict, NamedTuple, Sequence
+from typing import Any, Dict, NamedTuple, Optional, Sequence
 
 import mxnet as mx
 from mxnet import autograd
@@ -90,16 +90,27 @@ class RoIStage:
     """
 
     @staticmethod
-    def derived(name: str, box_weights: Sequence[float], num_classes: int) -> Dict[str, Any]:
+    def derived(
+        name: str,
+        box_weights: Sequence[float],
+        num_classes: int,
+        box_statistics: Optional[HybridBlock] = None,
+    ) -> Dict[str, Any]:
         """Returns what TrainStep.derived does for the parts ``roi_targets`` and ``roi_loss``.
 
-        box_weights: those of the part that decodes the head's boxes in testing.
+        box_weights, box_statistics: those of the part that decodes the head's boxes in testing.
         """
+        derived = {"box_weights": box_weights, "box_statistics": box_statistics}
         if name == "roi_targets":
-            return {"box_weights": box_weights}
-        if name == "roi_loss":
-            return {"box_weights": box_weights, "num_classes": num_classes}
-        return {}
+            return derived
+        return {**derived, "num_classes": num_classes} if name == "roi_loss" else {}
+
+    @staticmethod
+    def derived_from(name: str, model: Network, num_classes: int) -> Dict[str, Any]:
+        """Returns what ``derived`` does for a detector with one stage of RoIs."""
+        post = model.postprocess
+        statistics = getattr(post, "box_statistics", None)
+        return RoIStage.derived(name, post.box_weights, num_classes, statistics)
 
     def __init__(
         self,
