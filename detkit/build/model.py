@@ -258,6 +258,7 @@ def _settle_shapes(model: Network, ctx: Context) -> None:
         inputs = {
             "images": mx.nd.zeros((1, 3, side, side), ctx=ctx),
             "sizes": mx.nd.array([[side, side]], ctx=ctx),
+            "scales": mx.nd.ones((1, 2), ctx=ctx),
             "proposals": mx.nd.array([[[0, 0, side, side]]], ctx=ctx),
             "proposal_scores": mx.nd.ones((1, 1), ctx=ctx),
         }

@@ -208,6 +208,24 @@ def test_anchor_locations_are_the_cells_of_the_map(tmp_path):
     assert losses[0]["rpn_class"].asscalar() == losses[1]["rpn_class"].asscalar()
 
 
+def test_proposals_of_training_are_as_large_as_in_the_image(tmp_path):
+    """With the scale 1/2 of a Resize, 8 pixels of the image are 4 of the input."""
+    losses = []
+    resized = "data.train_transforms=[{type: Resize, short: 32, long: 64}]"
+    kinds = {"input": 4, "image": 8}
+    for kind, smallest in kinds.items():
+        section = f"{{pre_nms: 1000, post_nms: 16, min_size: {smallest}, min_size_of: {kind}}}"
+        trained = training(tmp_path / kind, resized, f"train_step.proposals={section}")
+        assert ("scales" in trained.train_step.INPUTS) == (kind == "image")
+        batch = next(trained.loader.batches(0))
+        assert (batch.scales == 0.5).all()
+        arrays = [mx.nd.array(batch.array(name)) for name in trained.train_step.INPUTS]
+        mx.random.seed(0)
+        with autograd.record():
+            losses.append({k: v.asscalar() for k, v in trained.train_step(*arrays).items()})
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 class Spy(Hook):
     """Notes at which step the run copies to the host or waits; silent before the first step."""
 
