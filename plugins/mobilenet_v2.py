@@ -6,7 +6,7 @@ from mxnet.gluon import HybridBlock, nn
 
 from detkit.models.layers import Conv2D, FoldingSequential, ReLU6, run_folding
 from detkit.models.levels import maps_of_strides
-from detkit.models.norms import norm_layer
+from detkit.models.norms import Norm, norm_layer
 from detkit.registry import BACKBONES
 
 # expansion, channels, blocks, stride of each stage (table 2 of the paper), after 32 at stride 2
@@ -27,7 +27,7 @@ class MobileNetV2(HybridBlock):
         statistics stay those of the pretrained file; scale and shift still learn.
     """
 
-    def __init__(self, out_strides: Sequence[int] = (16,), norm: str = "FrozenStatsBN"):
+    def __init__(self, out_strides: Sequence[int] = (16,), norm: Norm = "FrozenStatsBN"):
         super().__init__()
         self.strides = tuple(STRIDES[number] for number in maps_of_strides(out_strides, STRIDES))
         before, stride, last = 32, 2, {}

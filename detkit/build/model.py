@@ -7,15 +7,15 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import mxnet as mx
 from mxnet.gluon import Block, HybridBlock, nn
 
+from detkit.build.pretrained import load_pretrained
 from detkit.config import Config, check_keys, place, require, section, without
 from detkit.config.yaml import Node
 from detkit.construct import construct
-from detkit.errors import ConfigError, WeightsError
-from detkit.models import Network, Normalize
+from detkit.errors import ConfigError
+from detkit.models import Network
 from detkit.ops import backend
 from detkit.registry import DETECTORS, Registry
 from detkit.typing import Context
-from detkit.weights import find_weights, load_weights, normalisation_of, read_weights
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +39,12 @@ def build_model(
     parts = _Wiring(node, detector, len(class_names)).parts
     model = construct(detector, without(node, *node), **parts)
     _check_sizes(parts, node)
+    _check_statistics(parts.get("postprocess"), node, len(class_names))
     mx.random.seed(config.get("seed", 0))
     model.initialize(ctx=ctx)
     if pretrained:
         for block, part in _built_parts(model, node):
-            _load_pretrained(block, part, model.normalize)
+            load_pretrained(block, part, model.normalize)
     model.hybridize()
     _settle_shapes(model, ctx)
     return model
@@ -183,6 +184,17 @@ def _check_sizes(parts: Mapping[str, Optional[Block]], node: Node) -> None:
                 )
 
 
+def _check_statistics(postprocess: Optional[Block], node: Node, num_classes: int) -> None:
+    """Raises ConfigError unless ``box_statistics`` has a row for each class, or one for all."""
+    statistics = getattr(postprocess, "box_statistics", None)
+    if statistics is not None and statistics.rows not in (1, num_classes):
+        raise ConfigError(
+            f"{place(node['postprocess'], 'box_statistics')}: expected four numbers, or a row of "
+            f"four for each of {num_classes} classes, found {statistics.rows} rows; "
+            "tools/box_statistics.py measures them"
+        )
+
+
 def levels_of(backbone: HybridBlock, node: dict) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:
     """Returns the channels and the strides of the maps of ``backbone``, built from ``node``.
 
@@ -222,35 +234,6 @@ def _built_parts(model: Network, node: Node) -> Iterator[Tuple[HybridBlock, Node
             yield getattr(model, name), part
 
 
-def _load_pretrained(block: HybridBlock, node: Node, normalize: Normalize) -> None:
-    """Puts the weights that ``node`` names under ``pretrained`` into ``block``."""
-    weights = node.get("pretrained")
-    if weights is None:
-        return
-    where = place(node, "pretrained")
-    if not isinstance(weights, str):
-        raise ConfigError(f"{where}: expected a name, a path, a URL or null, found {weights!r}")
-    expected = normalisation_of(weights)
-    if expected and tuple(expected) != normalize.mean_std_order:
-        raise ConfigError(
-            f"{where}: expected the normalisation of {weights!r}, mean {expected.mean}, std "
-            f"{expected.std}, order {expected.order}, found {normalize.mean_std_order}; set "
-            "model.normalize to the expected values"
-        )
-    # A part that takes only some of its weights from the file has this method (plugins/README.md).
-    loaded, names = block.pretrained_part() if hasattr(block, "pretrained_part") else (block, None)
-    path = find_weights(weights, where=where)
-    try:
-        state = read_weights(path)
-    except WeightsError as error:  # it begins with the path
-        raise WeightsError(f"{where}: {error}") from error
-    try:
-        unused = load_weights(loaded, state, names)
-    except WeightsError as error:
-        raise WeightsError(f"{where}: {path}: {error}") from error
-    log.info("%s: read %s; names not used: %s", node.path, path, ", ".join(unused) or "none")
-
-
 def _settle_shapes(model: Network, ctx: Context) -> None:
     """Runs the network once if a layer was built without the width of its input.
 
@@ -261,6 +244,7 @@ def _settle_shapes(model: Network, ctx: Context) -> None:
         inputs = {
             "images": mx.nd.zeros((1, 3, side, side), ctx=ctx),
             "sizes": mx.nd.array([[side, side]], ctx=ctx),
+            "scales": mx.nd.ones((1, 2), ctx=ctx),
             "proposals": mx.nd.array([[[0, 0, side, side]]], ctx=ctx),
             "proposal_scores": mx.nd.ones((1, 1), ctx=ctx),
         }

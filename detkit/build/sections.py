@@ -50,14 +50,15 @@ def check_norms(node: Any) -> None:
     node: a section, or a list in one.
     """
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-        if isinstance(value, (dict, list)):
-            check_norms(value)
-        elif key == "norm" and value == "SyncBN":
+        kind = value.get("type") if isinstance(value, dict) else value
+        if key == "norm" and kind == "SyncBN":
             raise ConfigError(
                 f"{place(node, key)}: expected a norm for one device, on which detkit trains, "
                 "found 'SyncBN', which takes its statistics from several; write norm: BN, which "
                 "does the same on one device, or GN or FrozenBN, which need no large batch"
             )
+        if isinstance(value, (dict, list)):
+            check_norms(value)
 
 
 def check_parts(config: Config) -> None:

@@ -10,14 +10,22 @@ from detkit.config import Config, check_keys, place, require, section
 from detkit.config.yaml import Node
 from detkit.construct import construct
 from detkit.errors import ConfigError
-from detkit.losses import BINARY, CrossEntropy, RoILoss, SigmoidBCE, SigmoidFocal, compared_by
+from detkit.losses import (
+    BINARY,
+    CrossEntropy,
+    RoILoss,
+    SigmoidBCE,
+    SigmoidFocal,
+    SoftmaxFocal,
+    compared_by,
+)
 from detkit.models import Network
 from detkit.models.postprocess import SIGMOID, SOFTMAX
 from detkit.registry import DETECTORS, LOSSES, TRAIN_STEPS, Registry
 from detkit.train_steps import TrainStep
 
 FITTING = {  # scores -> class losses that train logits for them
-    SOFTMAX: CrossEntropy.__name__,
+    SOFTMAX: f"{CrossEntropy.__name__} or {SoftmaxFocal.__name__}",
     SIGMOID: f"{SigmoidBCE.__name__} or {SigmoidFocal.__name__}",
 }
 

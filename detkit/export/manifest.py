@@ -27,8 +27,9 @@ class Manifest(NamedTuple):
 
     detkit, mxnet: the versions that wrote it.
     classes: the names; label l of the network is ``classes[l + first_label]``.
-    inputs: the names images and sizes, and for a network that takes proposals also proposals
-        (B, R, 4) in pixels of the input and proposal_scores (B, R), 1, or -1 for padding.
+    inputs: the names images and sizes. A network that takes proposals also has proposals (B, R, 4)
+        in pixels of the input and proposal_scores (B, R), 1, or -1 for padding. One whose proposals
+        have a ``min_size_of`` the image has scales (B, 2), x and y: resized / original size.
     outputs: the name and shape of each output, with "B" for the number of images and the largest
         possible number of rows.
     resize: {short, long, like}, the arguments of detkit.data.resize, or None for no resizing.

@@ -18,7 +18,11 @@ LONGEST_SIDE = 16_384  # pixels of a resized image
 LARGEST_MULTIPLE = 1024  # pixels
 LONGEST_TEXT = 1024  # bytes
 MOST_FILES = 64
-INPUTS = (["images", "sizes"], ["images", "sizes", "proposals", "proposal_scores"])
+INPUTS = (
+    ["images", "sizes"],
+    ["images", "sizes", "scales"],
+    ["images", "sizes", "proposals", "proposal_scores"],
+)
 BOXES, SCORES, LABELS, MASKS = "boxes", "scores", "labels", "masks"
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 DIGEST = re.compile(r"[0-9a-f]{64}")

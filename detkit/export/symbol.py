@@ -17,9 +17,9 @@ from detkit.export.graph.checked import check_graph
 from detkit.export.graph.graph import Graph
 from detkit.export.graph.simplify import simplify
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, Manifest, parse_manifest
+from detkit.export.manifest_rules import INPUTS
 from detkit.export.precision.precisions import Float32, Precision
 from detkit.files.disk import make_folder, sha256_of
-from detkit.models import FastRCNN, Network
 from detkit.ops import backend
 from detkit.ops.compile import LIBRARY, library
 from detkit.typing import NDArray, Symbol
@@ -147,14 +147,14 @@ def check_folder(folder: str) -> None:
 
 def _inputs_of(detector: Detector) -> List[str]:
     """Returns the manifest's ``inputs``. Raises ExportError for a network with other inputs."""
-    inputs = detector.model.INPUTS
-    if inputs not in (Network.INPUTS, FastRCNN.INPUTS):
+    inputs = list(detector.model.INPUTS)
+    if inputs not in INPUTS:
+        known = " or ".join(", ".join(each) for each in INPUTS)
         raise ExportError(
-            f"{detector.name}: expected the inputs {', '.join(Network.INPUTS)} or "
-            f"{', '.join(FastRCNN.INPUTS)}, found {', '.join(inputs)}; no other network can be "
-            "exported"
+            f"{detector.name}: expected the inputs {known}, found {', '.join(inputs)}; no other "
+            "network can be exported"
         )
-    return list(inputs)
+    return inputs
 
 
 def _resize_of(detector: Detector) -> Optional[Dict[str, Any]]:
@@ -186,6 +186,7 @@ def _outputs(
     known = {
         "images": (1, 3, height, width),
         "sizes": (1, 2),
+        "scales": (1, 2),
         "proposals": (1, MOST_PROPOSALS, 4),
         "proposal_scores": (1, MOST_PROPOSALS),
     }

@@ -1,6 +1,6 @@
 """Losses: of rows and elements (elements, balanced, iou), and of heads (heads, dense)."""
 
-from detkit.losses.balanced import BalancedL1, SigmoidFocal
+from detkit.losses.balanced import BalancedL1, SigmoidFocal, SoftmaxFocal
 from detkit.losses.dense import DenseLoss, MaskLoss
 from detkit.losses.elements import (
     BINARY,
@@ -37,6 +37,7 @@ __all__ = [
     "SigmoidBCE",
     "SigmoidFocal",
     "SmoothL1",
+    "SoftmaxFocal",
     "binary_cross_entropy",
     "compared_by",
     "cross_entropy",

@@ -1,13 +1,22 @@
 """Losses that balance easy and hard examples by their gradients."""
 
 import math
-from typing import Optional
+from typing import Optional, Sequence, Union
 
 from mxnet.gluon import HybridBlock
 
-from detkit.losses.elements import BINARY, DELTAS
+from detkit.losses.elements import (
+    BINARY,
+    DELTAS,
+    LABELS,
+    check_weights,
+    cross_entropy,
+    weighted,
+)
 from detkit.registry import LOSSES
 from detkit.typing import Namespace, Tensor
+
+LEAST_DOUBT = 1e-12  # far below the rounding of 1 - p; a power of 0 may have an infinite gradient
 
 
 @LOSSES.register()
@@ -52,10 +61,7 @@ class SigmoidFocal(HybridBlock):
 
     def __init__(self, alpha: Optional[float] = 0.25, gamma: float = 2.0) -> None:
         super().__init__()
-        if alpha is not None and not 0 <= alpha <= 1:
-            raise ValueError(f"alpha: expected a number in [0, 1] or null, found {alpha}")
-        if gamma < 0:
-            raise ValueError(f"gamma: expected at least 0, found {gamma}")
+        _check_focal(alpha, gamma)
         self._alpha, self._gamma = alpha, gamma
 
     def hybrid_forward(self, F: Namespace, logits: Tensor, target: Tensor) -> Tensor:
@@ -69,3 +75,47 @@ class SigmoidFocal(HybridBlock):
         if self._alpha is None:
             return losses
         return F.where(target, losses * self._alpha, losses * (1 - self._alpha))
+
+
+@LOSSES.register()
+class SoftmaxFocal(HybridBlock):
+    """CrossEntropy times (1 - p)^gamma: the focal loss of Lin et al. 2017b for a softmax.
+
+    p is the probability that the softmax gives to the label. Detectron's SoftmaxFocalLoss is the
+    same.
+
+    alpha: in [0, 1], the weight of the rows of objects; 1 - alpha is that of the background, the
+        label 0. A list has a weight, at least 0, for each label instead, the background's first.
+        With null, all weights are 1.
+    gamma: at least 0; with 0, the loss is that of CrossEntropy, weighted.
+    """
+
+    compares = LABELS
+
+    def __init__(
+        self, alpha: Union[float, Sequence[float], None] = 0.25, gamma: float = 2.0
+    ) -> None:
+        super().__init__()
+        single = alpha if alpha is None or isinstance(alpha, (int, float)) else None
+        self.weights = tuple(alpha) if isinstance(alpha, (list, tuple)) else ()
+        check_weights("alpha", self.weights)
+        _check_focal(single, gamma)
+        self._alpha, self._gamma = single, gamma
+
+    def hybrid_forward(self, F: Namespace, logits: Tensor, labels: Tensor) -> Tensor:
+        """Returns the losses (M,) of logits (M, L) and labels (M,) in 0..L-1."""
+        losses = cross_entropy(F, logits, labels)
+        doubt = F.maximum(-F.expm1(-losses), LEAST_DOUBT)
+        losses = losses * doubt**self._gamma
+        if self.weights:
+            return weighted(losses, labels, self.weights)
+        if self._alpha is None:
+            return losses
+        return F.where(labels > 0, losses * self._alpha, losses * (1 - self._alpha))
+
+
+def _check_focal(alpha: Optional[float], gamma: float) -> None:
+    if alpha is not None and not 0 <= alpha <= 1:
+        raise ValueError(f"alpha: expected a number in [0, 1] or null, found {alpha}")
+    if gamma < 0:
+        raise ValueError(f"gamma: expected at least 0, found {gamma}")

@@ -75,21 +75,29 @@ class CrossEntropy(HybridBlock):
 
     def __init__(self, weights: Sequence[float] = ()) -> None:
         super().__init__()
-        if any(weight < 0 for weight in weights):
-            raise ValueError(f"weights: expected numbers of at least 0, found {list(weights)}")
+        check_weights("weights", weights)
         self.weights = tuple(weights)
 
     def hybrid_forward(self, F: Namespace, logits: Tensor, labels: Tensor) -> Tensor:
         """Returns the losses (M,) of logits (M, L) and labels (M,) in 0..L-1."""
         losses = cross_entropy(F, logits, labels)
-        if not self.weights:
-            return losses
-        return losses * sum((labels == k) * weight for k, weight in enumerate(self.weights))
+        return weighted(losses, labels, self.weights) if self.weights else losses
 
 
 def compared_by(loss: HybridBlock) -> str:
     """Returns what ``loss``, a block or its class, compares: DELTAS, BOXES, LABELS or BINARY."""
     return getattr(loss, "compares", DELTAS)
+
+
+def check_weights(key: str, weights: Sequence[float]) -> None:
+    """Raises ValueError, which begins with ``key``, unless all weights are at least 0."""
+    if any(weight < 0 for weight in weights):
+        raise ValueError(f"{key}: expected numbers of at least 0, found {list(weights)}")
+
+
+def weighted(losses: Tensor, labels: Tensor, weights: Sequence[float]) -> Tensor:
+    """Returns losses (M,), each times the weight of its label (M,) in 0..L-1; there are L."""
+    return losses * sum((labels == k) * weight for k, weight in enumerate(weights))
 
 
 def binary_cross_entropy(F: Namespace, logits: Tensor, labels: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ from detkit.losses.elements import (
 from detkit.registry import LOSSES
 from detkit.typing import Namespace, NDArray, PerLevel, Tensor
 
+SAMPLED, LOCATIONS = "sampled", "locations"  # what the box loss of the anchors is divided by
+
 
 class HeadLoss(HybridBlock):
     """The base of a class loss and a box loss of one head, each weighted and divided by a count.
@@ -85,11 +87,39 @@ class RPNLoss(HeadLoss):
     """The objectness loss and the box loss of the anchors (Ren et al. 2015, section 3.1.2).
 
     Both are divided by the number of sampled anchors of the batch, as in torchvision and
-    Detectron2. The paper divides the box loss by the number of anchor positions and multiplies it
-    by lambda = 10, which is nearly the same.
+    Detectron2. The paper divides the box loss by the number of anchor locations, some 2400 cells of
+    a map, and multiplies it by lambda = 10, which is nearly the same. This needs a
+    ``box_normalizer`` of "locations" and a ``box_weight`` of 10.
+
+    box, class_loss, box_weights, class_weight, box_weight: see HeadLoss.
+    box_normalizer: "sampled", or "locations": the box loss is divided by the cells of all levels,
+        with those of the padding, times the images of the batch.
+    num_anchors: A, derived from the anchors; "locations" counts cells by it.
     """
 
     CLASS_LOSS, COMPARES = SigmoidBCE, (BINARY,)
+
+    def __init__(
+        self,
+        box: HybridBlock,
+        class_loss: HybridBlock = None,  # not Optional: a config leaves it out, and sets no null
+        box_weights: Sequence[float] = (1, 1, 1, 1),
+        class_weight: float = 1.0,
+        box_weight: float = 1.0,
+        box_normalizer: str = SAMPLED,
+        num_anchors: Optional[int] = None,
+    ) -> None:
+        super().__init__(box, class_loss, box_weights, class_weight, box_weight)
+        if box_normalizer not in (SAMPLED, LOCATIONS):
+            raise ValueError(
+                f"box_normalizer: expected {SAMPLED!r} or {LOCATIONS!r}, found {box_normalizer!r}"
+            )
+        if box_normalizer == LOCATIONS and num_anchors is None:
+            raise ValueError(
+                f"box_normalizer: expected num_anchors with {LOCATIONS!r}, found None; a training "
+                "step derives it from the anchors"
+            )
+        self._num_anchors = num_anchors if box_normalizer == LOCATIONS else None
 
     def hybrid_forward(
         self,
@@ -109,7 +139,11 @@ class RPNLoss(HeadLoss):
         moved = None if anchors is None else F.concat(*anchors, dim=1)
         class_losses = self.class_loss(logits, labels > 0) * (labels >= 0) * self._class_weight
         box_losses = self.box_losses(F, moves, targets, labels > 0, moved)
-        return divided(F, class_losses, box_losses, labels >= 0)
+        class_loss, box_loss = divided(F, class_losses, box_losses, labels >= 0)
+        if self._num_anchors is None:
+            return class_loss, box_loss
+        locations = F.sum(F.ones_like(labels)) / self._num_anchors
+        return class_loss, F.broadcast_div(F.sum(box_losses), locations)
 
 
 class RoILoss(HeadLoss):
@@ -121,6 +155,8 @@ class RoILoss(HeadLoss):
 
     box, class_loss, box_weights, class_weight, box_weight: see HeadLoss.
     num_classes: K, derived from the dataset; a CrossEntropy has 1 + K weights.
+    box_statistics: derived from the postprocessing; restores normalised deltas and targets for a
+        box loss that compares BOXES. None: they are not normalised.
     """
 
     CLASS_LOSS, COMPARES = CrossEntropy, (LABELS, BINARY)
@@ -133,8 +169,11 @@ class RoILoss(HeadLoss):
         class_weight: float = 1.0,
         box_weight: float = 1.0,
         num_classes: Optional[int] = None,
+        box_statistics: Optional[HybridBlock] = None,
     ) -> None:
         super().__init__(box, class_loss, box_weights, class_weight, box_weight)
+        with self.name_scope():  # a block must read all that it has
+            self.box_statistics = box_statistics if compared_by(box) == BOXES else None
         count = len(getattr(class_loss, "weights", ()))
         if count and num_classes is not None and count != 1 + num_classes:
             raise ValueError(
@@ -180,6 +219,9 @@ class RoILoss(HeadLoss):
         # Only the box of the RoI's own class, of its K boxes, is trained.
         deltas = F.reshape_like(deltas_of(F, deltas, rows - 1), targets)
         rois = rois if compared_by(self.box) == BOXES else None
+        if self.box_statistics is not None:
+            restored = self.box_statistics.restored
+            deltas, targets = (restored(F, each, labels - 1) for each in (deltas, targets))
         return class_losses, self.box_losses(F, deltas, targets, labels > 0, rois)
 
 

@@ -2,6 +2,7 @@
 
 from detkit.models import backbones, necks, roi_heads  # noqa: F401  (their parts register themselves)
 from detkit.models.anchors import AnchorGrid
+from detkit.models.box_statistics import BoxStatistics
 from detkit.models.dense_postprocess import DensePostprocess
 from detkit.models.detectors import (
     RPN,
@@ -27,6 +28,7 @@ from detkit.models.voting import BoxVoting
 
 __all__ = [
     "AnchorGrid",
+    "BoxStatistics",
     "BoxVoting",
     "CascadeMaskRCNN",
     "CascadeRCNN",

@@ -6,11 +6,11 @@ from mxnet import init
 from mxnet.gluon import nn
 
 from detkit.models.layers import HE_FAN_IN, Conv2D, FoldingSequential
-from detkit.models.norms import norm_layer
+from detkit.models.norms import Norm, norm_layer
 
 
 def conv_relu(
-    before: int, width: int, norm: Optional[str] = None, weights: init.Initializer = HE_FAN_IN
+    before: int, width: int, norm: Optional[Norm] = None, weights: init.Initializer = HE_FAN_IN
 ) -> FoldingSequential:
     """Returns a 3x3 convolution and a ReLU: (B, before, H, W) -> (B, width, H, W).
 
@@ -24,12 +24,12 @@ def conv_relu(
                 width,
                 3,
                 padding=1,
-                use_bias=not norm,
+                use_bias=norm is None,
                 in_channels=before,
                 weight_initializer=weights,
             )
         )
-        if norm:
+        if norm is not None:
             layers.add(norm_layer(norm, width))
         layers.add(nn.Activation("relu"))
     return layers
@@ -39,15 +39,15 @@ def conv_block(
     before: int,
     channels: int,
     kernel: int,
-    norm: Optional[str],
+    norm: Optional[Norm],
     stride: int = 1,
     zero: bool = False,
 ) -> FoldingSequential:
     """Returns a convolution and its norm, if any; with ``zero``, its weights are 0 at first."""
     block = FoldingSequential()
     with block.name_scope():
-        block.add(convolution(before, channels, kernel, stride, use_bias=not norm, zero=zero))
-        if norm:
+        block.add(convolution(before, channels, kernel, stride, use_bias=norm is None, zero=zero))
+        if norm is not None:
             block.add(norm_layer(norm, channels))
     return block
 

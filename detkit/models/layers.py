@@ -161,9 +161,9 @@ def conv_norm(
         return _folded(F, x, conv, norm, after)
     is_followed = after.rectified or after.residual is not None
     if is_followed and norm is None and isinstance(conv, Conv2D) and _can_be_followed(x, conv):
-        bias = None if conv.bias is None else _value(x, conv.bias)
+        bias = None if conv.bias is None else value_of(x, conv.bias)
         with conv.name_scope():
-            return _convolution(F, x, conv, _value(x, conv.weight), bias, after, "fwd")
+            return _convolution(F, x, conv, value_of(x, conv.weight), bias, after, "fwd")
     return after.apply(F, conv(x) if norm is None else norm(conv(x)))
 
 
@@ -175,7 +175,7 @@ def _can_be_followed(x: Tensor, conv: Conv2D) -> bool:
     return conv.act is None and (not hasattr(x, "context") or 0 not in conv.weight.shape)
 
 
-def _value(x: Tensor, parameter: Parameter) -> Tensor:
+def value_of(x: Tensor, parameter: Parameter) -> Tensor:
     """Returns a parameter as an array if x is one, otherwise as a symbol."""
     return parameter.data(x.context) if hasattr(x, "context") else parameter.var()
 
@@ -184,13 +184,13 @@ def _folded(
     F: Namespace, x: Tensor, conv: nn.Conv2D, norm: nn.BatchNorm, after: Epilogue
 ) -> Tensor:
     """Returns norm(conv(x)) of a frozen batch norm as one convolution."""
-    deviation = F.sqrt(_value(x, norm.running_var) + norm._kwargs["eps"])
-    scale = _value(x, norm.gamma) / deviation
+    deviation = F.sqrt(value_of(x, norm.running_var) + norm._kwargs["eps"])
+    scale = value_of(x, norm.gamma) / deviation
     # The gradient of broadcast_mul takes ten times as long as that of a product of equal shapes.
-    weight = _value(x, conv.weight)
+    weight = value_of(x, conv.weight)
     kernel = weight * F.broadcast_like(F.reshape(scale, shape=(-1, 1, 1, 1)), weight)
-    mean = _value(x, norm.running_mean)
+    mean = value_of(x, norm.running_mean)
     if conv.bias is not None:
-        mean = mean - _value(x, conv.bias)
-    shift = _value(x, norm.beta) - mean * scale
+        mean = mean - value_of(x, conv.bias)
+    shift = value_of(x, norm.beta) - mean * scale
     return _convolution(F, x, conv, kernel, shift, after)

@@ -5,6 +5,7 @@ from typing import Any, Optional, Tuple
 from mxnet.gluon import HybridBlock
 
 from detkit import boxes, ops
+from detkit.models.box_statistics import BoxStatistics
 from detkit.models.suppression import HardNMS
 from detkit.models.voting import BoxVoting
 from detkit.registry import NMS, POSTPROCESS
@@ -29,9 +30,9 @@ class Selection(HybridBlock):
     max_log_scale: the largest dw and dh.
     clip: whether boxes are cut at the image's border; GluonCV's networks do not cut them.
     min_side: in pixels; boxes with a shorter side are dropped.
-    scores: "softmax" of all logits of a RoI, for a head trained by CrossEntropy, or "sigmoid" of
-        each logit, for one trained by SigmoidBCE or SigmoidFocal. The background's logit, 0, gives
-        no detection.
+    scores: "softmax" of all logits of a RoI, for a head trained by CrossEntropy or SoftmaxFocal, or
+        "sigmoid" of each logit, for one trained by SigmoidBCE or SigmoidFocal. The background's
+        logit, 0, gives no detection.
     nms: "hard", "linear" or "gaussian", see suppression.py; null: hard.
     voting: moves the boxes after NMS, see BoxVoting; null: they stay. Its candidates are those of
         NMS.
@@ -102,8 +103,42 @@ class Selection(HybridBlock):
 class Postprocess(Selection):
     """Scores and decoded boxes of the proposals, and the selection of the detections among them.
 
-    For all arguments, see Selection.
+    box_statistics: the normalisation of the deltas, see BoxStatistics; null: there is none.
+    For all other arguments, see Selection.
     """
+
+    PARTS = {**Selection.PARTS, "box_statistics": BoxStatistics}
+
+    def __init__(
+        self,
+        score_floor: float = 0.05,
+        nms_iou: float = 0.5,
+        max_detections: int = 100,
+        pre_nms: int = 2000,
+        box_weights: Tuple[float, float, float, float] = (10, 10, 5, 5),
+        max_log_scale: float = boxes.MAX_LOG_SCALE,
+        clip: bool = True,
+        min_side: float = MIN_SIDE,
+        scores: str = SOFTMAX,
+        nms: Optional[Any] = None,
+        voting: Optional[BoxVoting] = None,
+        box_statistics: Optional[BoxStatistics] = None,
+    ) -> None:
+        super().__init__(
+            score_floor,
+            nms_iou,
+            max_detections,
+            pre_nms,
+            box_weights,
+            max_log_scale,
+            clip,
+            min_side,
+            scores,
+            nms,
+            voting,
+        )
+        with self.name_scope():
+            self.box_statistics = box_statistics
 
     def hybrid_forward(
         self,
@@ -125,6 +160,9 @@ class Postprocess(Selection):
         probabilities = F.slice_axis(probabilities, axis=1, begin=1, end=None)
         scores = _per_image(F, probabilities, proposals)  # (B, R, K)
         deltas = _per_image(F, box_deltas, proposals)  # (B, R, K or 1, 4)
+        labels = F.reshape(F.contrib.arange_like(scores, axis=2), shape=(1, 1, -1))
+        if self.box_statistics is not None:
+            deltas = self.box_statistics.restored(F, deltas, labels)
         decoded = boxes.decode(
             F, deltas, F.expand_dims(proposals, axis=2), self.box_weights, self._max_log_scale
         )
@@ -132,7 +170,6 @@ class Postprocess(Selection):
         decoded = F.broadcast_add(decoded, F.zeros_like(F.expand_dims(scores, axis=3)))
 
         # One flat list of boxes per image, (B, R * K, ...), each with its class.
-        labels = F.reshape(F.contrib.arange_like(scores, axis=2), shape=(1, 1, -1))
         labels = F.reshape(F.broadcast_add(F.zeros_like(scores), labels), shape=(0, -1))
         found = F.broadcast_greater_equal(F.expand_dims(proposal_scores, axis=2), scores * 0)
         scores = F.reshape(F.where(found, scores, F.ones_like(scores) * -1), shape=(0, -1))

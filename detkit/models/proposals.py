@@ -1,12 +1,14 @@
 """Proposals: the anchors of the highest objectness, decoded, clipped, and after NMS."""
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 from mxnet.gluon import HybridBlock
 
 from detkit import boxes, ops
 from detkit.registry import PROPOSALS
 from detkit.typing import Namespace, PerLevel, Tensor
+
+INPUT, IMAGE = "input", "image"  # whose pixels ``min_size`` counts
 
 
 @PROPOSALS.register()
@@ -18,7 +20,10 @@ class Proposals(HybridBlock):
 
     pre_nms, post_nms: the largest number of boxes of an image before and after NMS.
     iou: the threshold of NMS, in (0, 1].
-    min_size: the shortest side of a proposal, in pixels of the network's input.
+    min_size: the shortest side of a proposal, in pixels.
+    min_size_of: whose pixels these are, "input" (the network's) or "image": those of the image on
+        disk, before it was resized, as in py-faster-rcnn and Detectron. As in py-faster-rcnn, the
+        small boxes are then dropped before the best are taken.
     score_floor: in [0, 1); proposals of a lower score are dropped. torchvision's small detectors
         have 0.05.
     box_weights: what the deltas dx dy dw dh are divided by; RPNTargets uses the same numbers.
@@ -30,6 +35,8 @@ class Proposals(HybridBlock):
         ``min_size`` of 0 drops no box, not even a degenerate one.
     max_log_scale: the largest dw and dh, by default log(1000 / 16), as in Detectron; any other
         value needs ``all_levels``.
+
+    The attribute ``needs_scales`` tells whether it is called with the scales of the images, too.
     """
 
     def __init__(
@@ -42,6 +49,7 @@ class Proposals(HybridBlock):
         box_weights: Tuple[float, float, float, float] = (1, 1, 1, 1),
         all_levels: bool = False,
         max_log_scale: float = boxes.MAX_LOG_SCALE,
+        min_size_of: str = INPUT,
     ) -> None:
         super().__init__()
         for name, count in (("pre_nms", pre_nms), ("post_nms", post_nms)):
@@ -54,13 +62,22 @@ class Proposals(HybridBlock):
         if max_log_scale != boxes.MAX_LOG_SCALE and not all_levels:
             expected = "log(1000 / 16) unless all_levels is true"
             raise ValueError(f"max_log_scale: expected {expected}, found {max_log_scale}")
+        if min_size_of not in (INPUT, IMAGE):
+            raise ValueError(f"min_size_of: expected {INPUT!r} or {IMAGE!r}, found {min_size_of!r}")
+        self.needs_scales = min_size_of == IMAGE
         self._pre_nms, self._post_nms = pre_nms, post_nms
         self._iou, self._min_size, self._score_floor = iou, min_size, score_floor
         self._all_levels, self._max_log_scale = all_levels, max_log_scale
         self.box_weights = box_weights
 
     def hybrid_forward(
-        self, F: Namespace, anchors: PerLevel, objectness: PerLevel, deltas: PerLevel, sizes: Tensor
+        self,
+        F: Namespace,
+        anchors: PerLevel,
+        objectness: PerLevel,
+        deltas: PerLevel,
+        sizes: Tensor,
+        scales: Optional[Tensor] = None,
     ) -> Tuple[Tensor, Tensor]:
         """Returns proposals (B, R, 4) and scores (B, R), best first; R = min(N, post_nms).
 
@@ -68,10 +85,10 @@ class Proposals(HybridBlock):
         levels together. Rows without a proposal hold zeros and the score -1.
 
         anchors (1, N, 4), objectness logits (B, N) and deltas (B, N, 4) of each level; sizes (B, 2)
-        h, w.
+        h, w; scales (B, 2) x, y: the size in the input / the size on disk, if ``needs_scales``.
         """
         propose = self._of_one_list if self._all_levels else self._of_each_level
-        proposals, scores = propose(F, anchors, objectness, deltas, sizes)
+        proposals, scores = propose(F, anchors, objectness, deltas, sizes, scales)
         if not self._score_floor:
             return proposals, scores
         # No proposal below the floor suppresses one above it, so that it can be dropped after NMS.
@@ -80,15 +97,44 @@ class Proposals(HybridBlock):
         return proposals, F.where(kept, scores, F.ones_like(scores) * -1)
 
     def _of_each_level(
-        self, F: Namespace, anchors: PerLevel, objectness: PerLevel, deltas: PerLevel, sizes: Tensor
+        self,
+        F: Namespace,
+        anchors: PerLevel,
+        objectness: PerLevel,
+        deltas: PerLevel,
+        sizes: Tensor,
+        scales: Optional[Tensor],
     ) -> Tuple[Tensor, Tensor]:
         """Returns what hybrid_forward does, before the floor, with NMS within each level."""
         levels = list(zip(anchors, objectness, deltas))
-        limits = self._pre_nms, self._post_nms, self._iou, self._min_size
+        min_size = self._min_size
+        if scales is not None:
+            levels = [self._without_small(F, *level, sizes, scales) for level in levels]
+            min_size = 0.0
+        limits = self._pre_nms, self._post_nms, self._iou, min_size
         return ops.proposals(F, levels, sizes, *limits, self.box_weights)
 
+    def _without_small(
+        self,
+        F: Namespace,
+        anchors: Tensor,
+        objectness: Tensor,
+        deltas: Tensor,
+        sizes: Tensor,
+        scales: Tensor,
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        """Returns a level whose small boxes have the objectness -inf, of which none is proposed."""
+        decoded = boxes.clip(F, boxes.decode(F, deltas, anchors, self.box_weights), sizes)
+        return anchors, objectness + F.log(self._is_large(F, decoded, scales)), deltas
+
     def _of_one_list(
-        self, F: Namespace, anchors: PerLevel, objectness: PerLevel, deltas: PerLevel, sizes: Tensor
+        self,
+        F: Namespace,
+        anchors: PerLevel,
+        objectness: PerLevel,
+        deltas: PerLevel,
+        sizes: Tensor,
+        scales: Optional[Tensor],
     ) -> Tuple[Tensor, Tensor]:
         """Returns what hybrid_forward does, before the floor, with NMS across all levels."""
         moved, logits, moves = (
@@ -96,10 +142,17 @@ class Proposals(HybridBlock):
         )
         decoded = boxes.decode(F, moves, moved, self.box_weights, self._max_log_scale)
         decoded = boxes.clip(F, decoded, sizes)
-        _, _, w, h = boxes.centre_size(F, decoded)
-        large = F.squeeze(F.minimum(w, h) >= self._min_size, axis=2)
+        large = self._is_large(F, decoded, scales)
         scores = F.where(large, F.sigmoid(logits), F.ones_like(logits) * -1)
         proposals, scores, _, _ = ops.nms(
             F, decoded, scores, self._iou, top_k_in=self._pre_nms, top_k_out=self._post_nms
         )
         return proposals, scores
+
+    def _is_large(self, F: Namespace, decoded: Tensor, scales: Optional[Tensor]) -> Tensor:
+        """Returns (B, N), 1 for boxes (B, N, 4) whose sides are at least ``min_size``, else 0."""
+        _, _, w, h = boxes.centre_size(F, decoded)
+        if scales is not None:  # sides in pixels of the image on disk
+            x, y = F.split(F.expand_dims(scales, axis=1), num_outputs=2, axis=-1)
+            w, h = F.broadcast_div(w, x), F.broadcast_div(h, y)
+        return F.squeeze(F.minimum(w, h) >= self._min_size, axis=2)

@@ -8,6 +8,7 @@ from mxnet.gluon import HybridBlock, nn
 
 from detkit.models.blocks import conv_relu
 from detkit.models.layers import Conv2D
+from detkit.models.norms import Norm
 from detkit.registry import HEADS
 from detkit.typing import Namespace, PerLevel, Tensor
 
@@ -33,7 +34,7 @@ class RetinaHead(HybridBlock):
         num_classes: int,
         convs: int = 4,
         channels: int = 256,
-        norm: Optional[str] = None,
+        norm: Optional[Norm] = None,
         prior: float = 0.01,
     ) -> None:
         super().__init__()

@@ -17,14 +17,16 @@ class IoUBalancedSampler(RandomSampler):
     negatives are to be drawn, each of the M in a bin is drawn with probability n / (bins * M). A
     bin with too few negatives gives all of them, and the others fill the sample.
 
-    size, positive_share: see RandomSampler.
+    size, positive_share, fill_up: see RandomSampler.
     bins: the number of bins.
     """
 
     needs = (IOU,)
 
-    def __init__(self, size: int = 512, positive_share: float = 0.25, bins: int = 3) -> None:
-        super().__init__(size, positive_share)
+    def __init__(
+        self, size: int = 512, positive_share: float = 0.25, bins: int = 3, fill_up: bool = False
+    ) -> None:
+        super().__init__(size, positive_share, fill_up)
         if bins < 1:
             raise ValueError(f"bins: expected at least 1, found {bins}")
         self._bins = bins

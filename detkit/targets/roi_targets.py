@@ -19,6 +19,8 @@ class RoITargets(Block):
 
     box_weights: what the targets dx dy dw dh are multiplied by; derived from the postprocessing,
         which decodes with the same numbers.
+    box_statistics: normalises the targets of each class; derived from the postprocessing, which
+        restores the deltas with it. None: there is no normalisation.
 
     The attribute ``max_positive`` is the largest number of positive RoIs that an image can have
     among those returned; None without a limit.
@@ -27,7 +29,11 @@ class RoITargets(Block):
     PARTS = {"assigner": ASSIGNERS, "sampler": SAMPLERS}
 
     def __init__(
-        self, assigner: HybridBlock, sampler: HybridBlock, box_weights: Sequence[float]
+        self,
+        assigner: HybridBlock,
+        sampler: HybridBlock,
+        box_weights: Sequence[float],
+        box_statistics: Optional[HybridBlock] = None,
     ) -> None:
         super().__init__()
         self.max_positive = getattr(sampler, "max_positive", sampler.size)
@@ -39,7 +45,7 @@ class RoITargets(Block):
                 f"{type(sampler).__name__}, which needs {' and '.join(unknown)}"
             )
         with self.name_scope():
-            self.assign = _Assign(assigner, box_weights)
+            self.assign = _Assign(assigner, box_weights, box_statistics)
             self.sample = _Sample(sampler)
 
     def forward(
@@ -74,11 +80,17 @@ class RoITargets(Block):
 class _Assign(HybridBlock):
     """The first half of RoITargets: all candidates with their labels, box targets and IoUs."""
 
-    def __init__(self, assigner: HybridBlock, box_weights: Sequence[float]) -> None:
+    def __init__(
+        self,
+        assigner: HybridBlock,
+        box_weights: Sequence[float],
+        box_statistics: Optional[HybridBlock],
+    ) -> None:
         super().__init__()
         self._box_weights = box_weights
         with self.name_scope():
             self.assigner = assigner
+            self.box_statistics = box_statistics
 
     def hybrid_forward(
         self, F: Namespace, proposals: Tensor, scores: Tensor, gt_boxes: Tensor, gt_labels: Tensor
@@ -93,6 +105,8 @@ class _Assign(HybridBlock):
         objects, classes = matched_objects(F, gt_boxes, gt_labels, matched)
         labels = F.where(labels == POSITIVE, classes + 1, labels)
         targets = boxes.encode(F, objects, rois, self._box_weights)
+        if self.box_statistics is not None:
+            targets = self.box_statistics.normalised(F, targets, classes)
         return rois, labels, targets, matched_iou(F, rois, objects, classes)
 
 

@@ -19,6 +19,7 @@ LOSS = "loss"  # (B, N): class and box loss together, before the step; of RoIs o
 
 # Each candidate gets a random priority in [-1, 0), and the largest priorities are sampled.
 POSITIVES_FIRST, NEVER = 1.0, -1e30  # above and below every priority, however it is biased
+LATE = 1e20  # times a number below -1: below every biased priority of a negative, above NEVER
 
 
 @SAMPLERS.register()
@@ -30,25 +31,31 @@ class RandomSampler(HybridBlock):
 
     size: the largest number of boxes in the sample of an image.
     positive_share: the largest share of positive boxes in it, in [0, 1].
+    fill_up: whether further positive boxes fill the sample if there are too few negative ones. The
+        share of positive boxes may then be larger.
     """
 
-    def __init__(self, size: int = 256, positive_share: float = 0.5) -> None:
+    def __init__(self, size: int = 256, positive_share: float = 0.5, fill_up: bool = False) -> None:
         super().__init__()
         check_size(size)
         if not 0 <= positive_share <= 1:
             raise ValueError(f"positive_share: expected a number in [0, 1], found {positive_share}")
         self.size = size
-        self.max_positive = round(size * positive_share)
+        self._first, self._fill_up = round(size * positive_share), fill_up
+        self.max_positive = size if fill_up else self._first
 
     def hybrid_forward(self, F: Namespace, labels: Tensor, *given: Tensor) -> Tensor:
         """Returns labels (B, N) of 1, 0, -1, of which those that are not drawn are set to -1."""
         priority = F.random.uniform_like(labels) - 1
-        positive = _highest(F, labels == POSITIVE, priority, self.max_positive)
+        positive, negative = labels == POSITIVE, labels == NEGATIVE
+        first = _highest(F, positive, priority, self._first)
         # The positives that were drawn come first, so that negatives fill the rest of the sample.
-        negative = labels == NEGATIVE
         biased = self._bias(F, negative, priority, *given)
-        priority = F.where(positive, F.ones_like(priority) * POSITIVES_FIRST, biased)
-        drawn = _highest(F, positive + negative, priority, self.size)
+        if self._fill_up:  # and the other positives what these leave
+            biased = F.where(positive, (priority - 1) * LATE, biased)
+        members = negative + (positive if self._fill_up else first)
+        priority = F.where(first, F.ones_like(priority) * POSITIVES_FIRST, biased)
+        drawn = _highest(F, members, priority, self.size)
         return F.where(drawn, labels, F.ones_like(labels) * IGNORED)
 
     def _bias(self, F: Namespace, negative: Tensor, priority: Tensor, *given: Tensor) -> Tensor:

@@ -45,13 +45,16 @@ class CascadeMaskRCNNTrainStep(TrainStep):
         gt_boxes: NDArray,
         gt_labels: NDArray,
         gt_masks: NDArray,
+        *scales: NDArray,
     ) -> Losses:
         """Returns the losses of a batch; for the arguments, see MaskRCNNTrainStep."""
         model = self.model
         features = model.features(images, sizes)
         rpn = self.rpn_stage(images, features, sizes, gt_boxes, gt_labels)
         with autograd.pause():
-            proposals, scores = self.proposals(rpn.anchors, rpn.objectness, rpn.deltas, sizes)
+            proposals, scores = self.proposals(
+                rpn.anchors, rpn.objectness, rpn.deltas, sizes, *scales
+            )
         roi, losses = self.cascade(features, proposals, scores, sizes, gt_boxes, gt_labels)
         with autograd.pause():
             rois, classes, targets = self.mask_targets(

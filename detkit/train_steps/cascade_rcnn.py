@@ -40,13 +40,20 @@ class CascadeRCNNTrainStep(TrainStep):
         )
 
     def __call__(
-        self, images: NDArray, sizes: NDArray, gt_boxes: NDArray, gt_labels: NDArray
+        self,
+        images: NDArray,
+        sizes: NDArray,
+        gt_boxes: NDArray,
+        gt_labels: NDArray,
+        *scales: NDArray,
     ) -> Losses:
         """Returns the losses of a batch; for the arguments, see FasterRCNNTrainStep."""
         features = self.model.features(images, sizes)
         rpn = self.rpn_stage(images, features, sizes, gt_boxes, gt_labels)
         with autograd.pause():
-            proposals, scores = self.proposals(rpn.anchors, rpn.objectness, rpn.deltas, sizes)
+            proposals, scores = self.proposals(
+                rpn.anchors, rpn.objectness, rpn.deltas, sizes, *scales
+            )
         _, losses = self.cascade(features, proposals, scores, sizes, gt_boxes, gt_labels)
         return {**rpn.losses, **losses}
 
@@ -66,7 +73,9 @@ class Cascade:
     @staticmethod
     def derived(name: str, model: Network, num_classes: int) -> List[Dict[str, Any]]:
         """Returns what TrainStep.derived does for the parts ``roi_targets`` and ``roi_loss``."""
-        stages = [RoIStage.derived(name, weights, num_classes) for weights in model.stage_weights]
+        earlier = model.stage_weights[:-1]
+        stages = [RoIStage.derived(name, weights, num_classes) for weights in earlier]
+        stages.append(RoIStage.derived_from(name, model, num_classes))
         return stages if stages[0] else []
 
     def __init__(

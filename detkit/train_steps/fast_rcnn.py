@@ -29,7 +29,7 @@ class FastRCNNTrainStep(TrainStep):
         cls, name: str, model: Network, parts: Mapping[str, Any], num_classes: int
     ) -> Derived:
         """Returns the arguments that follow from the detector, see TrainStep."""
-        return RoIStage.derived(name, model.postprocess.box_weights, num_classes)
+        return RoIStage.derived_from(name, model, num_classes)
 
     def __call__(
         self,

@@ -43,20 +43,27 @@ class FasterRCNNTrainStep(TrainStep):
         """Returns the arguments that follow from the detector, see TrainStep."""
         if name == "proposals":
             return {"box_weights": model.proposals.box_weights}
-        box_weights = model.postprocess.box_weights
-        return RPNStage.derived(name, model) or RoIStage.derived(name, box_weights, num_classes)
+        return RPNStage.derived(name, model) or RoIStage.derived_from(name, model, num_classes)
 
     def __call__(
-        self, images: NDArray, sizes: NDArray, gt_boxes: NDArray, gt_labels: NDArray
+        self,
+        images: NDArray,
+        sizes: NDArray,
+        gt_boxes: NDArray,
+        gt_labels: NDArray,
+        *scales: NDArray,
     ) -> Losses:
         """Returns the losses rpn_class, rpn_box, roi_class and roi_box of a batch.
 
         images (B, 3, H, W) RGB 0..255; sizes (B, 2) h, w in pixels; gt_boxes (B, G, 4) in pixels;
-        gt_labels (B, G) 0..K-1, -1 for padding.
+        gt_labels (B, G) 0..K-1, -1 for padding; scales (B, 2) x, y of the images, only if the
+        proposals need them, see Proposals.
         """
         features = self.model.features(images, sizes)
         rpn = self.rpn_stage(images, features, sizes, gt_boxes, gt_labels)
         with autograd.pause():
-            proposals, scores = self.proposals(rpn.anchors, rpn.objectness, rpn.deltas, sizes)
+            proposals, scores = self.proposals(
+                rpn.anchors, rpn.objectness, rpn.deltas, sizes, *scales
+            )
         roi = self.roi_stage(features, proposals, scores, gt_boxes, gt_labels)
         return {**rpn.losses, **roi.losses}

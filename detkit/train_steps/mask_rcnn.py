@@ -44,6 +44,7 @@ class MaskRCNNTrainStep(TrainStep):
         gt_boxes: NDArray,
         gt_labels: NDArray,
         gt_masks: NDArray,
+        *scales: NDArray,
     ) -> Losses:
         """Returns the losses of Faster R-CNN and the loss ``mask`` of a batch.
 
@@ -53,7 +54,9 @@ class MaskRCNNTrainStep(TrainStep):
         features = model.features(images, sizes)
         rpn = self.rpn_stage(images, features, sizes, gt_boxes, gt_labels)
         with autograd.pause():
-            proposals, scores = self.proposals(rpn.anchors, rpn.objectness, rpn.deltas, sizes)
+            proposals, scores = self.proposals(
+                rpn.anchors, rpn.objectness, rpn.deltas, sizes, *scales
+            )
         roi = self.roi_stage(features, proposals, scores, gt_boxes, gt_labels)
         with autograd.pause():
             rois, classes, targets = self.mask_targets(

@@ -4,10 +4,11 @@ Each makes targets, calls its head, and compares the head's output with the targ
 """
 
 import functools
-from typing import Any, Callable, Dict, NamedTuple, Sequence
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
 
 import mxnet as mx
 from mxnet import autograd
+from mxnet.gluon import HybridBlock
 
 from detkit.losses import RoILoss, RPNLoss
 from detkit.models import Network
@@ -37,9 +38,10 @@ class RPNStage:
     @staticmethod
     def derived(name: str, model: Network) -> Dict[str, Any]:
         """Returns what TrainStep.derived does for the parts ``rpn_targets`` and ``rpn_loss``."""
-        if name in ("rpn_targets", "rpn_loss"):
-            return {"box_weights": model.proposals.box_weights}
-        return {}
+        derived = {"box_weights": model.proposals.box_weights}
+        if name == "rpn_targets":
+            return derived
+        return {**derived, "num_anchors": model.anchors.per_cell} if name == "rpn_loss" else {}
 
     def __init__(self, model: Network, targets: RPNTargets, loss: RPNLoss) -> None:
         self._model, self._targets, self._loss = model, targets, loss
@@ -89,16 +91,27 @@ class RoIStage:
     """
 
     @staticmethod
-    def derived(name: str, box_weights: Sequence[float], num_classes: int) -> Dict[str, Any]:
+    def derived(
+        name: str,
+        box_weights: Sequence[float],
+        num_classes: int,
+        box_statistics: Optional[HybridBlock] = None,
+    ) -> Dict[str, Any]:
         """Returns what TrainStep.derived does for the parts ``roi_targets`` and ``roi_loss``.
 
-        box_weights: those of the part that decodes the head's boxes in testing.
+        box_weights, box_statistics: those of the part that decodes the head's boxes in testing.
         """
+        derived = {"box_weights": box_weights, "box_statistics": box_statistics}
         if name == "roi_targets":
-            return {"box_weights": box_weights}
-        if name == "roi_loss":
-            return {"box_weights": box_weights, "num_classes": num_classes}
-        return {}
+            return derived
+        return {**derived, "num_classes": num_classes} if name == "roi_loss" else {}
+
+    @staticmethod
+    def derived_from(name: str, model: Network, num_classes: int) -> Dict[str, Any]:
+        """Returns what ``derived`` does for a detector with one stage of RoIs."""
+        post = model.postprocess
+        statistics = getattr(post, "box_statistics", None)
+        return RoIStage.derived(name, post.box_weights, num_classes, statistics)
 
     def __init__(
         self,

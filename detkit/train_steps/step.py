@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Tuple
 
 from detkit.models import Network
+from detkit.models.detectors.network import SCALES
 from detkit.typing import NDArray
 
 Losses = Dict[str, NDArray]  # {name: loss (1,)}, in the order of their computation
@@ -21,7 +22,8 @@ class TrainStep:
 
     PARTS: {name: class, or registry} of the parts that only training uses, in the order of their
         use. For a class in a list, there is one part for each stage of a cascade.
-    INPUTS: the names of fields of detkit.data.Batch.
+    INPUTS: the names of fields of detkit.data.Batch. A step whose ``proposals`` need the scales of
+        the images has SCALES, too, as its last one.
 
     Raises TypeError if the parts are not those of PARTS.
     """
@@ -39,6 +41,8 @@ class TrainStep:
         self.model = model
         for name in self.PARTS:
             setattr(self, name, parts[name])
+        if getattr(parts.get("proposals"), "needs_scales", False):
+            self.INPUTS = (*self.INPUTS, SCALES)
 
     if TYPE_CHECKING:
 

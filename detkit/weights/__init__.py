@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from detkit.files.params import read_params
+from detkit.weights.caffe2 import CAFFE2_ORDER, from_caffe2, is_caffe2
 from detkit.weights.load import load_weights, read_weights
 from detkit.weights.pkl import read_pkl
 from detkit.weights.pth import read_pth
@@ -17,13 +18,16 @@ from detkit.weights.published import (
 from detkit.weights.safetensors import read_safetensors
 
 __all__ = [
+    "CAFFE2_ORDER",
     "PUBLISHED",
     "Normalisation",
     "Published",
     "find_weights",
+    "from_caffe2",
     "from_detectron2",
     "from_gluoncv",
     "from_torchvision",
+    "is_caffe2",
     "load_weights",
     "normalisation_of",
     "read_params",

@@ -1,4 +1,4 @@
-"""Reads pickled numpy arrays, as Detectron2's model zoo publishes them, without running anything.
+"""Reads pickled numpy arrays, as Detectron and Detectron2 publish them, without running anything.
 
 The pickle describes each array and holds its bytes (see unpickle.py). The arrays are made here,
 after the whole pickle has been read and each array has been checked to lie within its bytes.
@@ -25,7 +25,8 @@ ORDERS: Dict[str, Literal["<", ">", "="]] = {"<": "<", ">": ">", "=": "=", "|": 
 def read_pkl(path: Union[str, Path]) -> Dict[str, np.ndarray]:
     """Returns the read-only arrays of a file like Detectron2's model_final_*.pkl by name.
 
-    The file holds ``{"model": {name: array}}``, or the inner dict alone. Nothing in it is executed.
+    The file holds ``{"model": {name: array}}``, Detectron's ``{"blobs": {name: array}}``, or the
+    inner dict alone. Nothing in it is executed.
 
     Raises WeightsError, with the path, for any other file and for a pickle that asks for more than
     arrays.
@@ -117,17 +118,12 @@ def _model(content: Any) -> Mapping[str, Any]:
     """Returns the mapping of arrays in the unpickled content."""
     if not isinstance(content, dict):
         raise WeightsError(f"expected a dict of arrays, found {type(content).__name__}")
-    if "blobs" in content:
-        raise WeightsError(
-            "expected a file of Detectron2 with the key 'model', found one of Detectron or Caffe2 "
-            "with the key 'blobs'"
-        )
     if content.get("matching_heuristics"):
         raise WeightsError(
             "expected a detector of Detectron2, found an ImageNet classifier or a detector of "
             "another framework (matching_heuristics), whose names do not say where they belong"
         )
-    model = content.get("model", content)
+    model = content.get("model", content.get("blobs", content))
     if not isinstance(model, dict) or not any(isinstance(v, _Array) for v in model.values()):
         keys = first_few([repr(key) for key in content], 10) or "nothing"
         raise WeightsError(f"expected arrays by name, found the keys {keys}")

@@ -99,6 +99,16 @@ VALUES = {
         "norm: BN",
         "GN",
     ],
+    "model.backbone={_delete_: true, type: VGG, depth: 11, norm: {type: SyncBN}}": [
+        "model.backbone.norm",
+        "SyncBN",
+        "one device",
+    ],
+    "model.backbone={_delete_: true, type: VGG, depth: 11, norm: {type: GN, groups: 48}}": [
+        "model.backbone.norm: ",
+        "multiple of 48",
+        "found 64",
+    ],
     "model.roi_extractor.sampling=-1": ["roi_extractor.sampling", "at least 1", "null", "-1"],
     "model.backbone={type: ResNet, out_strides: [4, 64]}": [
         "model.backbone.out_strides: ",

@@ -14,10 +14,12 @@ import detkit
 from detkit.data import Resize
 from detkit.errors import ExportError, ImageError
 from detkit.export.manifest import PARAMETERS, SYMBOL
+from detkit.models.necks import FPN
 from detkit.ops import backend
 from detkit.ops.compile import LIBRARY
 from support.environment import BACKENDS
 from support.exports import KINDS, NAMES, SIZES, assert_same, exported, photos, refused, replace
+from support.graphs import ops_of
 
 
 @pytest.fixture
@@ -37,6 +39,20 @@ def test_it_finds_what_the_detector_finds(small_model, tmp_path, kind, ops):
     for image in images:
         assert_same([loaded.detect(image)], [detector.detect(image)])
     assert_same(loaded.detect(images), detector.detect(images))
+
+
+@pytest.mark.parametrize("norm", ["IN", {"type": "GN", "groups": 2}])
+@pytest.mark.parametrize("ops", BACKENDS)
+def test_norms_that_depend_on_the_image_are_no_part_of_a_convolution(
+    small_model, tmp_path, ops, norm
+):
+    neck = FPN([8], [8], channels=8, extra="none", norm=norm)
+    detector = exported(small_model(neck=neck), tmp_path, ops)
+    assert ops_of(mx.sym.load(str(tmp_path / SYMBOL))).count("GroupNorm") == 2
+    images = photos(*SIZES)
+    for fuse in (False, True):
+        loaded = detkit.load_exported(tmp_path, device="cpu", fuse=fuse)
+        assert_same(loaded.detect(images), detector.detect(images))
 
 
 @pytest.mark.parametrize("like", [None, "torchvision", "detectron2", "gluoncv"])

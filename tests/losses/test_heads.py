@@ -17,6 +17,7 @@ from detkit.losses import (
     SigmoidBCE,
     SigmoidFocal,
     SmoothL1,
+    SoftmaxFocal,
 )
 from support.gradients import gradient, slopes
 from support.loss_oracles import focal, giou_loss
@@ -141,6 +142,26 @@ def test_weights_multiply_the_losses(block):
     assert [loss.asscalar() for loss in weighted] == pytest.approx([3 * plain[0], plain[1] / 2])
 
 
+@pytest.mark.parametrize("images", [1, 2])
+@pytest.mark.parametrize("hybridized", [False, True])
+def test_rpn_loss_by_locations(images, hybridized):
+    """Ren et al. 2015, equation 1: cells of 3 anchors each, on levels of 4 x 5 and 2 x 3 cells."""
+    rng = np.random.default_rng(0)
+    counts = 4 * 5 * 3, 2 * 3 * 3
+    objectness = [rng.normal(0, 1, (images, n)) for n in counts]
+    deltas = [rng.normal(0, 1, (images, n, 4)) for n in counts]
+    labels = rng.integers(-1, 2, (images, sum(counts)))
+    targets = rng.normal(0, 1, (*labels.shape, 4))
+    block = RPNLoss(SmoothL1(), box_weight=10.0, box_normalizer="locations", num_anchors=3)
+    block.hybridize(hybridized)
+    levels = [list(map(mx.nd.array, each)) for each in (objectness, deltas)]
+    found = [loss.asscalar() for loss in block(*levels, *map(mx.nd.array, (labels, targets)))]
+    together = [np.concatenate(each, axis=1) for each in (objectness, deltas)]
+    class_loss, box_loss = rpn_losses(*together, labels, targets, beta=1)
+    box_sum = box_loss * (labels >= 0).sum()
+    assert found == pytest.approx([class_loss, 10 * box_sum / (images * (20 + 6))], rel=1e-4)
+
+
 @given(rpn_outputs())
 def test_rpn_loss_with_a_focal_loss(outputs):
     logits, deltas, labels, targets = outputs
@@ -237,10 +258,18 @@ def test_roi_loss_with_weights_of_classes():
 @pytest.mark.parametrize(
     ("make", "key", "found", "expected"),
     [
+        (lambda: RPNLoss(SmoothL1(), box_normalizer="cells"), "box_normalizer", "cells", "sampled"),
+        (
+            lambda: RPNLoss(SmoothL1(), box_normalizer="locations"),
+            "box_normalizer",
+            "found None",
+            "num_anchors",
+        ),
         (lambda: RPNLoss(CrossEntropy()), "box", "CrossEntropy", "deltas or boxes"),
         (lambda: RPNLoss(GIoULoss(), CrossEntropy()), "class", "CrossEntropy", "binary"),
         (lambda: RoILoss(SmoothL1(), GIoULoss()), "class", "GIoULoss", "labels or binary"),
         (lambda: RoILoss(SmoothL1(), CrossEntropy([1, 2]), num_classes=3), "class", "found 2", "4"),
+        (lambda: RoILoss(SmoothL1(), SoftmaxFocal([1, 2]), num_classes=3), "class", "found 2", "4"),
     ],
 )
 def test_losses_that_do_not_fit_are_refused(make, key, found, expected):

@@ -111,7 +111,7 @@ class Added(FoldingSequential):
 
 
 @pytest.mark.parametrize("rectified", [None, "relu", "relu6"])
-@pytest.mark.parametrize("norm", [None, "BN", "FrozenStatsBN", "GN"])
+@pytest.mark.parametrize("norm", [None, "BN", "FrozenStatsBN", "GN", "IN"])
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_a_sum_is_part_of_the_convolution_before_it(kernel, norm, rectified, operators):
     net = Added(prefix="")

@@ -12,6 +12,8 @@ from detkit.models.norms import NORMS, norm_layer, synchronise_norms
 from detkit.models.roi_heads import ConvFCHead
 from support.refusals import assert_refused
 
+GROUPS = {"GN": 32, "IN": 64}  # of 64 channels
+
 
 def numbers(*shape, seed=0):
     return np.random.RandomState(seed).standard_normal(shape).astype("float32") * 3 + 1
@@ -50,21 +52,43 @@ def group_norm(x, above, gamma, beta, groups, eps):
 
 
 @pytest.mark.parametrize("hybridized", [False, True])
-def test_group_norm_of_any_batch_and_size(hybridized):
-    layer = initialized(norm_layer("GN", 64, eps=1e-3))
+@pytest.mark.parametrize("norm", [*GROUPS, {"type": "GN", "groups": 16}])
+def test_group_norm_of_any_batch_and_size(norm, hybridized):
+    layer = initialized(norm_layer(norm, 64, eps=1e-3))
+    groups = GROUPS[norm] if isinstance(norm, str) else norm["groups"]
     gamma, beta = layer.gamma.data().asnumpy(), layer.beta.data().asnumpy()
     if hybridized:
         layer.hybridize()
     for shape in ((2, 64, 5, 7), (1, 64, 3, 3), (3, 64, 1, 4)):
         x, above = numbers(*shape, seed=3), numbers(*shape, seed=4)
-        expected = group_norm(x, above, gamma, beta, 32, 1e-3)
+        expected = group_norm(x, above, gamma, beta, groups, 1e-3)
         for found, oracle in zip(gradients(layer, x, above), expected):
             np.testing.assert_allclose(found, oracle, rtol=1e-3, atol=1e-3)
 
 
 def test_group_norm_needs_whole_groups():
-    with pytest.raises(ValueError, match="^norm: .* 32 .*GN.* 48$"):
+    with pytest.raises(ValueError, match="^norm: .* 32 .*GN.* 48; .*groups"):
         norm_layer("GN", 48)
+    with pytest.raises(ValueError, match="^norm: .* 5 .*GN.* 48; .*groups"):
+        norm_layer({"type": "GN", "groups": 5}, 48)
+
+
+@pytest.mark.parametrize(
+    ("norm", "found"),
+    [
+        ({}, "None"),
+        ({"type": "LN"}, "'LN'"),
+        ({"groups": 4}, "None"),
+        ({"type": "GN", "groups": 0}, "0"),
+        ({"type": "GN", "groups": 2.0}, "2.0"),
+        ({"type": "GN", "groups": True}, "True"),
+        ({"type": "IN", "groups": 4}, "'groups': 4"),
+        ({"type": "GN", "eps": 1}, "'eps': 1"),
+    ],
+)
+def test_a_mapping_that_names_no_norm_is_refused(norm, found):
+    with pytest.raises(ValueError, match=f"^norm: expected .* found .*{found}"):
+        norm_layer(norm, 8)
 
 
 @pytest.mark.parametrize("devices", [1, 2])
@@ -138,7 +162,7 @@ def test_frozen_statistics_are_used_and_kept_while_scale_and_shift_learn(hybridi
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_every_part_with_norms_takes_every_kind(norm):
-    kind = type(norm_layer(norm, 32))
+    kind = type(norm_layer(norm, 32))  # of GN and IN, the same
     for part in (
         VGG(11, norm=norm),
         FPN((32, 64), (8, 16), channels=32, norm=norm),
@@ -151,7 +175,7 @@ def test_every_part_with_norms_takes_every_kind(norm):
 
 @pytest.mark.parametrize("part", [VGG, lambda norm: FPN((4, 8), (8, 16), norm=norm)])
 def test_an_unknown_norm_is_refused(part):
-    assert_refused(part, ", ".join(NORMS), norm="IN")
+    assert_refused(part, ", ".join(NORMS), norm="LN")
 
 
 def test_frozen_bn_is_batch_norm_whose_file_it_takes():

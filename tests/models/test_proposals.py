@@ -15,12 +15,15 @@ ANCHORS = anchor_grid(3, 4, 16, (12, 24), (0.5, 1)).astype("float32")  # 48 of t
 SIZES = ((48, 64), (20, 33))
 
 
-def propose(objectness, deltas, sizes=SIZES, hybridized=False, anchors=ANCHORS, **options):
+def propose(
+    objectness, deltas, sizes=SIZES, hybridized=False, anchors=ANCHORS, scales=None, **options
+):
     block = Proposals(**options)
     if hybridized:
         block.hybridize()
     level = [[mx.nd.array(array)] for array in (anchors[None], objectness, deltas)]
-    return [array.asnumpy() for array in block(*level, mx.nd.array(sizes))]
+    others = [mx.nd.array(array) for array in (sizes, scales) if array is not None]
+    return [array.asnumpy() for array in block(*level, *others)]
 
 
 def outputs(seed, images=2, anchors=48):
@@ -53,6 +56,32 @@ def test_proposals(seed, pre_nms, post_nms, threshold, min_size, hybridized):
     )
     np.testing.assert_allclose(boxes, expected, rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(scores, expected_scores, rtol=1e-5)
+
+
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from([1, 5, 1000]),
+    st.sampled_from([0.01, 8, 100]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_min_size_in_pixels_of_the_image(seed, pre_nms, min_size, all_levels, hybridized):
+    """As in py-faster-rcnn, the small boxes are dropped first; each side has a scale."""
+    objectness, deltas = outputs(seed)
+    scales = np.float32([[2, 1.5], [0.5, 0.75]])
+    limits = {"pre_nms": pre_nms, "post_nms": 9, "iou": 0.5}
+    options = {**limits, "min_size": min_size, "all_levels": all_levels, "min_size_of": "image"}
+    found = propose(objectness, deltas, scales=scales, hybridized=hybridized, **options)
+    large = objectness.copy()
+    for row, (size, (x, y)) in enumerate(zip(SIZES, scales)):
+        for index, (anchor, delta) in enumerate(zip(ANCHORS, deltas[row])):
+            x1, y1, x2, y2 = clip(decode(delta, anchor), size)
+            if min((x2 - x1) / x, (y2 - y1) / y) < min_size:
+                large[row, index] = -np.inf
+    level = [(ANCHORS, large, deltas)]
+    expected = proposals(level, SIZES, *limits.values(), min_size=0)
+    for one, other in zip(found, expected):
+        np.testing.assert_allclose(one[:, : other.shape[1]], other, rtol=1e-4, atol=1e-3)
 
 
 def test_logits_and_deltas_that_are_not_finite_make_no_proposal():
@@ -110,7 +139,10 @@ def test_the_floor_is_checked(floor):
     assert_refused(Proposals, "[0, 1)", score_floor=floor)
 
 
-@pytest.mark.parametrize("wrong", [{"pre_nms": 0}, {"post_nms": 0}, {"iou": 0}, {"iou": 1.1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"pre_nms": 0}, {"post_nms": 0}, {"iou": 0}, {"iou": 1.1}, {"min_size_of": "disk"}],
+)
 def test_arguments_are_checked(wrong):
     assert_refused(Proposals, **wrong)
 

@@ -105,6 +105,9 @@ def test_a_class_loss_that_trains_other_scores_is_refused(tmp_path):
     message = str(caught.value)
     tiny.assert_says(message, "train_step.roi_loss.class", "CrossEntropy", "softmax")
     tiny.assert_says(message, f"--set {SIGMOID}: model.postprocess.scores", "SigmoidBCE")
+    with pytest.raises(ConfigError) as caught:
+        training(tmp_path, BINARY_LOSS.replace("Sigmoid", "Softmax"), SIGMOID)
+    tiny.assert_says(str(caught.value), "SoftmaxFocal", "'softmax'", "found 'sigmoid'")
 
 
 def test_each_stage_of_a_cascade_is_looked_at(tmp_path):

@@ -25,6 +25,15 @@ def focal(logit, label, alpha, gamma):
     return -weight * math.exp(gamma * log_doubt) * log_p
 
 
+def softmax_focal(logits, label, weight, gamma):
+    """-weight (1 - p)^gamma log(p), with 1 - p as the sum of the other probabilities."""
+    logits = [float(z) for z in logits]
+    whole = np.logaddexp.reduce(logits)
+    others = [z for k, z in enumerate(logits) if k != label]
+    log_p, log_doubt = logits[label] - whole, np.logaddexp.reduce(others) - whole
+    return -weight * math.exp(gamma * log_doubt) * log_p
+
+
 def iou_loss(box, target, linear=False):
     return 1 - iou(box, target) if linear else -math.log(max(iou(box, target), 1e-6))
 

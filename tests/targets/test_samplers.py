@@ -39,6 +39,38 @@ def test_counts(kind, labels, size, positive_share):
         assert counts == sample_counts(before, size, positive_share)
 
 
+@pytest.mark.parametrize("kind", [RandomSampler, IoUBalancedSampler])
+@given(
+    arrays(
+        "float32", st.tuples(st.integers(1, 3), st.integers(1, 30)), elements=st.integers(-1, 1)
+    ),
+    st.integers(1, 20),
+    st.sampled_from([0, 0.25, 0.5, 1]),
+)
+def test_positives_fill_up_what_negatives_leave(kind, labels, size, positive_share):
+    draws = []
+    for fill_up in (False, True):
+        sampler = kind(size, positive_share, fill_up=fill_up)
+        mx.random.seed(0)
+        draws.append(with_ious(sampler, labels))
+    assert sampler.max_positive == size
+    for before, strict, filled in zip(labels, *draws):
+        positives = (before == 1).sum()
+        missing = size - (strict >= 0).sum()
+        # All that is drawn without it is drawn with it, by the same chance, and positives join.
+        assert (filled[strict >= 0] == strict[strict >= 0]).all()
+        assert (filled[strict < 0] <= before[strict < 0]).all() and (filled != 0)[strict < 0].all()
+        assert (filled == 1).sum() == min(positives, (strict == 1).sum() + missing)
+
+
+def test_every_positive_fills_up_equally_often():
+    labels = mx.nd.array(np.tile([1, 1, 1, 1, 1, 0, -1], (4000, 1)))
+    mx.random.seed(0)
+    drawn = (RandomSampler(4, 0.25, fill_up=True)(labels).asnumpy() >= 0).mean(axis=0)
+    assert drawn[:5] == pytest.approx([3 / 5] * 5, abs=0.04)
+    assert drawn[5:].tolist() == [1, 0]
+
+
 def test_every_member_is_drawn_equally_often():
     labels = mx.nd.array(np.tile([1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, -1], (4000, 1)))
     mx.random.seed(0)

@@ -13,6 +13,7 @@ from benchmark.worker_environment import worker_environment
 from detkit.data import Resize
 from detkit.detector import Detector
 from detkit.export.symbol import export
+from detkit.models import Proposals
 from detkit.ops import backend
 from support.deploy import CLASSES, MXNET, SHAPES, SOURCES, built, run, write_ppm
 from support.exports import KINDS
@@ -28,9 +29,12 @@ def build(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=["FasterRCNN", "MaskRCNN"])
+@pytest.fixture(params=["FasterRCNN", "MaskRCNN", "with scales"])
 def detector(request, small_model):
-    model = KINDS[request.param](small_model)
+    if request.param == "with scales":
+        model = small_model(proposals=Proposals(200, 20, min_size=12, min_size_of="image"))
+    else:
+        model = KINDS[request.param](small_model)
     return Detector(model, CLASSES, [Resize(96, 160)], mx.cpu(), pad_multiple=32)
 
 

@@ -172,13 +172,58 @@ DENSE = (
     "model.postprocess.scores=sigmoid",
     "train_step.rpn_loss.box={type: L1}",
 )
+FOCAL = (
+    "train_step.rpn_loss={box: {type: SmoothL1}, box_normalizer: locations, box_weight: 10}",
+    "train_step.roi_targets.sampler={type: RandomSampler, size: 16, fill_up: true}",
+    "train_step.roi_loss={class: {type: SoftmaxFocal, alpha: [1, 1, 1, 1, 1, 1, 2]}, "
+    "box: {type: SmoothL1}}",
+)
 
 
-@pytest.mark.parametrize("parts", [HARD, DENSE])
+@pytest.mark.parametrize("parts", [HARD, DENSE, FOCAL])
 def test_a_config_trains_with_other_losses_and_samplers(tmp_path, parts):
     runner = training(tmp_path, *parts, "train.epochs=1").runner(str(tmp_path / "run"))
     runner.run()
     assert runner.progress.step == 3
+
+
+def test_anchor_locations_are_the_cells_of_the_map(tmp_path):
+    """The box loss by ``locations`` is that by ``sampled``, divided by another count."""
+    losses = []
+    for normalizer in ("sampled", "locations"):
+        trained = training(
+            tmp_path / normalizer, f"train_step.rpn_loss.box_normalizer={normalizer}"
+        )
+        batch = next(trained.loader.batches(0))
+        arrays = [mx.nd.array(getattr(batch, name)) for name in trained.train_step.INPUTS]
+        mx.random.seed(0)
+        with autograd.record():
+            losses.append(trained.train_step(*arrays))
+    features = trained.model.features(*arrays[:2])
+    cells = sum(level.shape[0] * level.shape[2] * level.shape[3] for level in features)
+    sampled, by_locations = (each["rpn_box"].asscalar() for each in losses)
+    drawn = trained.config["train_step"]["rpn_targets"]["sampler"]["size"]
+    assert sampled > 0
+    assert by_locations == pytest.approx(sampled * drawn * len(batch.sizes) / cells, rel=1e-4)
+    assert losses[0]["rpn_class"].asscalar() == losses[1]["rpn_class"].asscalar()
+
+
+def test_proposals_of_training_are_as_large_as_in_the_image(tmp_path):
+    """With the scale 1/2 of a Resize, 8 pixels of the image are 4 of the input."""
+    losses = []
+    resized = "data.train_transforms=[{type: Resize, short: 32, long: 64}]"
+    kinds = {"input": 4, "image": 8}
+    for kind, smallest in kinds.items():
+        section = f"{{pre_nms: 1000, post_nms: 16, min_size: {smallest}, min_size_of: {kind}}}"
+        trained = training(tmp_path / kind, resized, f"train_step.proposals={section}")
+        assert ("scales" in trained.train_step.INPUTS) == (kind == "image")
+        batch = next(trained.loader.batches(0))
+        assert (batch.scales == 0.5).all()
+        arrays = [mx.nd.array(batch.array(name)) for name in trained.train_step.INPUTS]
+        mx.random.seed(0)
+        with autograd.record():
+            losses.append({k: v.asscalar() for k, v in trained.train_step(*arrays).items()})
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 class Spy(Hook):

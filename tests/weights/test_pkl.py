@@ -78,6 +78,10 @@ def test_numpy_2_names_its_core_with_an_underscore(path):
     np.testing.assert_array_equal(read_pkl(path)["columns"], ARRAYS["columns"])
 
 
+def test_detectrons_key_of_the_arrays(path):
+    assert list(read_pkl(write(path, {"blobs": ARRAYS, "cfg": "x"}))) == list(ARRAYS)
+
+
 def test_a_dict_of_arrays_alone(path):
     assert list(read_pkl(write(path, ARRAYS))) == list(ARRAYS)
 
@@ -212,7 +216,8 @@ def test_an_array_without_a_state(path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ({"blobs": ARRAYS}, "'blobs'"),
+        ({"blobs": [1]}, "the keys 'blobs'"),
+        ({"blobs": {**ARRAYS, "lr": 0.1}}, "entry 'lr': expected"),
         ({"model": ARRAYS, "matching_heuristics": True}, "matching_heuristics"),
         ({"model": {"a": 1}}, "the keys 'model'"),
         ({"model": {**ARRAYS, "a": "x"}}, "entry 'a': expected"),

@@ -147,14 +147,17 @@ std::vector<std::vector<Detection>> Detector::detect(const std::vector<Image>& i
                 " images of " + std::to_string(canvas.height) + " x " +
                 std::to_string(canvas.width) + " pixels; detect fewer or smaller ones at once");
   }
-  std::vector<float> pixels(images.size() * values), extents;
+  std::vector<float> pixels(images.size() * values), extents, scales;
   for (size_t i = 0; i < images.size(); ++i) {
     const Like like = model.resize ? model.resize->like : Like::opencv;
     resample(images[i], like, sizes[i], pixels.data() + i * values, canvas);
     extents.push_back(float(sizes[i].height));
     extents.push_back(float(sizes[i].width));
+    scales.push_back(float(sizes[i].width) / float(images[i].width));
+    scales.push_back(float(sizes[i].height) / float(images[i].height));
   }
-  const auto outputs = parts_->predictor.run(pixels, extents, uint32_t(images.size()), canvas);
+  const auto outputs =
+      parts_->predictor.run(pixels, extents, scales, uint32_t(images.size()), canvas);
   check_outputs(outputs, images.size(), model.path("model.json"));
   std::vector<std::vector<Detection>> found;
   for (size_t i = 0; i < images.size(); ++i) {

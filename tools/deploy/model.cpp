@@ -167,12 +167,14 @@ std::vector<std::string> read_outputs(const Section& root) {
 std::vector<std::string> read_inputs(const Section& root) {
   const std::vector<std::string> found = root.strings("inputs");
   const std::vector<std::string> images = {"images", "sizes"};
+  const std::vector<std::string> scaled = {"images", "sizes", "scales"};
   const std::vector<std::string> proposed = {"images", "sizes", "proposals", "proposal_scores"};
-  if (found == images || found == proposed) return found;
+  if (found == images || found == scaled || found == proposed) return found;
   std::string names;
   for (const std::string& name : found) names += (names.empty() ? "'" : ", '") + name + "'";
-  throw Error(root.at("inputs") + ": expected images and sizes, and perhaps proposals and " +
-              "proposal_scores, found " + std::to_string(found.size()) + ": " + names + kAgain);
+  throw Error(root.at("inputs") + ": expected images and sizes, and perhaps scales, or " +
+              "proposals and proposal_scores, found " + std::to_string(found.size()) + ": " +
+              names + kAgain);
 }
 
 std::vector<std::string> read_classes(const Section& root) {

@@ -1,6 +1,7 @@
 #include "predictor.hpp"
 
 #include <climits>
+#include <map>
 #include <mutex>
 
 #include "graph.hpp"
@@ -10,6 +11,7 @@ namespace detkit {
 namespace {
 
 constexpr int kOnCpu = 1;
+constexpr size_t kMostInputs = 3;     // images, sizes and scales
 constexpr uint32_t kFirstSide = 256;  // of the first shape, bound before any image
 
 // MXNet's passes over a graph and its registry of operators are not safe in several threads.
@@ -61,13 +63,18 @@ void load_library(const Model& model) {
 
 // The arguments of MXPredCreate and MXPredReshape about the inputs.
 struct InputShapes {
-  const char* names[2];
-  uint32_t begins[3] = {0, 4, 6};
-  uint32_t sides[6];
+  std::vector<const char*> names;
+  std::vector<uint32_t> begins{0, 4};
+  std::vector<uint32_t> sides;
 
-  InputShapes(const std::array<std::string, 2>& inputs, const std::array<uint32_t, 3>& shape)
-      : names{inputs[0].c_str(), inputs[1].c_str()},
-        sides{shape[0], 3, shape[1], shape[2], shape[0], 2} {}
+  InputShapes(const std::vector<std::string>& inputs, const std::array<uint32_t, 3>& shape)
+      : names{inputs[0].c_str()}, sides{shape[0], 3, shape[1], shape[2]} {
+    for (size_t i = 1; i < inputs.size(); ++i) {  // sizes, and perhaps scales
+      names.push_back(inputs[i].c_str());
+      sides.insert(sides.end(), {shape[0], 2});
+      begins.push_back(uint32_t(sides.size()));
+    }
+  }
 };
 
 }  // namespace
@@ -75,18 +82,14 @@ struct InputShapes {
 Predictor::Predictor(const Model& model)
     : name_(model.path(kSymbolFile)),
       version_(model.mxnet_version),
+      inputs_(model.inputs),
       outputs_(model.outputs.size()) {
-  if (model.inputs.size() > inputs_.size() && model.inputs[2] == "proposals") {
+  if (inputs_.size() > kMostInputs) {
     throw Error(
         model.path("model.json") +
         ": inputs has proposals, which this library cannot pass on: the detector makes none "
         "of its own, as a Fast R-CNN; use detkit.load_exported in Python, or ONNX Runtime");
   }
-  if (model.inputs.size() != inputs_.size()) {
-    throw Error(model.path("model.json") + ": inputs: expected two, images and sizes, found " +
-                std::to_string(model.inputs.size()));
-  }
-  inputs_ = {model.inputs[0], model.inputs[1]};
   const uint32_t multiple = uint32_t(model.pad_multiple);
   const uint32_t side = (kFirstSide + multiple - 1) / multiple * multiple;
   create(model, {1, side, side});
@@ -106,8 +109,9 @@ void Predictor::create(const Model& model, Canvas shape) {
   if (!model.library.empty()) load_library(model);
   check_shapes(shape);
   const int status =
-      mxnet().create(symbol.c_str(), parameters.data(), int(parameters.size()), kOnCpu, 0, 2,
-                     const_cast<const char**>(shapes.names), shapes.begins, shapes.sides, &handle_);
+      mxnet().create(symbol.c_str(), parameters.data(), int(parameters.size()), kOnCpu, 0,
+                     uint32_t(inputs_.size()), const_cast<const char**>(shapes.names.data()),
+                     shapes.begins.data(), shapes.sides.data(), &handle_);
   if (status != 0) settle();
   check(status, "cannot load it");
   ++alive;
@@ -123,7 +127,9 @@ Predictor::~Predictor() {
 
 void Predictor::check_shapes(Canvas shape) {
   const int64_t batch = shape[0];
-  shapes_->check({{inputs_[0], {batch, 3, shape[1], shape[2]}}, {inputs_[1], {batch, 2}}});
+  std::map<std::string, Shape> shapes{{inputs_[0], {batch, 3, shape[1], shape[2]}}};
+  for (size_t i = 1; i < inputs_.size(); ++i) shapes[inputs_[i]] = {batch, 2};
+  shapes_->check(shapes);
 }
 
 void Predictor::bind(Canvas shape) {
@@ -132,8 +138,8 @@ void Predictor::bind(Canvas shape) {
   void* reshaped = nullptr;
   const std::lock_guard<std::mutex> lock(graph_mutex());
   check_shapes(shape);
-  check(mxnet().reshape(2, const_cast<const char**>(shapes.names), shapes.begins, shapes.sides,
-                        handle_, &reshaped),
+  check(mxnet().reshape(uint32_t(inputs_.size()), const_cast<const char**>(shapes.names.data()),
+                        shapes.begins.data(), shapes.sides.data(), handle_, &reshaped),
         "cannot take images of " + std::to_string(shape[1]) + " x " + std::to_string(shape[2]));
   mxnet().free(handle_);
   handle_ = reshaped;
@@ -141,13 +147,16 @@ void Predictor::bind(Canvas shape) {
 }
 
 std::vector<Output> Predictor::run(const std::vector<float>& images,
-                                   const std::vector<float>& sizes, uint32_t batch, Size canvas) {
+                                   const std::vector<float>& sizes,
+                                   const std::vector<float>& scales, uint32_t batch, Size canvas) {
   bind({batch, uint32_t(canvas.height), uint32_t(canvas.width)});
   const char* failed = "failed";
-  check(mxnet().set_input(handle_, inputs_[0].c_str(), images.data(), uint32_t(images.size())),
-        failed);
-  check(mxnet().set_input(handle_, inputs_[1].c_str(), sizes.data(), uint32_t(sizes.size())),
-        failed);
+  const std::vector<float>* values[] = {&images, &sizes, &scales};
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    check(mxnet().set_input(handle_, inputs_[i].c_str(), values[i]->data(),
+                            uint32_t(values[i]->size())),
+          failed);
+  }
   check(mxnet().forward(handle_), failed);
   std::vector<Output> outputs;
   for (uint32_t index = 0; index < outputs_; ++index) outputs.push_back(output(index));

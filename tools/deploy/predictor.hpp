@@ -29,10 +29,11 @@ class Predictor {
   Predictor(const Predictor&) = delete;
   Predictor& operator=(const Predictor&) = delete;
 
-  // Takes images (B, 3, H, W) and sizes (B, 2), height and width; returns the model's outputs.
-  // Throws Error.
+  // Takes images (B, 3, H, W), sizes (B, 2), height and width, and scales (B, 2), x and y: resized
+  // size / original size. They are passed on if the model has such an input. Returns the model's
+  // outputs. Throws Error.
   std::vector<Output> run(const std::vector<float>& images, const std::vector<float>& sizes,
-                          uint32_t batch, Size canvas);
+                          const std::vector<float>& scales, uint32_t batch, Size canvas);
 
  private:
   using Canvas = std::array<uint32_t, 3>;  // B, H, W
@@ -44,7 +45,7 @@ class Predictor {
   void check_shapes(Canvas shape);
 
   std::string name_, version_;  // of the network's file, and of the MXNet that exported it
-  std::array<std::string, 2> inputs_;
+  std::vector<std::string> inputs_;
   size_t outputs_;
   std::unique_ptr<NetworkShapes> shapes_;
   void* handle_ = nullptr;

@@ -17,7 +17,7 @@ from detkit.detections.proposal_files import read_proposals
 from detkit.detections.results import load_results
 from detkit.evaluate import COCOEvaluator
 from detkit.export.exported import load_exported
-from detkit.weights import read_weights
+from detkit.weights import from_caffe2, is_caffe2, read_weights
 
 DATASET = Shapes(length=2, size=(32, 32))
 IMAGE = np.full((48, 48, 3), 90, np.uint8)
@@ -82,7 +82,8 @@ def read_the_proposals(folder: Path) -> None:
 def read_arrays(folder: Path) -> None:
     """Reads a file of weights, and every element in it."""
     (path,) = folder.iterdir()
-    for array in read_weights(path).values():
+    arrays = read_weights(path)
+    for array in (from_caffe2(arrays) if is_caffe2(arrays) else arrays).values():
         array.sum()
 
 

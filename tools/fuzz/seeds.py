@@ -216,15 +216,22 @@ def pth() -> List[Files]:
 
 
 def pkl() -> List[Files]:
-    """Returns pickles of numpy arrays by protocols 0 to 5."""
+    """Returns pickles of numpy arrays by protocols 0 to 5, and one of Detectron's by protocol 2."""
     arrays = {
         "a": np.arange(6, dtype="f4").reshape(2, 3),
         "b": np.asfortranarray(np.ones((3, 2), ">f8")),
         "c": np.zeros((0, 3), "f2"),
         "d": np.float32(7),
     }
-    content = {"model": collections.OrderedDict(arrays), "__author__": "x"}
-    return [{"a.pkl": pickle.dumps(content, protocol)} for protocol in range(6)]
+    blobs = {
+        "conv1_w": np.ones((2, 3, 1, 1), "f4"),
+        "res_conv1_bn_s": np.ones(2, "f4"),
+        "res2_0_branch2a_b": np.zeros(2, "f4"),
+        "fc1000_w_momentum": np.ones((2, 2), "f4"),
+    }
+    contents: List[Any] = [{"model": collections.OrderedDict(arrays), "__author__": "x"}] * 6
+    contents.append({"blobs": blobs, "cfg": "a: 1"})
+    return [{"a.pkl": pickle.dumps(each, n % 6)} for n, each in enumerate(contents, start=2)]
 
 
 def params() -> List[Files]:

@@ -42,6 +42,7 @@ def first_shapes(inputs: Sequence[str], pad_multiple: int) -> Dict[str, Shape]:
     shapes: Dict[str, Shape] = {
         "images": (1, 3, side, side),
         "sizes": (1, 2),
+        "scales": (1, 2),
         "proposals": (1, LOAD_PROPOSALS, 4),
         "proposal_scores": (1, LOAD_PROPOSALS),
     }

@@ -18,6 +18,7 @@ from detkit.typing import NDArray
 SHAPES = {
     "images": ("B", 3, "H", "W"),
     "sizes": ("B", 2),
+    "scales": ("B", 2),
     "proposals": ("B", "R", 4),
     "proposal_scores": ("B", "R"),
 }

@@ -6,7 +6,7 @@ from mxnet.gluon import HybridBlock, nn
 
 from detkit.models.layers import HE_FAN_OUT, FoldingSequential, relu6
 from detkit.models.levels import maps_of_strides
-from detkit.models.norms import freeze, norm_layer
+from detkit.models.norms import Norm, freeze, norm_layer
 from detkit.registry import BACKBONES
 from detkit.typing import Namespace, Tensor
 
@@ -59,7 +59,7 @@ class MobileNetV3(HybridBlock):
     out_strides: the strides of the maps that are returned, of 2, 4, 8, 16, 32 and 32. One 32 is the
         last stage; two are the last two, as in torchvision's detectors.
     frozen_stages: the number of stages, from the first on, whose weights and statistics are frozen.
-    norm: one of norms.NORMS except "GN", see norm_layer.
+    norm: one of norms.NORMS, see norm_layer. GN needs 8 groups or fewer: {type: GN, groups: 8}.
     norm_eps: added to the variances; torchvision's detectors have 1e-5, its classifiers 1e-3.
 
     Children are numbered as in torchvision's ``features``.
@@ -70,7 +70,7 @@ class MobileNetV3(HybridBlock):
         size: str = "large",
         out_strides: Sequence[int] = (32, 32),
         frozen_stages: int = 0,
-        norm: str = "BN",
+        norm: Norm = "BN",
         norm_eps: float = 1e-3,
     ) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class Bottleneck(HybridBlock):
     The result is added to the input if their shapes agree.
     """
 
-    def __init__(self, before: int, row: Row, norm: str, eps: float) -> None:
+    def __init__(self, before: int, row: Row, norm: Norm, eps: float) -> None:
         super().__init__()
         kernel, expanded, channels, excite, activation, stride = row
         self.channels = channels
@@ -133,7 +133,7 @@ class ConvNorm(FoldingSequential):
         channels: int,
         kernel: int,
         activation: Optional[str],
-        norm: str,
+        norm: Norm,
         eps: float,
         stride: int = 1,
         groups: int = 1,
@@ -190,7 +190,7 @@ def hard_swish(F: Namespace, x: Tensor) -> Tensor:
     return x * hard_sigmoid(F, x)
 
 
-def _layers(rows: Sequence[Row], norm: str, eps: float) -> List[HybridBlock]:
+def _layers(rows: Sequence[Row], norm: Norm, eps: float) -> List[HybridBlock]:
     """Returns the layers of torchvision's ``features``."""
     layers, before = [ConvNorm(3, 16, 3, "hard_swish", norm, eps, stride=2)], 16
     for row in rows:

@@ -5,7 +5,7 @@ from typing import Dict, NamedTuple, Optional, Tuple, Type
 from mxnet.gluon import HybridBlock, nn
 
 from detkit.models.layers import HE_FAN_OUT, Conv2D, conv_norm
-from detkit.models.norms import norm_layer
+from detkit.models.norms import Norm, norm_layer
 from detkit.typing import Namespace, Tensor
 
 STEM_WIDTH = 64
@@ -17,7 +17,7 @@ class BlockOptions(NamedTuple):
     stride_in_1x1: bool = False
     groups: int = 1
     width_per_group: int = 64
-    norm: str = "BN"
+    norm: Norm = "BN"
     norm_eps: float = 1e-5
 
 

@@ -14,7 +14,7 @@ from detkit.models.backbones.residual import (
 )
 from detkit.models.layers import conv_norm
 from detkit.models.levels import maps_of_strides
-from detkit.models.norms import freeze, norm_layer
+from detkit.models.norms import Norm, freeze, norm_layer
 from detkit.registry import BACKBONES
 from detkit.typing import Namespace, Tensor
 
@@ -52,7 +52,7 @@ class ResNet(HybridBlock):
         out_strides: Sequence[int] = (16,),
         dilated_c5: bool = False,
         frozen_stages: int = 2,
-        norm: str = "FrozenBN",
+        norm: Norm = "FrozenBN",
         norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from mxnet.gluon.contrib.nn import Identity
 
 from detkit.models.layers import HE_FAN_OUT, Conv2D, FoldingSequential, MaxPool2x2, run_folding
 from detkit.models.levels import maps_of_strides
-from detkit.models.norms import freeze, norm_layer
+from detkit.models.norms import Norm, freeze, norm_layer
 from detkit.registry import BACKBONES
 from detkit.typing import Namespace, Tensor
 
@@ -38,7 +38,7 @@ class VGG(HybridBlock):
     def __init__(
         self,
         depth: int = 16,
-        norm: Optional[str] = None,
+        norm: Optional[Norm] = None,
         frozen_stages: int = 2,
         out_strides: Optional[Sequence[int]] = None,
         stride: int = 16,
@@ -71,7 +71,7 @@ class VGG(HybridBlock):
         return maps
 
 
-def _stage(stage: int, convs: int, norm: Optional[str], stride: int) -> List[HybridBlock]:
+def _stage(stage: int, convs: int, norm: Optional[Norm], stride: int) -> List[HybridBlock]:
     """Returns the layers of a stage.
 
     An Identity replaces a pooling that the stride leaves out: all layers keep their numbers.
@@ -85,7 +85,7 @@ def _stage(stage: int, convs: int, norm: Optional[str], stride: int) -> List[Hyb
         layers.append(
             Conv2D(width, 3, padding=1, in_channels=in_channels, weight_initializer=HE_FAN_OUT)
         )
-        if norm:
+        if norm is not None:
             layers.append(norm_layer(norm, width))
         layers.append(nn.Activation("relu"))
     return layers

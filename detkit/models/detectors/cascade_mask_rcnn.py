@@ -32,13 +32,15 @@ class CascadeMaskRCNN(Network):
             self.mean = MeanLogits(scores_of(self))
 
     def hybrid_forward(
-        self, F: Namespace, images: Tensor, sizes: Tensor
+        self, F: Namespace, images: Tensor, sizes: Tensor, *scales: Tensor
     ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns boxes, scores, labels and masks; arguments and results are those of MaskRCNN."""
         features = self.features(images, sizes)
         anchors = self.anchors_of(images, features)
         objectness, anchor_deltas = self.rpn_head(self.anchored(features))
-        proposals, proposal_scores = self.proposals(anchors, objectness, anchor_deltas, sizes)
+        proposals, proposal_scores = self.proposals(
+            anchors, objectness, anchor_deltas, sizes, *scales
+        )
         rois, class_logits, box_deltas = cascaded(self, features, proposals, sizes)
         boxes, scores, labels = self.postprocess(
             rois, proposal_scores, class_logits, box_deltas, sizes

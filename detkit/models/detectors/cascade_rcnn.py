@@ -42,13 +42,15 @@ class CascadeRCNN(Network):
             self.mean = MeanLogits(scores_of(self))
 
     def hybrid_forward(
-        self, F: Namespace, images: Tensor, sizes: Tensor
+        self, F: Namespace, images: Tensor, sizes: Tensor, *scales: Tensor
     ) -> Tuple[Tensor, Tensor, Tensor]:
         """Returns boxes, scores and labels; arguments and results are those of FasterRCNN."""
         features = self.features(images, sizes)
         anchors = self.anchors_of(images, features)
         objectness, anchor_deltas = self.rpn_head(self.anchored(features))
-        proposals, proposal_scores = self.proposals(anchors, objectness, anchor_deltas, sizes)
+        proposals, proposal_scores = self.proposals(
+            anchors, objectness, anchor_deltas, sizes, *scales
+        )
         rois, class_logits, box_deltas = cascaded(self, features, proposals, sizes)
         return self.postprocess(rois, proposal_scores, class_logits, box_deltas, sizes)
 

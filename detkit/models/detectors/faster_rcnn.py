@@ -25,7 +25,7 @@ class FasterRCNN(Network):
     }
 
     def hybrid_forward(
-        self, F: Namespace, images: Tensor, sizes: Tensor
+        self, F: Namespace, images: Tensor, sizes: Tensor, *scales: Tensor
     ) -> Tuple[Tensor, Tensor, Tensor]:
         """Returns boxes (B, D, 4) in pixels of the input, scores (B, D), labels (B, D), best first.
 
@@ -33,10 +33,13 @@ class FasterRCNN(Network):
 
         images: (B, 3, H, W) RGB 0..255, padded at the right and the bottom.
         sizes: (B, 2) h, w of the images within the padding, in pixels.
+        scales: (B, 2) x, y of the images, only if the proposals need them, see Proposals.
         """
         features = self.features(images, sizes)
         anchors = self.anchors_of(images, features)
         objectness, anchor_deltas = self.rpn_head(self.anchored(features))
-        proposals, proposal_scores = self.proposals(anchors, objectness, anchor_deltas, sizes)
+        proposals, proposal_scores = self.proposals(
+            anchors, objectness, anchor_deltas, sizes, *scales
+        )
         class_logits, box_deltas = self.roi_head(self.roi_extractor(features, proposals))
         return self.postprocess(proposals, proposal_scores, class_logits, box_deltas, sizes)

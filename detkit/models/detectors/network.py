@@ -8,6 +8,8 @@ from detkit.models.normalize import Normalize
 from detkit.registry import BACKBONES, NECKS
 from detkit.typing import PerLevel, Tensor
 
+SCALES = "scales"
+
 
 class Network(HybridBlock):
     """A detector as one graph that has no fixed batch size and no fixed image size.
@@ -18,7 +20,8 @@ class Network(HybridBlock):
     PARTS: {name: what builds the part}. It is a registry if the config names a part by ``type``,
         which may be left out if the registry has a default, or the class of the part. It is in a
         list if the config has a list of such sections, one for each stage.
-    INPUTS: the names of the fields of a Batch that ``hybrid_forward`` is called with.
+    INPUTS: the names of the fields of a Batch that ``hybrid_forward`` is called with. A detector
+        whose ``proposals`` need the scales of the images has SCALES, too, as its last one.
     TELLS_CLASSES: whether the detector distinguishes the classes of the data. Otherwise it is
         trained on data of the single class "object".
 
@@ -44,6 +47,8 @@ class Network(HybridBlock):
         with self.name_scope():
             for name in self.PARTS:
                 setattr(self, name, parts.get(name))
+        if getattr(parts.get("proposals"), "needs_scales", False):
+            self.INPUTS = (*self.INPUTS, SCALES)
 
     def features(self, images: Tensor, sizes: Tensor) -> PerLevel:
         """Returns the levels, maps (B, C, H, W), finest first.

@@ -20,7 +20,7 @@ class RPN(Network):
     TELLS_CLASSES = False
 
     def hybrid_forward(
-        self, F: Namespace, images: Tensor, sizes: Tensor
+        self, F: Namespace, images: Tensor, sizes: Tensor, *scales: Tensor
     ) -> Tuple[Tensor, Tensor, Tensor]:
         """Returns proposals (B, R, 4) in pixels of the input, scores (B, R) and labels (B, R).
 
@@ -29,10 +29,11 @@ class RPN(Network):
 
         images: (B, 3, H, W) RGB 0..255, padded at the right and the bottom.
         sizes: (B, 2) h, w of the images within the padding, in pixels.
+        scales: (B, 2) x, y of the images, only if the proposals need them, see Proposals.
         """
         features = self.features(images, sizes)
         objectness, deltas = self.rpn_head(self.anchored(features))
         anchors = self.anchors_of(images, features)
-        boxes, scores = self.proposals(anchors, objectness, deltas, sizes)
+        boxes, scores = self.proposals(anchors, objectness, deltas, sizes, *scales)
         labels = F.where(scores >= 0, F.zeros_like(scores), -F.ones_like(scores))
         return boxes, scores, labels

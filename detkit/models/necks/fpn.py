@@ -7,6 +7,7 @@ from mxnet.gluon import HybridBlock, nn
 from detkit import ops
 from detkit.models.blocks import conv_block, convolution
 from detkit.models.layers import relu
+from detkit.models.norms import Norm
 from detkit.registry import NECKS
 from detkit.typing import Namespace, PerLevel, Tensor
 
@@ -43,7 +44,7 @@ class FPN(HybridBlock):
         channels: int = 256,
         extra: str = "pool",
         p6_from: str = "p5",
-        norm: Optional[str] = None,
+        norm: Optional[Norm] = None,
         zero_init_laterals: bool = False,
     ) -> None:
         super().__init__()

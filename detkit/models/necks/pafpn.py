@@ -7,6 +7,7 @@ from mxnet.gluon import nn
 from detkit.models.blocks import conv_block
 from detkit.models.layers import relu
 from detkit.models.necks.fpn import FPN
+from detkit.models.norms import Norm
 from detkit.registry import NECKS
 from detkit.typing import Namespace, PerLevel, Tensor
 
@@ -29,7 +30,7 @@ class PAFPN(FPN):
         channels: int = 256,
         extra: str = "pool",
         p6_from: str = "p5",
-        norm: Optional[str] = None,
+        norm: Optional[Norm] = None,
         zero_init_laterals: bool = False,
     ) -> None:
         super().__init__(

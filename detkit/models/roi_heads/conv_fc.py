@@ -5,6 +5,7 @@ from typing import Optional, Sequence, Tuple
 from mxnet.gluon import nn
 
 from detkit.models.blocks import conv_relu
+from detkit.models.norms import Norm
 from detkit.models.roi_heads.fc import FCHead
 from detkit.registry import HEADS
 from detkit.typing import Namespace, Tensor
@@ -27,7 +28,7 @@ class ConvFCHead(FCHead):
         in_size: int,
         num_classes: int,
         convs: Sequence[int] = (256, 256, 256, 256),
-        norm: Optional[str] = None,
+        norm: Optional[Norm] = None,
         hidden: Sequence[int] = (1024,),
         dropout: float = 0.0,
         class_agnostic: bool = False,

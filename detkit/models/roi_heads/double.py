@@ -6,7 +6,7 @@ from mxnet.gluon import HybridBlock, nn
 
 from detkit.models.backbones.residual import BlockOptions, Bottleneck, Residual, conv
 from detkit.models.layers import conv_norm
-from detkit.models.norms import norm_layer
+from detkit.models.norms import Norm, norm_layer
 from detkit.models.roi_heads.fc import fc_layers, predictor
 from detkit.registry import HEADS
 from detkit.typing import Namespace, Tensor
@@ -36,7 +36,7 @@ class DoubleHead(HybridBlock):
         hidden: Sequence[int] = (1024, 1024),
         blocks: int = 5,
         channels: int = 1024,
-        norm: str = "BN",
+        norm: Norm = "BN",
         class_agnostic: bool = False,
     ) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class DoubleHead(HybridBlock):
 class Widening(Residual):
     """A 3x3 convolution, and a 1x1 convolution to more channels (Wu et al. 2020, section 4.1)."""
 
-    def __init__(self, before: int, channels: int, norm: str) -> None:
+    def __init__(self, before: int, channels: int, norm: Norm) -> None:
         super().__init__()
         with self.name_scope():
             self.conv1 = conv(before, before, 3)

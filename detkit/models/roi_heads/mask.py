@@ -6,6 +6,7 @@ from mxnet.gluon import HybridBlock, nn
 
 from detkit.models.blocks import conv_relu
 from detkit.models.layers import HE_FAN_IN
+from detkit.models.norms import Norm
 from detkit.registry import HEADS
 from detkit.typing import Namespace, Tensor
 
@@ -32,7 +33,7 @@ class MaskHead(HybridBlock):
         convs: int = 4,
         channels: int = 256,
         class_agnostic: bool = False,
-        norm: Optional[str] = None,
+        norm: Optional[Norm] = None,
     ) -> None:
         super().__init__()
         self.size = 2 * in_size
@@ -57,7 +58,7 @@ class MaskHead(HybridBlock):
 
 
 def conv_layers(
-    in_channels: int, convs: int, channels: int, norm: Optional[str]
+    in_channels: int, convs: int, channels: int, norm: Optional[Norm]
 ) -> nn.HybridSequential:
     """Returns the 3x3 convolutions of a mask head; for the arguments, see MaskHead."""
     if convs < 0:

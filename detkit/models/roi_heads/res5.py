@@ -10,6 +10,7 @@ from detkit.models.backbones.residual import (
     residual_stage,
     stage_channels,
 )
+from detkit.models.norms import Norm
 from detkit.models.roi_heads.fc import FCHead
 from detkit.naming import torch_name
 from detkit.registry import HEADS
@@ -45,7 +46,7 @@ class Res5Head(FCHead):
         stride_in_1x1: bool = False,
         groups: int = 1,
         width_per_group: int = 64,
-        norm: str = "FrozenBN",
+        norm: Norm = "FrozenBN",
         norm_eps: float = 1e-5,
     ) -> None:
         check_network(depth, stride_in_1x1, groups, width_per_group)

@@ -9,7 +9,7 @@ from mxnet.gluon import HybridBlock, nn
 from detkit import ops
 from detkit.errors import ExportError
 from detkit.export.onnx import convert
-from detkit.models.norms import GroupNorm
+from detkit.models.norms import GroupNorm, norm_layer
 from support.exports import detector_of
 from support.onnx_runs import ONNX, runs
 
@@ -148,7 +148,8 @@ LAYERS = {
     "tanh": nn.Activation("tanh"),
     "softplus": nn.Activation("softrelu"),
     "batch norm": nn.BatchNorm(in_channels=3),
-    "group norm": GroupNorm(3, 1e-5, groups=3),
+    "group norm": GroupNorm(3, 1e-5, groups=1),
+    "instance norm": norm_layer("IN", 3),
 }
 
 
