@@ -255,14 +255,15 @@ def _load_pretrained(block: HybridBlock, node: Node, normalize: Normalize) -> No
             f"{expected.std}, order {expected.order}, found {normalize.mean_std_order}; set "
             "model.normalize to the expected values"
         )
-    # A part that takes only some of its weights from the file has this method (plugins/README.md).
-    loaded, names = block.pretrained_part() if hasattr(block, "pretrained_part") else (block, None)
     path = find_weights(weights, where=where)
     try:
         state = read_weights(path)
     except WeightsError as error:  # it begins with the path
         raise WeightsError(f"{where}: {error}") from error
+    # A part that takes only some of its weights from the file has this method (plugins/README.md).
+    part = getattr(block, "pretrained_part", lambda: (block, None))
     try:
+        loaded, names = part()
         unused = load_weights(loaded, state, names)
     except WeightsError as error:
         raise WeightsError(f"{where}: {path}: {error}") from error
