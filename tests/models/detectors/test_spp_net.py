@@ -6,6 +6,7 @@ import pytest
 
 import detkit
 from detkit.build import build_dataset, build_model, open_config
+from detkit.checkpoints import load_checkpoint
 from detkit.detections.draw import save_image
 from detkit.errors import ConfigError
 from detkit.losses import RoILoss, SmoothL1
@@ -91,6 +92,7 @@ SPP_NET = (
     *FAST_RCNN,
     "model.backbone={type: ImagePyramid, scales: [0.75, 1.25], backbone: {type: TinyBackbone}}",
     "model.roi_extractor={type: SPP, bins: [1, 2], canonical_cells: 3}",
+    "train.multipliers=[{match: ^backbone, lr: 0}]",
 )
 
 
@@ -116,6 +118,14 @@ def trained(config, tmp_path_factory):
     given = [proposals_of(config, split, work / f"{split}.npz") for split in ("train", "val")]
     assert tiny.train(config, work / "run", *SPP_NET, *given) == 0
     return work / "run"
+
+
+def test_a_learning_rate_of_zero_fixes_the_convolutions(trained):
+    steps = [trained / f"checkpoints/step-{step:08d}" for step in (3, 6)]
+    before, after = (load_checkpoint(str(step)).weights for step in steps)
+    changed = {n for n, array in after.items() if (array.asnumpy() != before[n].asnumpy()).any()}
+    learned = {name for name in changed if "running" not in name}
+    assert learned == {name for name in after if name.startswith("roi_head.")}
 
 
 def test_demo_draws_what_it_finds(trained, tmp_path, capsys):
