@@ -1,5 +1,6 @@
 """A backbone over an image in several sizes (He et al. 2014), made within the graph."""
 
+import math
 from typing import Any, List, Optional, Sequence, Tuple
 
 from mxnet.gluon import HybridBlock
@@ -32,7 +33,8 @@ class ImagePyramid(HybridBlock):
         scales: Sequence[float] = (1.0, 0.72, 0.5733, 0.48, 0.4),
     ) -> None:
         super().__init__()
-        if not scales or min(scales) <= 0 or len(set(scales)) < len(scales):
+        numbers = all(0 < scale < math.inf for scale in scales)
+        if not scales or not numbers or len(set(scales)) < len(scales):
             raise ValueError(
                 f"scales: expected one or more different numbers above 0, found {list(scales)}"
             )

@@ -79,7 +79,7 @@ def test_a_file_of_weights_is_the_backbones():
     assert names == zoo.pretrained_part()[1]
 
 
-@pytest.mark.parametrize("scales", [[], [0, 1], [-1], [1, 2, 1]])
+@pytest.mark.parametrize("scales", [[], [0, 1], [-1], [1, 2, 1], [1, float("nan")]])
 def test_scales_are_checked(scales):
     assert_refused(partial(ImagePyramid, ZF()), "different numbers above 0", scales=scales)
 
