@@ -30,6 +30,9 @@ HEADER = """\
 | config | what | weights, M | GFLOPs | input | s per image |
 |---|---|---|---|---|---|"""
 COCO_CLASSES = 80
+# MXNet's operators, and detkit's own convolutions, which replace some of them.
+LAYERS = ("Convolution", "Deconvolution", "FullyConnected")
+LAYERS += ("detkit_conv3x3", "detkit_conv1x1", "detkit_depthwise")
 SIZE = (480, 640)
 PROPOSALS = 1000
 
@@ -103,7 +106,7 @@ def multiply_adds(model: HybridBlock, shapes: Mapping[str, Tuple[int, ...]]) -> 
 def _of_node(
     node: Dict[str, Any], nodes: Sequence[Dict[str, Any]], size_of: Mapping[str, Tuple[int, ...]]
 ) -> int:
-    if node["op"] not in ("Convolution", "Deconvolution", "FullyConnected"):
+    if node["op"] not in LAYERS:
         return 0
     data, weight = (
         _size(nodes[source], index, size_of) for source, index, *_ in node["inputs"][:2]

@@ -86,7 +86,7 @@ class _Wiring:
         self._node, self._num_classes = node, num_classes
         # The maps that the next part gets: a number for each, but one of channels after the neck.
         self._channels: Any = None
-        self._strides: Sequence[int] = ()
+        self._strides: Sequence[float] = ()
         self.parts: Dict[str, Any] = {}
         for name, source in detector.PARTS.items():
             self.parts[name] = self._part(name, source)
@@ -195,7 +195,7 @@ def _check_statistics(postprocess: Optional[Block], node: Node, num_classes: int
         )
 
 
-def levels_of(backbone: HybridBlock, node: dict) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:
+def levels_of(backbone: HybridBlock, node: dict) -> Tuple[Tuple[int, ...], Tuple[float, ...]]:
     """Returns the channels and the strides of the maps of ``backbone``, built from ``node``.
 
     Raises ConfigError unless its attributes ``channels`` and ``strides`` have a number for each
@@ -210,15 +210,19 @@ def levels_of(backbone: HybridBlock, node: dict) -> Tuple[Tuple[int, ...], Tuple
     return channels, strides
 
 
-def _numbers(backbone: HybridBlock, attribute: str, node: dict) -> Tuple[int, ...]:
-    """Returns the attribute ``channels`` or ``strides`` of a backbone, a number for each map."""
+def _numbers(backbone: HybridBlock, attribute: str, node: dict) -> Tuple[Any, ...]:
+    """Returns the attribute ``channels`` or ``strides`` of a backbone, a number for each map.
+
+    A map of a resized image may have a fraction as its stride.
+    """
     numbers: Any = getattr(backbone, attribute, None)
     listed = isinstance(numbers, (list, tuple)) and numbers
-    if not listed or not all(isinstance(number, int) for number in numbers):
+    kinds, kind = ((int, float), "number") if attribute == "strides" else (int, "whole number")
+    if not listed or not all(isinstance(number, kinds) for number in numbers):
         shown = f"{attribute} = {numbers!r}" if hasattr(backbone, attribute) else "none"
         raise ConfigError(
             f"{place(node, 'type')}: the backbone {node['type']!r}: expected an attribute "
-            f"{attribute!r}, a tuple with a whole number for each map, found {shown}; for one map "
+            f"{attribute!r}, a tuple with a {kind} for each map, found {shown}; for one map "
             f"write, for example, {attribute} = ({EXAMPLE[attribute]},)"
         )
     return tuple(numbers)

@@ -38,14 +38,15 @@ def load_pretrained(block: HybridBlock, node: Node, normalize: Normalize) -> Non
     if not isinstance(weights, str):
         raise ConfigError(f"{where}: expected a name, a path, a URL or null, found {weights!r}")
     _check_normalisation(weights, normalize, where)
-    # A part that takes only some of its weights from the file has this method (plugins/README.md).
-    loaded, names = block.pretrained_part() if hasattr(block, "pretrained_part") else (block, None)
     path = find_weights(weights, where=where)
     try:
         state = read_weights(path)
     except WeightsError as error:  # it begins with the path
         raise WeightsError(f"{where}: {error}") from error
+    # A part that takes only some of its weights from the file has this method (plugins/README.md).
+    part = getattr(block, "pretrained_part", lambda: (block, None))
     try:
+        loaded, names = part()
         unused = load_weights(loaded, _with_torchs_names(state, normalize, where), names)
     except WeightsError as error:
         raise WeightsError(f"{where}: {path}: {error}") from error

@@ -39,14 +39,27 @@ def save_run(detector: Detector, folder: str) -> Tuple[str, str]:
 
     Raises CheckpointError if the folder holds a run already.
     """
+    class_names, model = without_gaps(detector)
+    text = config_text(_recipe_of(detector), class_names)
+    return save_untrained(folder, model, class_names, text)
+
+
+def save_untrained(
+    folder: str, model: HybridBlock, class_names: Sequence[str], text: str
+) -> Tuple[str, str]:
+    """Writes the folder of a run before its first step; returns the paths of config and checkpoint.
+
+    text: the content of the config.
+
+    Raises CheckpointError if the folder holds a run already.
+    """
     check_folder(folder)
     config_path = os.path.join(folder, CONFIG)
     checkpoint = os.path.join(folder, FOLDER, f"step-{0:08d}")
-    class_names, model = without_gaps(detector)
     branch = new_branch()
     make_folder(os.path.join(folder, FOLDER))
     with open(config_path, "w", encoding="utf-8") as file:
-        file.write(config_text(_recipe_of(detector), class_names))
+        file.write(text)
     save_checkpoint(
         checkpoint,
         model,

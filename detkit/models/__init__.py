@@ -23,6 +23,7 @@ from detkit.models.retina_head import RetinaHead
 from detkit.models.roi_extractors import RoIAlign
 from detkit.models.roi_pools import CropPool, PrRoIPool, RoIPool
 from detkit.models.rpn_head import RPNHead
+from detkit.models.spatial_pyramid import SPP
 from detkit.models.suppression import GaussianNMS, HardNMS, LinearNMS
 from detkit.models.voting import BoxVoting
 
@@ -48,6 +49,7 @@ __all__ = [
     "Proposals",
     "RPN",
     "RPNHead",
+    "SPP",
     "Refine",
     "RetinaHead",
     "RetinaNet",

@@ -63,7 +63,6 @@ ELSEWHERE = {
     "models/blocks.py": "models/necks/test_fpn.py",
     "models/detectors/cascade_mask_rcnn.py": "models/detectors/test_cascade_rcnn.py",
     "models/levels.py": "models/test_anchors.py",
-    "models/roi_heads/fc.py": "models/roi_heads/test_conv_fc.py",
     "models/roi_pools.py": "models/test_roi_extractors.py",
     "models/suppression.py": "models/test_nms_choices.py",
     "models/voting.py": "models/test_nms_choices.py",

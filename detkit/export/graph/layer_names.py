@@ -65,7 +65,7 @@ def select(graph: Graph, patterns: Iterable[str]) -> Set[str]:
     """Returns the names of the layers that match any of the patterns.
 
     patterns: names; the beginnings of names, up to a dot; names with * and ?; "first", the layer
-        nearest to the images; "final", the last layers of the heads.
+        nearest to the images, in all its uses; "final", the last layers of the heads.
 
     Raises ExportError for a pattern that matches no layer.
     """
@@ -73,7 +73,7 @@ def select(graph: Graph, patterns: Iterable[str]) -> Set[str]:
     chosen: Set[str] = set()
     for pattern in patterns:
         if pattern == FIRST:
-            found = [layers[0].name] if layers else []
+            found = [node.name for node in layers if _matches(node.name, layers[0].name)]
         elif pattern == FINAL:
             found = _final(graph)
         else:

@@ -125,6 +125,21 @@ def up_sampling(b: Builder, call: Call, x: str, *others: str) -> str:
     )
 
 
+@translates("_contrib_BilinearResize2D")
+def bilinear_resize(b: Builder, call: Call, x: str, *others: str) -> str:
+    """Rounds the sides down, as MXNet does with a scale."""
+    mode = call.text("mode", "size")
+    scales = [call.numbers(f"scale_{side}", None) for side in ("height", "width")]
+    plain = mode == "size" and not others and all(scales)
+    call.require(plain, f"mode {mode} without two scales", "set scale_height and scale_width")
+    sides = b.cast(b("Shape", x, start=2), "float32")
+    resized = b("Floor", b("Mul", sides, np.array(scales, "float32").reshape(2)))
+    sizes = b("Concat", b("Shape", x, start=0, end=2), b.cast(resized, "int64"), axis=0)
+    aligned = call.flag("align_corners", True)
+    how = "align_corners" if aligned else "half_pixel"
+    return b("Resize", x, None, None, sizes, coordinate_transformation_mode=how, mode="linear")
+
+
 @translates("softmax")
 def softmax(b: Builder, call: Call, x: str) -> str:
     return _softmax(b, call, x, "Softmax")

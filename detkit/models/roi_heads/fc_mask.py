@@ -6,6 +6,7 @@ from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
 from detkit.models.layers import HE_FAN_IN
+from detkit.models.norms import Norm
 from detkit.models.roi_heads.mask import conv_layers, of_class
 from detkit.registry import HEADS
 from detkit.typing import Namespace, Tensor
@@ -38,7 +39,7 @@ class FCMaskHead(HybridBlock):
         class_agnostic: bool = False,
         convs: int = 0,
         channels: int = 256,
-        norm: Optional[str] = None,
+        norm: Optional[Norm] = None,
     ) -> None:
         super().__init__()
         if any(units < 1 for units in hidden):

@@ -191,6 +191,15 @@ FUNCTIONS = {
     ),
     "stack": lambda F, x: F.stack(x, F.negative(x), axis=2),
     "like": lambda F, x: F.slice_like(F.UpSampling(x, scale=2, sample_type="nearest"), x),
+    "larger": lambda F, x: F.contrib.BilinearResize2D(
+        x, scale_height=1.7, scale_width=2.3, align_corners=False
+    ),
+    "smaller": lambda F, x: F.contrib.BilinearResize2D(
+        x, scale_height=0.72, scale_width=0.4, align_corners=False
+    ),
+    "between corners": lambda F, x: F.contrib.BilinearResize2D(
+        x, scale_height=1.5, scale_width=0.6
+    ),
     "one cell for each": lambda F, x: F.pick(x, F.argmax(x, axis=1) + 1, axis=1, mode="clip"),
     "taken": lambda F, x: F.take(x, F.floor(F.slice_axis(x, axis=3, begin=0, end=2)) + 5, axis=3),
 }
@@ -210,6 +219,7 @@ REFUSED = {
     "sample_type bilinear": lambda F, x: F.UpSampling(
         x, F.ones((3, 1, 4, 4)), scale=2, num_filter=3, sample_type="bilinear"
     ),
+    "mode size without two scales": lambda F, x: F.contrib.BilinearResize2D(x, height=8, width=9),
     "mode wrap": lambda F, x: F.take(x, x * 0, axis=1, mode="wrap"),
     "a shape with two unknowns": lambda F, x: F.reshape(x, shape=(-4, -1, 1, -4, -1, 3, 0, 0)),
 }
