@@ -99,7 +99,7 @@ def test_json_and_npz_are_evaluated_alike(tmp_path):
     for name in ("a.json", "a.npz"):
         save_results(tmp_path / name, actual, objects)
         recalls.append(ProposalEvaluator()(objects, load_results(tmp_path / name, objects)))
-    assert recalls[0] == recalls[1]
+    np.testing.assert_equal(*recalls)  # nan without large objects
     assert 0 < recalls[0]["AR100"] < 1
 
 
