@@ -1,16 +1,11 @@
 """Loads the batches of an epoch, in the same order and with the same pixels every time.
 
 The order and the augmentations depend on (seed, epoch, index) alone. A run can therefore resume at
-any batch, and loading in threads gives the same bits as loading in the caller's thread. The loader
-uses threads instead of processes: OpenCV and numpy release the interpreter while they work, whereas
-a forked child inherits MXNet's engine without its threads and hangs.
+any batch, and loading in threads gives the same bits as loading in the caller's thread.
 """
 
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import (
     Any,
-    Deque,
     Dict,
     Iterable,
     Iterator,
@@ -39,6 +34,7 @@ from detkit.data.sample import (
     Transforms,
 )
 from detkit.data.transforms import apply
+from detkit.data.workers import in_order
 from detkit.errors import DataError, ImageError
 from detkit.segmentations import fit
 
@@ -143,27 +139,8 @@ class Loader:
         return group_by_aspect(self._sizes, self.batch_size, order)
 
     def _load_all(self, epoch: int, plan: Sequence[Tuple[int, List[int]]]) -> Iterator[Loaded]:
-        """Loads the planned batches in their order, at most two per worker ahead of time."""
-        if self.workers == 0:
-            for number, indices in plan:
-                yield self._load(epoch, number, indices)
-            return
-        remaining = iter(plan)
-        ahead: Deque[Future[Loaded]] = deque()
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="detkit-loader") as pool:
-            try:
-                while True:
-                    while len(ahead) < 2 * self.workers:
-                        task = next(remaining, None)
-                        if task is None:
-                            break
-                        ahead.append(pool.submit(self._load, epoch, *task))
-                    if not ahead:
-                        return
-                    yield ahead.popleft().result()
-            finally:
-                for future in ahead:
-                    future.cancel()
+        """Loads the planned batches in their order, in threads if there are workers."""
+        return in_order(lambda task: self._load(epoch, *task), plan, self.workers, "detkit-loader")
 
     def _load(self, epoch: int, number: int, indices: Sequence[int]) -> Loaded:
         """Loads one batch. It runs in any thread and changes nothing but its result."""
