@@ -16,6 +16,8 @@ import cv2
 import mxnet as mx
 import numpy as np
 
+from fuzz.mat import mat
+
 Files = Dict[str, bytes]  # by path within the folder of a case
 TOOLS = Path(__file__).resolve().parents[1]
 SIDE = 32  # pixels
@@ -283,6 +285,7 @@ SEEDS: Dict[str, Callable[[], List[Files]]] = {
     "images": images,
     "results": results,
     "proposals": proposals,
+    "mat": mat,
     "pth": pth,
     "pkl": pkl,
     "params": params,
