@@ -35,7 +35,7 @@ def preflight(training: Training) -> List[str]:
         *_dataset_lines("train", train),
         *_dataset_lines("val", val),
         *(_anchor_lines(training) if "anchors" in training.model.PARTS else ()),
-        *((_proposal_line(training),) if "proposals" in training.model.INPUTS else ()),
+        *((_proposal_line(training),) if training.loader.proposals is not None else ()),
         _network_line(training),
     ]
     return [*lines, f"schedule {_length(training)}, on {training.ctx}"]

@@ -80,18 +80,20 @@ def build_loader(
         shuffle=training,
         masks="masks" in (inputs or ()),
         fields=[name for name in inputs or () if name not in Batch._fields],
-        proposals=build_proposals(config, split, dataset),
+        proposals=build_proposals(config, split, dataset, inputs),
     )
 
 
 def build_proposals(
-    config: Config, split: str, dataset: Dataset
+    config: Config, split: str, dataset: Dataset, inputs: Optional[Sequence[str]] = None
 ) -> Optional[Dict[Any, np.ndarray]]:
     """Returns {image_id: boxes (R, 4)} of ``data.train_proposals`` or ``data.val_proposals``.
 
-    Returns None for a detector that makes its own.
+    Returns None if neither the detector nor, with ``inputs``, its training step takes them.
+
+    inputs: as in build_loader.
     """
-    if "proposals" not in detector_of(config).INPUTS:
+    if "proposals" not in {*detector_of(config).INPUTS, *(inputs or ())}:
         return None
     node = require(config["data"], f"{split}_proposals", dict)
     try:

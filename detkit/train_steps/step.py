@@ -1,6 +1,6 @@
 """The base of all training steps: a detector, and the parts that only training uses."""
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple
 
 from detkit.models import Network
 from detkit.typing import NDArray
@@ -22,12 +22,15 @@ class TrainStep:
     PARTS: {name: class, or registry} of the parts that only training uses, in the order of their
         use. For a class in a list, there is one part for each stage of a cascade.
     INPUTS: the names of fields of detkit.data.Batch.
+    VARIANT_OF: the name of the detector that the step trains if a config chooses it by
+        ``train_step.type``. None for a step that is registered under the detector's name.
 
     Raises TypeError if the parts are not those of PARTS.
     """
 
     PARTS: Mapping[str, Any] = {}
     INPUTS: Tuple[str, ...] = ("images", "sizes", "boxes", "labels")
+    VARIANT_OF: Optional[str] = None
     __call__: Callable[..., Losses]
 
     def __init__(self, model: Network, **parts: Any) -> None:
