@@ -4,10 +4,10 @@ The order and the augmentations depend on (seed, epoch, index) alone. A run can 
 any batch, and loading in threads gives the same bits as loading in the caller's thread.
 """
 
+from types import MappingProxyType
 from typing import (
     Any,
     Dict,
-    Iterable,
     Iterator,
     List,
     Mapping,
@@ -40,6 +40,7 @@ from detkit.segmentations import fit
 
 TOLERATED_BAD_IMAGES = 0.01
 LISTED_BAD_IMAGES = 10
+NO_IMAGES: Mapping[int, str] = MappingProxyType({})
 
 
 class Loaded(NamedTuple):
@@ -64,6 +65,7 @@ class Loader:
     masks: whether the batches hold the objects' masks.
     proposals: {image_id: boxes (R, 4)} of every image for the batches, or None.
     fields: the names of the dataset's fields that the batches hold.
+    left_out: {index: reason} of images that are not loaded.
 
     skipped: {image_id: reason} of the images that could not be decoded so far.
     dropped: (image_id, reason) of boxes and proposals that lie outside the decoded image.
@@ -84,6 +86,7 @@ class Loader:
         masks: bool = False,
         proposals: Optional[Dict[Any, np.ndarray]] = None,
         fields: Sequence[str] = (),
+        left_out: Mapping[int, str] = NO_IMAGES,
     ) -> None:
         _require_least("batch_size", batch_size, 1)
         _require_least("seed", seed, 0)
@@ -99,6 +102,7 @@ class Loader:
         self.masks = masks
         self.proposals = proposals
         self.fields = tuple(fields)
+        self.left_out = left_out
         self.skipped: Dict[ImageId, str] = {}
         self.dropped: Faults = []
         # If all images count as landscapes, nothing is grouped.
@@ -132,10 +136,10 @@ class Loader:
     def _plan(self, epoch: int) -> List[List[int]]:
         """Returns the indices of each batch of an epoch."""
         count = len(self.dataset)
-        order: Iterable[int] = range(count)
+        order = np.array([n for n in range(count) if n not in self.left_out], np.int64)
         if self.shuffle:
             # The random streams 0..count-1 belong to the images; the next one gives the order.
-            order = np.random.default_rng([self.seed, epoch, count]).permutation(count)
+            order = np.random.default_rng([self.seed, epoch, count]).permutation(order)
         return group_by_aspect(self._sizes, self.batch_size, order)
 
     def _load_all(self, epoch: int, plan: Sequence[Tuple[int, List[int]]]) -> Iterator[Loaded]:
