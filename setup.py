@@ -70,6 +70,9 @@ setup(
         "cu112": ["mxnet-cu112==1.9.1"],
         "onnx": ONNX,
         "plot": ["matplotlib"],  # of tools/benchmark.py
+        # The same module as opencv-python, with Selective Search for tools/propose.py: uninstall
+        # opencv-python first.
+        "proposals": ["opencv-contrib-python<4.12"],
         "test": [
             "clang-format==18.1.8",  # every version formats a little differently
             *("gluoncv", "hypothesis", "pytest", "pytest-xdist", *ONNX),

@@ -45,8 +45,8 @@ def proposals_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--proposals",
         metavar="FILE",
-        help="an .npz with the proposals of the images, for a detector that makes none of its own; "
-        "an image is known by the name of its file without the suffix",
+        help="an .npz or a .mat of proposals of the images, for a detector that makes none of its "
+        "own; an image is known by the name of its file without the suffix",
     )
 
 

@@ -33,9 +33,10 @@ def preflight(training: Training) -> List[str]:
     lines = [
         f"classes  {len(training.class_names)}: {', '.join(training.class_names)}",
         *_dataset_lines("train", train),
+        *_left_out_lines(training.loader),
         *_dataset_lines("val", val),
         *(_anchor_lines(training) if "anchors" in training.model.PARTS else ()),
-        *((_proposal_line(training),) if "proposals" in training.model.INPUTS else ()),
+        *((_proposal_line(training),) if training.loader.proposals is not None else ()),
         _network_line(training),
     ]
     return [*lines, f"schedule {_length(training)}, on {training.ctx} in {training.precision}"]
@@ -75,6 +76,16 @@ def _dataset_lines(name: str, dataset: Dataset) -> List[str]:
         f"{difficult} difficult: {per_class}",
         f"         {_dropped(dataset)}; {_bad_images(dataset)}",
     ]
+
+
+def _left_out_lines(loader: Loader) -> List[str]:
+    """Returns a line on the images that ``data.filter`` leaves out, if there are any."""
+    if not loader.left_out:
+        return []
+    index, reason = next(iter(loader.left_out.items()))
+    image_id = loader.dataset.annotation(index).image_id
+    count = f"{len(loader.left_out)} of {len(loader.dataset)} images"
+    return [f"filter   {count} left out of training, the first {image_id}: {reason}"]
 
 
 def _dropped(dataset: Dataset) -> str:

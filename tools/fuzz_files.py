@@ -1,4 +1,4 @@
-"""Fuzzes the readers of files: mutated configs, annotations, images, results, weights and folders.
+"""Fuzzes the readers of files: configs, annotations, images, results, proposals, weights, folders.
 
 Each case must end in success or in a clear error: no other exception, no signal, at most 5 s of
 processor time, at most 1 GiB of memory above the program's, nothing executed, and no file opened

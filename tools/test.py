@@ -11,7 +11,7 @@ from detkit.build.model import detector_of
 from detkit.cli import common_arguments, positive, run, split_argument
 from detkit.config import Config
 from detkit.detections.of_dataset import detect_dataset
-from detkit.detections.proposal_files import is_proposal_file
+from detkit.detections.proposal_files import check_written, is_proposal_file
 from detkit.detections.results import save_results
 from detkit.detector import Detector
 from detkit.errors import CheckpointError, ConfigError
@@ -25,6 +25,8 @@ from detkit.files.disk import make_folder
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Detects, evaluates, writes result.json."""
     args = parsed(argv)
+    if args.out:
+        check_written(args.out)
     config = open_config(args.config, args.overrides)
     detector, run_dir = opened(config, args.checkpoint)
     if args.out and is_proposal_file(args.out) and detector_of(config).TELLS_CLASSES:

@@ -4,6 +4,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
+from detkit.build.left_out import find_left_out
 from detkit.build.model import detector_of
 from detkit.config import Config, place, require, without
 from detkit.config.yaml import Node
@@ -19,7 +20,7 @@ from detkit.registry import DATASETS, EVALUATORS, TRANSFORMS
 PROPOSALS = ("train_proposals", "val_proposals")
 TRANSFORMED = ("train_transforms", "val_transforms")
 LOADING = ("pad_multiple", "workers", "group_aspect")
-DATA_KEYS = ("train", "val", *PROPOSALS, *TRANSFORMED, *LOADING, "max_pixels")
+DATA_KEYS = ("train", "val", *PROPOSALS, *TRANSFORMED, *LOADING, "max_pixels", "filter")
 
 
 def build_dataset(config: Config, split: str) -> Dataset:
@@ -66,10 +67,12 @@ def build_loader(
     """Returns the Loader of ``dataset``, which is the ``split`` "train" or "val".
 
     inputs: for training, TrainStep.INPUTS: the Loader then uses ``data.train_transforms``, shuffles
-        by the seed, and loads the masks and fields that the step takes. None: the Loader uses
-        ``data.val_transforms`` and keeps the order of the images.
+        by the seed, loads the masks and fields that the step takes, and leaves out the images that
+        ``data.filter`` says. None: the Loader uses ``data.val_transforms`` and keeps the order of
+        the images.
     """
     training = inputs is not None
+    proposals = build_proposals(config, split, dataset, inputs)
     return construct(
         Loader,
         _only(config["data"], *LOADING),
@@ -80,18 +83,21 @@ def build_loader(
         shuffle=training,
         masks="masks" in (inputs or ()),
         fields=[name for name in inputs or () if name not in Batch._fields],
-        proposals=build_proposals(config, split, dataset),
+        proposals=proposals,
+        left_out=find_left_out(config, dataset, proposals) if training else {},
     )
 
 
 def build_proposals(
-    config: Config, split: str, dataset: Dataset
+    config: Config, split: str, dataset: Dataset, inputs: Optional[Sequence[str]] = None
 ) -> Optional[Dict[Any, np.ndarray]]:
     """Returns {image_id: boxes (R, 4)} of ``data.train_proposals`` or ``data.val_proposals``.
 
-    Returns None for a detector that makes its own.
+    Returns None if neither the detector nor, with ``inputs``, its training step takes them.
+
+    inputs: as in build_loader.
     """
-    if "proposals" not in detector_of(config).INPUTS:
+    if "proposals" not in {*detector_of(config).INPUTS, *(inputs or ())}:
         return None
     node = require(config["data"], f"{split}_proposals", dict)
     try:

@@ -3,10 +3,10 @@
 import os
 from typing import Any, Iterable, Union
 
-from detkit.build.data import DATA_KEYS, PROPOSALS
+from detkit.build.data import DATA_KEYS
 from detkit.build.model import detector_of
 from detkit.build.outdated import check_outdated
-from detkit.build.train_step import train_step_of
+from detkit.build.train_step import chosen_step
 from detkit.config import Config, check_keys, load_config, place, require, section
 from detkit.errors import ConfigError
 from detkit.plugins import import_plugins
@@ -64,13 +64,19 @@ def check_norms(node: Any) -> None:
 def check_parts(config: Config) -> None:
     """Raises ConfigError for a part that neither the detector nor its training step has.
 
-    It also refuses precomputed proposals if the detector makes its own. Plugins must be imported.
+    It also refuses stored proposals if the detector makes its own, and those of training only if
+    the training step does not take them either. Plugins must be imported.
     """
     detector = detector_of(config)
-    check_keys(section(config, "train_step"), train_step_of(detector).PARTS)
-    given = [key for key in PROPOSALS if key in config["data"]]
-    if given and "proposals" not in detector.INPUTS:
-        raise ConfigError(
-            f"{place(config['data'], given[0])}: expected no proposals, because the detector "
-            f"{config['model']['type']!r} makes its own, found the key; remove it"
-        )
+    step = chosen_step(config, detector)
+    check_keys(section(config, "train_step"), ("type", *step.PARTS))
+    readers = {
+        "train_proposals": {*detector.INPUTS, *step.INPUTS},
+        "val_proposals": detector.INPUTS,
+    }
+    for key, inputs in readers.items():
+        if key in config["data"] and "proposals" not in inputs:
+            raise ConfigError(
+                f"{place(config['data'], key)}: expected no proposals, because the detector "
+                f"{config['model']['type']!r} makes its own, found the key; remove it"
+            )

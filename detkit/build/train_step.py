@@ -36,9 +36,9 @@ def build_train_step(config: Config, model: Network, num_classes: int) -> TrainS
     Raises ConfigError with the place, also for scores that its class loss does not train.
     """
     check_scores(config, model)
-    step_class = train_step_of(type(model))
+    step_class = chosen_step(config, type(model))
     node = section(config, "train_step")
-    check_keys(node, step_class.PARTS)
+    check_keys(node, ("type", *step_class.PARTS))
     parts: Dict[str, Any] = {}
     for name, target in step_class.PARTS.items():
         derived = step_class.derived(name, model, parts, num_classes)
@@ -50,6 +50,30 @@ def build_train_step(config: Config, model: Network, num_classes: int) -> TrainS
     step = step_class(model, **parts)
     step.hybridize()
     return step
+
+
+def chosen_step(config: Config, detector: Type[Network]) -> Type[TrainStep]:
+    """Returns the class that ``train_step.type`` names; without it, that of ``train_step_of``.
+
+    Raises ConfigError, with the place, for a name that is unknown or a step of another detector.
+    """
+    own, node = train_step_of(detector), section(config, "train_step")
+    if node.get("type") is None:
+        return own
+    name, where = require(node, "type", str), place(node, "type")
+    chosen: Any = TRAIN_STEPS.get(name, where)
+    steps: Dict[Any, Any] = {known: TRAIN_STEPS.get(known) for known in TRAIN_STEPS.names()}
+    fitting = [
+        known
+        for known, step in steps.items()
+        if own in (step, steps.get(getattr(step, "VARIANT_OF", None)))
+    ]
+    if name not in fitting:
+        raise ConfigError(
+            f"{where}: expected a step that trains a {detector.__name__}, {' or '.join(fitting)}, "
+            f"found {name!r}"
+        )
+    return chosen
 
 
 def train_step_of(detector: Type[Network]) -> Type[TrainStep]:
@@ -83,7 +107,7 @@ def check_scores(config: Config, model: Network) -> None:
     node = section(config, "train_step")
     if scores is None or not node:
         return
-    for name, target in train_step_of(type(model)).PARTS.items():
+    for name, target in chosen_step(config, type(model)).PARTS.items():
         part = target[0] if isinstance(target, list) else target
         if inspect.isclass(part) and issubclass(part, RoILoss) and node.get(name) is not None:
             for loss in node[name] if isinstance(target, list) else [node[name]]:

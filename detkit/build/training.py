@@ -131,6 +131,9 @@ class Training:
             log.write("dropped_box", image_id=image_id, reason=reason)
         for image_id, reason in [*self.train_set.bad_images, *self.val_set.bad_images]:
             log.write("bad_image", image_id=image_id, reason=reason)
+        for index, reason in self.loader.left_out.items():
+            image_id = self.train_set.annotation(index).image_id
+            log.write("left_out", image_id=image_id, reason=reason)
 
     def dry_run(self) -> str:
         """Makes one training step and evaluates one batch; returns a line about them."""

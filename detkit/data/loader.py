@@ -1,18 +1,13 @@
 """Loads the batches of an epoch, in the same order and with the same pixels every time.
 
 The order and the augmentations depend on (seed, epoch, index) alone. A run can therefore resume at
-any batch, and loading in threads gives the same bits as loading in the caller's thread. The loader
-uses threads instead of processes: OpenCV and numpy release the interpreter while they work, whereas
-a forked child inherits MXNet's engine without its threads and hangs.
+any batch, and loading in threads gives the same bits as loading in the caller's thread.
 """
 
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from types import MappingProxyType
 from typing import (
     Any,
-    Deque,
     Dict,
-    Iterable,
     Iterator,
     List,
     Mapping,
@@ -39,11 +34,13 @@ from detkit.data.sample import (
     Transforms,
 )
 from detkit.data.transforms import apply
+from detkit.data.workers import in_order
 from detkit.errors import DataError, ImageError
 from detkit.segmentations import fit
 
 TOLERATED_BAD_IMAGES = 0.01
 LISTED_BAD_IMAGES = 10
+NO_IMAGES: Mapping[int, str] = MappingProxyType({})
 
 
 class Loaded(NamedTuple):
@@ -68,6 +65,7 @@ class Loader:
     masks: whether the batches hold the objects' masks.
     proposals: {image_id: boxes (R, 4)} of every image for the batches, or None.
     fields: the names of the dataset's fields that the batches hold.
+    left_out: {index: reason} of images that are not loaded.
 
     skipped: {image_id: reason} of the images that could not be decoded so far.
     dropped: (image_id, reason) of boxes and proposals that lie outside the decoded image.
@@ -88,6 +86,7 @@ class Loader:
         masks: bool = False,
         proposals: Optional[Dict[Any, np.ndarray]] = None,
         fields: Sequence[str] = (),
+        left_out: Mapping[int, str] = NO_IMAGES,
     ) -> None:
         _require_least("batch_size", batch_size, 1)
         _require_least("seed", seed, 0)
@@ -103,6 +102,7 @@ class Loader:
         self.masks = masks
         self.proposals = proposals
         self.fields = tuple(fields)
+        self.left_out = left_out
         self.skipped: Dict[ImageId, str] = {}
         self.dropped: Faults = []
         # If all images count as landscapes, nothing is grouped.
@@ -136,34 +136,15 @@ class Loader:
     def _plan(self, epoch: int) -> List[List[int]]:
         """Returns the indices of each batch of an epoch."""
         count = len(self.dataset)
-        order: Iterable[int] = range(count)
+        order = np.array([n for n in range(count) if n not in self.left_out], np.int64)
         if self.shuffle:
             # The random streams 0..count-1 belong to the images; the next one gives the order.
-            order = np.random.default_rng([self.seed, epoch, count]).permutation(count)
+            order = np.random.default_rng([self.seed, epoch, count]).permutation(order)
         return group_by_aspect(self._sizes, self.batch_size, order)
 
     def _load_all(self, epoch: int, plan: Sequence[Tuple[int, List[int]]]) -> Iterator[Loaded]:
-        """Loads the planned batches in their order, at most two per worker ahead of time."""
-        if self.workers == 0:
-            for number, indices in plan:
-                yield self._load(epoch, number, indices)
-            return
-        remaining = iter(plan)
-        ahead: Deque[Future[Loaded]] = deque()
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="detkit-loader") as pool:
-            try:
-                while True:
-                    while len(ahead) < 2 * self.workers:
-                        task = next(remaining, None)
-                        if task is None:
-                            break
-                        ahead.append(pool.submit(self._load, epoch, *task))
-                    if not ahead:
-                        return
-                    yield ahead.popleft().result()
-            finally:
-                for future in ahead:
-                    future.cancel()
+        """Loads the planned batches in their order, in threads if there are workers."""
+        return in_order(lambda task: self._load(epoch, *task), plan, self.workers, "detkit-loader")
 
     def _load(self, epoch: int, number: int, indices: Sequence[int]) -> Loaded:
         """Loads one batch. It runs in any thread and changes nothing but its result."""

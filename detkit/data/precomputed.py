@@ -1,4 +1,4 @@
-"""Precomputed proposals: boxes that another detector wrote to a file."""
+"""Precomputed proposals: boxes that another detector, or another program, wrote to a file."""
 
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
@@ -16,12 +16,13 @@ from detkit.wording import did_you_mean
 def load_proposals(path: str, dataset: Dataset, limit: int = 2000) -> Dict[Any, np.ndarray]:
     """Returns {image_id: boxes (R, 4) float32} of every image of the dataset, the best box first.
 
-    path: a file that tools/test.py wrote for an RPN: an .npz of proposals (see `save_proposals`),
-        or COCO's results JSON with category_id 1 alone, which is slow beyond some hundred images.
+    path: an .npz of proposals, as tools/test.py writes for an RPN (see `save_proposals`); a .mat of
+        Fast R-CNN's (see `read_mat_proposals`); or, by any other name, COCO's results JSON with
+        category_id 1 alone, which is slow beyond some hundred images.
     limit: the number of boxes with the highest scores that are kept for each image.
 
-    Raises DataError for a file of another format and for one that lacks an image. An .npz may hold
-    0 proposals of an image; JSON cannot, and therefore lacks such an image.
+    Raises DataError for a file of another format and for one that lacks an image. An .npz or a
+    .mat may hold 0 proposals of an image; JSON cannot, and therefore lacks such an image.
     """
     if limit < 1:
         raise ValueError(f"limit: expected at least 1, found {limit}")
@@ -47,8 +48,8 @@ def proposals_of_files(
 ) -> Optional[List[np.ndarray]]:
     """Returns the proposals (R, 4) of each image file, the best first, or None if not ``needed``.
 
-    path: an .npz of proposals, see `save_proposals`.
-    images: paths. The name of an image file without its suffix is the id of the image in the .npz.
+    path: an .npz or a .mat of proposals, see `load_proposals`.
+    images: paths. The name of an image file without its suffix is the id of the image in the file.
         000000000139.jpg is also COCO's image 139.
     needed: whether the network takes proposals.
     who: the network, as in a message: "a FastRCNN".
@@ -70,8 +71,8 @@ def proposals_of_files(
         )
     if not is_proposal_file(path):
         raise DataError(
-            f"--proposals: expected an .npz of proposals, found {path}; tools/test.py "
-            "--out FILE.npz writes one for an RPN"
+            f"--proposals: expected an .npz or a .mat of proposals, found {path}; tools/test.py "
+            "--out FILE.npz writes one for an RPN, tools/propose.py one of Selective Search"
         )
     return _of_images(path, images)
 

@@ -1,7 +1,8 @@
 """Files with the proposals of a whole dataset, which are read at once.
 
 2000 proposals of each of VOC 2007's 5011 images take 0.2 GB and a second; COCO's JSON takes 1.7 GB
-and minutes. The file is an uncompressed .npz, an archive of four arrays:
+and minutes. Fast R-CNN's .mat files are read too, see detkit.detections.mat_proposals. The file
+that is written is an uncompressed .npz, an archive of four arrays:
 
     image_ids  (n,) text       the dataset's ids; a number is written in decimal
     counts     (n,) integers   the number of proposals of each image, which may be 0
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, Mapping, Tuple,
 import numpy as np
 
 from detkit.detections import Detections
+from detkit.detections.mat_proposals import read_mat_proposals
 from detkit.detections.of_dataset import paired
 from detkit.errors import DataError
 from detkit.files.disk import whole_file
@@ -28,7 +30,7 @@ from detkit.wording import first_few
 if TYPE_CHECKING:
     from detkit.data.sample import Dataset
 
-SUFFIX = ".npz"
+SUFFIX, MAT = ".npz", ".mat"
 ARRAYS: Dict[str, Any] = {
     "image_ids": np.str_,
     "counts": np.integer,
@@ -50,8 +52,14 @@ Proposed = Tuple[np.ndarray, np.ndarray]
 
 
 def is_proposal_file(path: Union[str, Path]) -> bool:
-    """Returns whether a file of this name holds proposals in this format and not COCO's JSON."""
-    return Path(path).suffix.lower() == SUFFIX
+    """Returns whether a file of this name is read by `read_proposals`, and not COCO's JSON."""
+    return Path(path).suffix.lower() in (SUFFIX, MAT)
+
+
+def check_written(path: Union[str, Path]) -> None:
+    """Raises DataError for the name of a file of proposals that is only read."""
+    if Path(path).suffix.lower() == MAT:
+        raise DataError(f"{path}: expected an .npz, because .mat files are only read, found a .mat")
 
 
 def save_proposals(
@@ -59,10 +67,11 @@ def save_proposals(
 ) -> None:
     """Writes the boxes and scores of every image in ``detections``.
 
-    The file is complete or absent afterwards. Raises DataError if it cannot be written, and for
-    detections that do not fit the dataset or have several classes.
+    The file is complete or absent afterwards. Raises DataError if it cannot be written or is named
+    .mat, and for detections that do not fit the dataset or have several classes.
     """
     path = Path(path)
+    check_written(path)
     _refuse_classes(path, dataset)
     paired(dataset, dict(detections))  # refuses what does not fit the dataset
     known = _ids_of(path, dataset).items()
@@ -104,7 +113,8 @@ def read_proposals(path: Union[str, Path], dataset: "Dataset") -> Dict[Any, Prop
     Arrays that are already in order are views of the file's arrays, which are read once.
 
     Raises DataError, with the file and the image, for a file of another format than
-    `save_proposals` writes and for an image that is not in the dataset. Nothing is unpickled.
+    `save_proposals` writes or, of a .mat, than `read_mat_proposals` reads, and for an image that is
+    not in the dataset. Nothing is unpickled.
     """
     path = Path(path)
     _refuse_classes(path, dataset)
@@ -134,14 +144,21 @@ def _images(path: Path) -> Iterator[Tuple[str, np.ndarray, np.ndarray]]:
 
     Raises DataError for an image that is in the file twice.
     """
-    image_ids, counts, boxes, scores = _read(path)
     seen = set()
-    end = 0
-    for name, count in zip(image_ids.tolist(), counts.tolist()):
-        start, end = end, end + count
+    is_mat = path.suffix.lower() == MAT
+    for name, boxes, scores in read_mat_proposals(path) if is_mat else _rows_of_images(path):
         if name in seen:
             raise DataError(f"{path}: expected each image once, found {name!r} twice")
         seen.add(name)
+        yield name, boxes, scores
+
+
+def _rows_of_images(path: Path) -> Iterator[Tuple[str, np.ndarray, np.ndarray]]:
+    """Yields the id, the boxes and the scores of each image of an .npz."""
+    image_ids, counts, boxes, scores = _read(path)
+    end = 0
+    for name, count in zip(image_ids.tolist(), counts.tolist()):
+        start, end = end, end + count
         yield name, boxes[start:end], scores[start:end]
 
 
@@ -254,7 +271,7 @@ def _expect(name: str, array: np.ndarray, shape: Tuple[int, ...], reason: str = 
 def _refuse_classes(path: Path, dataset: "Dataset") -> None:
     if len(dataset.class_names) > 1:
         raise DataError(
-            f"{path}: expected a dataset of one class for a file of proposals ({SUFFIX}), found "
+            f"{path}: expected a dataset of one class for a file of proposals, found "
             f"{len(dataset.class_names)} classes; use a .json file"
         )
 

@@ -89,7 +89,7 @@ def load_results(path: Union[str, Path], dataset: "Dataset") -> Dict[Any, Detect
     """Reads COCO's results of every image of the dataset, the best detection first.
 
     Masks are read if every entry has one; other keys of an entry are ignored. A file of proposals
-    (.npz) gives the detections, with label 0, of the images that it holds.
+    (.npz, .mat) gives the detections, with label 0, of the images that it holds.
 
     Raises DataError, with the file and the entry's index, for a file of another format.
     """

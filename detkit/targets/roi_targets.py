@@ -2,11 +2,12 @@
 
 from typing import Callable, Optional, Sequence, Tuple
 
+import mxnet as mx
 from mxnet.gluon import Block, HybridBlock
 
 from detkit import boxes, ops
 from detkit.registry import ASSIGNERS, SAMPLERS
-from detkit.targets.assigners import POSITIVE, matched_iou, matched_objects
+from detkit.targets.assigners import NEGATIVE, POSITIVE, matched_iou, matched_objects
 from detkit.targets.samplers import BOX, IOU, LOSS, needs_of
 from detkit.typing import Namespace, NDArray, Tensor
 
@@ -75,6 +76,17 @@ class RoITargets(Block):
                 raise TypeError("losses_of: expected a function of the RoIs' losses, found None")
             given[LOSS] = losses_of(rois, labels, targets)
         return self.sample(rois, labels, targets, *(given[need] for need in self._needs))
+
+    def negatives(
+        self, proposals: NDArray, scores: NDArray, gt_boxes: NDArray, gt_labels: NDArray
+    ) -> NDArray:
+        """Returns the scores (B, R), set to -1 for proposals that the assigner finds not negative.
+
+        The proposals are assigned by themselves: those that are returned would be negative among
+        others, too. For the arguments, see ``forward``.
+        """
+        labels, _ = self.assign.assigner(proposals, scores >= 0, gt_boxes, gt_labels)
+        return mx.nd.where(labels == NEGATIVE, scores, mx.nd.zeros_like(scores) - 1)
 
 
 class _Assign(HybridBlock):

@@ -1,9 +1,10 @@
-"""Training steps, from a batch to its losses: one file for each of models/detectors."""
+"""Training steps, from a batch to its losses: for each of models/detectors, and a variant."""
 
 from detkit.train_steps.cascade_mask_rcnn import CascadeMaskRCNNTrainStep
 from detkit.train_steps.cascade_rcnn import CascadeRCNNTrainStep
 from detkit.train_steps.fast_rcnn import FastRCNNTrainStep
 from detkit.train_steps.faster_rcnn import FasterRCNNTrainStep
+from detkit.train_steps.faster_rcnn_negatives import FasterRCNNWithNegativesTrainStep
 from detkit.train_steps.mask_rcnn import MaskRCNNTrainStep
 from detkit.train_steps.mask_rcnn_c4 import MaskRCNNC4TrainStep
 from detkit.train_steps.retina_net import RetinaNetTrainStep
@@ -16,6 +17,7 @@ __all__ = [
     "CascadeRCNNTrainStep",
     "FastRCNNTrainStep",
     "FasterRCNNTrainStep",
+    "FasterRCNNWithNegativesTrainStep",
     "MaskRCNNC4TrainStep",
     "MaskRCNNTrainStep",
     "RPNStage",

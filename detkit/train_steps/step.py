@@ -1,6 +1,6 @@
 """The base of all training steps: a detector, and the parts that only training uses."""
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple
 
 from detkit.models import Network
 from detkit.models.detectors.network import SCALES
@@ -24,12 +24,15 @@ class TrainStep:
         use. For a class in a list, there is one part for each stage of a cascade.
     INPUTS: the names of fields of detkit.data.Batch. A step whose ``proposals`` need the scales of
         the images has SCALES, too, as its last one.
+    VARIANT_OF: the name of the detector that the step trains if a config chooses it by
+        ``train_step.type``. None for a step that is registered under the detector's name.
 
     Raises TypeError if the parts are not those of PARTS.
     """
 
     PARTS: Mapping[str, Any] = {}
     INPUTS: Tuple[str, ...] = ("images", "sizes", "boxes", "labels")
+    VARIANT_OF: Optional[str] = None
     __call__: Callable[..., Losses]
 
     def __init__(self, model: Network, **parts: Any) -> None:

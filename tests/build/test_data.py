@@ -4,6 +4,7 @@ from detkit.build import build_loader
 from detkit.config import load_config
 from detkit.train_steps import FastRCNNTrainStep, MaskRCNNTrainStep, TrainStep
 from support import tiny
+from support.one_class import proposed_file
 from support.pictures import Pictures
 
 
@@ -20,7 +21,12 @@ def test_groups_by_aspect_can_be_switched_off(tmp_path):
 def test_a_step_is_given_what_it_names(tmp_path):
     assert not loader(tmp_path).masks
     assert loader(tmp_path, inputs=MaskRCNNTrainStep.INPUTS).masks
-    assert loader(tmp_path, inputs=FastRCNNTrainStep.INPUTS).fields == ()
+    assert loader(tmp_path).proposals is None
+    path = proposed_file(tmp_path / "a.npz", {str(index): [(0, 0, 9, 9)] for index in range(6)})
+    stored = f"data.train_proposals={{path: {path}}}"
+    given = loader(tmp_path, stored, inputs=FastRCNNTrainStep.INPUTS)
+    assert given.fields == ()
+    assert given.proposals["5"].tolist() == [[0, 0, 9, 9]]
     assert loader(tmp_path, inputs=(*TrainStep.INPUTS, "keypoints")).fields == ("keypoints",)
 
 

@@ -51,8 +51,11 @@ def square(x, y=0, side=10):
     return (x, y, x + side, y + side)
 
 
-def random_case(seed, images=6, objects=5, difficult=0.2):
-    """A dataset and detections near its objects; every score is another."""
+def random_case(seed, images=6, objects=5, difficult=0.2, areas=None):
+    """A dataset and detections near its objects; every score is another.
+
+    areas: {image: areas, at least as many as it may have objects}.
+    """
     rng = np.random.default_rng(seed)
     truth, detections = {}, {}
     scores = iter(rng.permutation(10000) / 10000)
@@ -70,4 +73,5 @@ def random_case(seed, images=6, objects=5, difficult=0.2):
         ]
         rows += [(square(60 * rng.random(), 60 * rng.random()), next(scores), 1)]
         detections[image] = detected(*rows)
-    return Dataset(truth), detections
+    given = areas and {image: areas[image][: len(objects)] for image, objects in truth.items()}
+    return Dataset(truth, areas=given), detections

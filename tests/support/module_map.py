@@ -30,6 +30,7 @@ ELSEWHERE = {
     "data/image_headers.py": "faults/test_hostile_data.py",
     "data/names.py": "faults/test_hostile_data.py",
     "data/proposed.py": "data/test_precomputed.py",
+    "data/workers.py": "data/test_loader.py",
     "data/resize.py": "data/test_transforms.py",
     "data/sample.py": "data/test_transforms.py",
     "data/textures.py": "data/test_shapes.py",

@@ -53,6 +53,19 @@ def expected_rois(proposals, scores, gt_boxes, gt_labels):
     return rows
 
 
+@given(proposed(), objects(SIZES), st.sampled_from([0, 0.25]))
+def test_negatives_are_the_proposals_that_overlap_objects_a_little(proposals, truth, low):
+    assigner = MaxIoUAssigner(0.75, 0.5, neg_low=low, best_for_object=False)
+    targets = RoITargets(assigner, RandomSampler(**ALL), WEIGHTS)
+    (boxes, scores), (gt_boxes, gt_labels) = proposals, truth
+    found = targets.negatives(*nd(boxes, scores, gt_boxes, gt_labels)).asnumpy()
+    for row in range(2):
+        overlaps = iou_matrix(boxes[row], gt_boxes[row][gt_labels[row] >= 0])
+        best = overlaps.max(axis=1, initial=0)
+        negative = (scores[row] >= 0) & (best >= low) & (best < 0.5)
+        np.testing.assert_array_equal(found[row], np.where(negative, scores[row], -1))
+
+
 @given(proposed(), objects(SIZES))
 def test_roi_targets(proposals, truth):
     found = [a.asnumpy() for a in roi_targets(**ALL)(*nd(*proposals, *truth))]

