@@ -81,8 +81,8 @@ class SigmoidFocal(HybridBlock):
 class SoftmaxFocal(HybridBlock):
     """CrossEntropy times (1 - p)^gamma: the focal loss of Lin et al. 2017b for a softmax.
 
-    p is the probability that the softmax gives to the label. Detectron's SoftmaxFocalLoss is the
-    same.
+    p is the probability that the softmax gives to the label. Detectron's SoftmaxFocalLoss has the
+    same form.
 
     alpha: in [0, 1], the weight of the rows of objects; 1 - alpha is that of the background, the
         label 0. A list has a weight, at least 0, for each label instead, the background's first.

@@ -172,7 +172,7 @@ class RoILoss(HeadLoss):
         box_statistics: Optional[HybridBlock] = None,
     ) -> None:
         super().__init__(box, class_loss, box_weights, class_weight, box_weight)
-        with self.name_scope():  # a block must read all that it has
+        with self.name_scope():  # MXNet warns of parameters that a block does not read
             self.box_statistics = box_statistics if compared_by(box) == BOXES else None
         count = len(getattr(class_loss, "weights", ()))
         if count and num_classes is not None and count != 1 + num_classes:

@@ -22,8 +22,8 @@ class Proposals(HybridBlock):
     iou: the threshold of NMS, in (0, 1].
     min_size: the shortest side of a proposal, in pixels.
     min_size_of: whose pixels these are, "input" (the network's) or "image": those of the image on
-        disk, before it was resized, as in py-faster-rcnn and Detectron. As in py-faster-rcnn, the
-        small boxes are then dropped before the best are taken.
+        disk, before it was resized, as in py-faster-rcnn and Detectron. The small boxes are then
+        dropped before the best are taken, as in py-faster-rcnn; Detectron drops them afterwards.
     score_floor: in [0, 1); proposals of a lower score are dropped. torchvision's small detectors
         have 0.05.
     box_weights: what the deltas dx dy dw dh are divided by; RPNTargets uses the same numbers.

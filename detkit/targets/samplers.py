@@ -19,7 +19,7 @@ LOSS = "loss"  # (B, N): class and box loss together, before the step; of RoIs o
 
 # Each candidate gets a random priority in [-1, 0), and the largest priorities are sampled.
 POSITIVES_FIRST, NEVER = 1.0, -1e30  # above and below every priority, however it is biased
-LATE = 1e20  # times a number below -1: below every biased priority of a negative, above NEVER
+LATE = 1e20  # times a number in [-2, -1): below every biased priority of a negative, above NEVER
 
 
 @SAMPLERS.register()

@@ -38,10 +38,10 @@ class RPNStage:
     @staticmethod
     def derived(name: str, model: Network) -> Dict[str, Any]:
         """Returns what TrainStep.derived does for the parts ``rpn_targets`` and ``rpn_loss``."""
+        if name not in ("rpn_targets", "rpn_loss"):
+            return {}
         derived = {"box_weights": model.proposals.box_weights}
-        if name == "rpn_targets":
-            return derived
-        return {**derived, "num_anchors": model.anchors.per_cell} if name == "rpn_loss" else {}
+        return {**derived, "num_anchors": model.anchors.per_cell} if name == "rpn_loss" else derived
 
     def __init__(self, model: Network, targets: RPNTargets, loss: RPNLoss) -> None:
         self._model, self._targets, self._loss = model, targets, loss

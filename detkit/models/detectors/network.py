@@ -8,7 +8,7 @@ from detkit.models.normalize import Normalize
 from detkit.registry import BACKBONES, NECKS
 from detkit.typing import PerLevel, Tensor
 
-SCALES = "scales"
+SCALES = "scales"  # (B, 2): x and y, the size in the network's input / the size on disk
 
 
 class Network(HybridBlock):
