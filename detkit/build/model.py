@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 EXAMPLE = {"channels": 64, "strides": 16}  # of the maps of a small backbone
 MOST_ELEMENTS = 2**31 - 1  # of an array; MXNet counts them in 32 bits
+IMAGE_CHANNELS = 3
 SETTLING_SIDE = 256  # pixels; enough for a map of every stride that detectors use
 
 
@@ -113,8 +114,9 @@ class _Wiring:
     def __init__(self, node: Node, detector: Type[Network], num_classes: int):
         self._node, self._num_classes = node, num_classes
         # The maps that the next part gets: a number for each, but one of channels after the neck.
-        self._channels: Any = None
-        self._strides: Sequence[int] = ()
+        # Before the backbone the only map is the image.
+        self._channels: Any = IMAGE_CHANNELS
+        self._strides: Sequence[int] = (1,)
         self.parts: Dict[str, Any] = {}
         for name, source in detector.PARTS.items():
             self.parts[name] = self._part(name, source)
@@ -150,10 +152,20 @@ class _Wiring:
             return {"strides": self._strides, "channels": self._channels}
         extractor = self.parts.get(f"{task}_extractor")
         if extractor:
-            size = {"in_channels": extractor.channels, "in_size": extractor.size}
-            return {**size, "num_classes": self._num_classes}
+            channels, size = self._cells(extractor, list(self.parts).index(f"{task}_extractor"))
+            in_shape = {"in_channels": channels, "in_size": size}
+            return {**in_shape, "num_classes": self._num_classes}
         dense = {"in_channels": self._channels, "num_anchors": self.parts["anchors"].per_cell}
         return dense if name == "rpn_head" else {**dense, "num_classes": self._num_classes}
+
+    def _cells(self, extractor: Any, position: int) -> Tuple[int, int]:
+        """Returns the channels and the cells a side of what the head of an extractor gets.
+
+        If the backbone comes after the extractor, at ``position``, it runs on each of the RoIs.
+        """
+        if position > list(self.parts).index("backbone"):
+            return extractor.channels, extractor.size
+        return self._channels[-1], _side(self.parts["backbone"], extractor.size, self._node)
 
     def _pass_neck(self, neck: Any) -> None:
         """Passes on the maps of the neck or, without a neck, the maps of the backbone.
@@ -171,6 +183,20 @@ class _Wiring:
             )
         else:
             self._channels = self._channels[0]
+
+
+def _side(backbone: HybridBlock, size: int, node: Node) -> int:
+    """Returns the cells along a side of the last map of an image of size x size pixels."""
+    *_, last = backbone(mx.sym.var("image"))
+    try:
+        _, (shape,), _ = last.infer_shape(image=(1, IMAGE_CHANNELS, size, size))
+    except mx.MXNetError as error:
+        raise ConfigError(
+            f"{place(node['roi_extractor'], 'size')}: expected a size that the backbone "
+            f"{node['backbone']['type']!r} has a map for, found {size}; choose a larger one"
+        ) from error
+    side: int = shape[2]
+    return side
 
 
 def _build(registry: Registry, node: Node, derived: Dict[str, Any]) -> HybridBlock:

@@ -4,6 +4,7 @@ from detkit.models import backbones, necks, roi_heads  # noqa: F401  (their part
 from detkit.models.anchors import AnchorGrid
 from detkit.models.dense_postprocess import DensePostprocess
 from detkit.models.detectors import (
+    RCNN,
     RPN,
     CascadeMaskRCNN,
     CascadeRCNN,
@@ -23,6 +24,7 @@ from detkit.models.roi_pools import CropPool, PrRoIPool, RoIPool
 from detkit.models.rpn_head import RPNHead
 from detkit.models.suppression import GaussianNMS, HardNMS, LinearNMS
 from detkit.models.voting import BoxVoting
+from detkit.models.warp import Warp
 
 __all__ = [
     "AnchorGrid",
@@ -42,6 +44,7 @@ __all__ = [
     "Postprocess",
     "PrRoIPool",
     "Proposals",
+    "RCNN",
     "RPN",
     "RPNHead",
     "Refine",
@@ -49,4 +52,5 @@ __all__ = [
     "RetinaNet",
     "RoIAlign",
     "RoIPool",
+    "Warp",
 ]

@@ -5,6 +5,7 @@ from detkit.train_steps.cascade_rcnn import CascadeRCNNTrainStep
 from detkit.train_steps.fast_rcnn import FastRCNNTrainStep
 from detkit.train_steps.faster_rcnn import FasterRCNNTrainStep
 from detkit.train_steps.mask_rcnn import MaskRCNNTrainStep
+from detkit.train_steps.rcnn import RCNNTrainStep
 from detkit.train_steps.retina_net import RetinaNetTrainStep
 from detkit.train_steps.rpn import RPNTrainStep
 from detkit.train_steps.stages import RoIStage, RPNStage
@@ -16,6 +17,7 @@ __all__ = [
     "FastRCNNTrainStep",
     "FasterRCNNTrainStep",
     "MaskRCNNTrainStep",
+    "RCNNTrainStep",
     "RPNStage",
     "RPNTrainStep",
     "RetinaNetTrainStep",

@@ -83,6 +83,7 @@ ELSEWHERE = {
     "train_steps/cascade_mask_rcnn.py": "train_steps/test_cascade_rcnn.py",
     "train_steps/fast_rcnn.py": "models/detectors/test_fast_rcnn.py",
     "train_steps/mask_rcnn.py": "models/detectors/test_mask_rcnn.py",
+    "train_steps/rcnn.py": "models/detectors/test_rcnn.py",
     "train_steps/retina_net.py": "models/detectors/test_retina_net.py",
     "train_steps/rpn.py": "models/detectors/test_rpn.py",
     "train_steps/stages.py": "train_steps/test_faster_rcnn.py",
