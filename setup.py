@@ -70,9 +70,10 @@ setup(
         "cu112": ["mxnet-cu112==1.9.1"],
         "onnx": ONNX,
         "plot": ["matplotlib"],  # of tools/benchmark.py
+        "rcnn": ["scikit-learn"],  # the SVMs of tools/fit_svms.py
         "test": [
             "clang-format==18.1.8",  # every version formats a little differently
-            *("gluoncv", "hypothesis", "pytest", "pytest-xdist", *ONNX),
+            *("gluoncv", "hypothesis", "pytest", "pytest-xdist", "scikit-learn", *ONNX),
             *("import-linter", "mypy", "ruff", "types-PyYAML", "types-defusedxml", "types-tqdm"),
         ],
         "wheel": ["pip", "ziglang==0.17.1"],  # of tools/build_wheel.py

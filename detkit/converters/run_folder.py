@@ -40,13 +40,24 @@ def save_run(detector: Detector, folder: str) -> Tuple[str, str]:
     Raises CheckpointError if the folder holds a run already.
     """
     check_folder(folder)
+    class_names, model = without_gaps(detector)
+    return write_run(folder, config_text(_recipe_of(detector), class_names), model, class_names)
+
+
+def write_run(
+    folder: str, text: str, model: HybridBlock, class_names: Sequence[str]
+) -> Tuple[str, str]:
+    """Writes a config of this text and a checkpoint of ``model`` before its first step.
+
+    Returns the paths of the two in ``folder``. Raises CheckpointError if it holds a run already.
+    """
+    check_folder(folder)
     config_path = os.path.join(folder, CONFIG)
     checkpoint = os.path.join(folder, FOLDER, f"step-{0:08d}")
-    class_names, model = without_gaps(detector)
     branch = new_branch()
     make_folder(os.path.join(folder, FOLDER))
     with open(config_path, "w", encoding="utf-8") as file:
-        file.write(config_text(_recipe_of(detector), class_names))
+        file.write(text)
     save_checkpoint(
         checkpoint,
         model,
