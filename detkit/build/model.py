@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import mxnet as mx
 from mxnet.gluon import Block, HybridBlock, nn
 
+from detkit.build.maps import IMAGE_CHANNELS, levels_of, side_of_map
 from detkit.config import Config, check_keys, place, require, section, without
 from detkit.config.yaml import Node
 from detkit.construct import construct
@@ -21,9 +22,7 @@ from detkit.weights import find_weights, load_weights, normalisation_of, read_we
 
 log = logging.getLogger(__name__)
 
-EXAMPLE = {"channels": 64, "strides": 16}  # of the maps of a small backbone
 MOST_ELEMENTS = 2**31 - 1  # of an array; MXNet counts them in 32 bits
-IMAGE_CHANNELS = 3
 SETTLING_SIDE = 256  # pixels; enough for a map of every stride that detectors use
 
 
@@ -165,7 +164,7 @@ class _Wiring:
         """
         if position > list(self.parts).index("backbone"):
             return extractor.channels, extractor.size
-        return self._channels[-1], _side(self.parts["backbone"], extractor.size, self._node)
+        return self._channels[-1], side_of_map(self.parts["backbone"], extractor.size, self._node)
 
     def _pass_neck(self, neck: Any) -> None:
         """Passes on the maps of the neck or, without a neck, the maps of the backbone.
@@ -183,20 +182,6 @@ class _Wiring:
             )
         else:
             self._channels = self._channels[0]
-
-
-def _side(backbone: HybridBlock, size: int, node: Node) -> int:
-    """Returns the cells along a side of the last map of an image of size x size pixels."""
-    *_, last = backbone(mx.sym.var("image"))
-    try:
-        _, (shape,), _ = last.infer_shape(image=(1, IMAGE_CHANNELS, size, size))
-    except mx.MXNetError as error:
-        raise ConfigError(
-            f"{place(node['roi_extractor'], 'size')}: expected a size that the backbone "
-            f"{node['backbone']['type']!r} has a map for, found {size}; choose a larger one"
-        ) from error
-    side: int = shape[2]
-    return side
 
 
 def _build(registry: Registry, node: Node, derived: Dict[str, Any]) -> HybridBlock:
@@ -221,35 +206,6 @@ def _check_sizes(parts: Mapping[str, Optional[Block]], node: Node) -> None:
                     f"found {parameter.name} of shape {parameter.shape}, {elements} elements; "
                     "choose smaller numbers"
                 )
-
-
-def levels_of(backbone: HybridBlock, node: dict) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:
-    """Returns the channels and the strides of the maps of ``backbone``, built from ``node``.
-
-    Raises ConfigError unless its attributes ``channels`` and ``strides`` have a number for each
-    map.
-    """
-    channels, strides = (_numbers(backbone, name, node) for name in ("channels", "strides"))
-    if len(channels) != len(strides):
-        raise ConfigError(
-            f"{place(node, 'type')}: the backbone {node['type']!r}: expected one of 'channels' and "
-            f"one of 'strides' for each map, found {len(channels)} channels, {len(strides)} strides"
-        )
-    return channels, strides
-
-
-def _numbers(backbone: HybridBlock, attribute: str, node: dict) -> Tuple[int, ...]:
-    """Returns the attribute ``channels`` or ``strides`` of a backbone, a number for each map."""
-    numbers: Any = getattr(backbone, attribute, None)
-    listed = isinstance(numbers, (list, tuple)) and numbers
-    if not listed or not all(isinstance(number, int) for number in numbers):
-        shown = f"{attribute} = {numbers!r}" if hasattr(backbone, attribute) else "none"
-        raise ConfigError(
-            f"{place(node, 'type')}: the backbone {node['type']!r}: expected an attribute "
-            f"{attribute!r}, a tuple with a whole number for each map, found {shown}; for one map "
-            f"write, for example, {attribute} = ({EXAMPLE[attribute]},)"
-        )
-    return tuple(numbers)
 
 
 def _built_parts(model: Network, node: Node) -> Iterator[Tuple[HybridBlock, Node]]:

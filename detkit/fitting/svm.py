@@ -4,12 +4,16 @@ They are those of R-CNN's code (rcnn_train.m): liblinear's hinge loss, and negat
 image by image.
 """
 
+import logging
+import warnings
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from detkit.errors import DataError, TrainingError
 from detkit.fitting.ridge import Linear
+
+log = logging.getLogger(__name__)
 
 HARD = -1.0001  # a negative of a higher margin violates it, and joins the negatives
 EASY = -1.2  # a negative of a lower margin is dropped after a fit
@@ -59,13 +63,22 @@ def fit_svm(
     solver = require_solver()(
         C=c,
         loss="hinge",
+        dual=True,
         class_weight={1: positive_weight},
         intercept_scaling=bias_scale,
         max_iter=MOST_ITERATIONS,
         random_state=seed,
     )
     labels = np.repeat([1, 0], [len(positives), len(negatives)])
-    solver.fit(np.concatenate([positives, negatives]), labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an end without convergence, which is said below
+        solver.fit(np.concatenate([positives, negatives]), labels)
+    if solver.n_iter_ >= MOST_ITERATIONS:
+        log.warning(
+            "the SVM of %d positives and %d negatives did not converge in %d iterations; a smaller "
+            "weight of the losses (--svm-c) helps",
+            *(len(positives), len(negatives), MOST_ITERATIONS),
+        )
     return Linear(solver.coef_, solver.intercept_)
 
 

@@ -109,3 +109,9 @@ def test_a_machine_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.svm", None)
     with pytest.raises(TrainingError, match=r"scikit-learn.*pip install 'detkit\[rcnn\]'"):
         require_solver()
+
+
+def test_a_fit_that_does_not_converge_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(module, "MOST_ITERATIONS", 2)
+    fit_svm(cloud(30, 0, 0), cloud(30, 0, 1), STRONG)
+    assert "30 positives and 30 negatives" in caplog.text and "2 iterations" in caplog.text
