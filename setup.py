@@ -73,9 +73,10 @@ setup(
         # The same module as opencv-python, with Selective Search for tools/propose.py: uninstall
         # opencv-python first.
         "proposals": ["opencv-contrib-python<4.12"],
+        "rcnn": ["scikit-learn"],  # the SVMs of tools/fit_svms.py
         "test": [
             "clang-format==18.1.8",  # every version formats a little differently
-            *("gluoncv", "hypothesis", "pytest", "pytest-xdist", *ONNX),
+            *("gluoncv", "hypothesis", "pytest", "pytest-xdist", "scikit-learn", *ONNX),
             *("import-linter", "mypy", "ruff", "types-PyYAML", "types-defusedxml", "types-tqdm"),
         ],
         "wheel": ["pip", "ziglang==0.17.1"],  # of tools/build_wheel.py

@@ -14,7 +14,7 @@ from detkit.build import build_dataset, build_evaluator, build_loader, open_conf
 from detkit.build.compress import Rank, Truncation, compressed, heads_of
 from detkit.cli import common_arguments, positive, run
 from detkit.config import Config, dump_config
-from detkit.converters.run_folder import check_folder, save_untrained
+from detkit.converters.run_folder import check_folder, write_run
 from detkit.detector import Detector
 from detkit.errors import CheckpointError
 from detkit.typing import NDArray
@@ -44,7 +44,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     smaller, truncations = compressed(detector, dict(args.ranks))
     print(table_of(truncations))
     text = dump_config(smaller.config, config.plugin_report.files)
-    path, checkpoint = save_untrained(args.out, smaller.model, smaller.class_names, text)
+    path, checkpoint = write_run(args.out, text, smaller.model, smaller.class_names)
     print(f"written: {path}, {checkpoint}")
     if args.split:
         print(comparison(*measured(config, args, [detector, smaller])))

@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import mxnet as mx
 from mxnet.gluon import Block, HybridBlock, nn
 
+from detkit.build.maps import IMAGE_CHANNELS, levels_of, side_of_map
 from detkit.build.pretrained import load_pretrained
 from detkit.config import Config, check_keys, place, require, section, without
 from detkit.config.yaml import Node
@@ -19,7 +20,6 @@ from detkit.typing import Context
 
 log = logging.getLogger(__name__)
 
-EXAMPLE = {"channels": 64, "strides": 16}  # of the maps of a small backbone
 MOST_ELEMENTS = 2**31 - 1  # of an array; MXNet counts them in 32 bits
 SETTLING_SIDE = 256  # pixels; enough for a map of every stride that detectors use
 
@@ -85,8 +85,9 @@ class _Wiring:
     def __init__(self, node: Node, detector: Type[Network], num_classes: int):
         self._node, self._num_classes = node, num_classes
         # The maps that the next part gets: a number for each, but one of channels after the neck.
-        self._channels: Any = None
-        self._strides: Sequence[float] = ()
+        # Before the backbone the only map is the image.
+        self._channels: Any = IMAGE_CHANNELS
+        self._strides: Sequence[float] = (1,)
         self.parts: Dict[str, Any] = {}
         for name, source in detector.PARTS.items():
             self.parts[name] = self._part(name, source)
@@ -122,12 +123,22 @@ class _Wiring:
             return {"strides": self._strides, "channels": self._channels}
         extractor = self.parts.get(f"{task}_extractor")
         if extractor:
-            size = {"in_channels": extractor.channels, "in_size": extractor.size}
-            return {**size, "num_classes": self._num_classes}
+            channels, size = self._cells(extractor, list(self.parts).index(f"{task}_extractor"))
+            in_shape = {"in_channels": channels, "in_size": size}
+            return {**in_shape, "num_classes": self._num_classes}
         if "roi_head" in self.parts:
             return {**self._trunk(name), "num_classes": self._num_classes}
         dense = {"in_channels": self._channels, "num_anchors": self.parts["anchors"].per_cell}
         return dense if name == "rpn_head" else {**dense, "num_classes": self._num_classes}
+
+    def _cells(self, extractor: Any, position: int) -> Tuple[int, int]:
+        """Returns the channels and the cells a side of what the head of an extractor gets.
+
+        If the backbone comes after the extractor, at ``position``, it runs on each of the RoIs.
+        """
+        if position > list(self.parts).index("backbone"):
+            return extractor.channels, extractor.size
+        return self._channels[-1], side_of_map(self.parts["backbone"], extractor.size, self._node)
 
     def _trunk(self, name: str) -> Dict[str, Any]:
         """Returns what the head ``name`` is given if it has no extractor, but the RoI head's trunk.
@@ -193,39 +204,6 @@ def _check_statistics(postprocess: Optional[Block], node: Node, num_classes: int
             f"four for each of {num_classes} classes, found {statistics.rows} rows; "
             "tools/box_statistics.py measures them"
         )
-
-
-def levels_of(backbone: HybridBlock, node: dict) -> Tuple[Tuple[int, ...], Tuple[float, ...]]:
-    """Returns the channels and the strides of the maps of ``backbone``, built from ``node``.
-
-    Raises ConfigError unless its attributes ``channels`` and ``strides`` have a number for each
-    map.
-    """
-    channels, strides = (_numbers(backbone, name, node) for name in ("channels", "strides"))
-    if len(channels) != len(strides):
-        raise ConfigError(
-            f"{place(node, 'type')}: the backbone {node['type']!r}: expected one of 'channels' and "
-            f"one of 'strides' for each map, found {len(channels)} channels, {len(strides)} strides"
-        )
-    return channels, strides
-
-
-def _numbers(backbone: HybridBlock, attribute: str, node: dict) -> Tuple[Any, ...]:
-    """Returns the attribute ``channels`` or ``strides`` of a backbone, a number for each map.
-
-    A map of a resized image may have a fraction as its stride.
-    """
-    numbers: Any = getattr(backbone, attribute, None)
-    listed = isinstance(numbers, (list, tuple)) and numbers
-    kinds, kind = ((int, float), "number") if attribute == "strides" else (int, "whole number")
-    if not listed or not all(isinstance(number, kinds) for number in numbers):
-        shown = f"{attribute} = {numbers!r}" if hasattr(backbone, attribute) else "none"
-        raise ConfigError(
-            f"{place(node, 'type')}: the backbone {node['type']!r}: expected an attribute "
-            f"{attribute!r}, a tuple with a {kind} for each map, found {shown}; for one map "
-            f"write, for example, {attribute} = ({EXAMPLE[attribute]},)"
-        )
-    return tuple(numbers)
 
 
 def _built_parts(model: Network, node: Node) -> Iterator[Tuple[HybridBlock, Node]]:

@@ -2,7 +2,7 @@
 
 import inspect
 from functools import partial
-from typing import Any, Dict, List, Sequence, Type
+from typing import Any, Dict, List, NoReturn, Optional, Sequence, Type
 
 from mxnet.gluon import HybridBlock, nn
 
@@ -20,7 +20,7 @@ from detkit.losses import (
     compared_by,
 )
 from detkit.models import Network
-from detkit.models.postprocess import SIGMOID, SOFTMAX
+from detkit.models.postprocess import SIGMOID, SOFTMAX, SVM
 from detkit.registry import DETECTORS, LOSSES, TRAIN_STEPS, Registry
 from detkit.train_steps import TrainStep
 
@@ -35,6 +35,8 @@ def build_train_step(config: Config, model: Network, num_classes: int) -> TrainS
 
     Raises ConfigError with the place, also for scores that its class loss does not train.
     """
+    if scores_of(model) == SVM:
+        _refuse_svms(config)
     check_scores(config, model)
     step_class = chosen_step(config, type(model))
     node = section(config, "train_step")
@@ -103,15 +105,31 @@ def check_scores(config: Config, model: Network) -> None:
     model: the detector of ``config``. A postprocessing without an attribute ``scores`` is not
         compared.
     """
-    scores = getattr(getattr(model, "postprocess", None), "scores", None)
+    scores = scores_of(model)
     node = section(config, "train_step")
     if scores is None or not node:
         return
+    if scores == SVM:
+        _refuse_svms(config)
     for name, target in chosen_step(config, type(model)).PARTS.items():
         part = target[0] if isinstance(target, list) else target
         if inspect.isclass(part) and issubclass(part, RoILoss) and node.get(name) is not None:
             for loss in node[name] if isinstance(target, list) else [node[name]]:
                 _check_scores_of(loss, scores, config["model"])
+
+
+def scores_of(model: Network) -> Optional[str]:
+    """Returns ``scores`` of the postprocessing of a detector; None if it has none."""
+    return getattr(getattr(model, "postprocess", None), "scores", None)
+
+
+def _refuse_svms(config: Config) -> NoReturn:
+    """Raises ConfigError because the class logits of an SVM are no loss's."""
+    raise ConfigError(
+        f"{place(section(config['model'], 'postprocess'), 'scores')}: expected {SOFTMAX!r} or "
+        f"{SIGMOID!r} in a config with a training step, found {SVM!r}; tools/fit_svms.py fits SVMs "
+        "to a trained checkpoint, and writes a config without a training step for them"
+    )
 
 
 def _check_scores_of(node: Node, scores: str, model: Node) -> None:

@@ -39,19 +39,17 @@ def save_run(detector: Detector, folder: str) -> Tuple[str, str]:
 
     Raises CheckpointError if the folder holds a run already.
     """
+    check_folder(folder)
     class_names, model = without_gaps(detector)
-    text = config_text(_recipe_of(detector), class_names)
-    return save_untrained(folder, model, class_names, text)
+    return write_run(folder, config_text(_recipe_of(detector), class_names), model, class_names)
 
 
-def save_untrained(
-    folder: str, model: HybridBlock, class_names: Sequence[str], text: str
+def write_run(
+    folder: str, text: str, model: HybridBlock, class_names: Sequence[str]
 ) -> Tuple[str, str]:
-    """Writes the folder of a run before its first step; returns the paths of config and checkpoint.
+    """Writes a config of this text and a checkpoint of ``model`` before its first step.
 
-    text: the content of the config.
-
-    Raises CheckpointError if the folder holds a run already.
+    Returns the paths of the two in ``folder``. Raises CheckpointError if it holds a run already.
     """
     check_folder(folder)
     config_path = os.path.join(folder, CONFIG)

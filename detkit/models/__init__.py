@@ -5,6 +5,7 @@ from detkit.models.anchors import AnchorGrid
 from detkit.models.box_statistics import BoxStatistics
 from detkit.models.dense_postprocess import DensePostprocess
 from detkit.models.detectors import (
+    RCNN,
     RPN,
     CascadeMaskRCNN,
     CascadeRCNN,
@@ -26,6 +27,7 @@ from detkit.models.rpn_head import RPNHead
 from detkit.models.spatial_pyramid import SPP
 from detkit.models.suppression import GaussianNMS, HardNMS, LinearNMS
 from detkit.models.voting import BoxVoting
+from detkit.models.warp import Warp
 
 __all__ = [
     "AnchorGrid",
@@ -47,6 +49,7 @@ __all__ = [
     "Postprocess",
     "PrRoIPool",
     "Proposals",
+    "RCNN",
     "RPN",
     "RPNHead",
     "SPP",
@@ -55,4 +58,5 @@ __all__ = [
     "RetinaNet",
     "RoIAlign",
     "RoIPool",
+    "Warp",
 ]

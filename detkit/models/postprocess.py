@@ -12,7 +12,9 @@ from detkit.registry import NMS, POSTPROCESS
 from detkit.typing import Namespace, Tensor
 
 MIN_SIDE = 1e-2  # pixels; thinner boxes are dropped, as in torchvision
-SOFTMAX, SIGMOID = "softmax", "sigmoid"  # how class logits become scores
+# How class logits become scores. The logits of "svm" are the margins of linear SVMs.
+SOFTMAX, SIGMOID, SVM = "softmax", "sigmoid", "svm"
+SCORES = (SOFTMAX, SIGMOID, SVM)
 
 
 class Selection(HybridBlock):
@@ -32,7 +34,10 @@ class Selection(HybridBlock):
     min_side: in pixels; boxes with a shorter side are dropped.
     scores: "softmax" of all logits of a RoI, for a head trained by CrossEntropy or SoftmaxFocal, or
         "sigmoid" of each logit, for one trained by SigmoidBCE or SigmoidFocal. The background's
-        logit, 0, gives no detection.
+        logit, 0, gives no detection. "svm" is the sigmoid, too, for logits that are the margins of
+        linear SVMs, which tools/fit_svms.py fits and no loss trains. A score of 0.5 is the border
+        that an SVM draws, and a margin of -1 gives 0.27. The order of the margins, and so AP, stays
+        the same.
     nms: "hard", "linear" or "gaussian", see suppression.py; null: hard.
     voting: moves the boxes after NMS, see BoxVoting; null: they stay. Its candidates are those of
         NMS.
@@ -55,8 +60,10 @@ class Selection(HybridBlock):
         voting: Optional[BoxVoting] = None,
     ) -> None:
         super().__init__()
-        if scores not in (SOFTMAX, SIGMOID):
-            raise ValueError(f"scores: expected {SOFTMAX!r} or {SIGMOID!r}, found {scores!r}")
+        if scores not in SCORES:
+            raise ValueError(
+                f"scores: expected {SOFTMAX!r}, {SIGMOID!r} or {SVM!r}, found {scores!r}"
+            )
         for name, count in (("max_detections", max_detections), ("pre_nms", pre_nms)):
             if count < 1:
                 raise ValueError(f"{name}: expected at least 1, found {count}")
@@ -185,7 +192,7 @@ def _per_image(F: Namespace, rows: Tensor, rois: Tensor) -> Tensor:
 def probabilities_of(F: Namespace, class_logits: Tensor, scores: str) -> Tensor:
     """Returns the probabilities (M, 1 + K) of class logits (M, 1 + K).
 
-    scores: "softmax" or "sigmoid", see Postprocess.
+    scores: one of SCORES, see Postprocess.
     """
     return F.softmax(class_logits, axis=1) if scores == SOFTMAX else F.sigmoid(class_logits)
 

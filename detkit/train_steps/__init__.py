@@ -7,6 +7,7 @@ from detkit.train_steps.faster_rcnn import FasterRCNNTrainStep
 from detkit.train_steps.faster_rcnn_negatives import FasterRCNNWithNegativesTrainStep
 from detkit.train_steps.mask_rcnn import MaskRCNNTrainStep
 from detkit.train_steps.mask_rcnn_c4 import MaskRCNNC4TrainStep
+from detkit.train_steps.rcnn import RCNNTrainStep
 from detkit.train_steps.retina_net import RetinaNetTrainStep
 from detkit.train_steps.rpn import RPNTrainStep
 from detkit.train_steps.stages import RoIStage, RPNStage
@@ -20,6 +21,7 @@ __all__ = [
     "FasterRCNNWithNegativesTrainStep",
     "MaskRCNNC4TrainStep",
     "MaskRCNNTrainStep",
+    "RCNNTrainStep",
     "RPNStage",
     "RPNTrainStep",
     "RetinaNetTrainStep",

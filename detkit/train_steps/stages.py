@@ -86,7 +86,7 @@ class RoIOutput(NamedTuple):
 class RoIStage:
     """The training of a RoI head (Girshick 2015, section 2.3).
 
-    extractor, head: parts of the detector, or functions that call them.
+    extractor, head: parts of the detector, or functions that call several of them.
     suffix: of the names of the losses, to tell the stages of a cascade apart.
     """
 

@@ -4,7 +4,8 @@ import mxnet as mx
 import pytest
 from mxnet.gluon import HybridBlock
 
-from detkit.build.model import build_model, choose_operators, levels_of
+from detkit.build.maps import levels_of
+from detkit.build.model import build_model, choose_operators
 from detkit.build.sections import open_config
 from detkit.errors import ConfigError
 from detkit.ops import backend

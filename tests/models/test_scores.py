@@ -55,7 +55,7 @@ def test_scores_by_sigmoid_are_of_each_class_alone(hybridized):
 
 
 def test_other_ways_to_score_are_refused():
-    with pytest.raises(ValueError, match="scores: .*'softmax' or 'sigmoid'.*'argmax'"):
+    with pytest.raises(ValueError, match="scores: .*'softmax', 'sigmoid' or 'svm'.*'argmax'"):
         Postprocess(scores="argmax")
 
 

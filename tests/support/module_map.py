@@ -16,6 +16,7 @@ this page, and a test compares it with the tree.
 
 """
 ELSEWHERE = {
+    "build/maps.py": "build/test_model.py",
     "build/resume.py": "faults/test_changed_config.py",
     "build/train_step.py": "models/test_kinds_with_a_default.py",
     "build/training.py": "runner/test_resume.py",
@@ -84,6 +85,7 @@ ELSEWHERE = {
     "train_steps/fast_rcnn.py": "models/detectors/test_fast_rcnn.py",
     "train_steps/mask_rcnn.py": "models/detectors/test_mask_rcnn.py",
     "train_steps/mask_rcnn_c4.py": "models/detectors/test_mask_rcnn_c4.py",
+    "train_steps/rcnn.py": "models/detectors/test_rcnn.py",
     "train_steps/retina_net.py": "models/detectors/test_retina_net.py",
     "train_steps/rpn.py": "models/detectors/test_rpn.py",
     "train_steps/stages.py": "train_steps/test_faster_rcnn.py",

@@ -152,6 +152,15 @@ def reverse(b: Builder, call: Call, x: str) -> str:
     return b("Slice", x, [-1] * count, [BEFORE_FIRST] * count, axes, [-1] * count)
 
 
+@translates("Pad")
+def pad(b: Builder, call: Call, x: str) -> str:
+    mode = call.text("mode", "constant")
+    call.require(mode == "constant", f"mode {mode}", "use constant")
+    widths = call.numbers("pad_width")  # MXNet: before and after of each axis in turn
+    filling = np.array(call.real("constant_value", 0), "float32")
+    return b("Pad", x, [*widths[::2], *widths[1::2]], filling, mode="constant")
+
+
 @translates("broadcast_like")
 def broadcast_like(b: Builder, call: Call, x: str, like: str) -> str:
     axes = zip(call.numbers("lhs_axes", None), call.numbers("rhs_axes", None))

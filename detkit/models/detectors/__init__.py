@@ -7,10 +7,12 @@ from detkit.models.detectors.faster_rcnn import FasterRCNN
 from detkit.models.detectors.mask_rcnn import MaskRCNN
 from detkit.models.detectors.mask_rcnn_c4 import MaskRCNNC4
 from detkit.models.detectors.network import Network
+from detkit.models.detectors.rcnn import RCNN
 from detkit.models.detectors.retina_net import RetinaNet
 from detkit.models.detectors.rpn import RPN
 
 __all__ = [
+    "RCNN",
     "RPN",
     "CascadeMaskRCNN",
     "CascadeRCNN",

@@ -6,6 +6,7 @@ from detkit.models.roi_heads.fc import FCHead
 from detkit.models.roi_heads.fc_mask import FCMaskHead
 from detkit.models.roi_heads.mask import MaskHead
 from detkit.models.roi_heads.pooled_fc import PooledFCHead
+from detkit.models.roi_heads.rcnn import RCNNHead
 from detkit.models.roi_heads.res5 import Res5Head
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "FCMaskHead",
     "MaskHead",
     "PooledFCHead",
+    "RCNNHead",
     "Res5Head",
 ]

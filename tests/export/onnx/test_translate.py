@@ -182,6 +182,9 @@ FUNCTIONS = {
     "argmax": lambda F, x: F.argmax(x, axis=3),
     "reversed": lambda F, x: F.reverse(x, axis=(1, 3)),
     "slice": lambda F, x: F.slice(x, begin=(None, 1, 2), end=(None, None, 9), step=(1, 1, 3)),
+    "zeros around": lambda F, x: F.pad(
+        x, mode="constant", pad_width=(0, 0, 0, 0, 1, 2, 3, 0), constant_value=0.5
+    ),
     "split": lambda F, x: F.reshape(x, shape=(-4, -1, 1, -2)),
     "merge": lambda F, x: F.reshape(F.transpose(x, axes=(0, 2, 3, 1)), shape=(0, -3, -1)),
     "two merges": lambda F, x: F.reshape(F.reshape(x, shape=(-3, -3)), shape=(-1, 33, 13)),
