@@ -193,4 +193,5 @@ def _numbers(kind: int, body: memoryview, shape: Tuple[int, int], order: str) ->
     size = math.prod(shape) * dtype.itemsize
     if len(body) != size:
         raise DataError(f"damaged: expected {size} bytes of {dtype} {shape}, found {len(body)}")
-    return np.frombuffer(body, dtype).reshape(shape, order="F")
+    flat = np.frombuffer(body, dtype) if size else np.empty(0, dtype)
+    return flat.reshape(shape, order="F")
