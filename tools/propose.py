@@ -78,23 +78,24 @@ def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
 
 
 def proposals_of(dataset: Dataset, args: argparse.Namespace) -> Dict[Any, Detections]:
-    """Returns the proposals of every image; an image that cannot be decoded has none, and is told.
+    """Returns the proposals of every image; prints how many there are, and each image without.
 
-    Such an image keeps its place in the file, so that a training, which counts and skips it, finds
-    proposals of all its images.
+    An image that cannot be decoded has no proposals. It keeps its place in the file, so that a
+    training, which counts and skips it, finds an entry for all its images.
     """
-    found, bad = {}, 0
+    found, bad = {}, list(dataset.bad_images)
     images = propose(dataset, proposer(args), args.limit, args.seed, args.workers)
     for image_id, proposals in tqdm(images, args.method, len(dataset), unit="image", disable=None):
         if isinstance(proposals, ImageError):
-            bad += 1
-            tqdm.write(f"no proposals of {image_id}: {proposals}", file=sys.stderr)
+            bad.append((image_id, str(proposals)))
             proposals = no_detections(dataset.class_names)
         found[image_id] = proposals
+    for image_id, reason in bad:
+        print(f"no proposals of {image_id}: {reason}", file=sys.stderr)
     counts = [len(one.boxes) for one in found.values()]
     print(
-        f"{sum(counts)} proposals of {len(found)} images, {np.mean(counts):.0f} an image; {bad} "
-        "images cannot be decoded"
+        f"{sum(counts)} proposals of {len(found)} images, {np.mean(counts):.0f} an image; "
+        f"{len(bad)} images cannot be used"
     )
     return found
 

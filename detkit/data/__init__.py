@@ -11,6 +11,7 @@ _MODULES = {
     "one_class": ("OneClass",),
     "precomputed": ("load_proposals", "proposals_of_files"),
     "proposed": ("add_proposals", "check_proposals", "with_proposals"),
+    "proposers": ("propose", "selective_search", "sliding_windows"),
     "sample": ("Annotation", "Batch", "Dataset", "Sample", "Transform"),
     "shapes": ("Shapes",),
     "transforms": ("HorizontalFlip", "Photometric", "Resize", "VerticalFlip", "apply"),

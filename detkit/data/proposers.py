@@ -1,8 +1,8 @@
 """Proposals that need no training: Selective Search, and windows on a regular grid.
 
-Fast R-CNN and R-CNN were published with Selective Search; the windows are what it was compared
-with. Both are functions of the image and of a random generator alone, and both put their boxes into
-a random order by that generator, so that the first boxes of a list are a fair sample of all.
+R-CNN and Fast R-CNN were published with Selective Search; the windows are a baseline for it. Both
+are functions of the image and of a random generator alone. Both put their boxes into a random order
+by that generator, so that the first boxes of a list are not all of one place or one size.
 """
 
 from typing import Any, Callable, Iterator, Sequence, Tuple, Union
@@ -35,7 +35,8 @@ def sliding_windows(
     ones is half as large, down to the square of ``smallest`` pixels. Each size has all ``ratios``
     of height to width, and a side is at most the image's. All shapes have the same share of
     ``count``, and the windows of a shape are placed on a grid of equal distances that touches the
-    border of the image. This is the baseline SlidingWindow of Hosang et al. 2016, section 2.4.
+    border of the image; a single row or column lies in the middle. This is the baseline
+    SlidingWindow of Hosang et al. 2016, section 2.4.
 
     Raises ValueError for a side, a ``count`` or a ratio that is not above 0.
     """

@@ -32,6 +32,7 @@ SLACK = 1 << 20  # bytes
 NAME_BYTES = 1024  # of a decompressed variable, among which its name is
 
 EMPTY = np.zeros((0, 0))  # of a cell that was never filled
+EMPTY.flags.writeable = False
 
 Value = Union[np.ndarray, str, List[Any]]
 Elements = Iterator[Tuple[int, memoryview]]
@@ -71,16 +72,18 @@ def _variables(data: memoryview, order: str, names: Collection[str]) -> Iterator
     left = MOST_COMPRESSED * len(data) + SLACK
     for kind, body in _elements(data[HEADER:], order):
         if kind == COMPRESSED:
-            head = _inflated(body, NAME_BYTES)
+            head, _ = _inflated(body, NAME_BYTES)
             if _name(head[8:], order) not in names:
                 continue
-            inflated = _inflated(body, left + 1)
+            inflated, whole = _inflated(body, left + 1)
             left -= len(inflated)
             if left < 0:
                 raise DataError(
                     f"expected at most {MOST_COMPRESSED} times the file's {len(data)} bytes after "
                     "decompression, found more, as in a zip bomb; save it with -v6"
                 )
+            if not whole:
+                raise DataError("cut short: expected the end of a compressed variable, found none")
             kind, body = _next(_elements(inflated, order), "a variable")
         if kind != MATRIX:
             raise DataError(f"damaged: expected a variable, found an element of type {kind}")
@@ -92,10 +95,11 @@ def _variables(data: memoryview, order: str, names: Collection[str]) -> Iterator
                 raise DataError(f"{name}: {error}") from error
 
 
-def _inflated(body: memoryview, most: int) -> memoryview:
-    """Returns at most the first ``most`` bytes after decompression."""
+def _inflated(body: memoryview, most: int) -> Tuple[memoryview, bool]:
+    """Returns at most the first ``most`` bytes after decompression, and whether these are all."""
+    stream = zlib.decompressobj()
     try:
-        return memoryview(zlib.decompressobj().decompress(body, most))
+        return memoryview(stream.decompress(body, most)), stream.eof
     except zlib.error as error:
         raise DataError(f"damaged: a variable cannot be decompressed ({error})") from error
 
@@ -193,4 +197,5 @@ def _numbers(kind: int, body: memoryview, shape: Tuple[int, int], order: str) ->
     size = math.prod(shape) * dtype.itemsize
     if len(body) != size:
         raise DataError(f"damaged: expected {size} bytes of {dtype} {shape}, found {len(body)}")
-    return np.frombuffer(body, dtype).reshape(shape, order="F")
+    flat = np.frombuffer(body, dtype) if size else np.empty(0, dtype)
+    return flat.reshape(shape, order="F")

@@ -93,6 +93,21 @@ def test_an_epoch_holds_every_image_once():
         assert [len(batch.images) for batch in batches] == [4] * 5 + [3]
 
 
+def test_images_that_are_left_out_are_not_loaded():
+    left_out = {0: "no object", 7: "no object"}
+    loader = Loader(Shapes(12), [HorizontalFlip()], 5, seed=1, shuffle=True, left_out=left_out)
+    assert len(loader) == 2
+    batches = [list(loader.batches(epoch)) for epoch in range(2)]
+    orders = [[index for batch in each for index in batch.indices] for each in batches]
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted({*range(12)} - set(left_out))
+    assert orders[0] != orders[1]
+    whole = Loader(Shapes(12), [HorizontalFlip()], 1, seed=1, shuffle=True)
+    images = {batch.indices[0]: batch.images[0] for batch in whole.batches(0)}
+    for batch in batches[0]:
+        for index, image in zip(batch.indices, batch.images):
+            np.testing.assert_array_equal(image, images[index])
+
+
 def test_epochs_are_shuffled_differently_and_evaluation_is_not():
     def order(epoch, **options):
         loader = Loader(Shapes(20), [], batch_size=1, **options)

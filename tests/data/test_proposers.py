@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detkit.data import Shapes
-from detkit.data.proposers import propose, selective_search, sliding_windows
+from detkit.data import Shapes, propose, selective_search, sliding_windows
 from detkit.detections.overlap import pairwise_iou
 from detkit.errors import DetkitError, ImageError
 from support.pictures import Pictures

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from detkit.files.mat import read_mat
 from fuzz.mat import CELL, CHAR, DOUBLE, cells, element, mat_file, matrix, numbers, text
 
 ARRAY = np.array([[1, 2, 3], [40, 50, 60]])
+PACKED = zlib.compress(numbers(ARRAY, "a"))
 
 
 @pytest.fixture
@@ -120,6 +122,8 @@ def test_other_variables_are_refused_with_their_place(read, name):
         (mat_file(element(9, bytes(80))[:-8], compressed=False), "expected 80 bytes, found 72"),
         (mat_file(struct.pack("<II", 9 | 5 << 16, 0), compressed=False), "expected 5 bytes"),
         (mat_file(element(15, b"no zlib"), compressed=False), "cannot be decompressed"),
+        (mat_file(element(15, PACKED[:-4]), compressed=False), "cut short: expected the end"),
+        (mat_file(element(15, PACKED[:-1] + b"?"), compressed=False), "cannot be decompressed"),
     ],
 )
 def test_damaged_files_are_refused(read, data, message):

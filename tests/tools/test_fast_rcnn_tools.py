@@ -92,6 +92,14 @@ def test_demo_says_what_is_wrong_with_the_proposals(trained, finished, pictures,
     assert not (pictures / "drawn").exists()
 
 
+def test_a_mat_is_refused_before_anything_is_detected(trained, tmp_path, capsys):
+    rpn = trained.parent / "rpn"
+    words = (rpn / "config.yaml", rpn / "checkpoints/best", "--work-dir", tmp_path)
+    message = tiny.refused(capsys, "test", *words, "--out", tmp_path / "found.mat")
+    tiny.assert_says(message, "found.mat: expected an .npz", "only read")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_export_compares_with_proposals_and_calibrates_with_the_trainings(
     trained, pictures, capsys
 ):

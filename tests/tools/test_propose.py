@@ -28,6 +28,7 @@ class Faulty(Shapes):
     def __init__(self, interrupt: bool = False):
         super().__init__(length=4, size=(64, 64))
         self._error = KeyboardInterrupt if interrupt else ImageError
+        self.bad_images = [("9.jpg", "is empty (0 bytes)")]
 
     def image(self, index):
         if index == 2:
@@ -66,7 +67,7 @@ def test_the_table_is_that_of_the_file_and_evaluate_prints_it_too(config, files,
     count, *rows, written = printed.splitlines()
     assert "\n".join(rows) == table
     assert rows[-1].split()[0] == "all" and float(rows[-1].split()[1]) > 0
-    tiny.assert_says(count, "proposals of 4 images", "55 an image", "0 images cannot be decoded")
+    tiny.assert_says(count, "proposals of 4 images", "55 an image", "0 images cannot be used")
     assert written == f"written: {out}"
     assert tiny.tool("evaluate", config, out) == 0
     assert capsys.readouterr().out == table + "\n"
@@ -108,7 +109,8 @@ def test_a_bad_image_is_counted_said_and_has_no_proposals(faulty, tmp_path, caps
     assert tiny.tool("propose", faulty, *words) == 0
     said = capsys.readouterr()
     tiny.assert_says(said.err, "no proposals of shapes-0-000002: 2.jpg: JPEG truncated")
-    tiny.assert_says(said.out, "129 proposals of 4 images", "1 images cannot be decoded")
+    tiny.assert_says(said.err, "no proposals of 9.jpg: is empty")
+    tiny.assert_says(said.out, "129 proposals of 4 images", "2 images cannot be used")
     dataset = build_dataset(open_config(faulty, faulty_set()[1:]), "val")
     counts = [len(boxes) for boxes in load_proposals(str(out), dataset).values()]
     assert counts == [43, 43, 0, 43]
