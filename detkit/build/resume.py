@@ -27,6 +27,7 @@ HARMLESS = (
     "train.evaluate_every",
     "train.keep",
     "train.log_every",
+    "train.patience",
     "train.pictures",
     "train.start_from",
 )

@@ -28,7 +28,7 @@ from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
 from detkit.files.disk import make_folder, whole_file
 from detkit.registry import HOOKS, SCHEDULES
-from detkit.runner.hooks import ScheduleHook, StopHook
+from detkit.runner.hooks import PatienceHook, ScheduleHook, StopHook
 from detkit.runner.intervals import read_interval
 from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner
@@ -114,6 +114,7 @@ class Training:
         if checkpoint:
             runner.progress = checkpoint.progress
             runner.metrics, runner.best = checkpoint.metrics, checkpoint.best
+            runner.stale = checkpoint.stale
             point_last_to(folder, checkpoint.path, done, branch)
             log.say(f"resuming from {checkpoint.path}, step {done}")
             for change in changes:
@@ -187,6 +188,7 @@ class Training:
             ),
             VisualizeHook(os.path.join(work_dir, "pictures"), self.val_set, options.pictures),
             *self.hooks,
+            *([PatienceHook(log, options.patience)] if options.patience else ()),
             StopHook(),
         ]
 

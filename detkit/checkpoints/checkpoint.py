@@ -11,7 +11,6 @@ complete.
 """
 
 import errno
-import json
 import os
 import shutil
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
@@ -33,15 +32,13 @@ from detkit.checkpoints.names import (
     remove,
 )
 from detkit.checkpoints.state import (
-    FORMAT,
     LARGEST,
     Branch,
     Progress,
     branch_of,
-    branch_to_json,
     parse_state,
-    random_state,
     restore_random_state,
+    state_text,
 )
 from detkit.errors import CheckpointError, TrainingError, WeightsError
 from detkit.files.disk import sha256_of, sync
@@ -66,6 +63,7 @@ class Checkpoint(NamedTuple):
     metrics: the metrics of the last evaluation; None before the first one.
     best: the best value of the metric that the run selects checkpoints by, or None.
     branch: the line of training that the checkpoint belongs to.
+    stale: the number of evaluations since the best one.
     """
 
     path: str
@@ -76,6 +74,7 @@ class Checkpoint(NamedTuple):
     metrics: Optional[Dict[str, Any]]
     best: Optional[float]
     branch: Branch
+    stale: int
 
 
 def save_checkpoint(
@@ -88,6 +87,7 @@ def save_checkpoint(
     metrics: Optional[Mapping[str, Any]],
     best: Optional[float],
     branch: Branch,
+    stale: int = 0,
 ) -> None:
     """Writes the folder ``path``; an older folder of that name is replaced.
 
@@ -102,7 +102,7 @@ def save_checkpoint(
         os.makedirs(partial)
         _save_arrays(os.path.join(partial, WEIGHTS), _weights(model))
         _save_arrays(os.path.join(partial, OPTIMIZER), optimizer.state())
-        state = _state_text(progress, class_names, metrics, best, branch)
+        state = state_text(progress, class_names, metrics, best, branch, stale)
         _write(os.path.join(partial, STATE), state)
         _write(os.path.join(partial, CONFIG), config_text)
         _write(os.path.join(partial, SUMS), _sums(partial))
@@ -115,26 +115,6 @@ def save_checkpoint(
             f"{path}: the checkpoint cannot be saved: {reason}; earlier checkpoints are unchanged. "
             "Make room or correct the folder's permissions, then continue with --resume auto"
         ) from error
-
-
-def _state_text(
-    progress: Progress,
-    class_names: Sequence[str],
-    metrics: Optional[Mapping[str, Any]],
-    best: Optional[float],
-    branch: Branch,
-) -> str:
-    """Returns the content of state.json."""
-    state = {
-        "format": FORMAT,
-        "progress": progress._asdict(),
-        "class_names": list(class_names),
-        "metrics": metrics,
-        "best": best,
-        **branch_to_json(branch),
-        "random": random_state(),
-    }
-    return json.dumps(state, indent=1)
 
 
 def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
@@ -166,6 +146,7 @@ def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
         metrics=state["metrics"],
         best=state["best"],
         branch=branch_of(state),
+        stale=state.get("stale", 0),
     )
     if restore_random:
         restore_random_state(state["random"])

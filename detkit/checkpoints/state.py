@@ -4,7 +4,7 @@ import json
 import math
 import random
 import re
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -46,6 +46,28 @@ class Branch(NamedTuple):
 
     run: str
     parent: Optional[Parent] = None
+
+
+def state_text(
+    progress: Progress,
+    class_names: Sequence[str],
+    metrics: Optional[Mapping[str, Any]],
+    best: Optional[float],
+    branch: Branch,
+    stale: int,
+) -> str:
+    """Returns the content of a state.json, with the random states of this moment."""
+    state = {
+        "format": FORMAT,
+        "progress": progress._asdict(),
+        "class_names": list(class_names),
+        "metrics": metrics,
+        "best": best,
+        "stale": stale,
+        **branch_to_json(branch),
+        "random": random_state(),
+    }
+    return json.dumps(state, indent=1)
 
 
 def parse_state(data: bytes) -> Dict[str, Any]:
@@ -184,12 +206,14 @@ def _is_finite(value: Any) -> bool:
     return type(value) is float and math.isfinite(value)
 
 
-_OPTIONAL: Mapping[str, Any] = {"run": "", "parent": None}  # earlier checkpoints have none
+# Earlier checkpoints have none of these.
+_OPTIONAL: Mapping[str, Any] = {"run": "", "parent": None, "stale": 0}
 _VALUES: Mapping[str, Tuple[Callable[[Any], bool], str]] = {
     "progress": (_is_progress, "whole numbers step, epoch and batch"),
     "class_names": (_is_names, "a list of strings"),
     "metrics": (_is_metrics, "numbers by name, or null"),
     "best": (lambda value: value is None or _is_number(value), "a number or null"),
+    "stale": (_is_count, "a number of evaluations"),
     "random": (_is_random, "the states of numpy's and Python's generators"),
     "run": (_is_run, "the id of a run"),
     "parent": (_is_parent, "a run and a step, or null"),

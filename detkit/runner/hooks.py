@@ -2,11 +2,12 @@
 
 ``report_hooks.py`` has the hooks that show the run to the user, ``result_hooks.py`` the hooks that
 evaluate and save it. Their order is fixed: schedule, log, evaluate, checkpoint, visualise, the
-hooks of plugins, stop.
+hooks of plugins, patience, stop.
 """
 
 from typing import Callable
 
+from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner
 from detkit.runner.schedules import Position
 
@@ -64,6 +65,32 @@ class ScheduleHook(Hook):
         step = run.progress.step
         update_start = step - step % self._accumulate
         run.lr = self._lr * self._schedule(Position(step, update_start, run.epoch, run.share))
+
+
+class PatienceHook(Hook):
+    """The hook that ends a run whose main metric has stopped rising.
+
+    patience: the number of evaluations without a better main metric after which the run ends.
+    """
+
+    def __init__(self, log: RunLog, patience: int):
+        self._log, self._patience = log, patience
+
+    def start(self, run: Runner) -> None:
+        """Ends a resumed run that ended for this reason before."""
+        self.evaluate(run)
+
+    def evaluate(self, run: Runner) -> None:
+        """Sets ``stopping`` and says why, unless the run ends here anyway."""
+        if run.stale < self._patience or run.length.reached(run.progress):
+            return
+        run.stopping = True
+        step, best = run.progress.step, run.best
+        self._log.write("early_stop", epoch=run.epoch, step=step, stale=run.stale, best=best)
+        self._log.say(
+            f"step {step}: the run ends, because {run.stale} evaluations brought no better main "
+            f"metric than {best}; --resume auto with a larger train.patience continues it"
+        )
 
 
 class StopHook(Hook):

@@ -41,6 +41,7 @@ class Runner:
     metrics, detections: the results of the last evaluation; None before the first evaluation, and
         after one that was interrupted.
     best: the best main metric so far, or None.
+    stale: the number of evaluations since the best one.
     stopping: whether the run ends after this step.
     """
 
@@ -72,6 +73,7 @@ class Runner:
         self.metrics: Optional[Dict[str, Any]] = None
         self.detections: Optional[Dict[Any, Detections]] = None
         self.best: Optional[float] = None
+        self.stale = 0
         self.interrupt = Interrupt()
         self.stopping = False
         self._complete = True  # whether the weights are those after step progress.step

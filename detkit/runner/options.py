@@ -31,6 +31,8 @@ class TrainOptions:
     checkpoint_every: the interval between two checkpoints, in the same notation. Each evaluation
         and the end of the run are saved as well.
     keep: the number of the latest checkpoints that are kept, beside the best.
+    patience: the number of evaluations without a better main metric after which the run ends; null:
+        it does not end early.
     pictures: the number of validation images that are drawn with their detections after each
         evaluation.
     hooks: further hooks by ``type``, called after detkit's own.
@@ -57,6 +59,7 @@ class TrainOptions:
     evaluate_every: Union[int, dict] = 1
     checkpoint_every: Union[int, dict] = 1
     keep: int = 2
+    patience: Optional[int] = None
     pictures: int = 6
     device: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -69,7 +72,7 @@ class TrainOptions:
                 f"expected either train.epochs or train.steps, found {found}; set one of them to a "
                 "number and the other to null"
             )
-        whole = ("epochs", "steps", "batch_size", "accumulate", "log_every", "keep")
+        whole = ("epochs", "steps", "batch_size", "accumulate", "log_every", "keep", "patience")
         for name in (*whole, "evaluate_every", "checkpoint_every"):
             value = getattr(self, name)
             if isinstance(value, int) and value < 1:

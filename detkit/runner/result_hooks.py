@@ -115,7 +115,9 @@ class CheckpointHook(Hook):
         score = (run.metrics or {}).get(self._main, math.nan)
         is_best = score > (-1 if run.best is None else run.best)
         if is_best:
-            run.best = score
+            run.best, run.stale = score, 0
+        elif run.metrics is not None:  # an evaluation that was stopped is made later
+            run.stale += 1
         path = self._save(run)
         if is_best:
             self._attempt(point_best_to, path)
@@ -167,6 +169,7 @@ class CheckpointHook(Hook):
             metrics=run.metrics,
             best=run.best,
             branch=self._branch,
+            stale=run.stale,
         )
         point_last_to(self._folder, path, run.progress.step, self._branch)
         self._saved = run.progress

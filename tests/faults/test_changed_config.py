@@ -28,6 +28,7 @@ ACCEPTED = {
     "train.epochs=3": ("train.epochs", "2", "3"),
     "train.log_every=3": ("train.log_every", "2", "3"),
     "train.pictures=0": ("train.pictures", "2", "0"),
+    "train.patience=9": ("train.patience", "not set", "9"),
     "train.keep=5": ("train.keep", "not set", "5"),
     "train.device=cpu": ("train.device", "not set", "cpu"),
     "train.evaluate_every={steps: 2}": ("train.evaluate_every", "not set", "steps"),
