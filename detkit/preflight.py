@@ -30,6 +30,8 @@ def preflight(training: Training) -> List[str]:
     # Loading the first batch checks the number of bad images, and shows that the evaluation will
     # find its files.
     next(training.val_loader.batches(epoch=0), None)
+    if training.val_loss is not None:  # it may take masks or fields, which the dataset may lack
+        next(training.val_loss.loader.batches(epoch=0), None)
     lines = [
         f"classes  {len(training.class_names)}: {', '.join(training.class_names)}",
         *_dataset_lines("train", train),

@@ -65,11 +65,12 @@ def build_loader(
 ) -> Loader:
     """Returns the Loader of ``dataset``, which is the ``split`` "train" or "val".
 
-    inputs: for training, TrainStep.INPUTS: the Loader then uses ``data.train_transforms``, shuffles
-        by the seed, and loads the masks and fields that the step takes. None: the Loader uses
-        ``data.val_transforms`` and keeps the order of the images.
+    inputs: TrainStep.INPUTS, to load the masks and fields that the step takes; None: neither.
+
+    A Loader of "train" with inputs is for training: it uses ``data.train_transforms`` and shuffles
+    by the seed. Every other one uses ``data.val_transforms`` and keeps the order of the images.
     """
-    training = inputs is not None
+    training = split == "train" and inputs is not None
     return construct(
         Loader,
         _only(config["data"], *LOADING),

@@ -30,6 +30,7 @@ HARMLESS = (
     "train.patience",
     "train.pictures",
     "train.start_from",
+    "train.val_loss",
 )
 LENGTHS = ("train.epochs", "train.steps")
 _LONGEST = 60  # characters of a value that are shown

@@ -37,6 +37,7 @@ from detkit.runner.options import TrainOptions
 from detkit.runner.report_hooks import LogHook, VisualizeHook
 from detkit.runner.result_hooks import CheckpointHook, EvaluateHook
 from detkit.runner.seed import seed_run
+from detkit.runner.val_loss import ValidationLoss
 from detkit.typing import Context
 
 
@@ -50,6 +51,7 @@ class Training:
     config, config_text, seed, options: the config, its resolved YAML, its sections ``seed`` and
         ``train``.
     class_names, train_set, val_set, loader, val_loader: the data.
+    val_loss: the ValidationLoss, or None.
     ctx, model, detector, train_step: the device, the network, the Detector around it and its
         training step.
     optimizer, schedule, evaluator, hooks: the Optimizer, a function from a Position to a factor, a
@@ -86,6 +88,10 @@ class Training:
         self.loader = build_loader(config, "train", self.train_set, batch_size, inputs)
         self.val_loader = build_loader(config, "val", self.val_set, batch_size)
         self.detector = detector_for(config, self.model, self.class_names, self.ctx)
+        self.val_loss: Optional[ValidationLoss] = None
+        if self.options.val_loss:
+            loader = build_loader(config, "val", self.val_set, batch_size, inputs)
+            self.val_loss = ValidationLoss(self.train_step, loader, self.ctx, self.seed)
 
     def runner(self, work_dir: str, resume: Optional[str] = None, force: bool = False) -> Runner:
         """Returns the Runner of this training in ``work_dir``.
@@ -173,7 +179,7 @@ class Training:
         return [
             ScheduleHook(options.lr, self.schedule, options.accumulate),
             LogHook(log, self.loader, options.log_every),
-            EvaluateHook(log, self.detector, self.val_loader, self.evaluator),
+            EvaluateHook(log, self.detector, self.val_loader, self.evaluator, self.val_loss),
             CheckpointHook(
                 log,
                 os.path.join(work_dir, FOLDER),

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from typing import Any, Dict, Iterable, Optional
+from typing import Any, Dict, Iterable, List, Optional
 
 import mxnet as mx
 from mxnet import autograd
@@ -17,7 +17,7 @@ from detkit.runner.intervals import Interval
 from detkit.runner.loss_window import LossWindow
 from detkit.runner.optimizer import Optimizer
 from detkit.runner.seed import seed_step
-from detkit.typing import Context
+from detkit.typing import Context, NDArray
 
 
 class Runner:
@@ -40,6 +40,7 @@ class Runner:
     data_wait: the seconds spent waiting for batches since the hook of the log set them to 0.
     metrics, detections: the results of the last evaluation; None before the first evaluation, and
         after one that was interrupted.
+    val_losses: the losses of the last evaluation over the validation images, if they are computed.
     best: the best main metric so far, or None.
     stale: the number of evaluations since the best one.
     stopping: whether the run ends after this step.
@@ -72,6 +73,7 @@ class Runner:
         self.data_wait = 0.0
         self.metrics: Optional[Dict[str, Any]] = None
         self.detections: Optional[Dict[Any, Detections]] = None
+        self.val_losses: Optional[Dict[str, float]] = None
         self.best: Optional[float] = None
         self.stale = 0
         self.interrupt = Interrupt()
@@ -148,8 +150,7 @@ class Runner:
         step, epoch, _ = self.progress
         seed_step(self._seed, step)
         self.call("before_step")
-        arrays = (batch.array(name) for name in self.train_step.INPUTS)
-        inputs = [mx.nd.array(array, ctx=self._ctx, dtype=array.dtype) for array in arrays]
+        inputs = inputs_of(self.train_step, batch, self._ctx)
         with autograd.record():
             losses = self.train_step(*inputs)
             total = mx.nd.add_n(*losses.values())
@@ -185,7 +186,7 @@ class Runner:
         # The last step of an epoch may be due both as a step and as the end of the epoch.
         if self._evaluation_is_due() and self._evaluated_step != self.progress.step:
             self._evaluated_step = self.progress.step
-            self.metrics = self.detections = None
+            self.metrics = self.detections = self.val_losses = None
             self.call("evaluate")
 
     def call(self, moment: str) -> None:
@@ -204,6 +205,12 @@ class Runner:
                 failure = failure or error
         if failure:
             raise failure
+
+
+def inputs_of(train_step: Any, batch: Batch, ctx: Context) -> List[NDArray]:
+    """Returns the arrays of a Batch that a TrainStep is called with, on the device."""
+    arrays = (batch.array(name) for name in train_step.INPUTS)
+    return [mx.nd.array(array, ctx=ctx, dtype=array.dtype) for array in arrays]
 
 
 def _nothing(_: Runner) -> None:

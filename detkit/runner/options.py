@@ -28,6 +28,8 @@ class TrainOptions:
     log_every: steps between two reports of the losses. The loop waits for the device only then.
     evaluate_every: the interval between two evaluations: a number of epochs, {epochs: N} or
         {steps: N}. The end of the run is always evaluated.
+    val_loss: whether each evaluation also computes the losses over the validation images, which
+        takes a second pass over them.
     checkpoint_every: the interval between two checkpoints, in the same notation. Each evaluation
         and the end of the run are saved as well.
     keep: the number of the latest checkpoints that are kept, beside the best.
@@ -57,6 +59,7 @@ class TrainOptions:
     multipliers: Sequence[dict] = ()
     log_every: int = 20
     evaluate_every: Union[int, dict] = 1
+    val_loss: bool = False
     checkpoint_every: Union[int, dict] = 1
     keep: int = 2
     patience: Optional[int] = None

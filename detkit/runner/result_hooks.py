@@ -26,6 +26,7 @@ from detkit.runner.intervals import Interval
 from detkit.runner.log import FaultLog, RunLog
 from detkit.runner.loop import Runner
 from detkit.runner.optimizer import Optimizer
+from detkit.runner.val_loss import ValidationLoss
 
 
 class EvaluateHook(Hook):
@@ -33,6 +34,7 @@ class EvaluateHook(Hook):
 
     loader: the Loader of the validation images.
     evaluator: a function from a dataset and {image id: Detections} to {name: number}.
+    val_loss: the ValidationLoss, or None.
     """
 
     def __init__(
@@ -41,18 +43,28 @@ class EvaluateHook(Hook):
         detector: Detector,
         loader: Loader,
         evaluator: Callable[..., Dict[str, Any]],
+        val_loss: Optional[ValidationLoss] = None,
     ):
         self._log, self._detector, self._loader = log, detector, loader
-        self._evaluator = evaluator
+        self._evaluator, self._val_loss = evaluator, val_loss
         self._faults = FaultLog(log, loader)
 
     def evaluate(self, run: Runner) -> None:
-        """Sets ``metrics`` and ``detections``, or neither if a signal interrupts the evaluation."""
+        """Sets ``metrics``, ``detections`` and, if it is computed, ``val_losses``.
+
+        It sets none of them if a signal interrupts the evaluation.
+        """
         self._log.say(f"{_place(run)}: evaluating {len(self._loader.dataset)} images")
         detections = detect_dataset(self._detector, self._loader, run.interrupt)
         self._faults.update()
-        if detections is None:
+        losses = self._val_loss(run.interrupt) if self._val_loss and detections else {}
+        if detections is None or losses is None:
             return
+        if losses:
+            run.val_losses = losses
+            self._log.write("val_loss", epoch=run.epoch, step=run.progress.step, **losses)
+            shown = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            self._log.say(f"{_place(run)}: validation {shown}")
         run.detections = detections
         metrics = run.metrics = self._evaluator(self._loader.dataset, detections)
         self._log.write("evaluate", epoch=run.epoch, step=run.progress.step, **metrics)

@@ -29,6 +29,7 @@ ACCEPTED = {
     "train.log_every=3": ("train.log_every", "2", "3"),
     "train.pictures=0": ("train.pictures", "2", "0"),
     "train.patience=9": ("train.patience", "not set", "9"),
+    "train.val_loss=true": ("train.val_loss", "not set", "true"),
     "train.keep=5": ("train.keep", "not set", "5"),
     "train.device=cpu": ("train.device", "not set", "cpu"),
     "train.evaluate_every={steps: 2}": ("train.evaluate_every", "not set", "steps"),
