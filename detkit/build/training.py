@@ -28,7 +28,7 @@ from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
 from detkit.files.disk import make_folder, whole_file
 from detkit.registry import HOOKS, SCHEDULES
-from detkit.runner.hooks import PatienceHook, ScheduleHook, StopHook
+from detkit.runner.hooks import PatienceHook, ScheduleHook, StopHook, TimeHook
 from detkit.runner.intervals import read_interval
 from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner
@@ -37,6 +37,7 @@ from detkit.runner.options import TrainOptions
 from detkit.runner.report_hooks import LogHook, VisualizeHook
 from detkit.runner.result_hooks import CheckpointHook, EvaluateHook
 from detkit.runner.seed import seed_run
+from detkit.runner.time_budget import TimeBudget, WhileTimeIsLeft
 from detkit.runner.val_loss import ValidationLoss
 from detkit.typing import Context
 
@@ -56,6 +57,7 @@ class Training:
         training step.
     optimizer, schedule, evaluator, hooks: the Optimizer, a function from a Position to a factor, a
         function from dataset and detections to metrics, the hooks of the config.
+    length: the Interval after which the run ends, or a TimeBudget.
     evaluate_every, checkpoint_every: Intervals.
 
     Raises ConfigError, DataError or WeightsError for an error in config, data or weights.
@@ -70,6 +72,7 @@ class Training:
         self.seed = _seed(config)
         seed_run(self.seed)
         self.options: TrainOptions = construct(TrainOptions, require(config, "train", dict))
+        self.length = self.options.length
         self.evaluate_every = read_interval(self.options.evaluate_every)
         self.checkpoint_every = read_interval(self.options.checkpoint_every)
         self.hooks = [HOOKS.build(node) for node in self.options.hooks]
@@ -114,13 +117,15 @@ class Training:
             part.write_text(self.config_text, encoding="utf-8")
         branch = resumed.branch if resumed else new_branch()
         done = checkpoint.progress.step if checkpoint else 0
-        log = RunLog(work_dir, self.options.length.total_steps(len(self.loader)), done)
+        log = RunLog(work_dir, self.length.total_steps(len(self.loader)), done)
         self._log_faults(log)
         runner = self._runner(work_dir, self._hooks(work_dir, log, branch))
         if checkpoint:
             runner.progress = checkpoint.progress
             runner.metrics, runner.best = checkpoint.metrics, checkpoint.best
             runner.stale = checkpoint.stale
+            if isinstance(self.length, TimeBudget) and checkpoint.spent:
+                self.length.watch.restore(checkpoint.spent)
             point_last_to(folder, checkpoint.path, done, branch)
             log.say(f"resuming from {checkpoint.path}, step {done}")
             for change in changes:
@@ -162,24 +167,29 @@ class Training:
         return f"starting from the weights of {saved.path}{others}"
 
     def _runner(self, work_dir: str, hooks: Iterable[object]) -> Runner:
+        every, length = self.evaluate_every, self.length
+        timed = isinstance(length, TimeBudget)
         return Runner(
             self.train_step,
             self.loader,
             self.optimizer,
             hooks,
-            length=self.options.length,
+            length=length,
             ctx=self.ctx,
             work_dir=work_dir,
             seed=self.seed,
-            evaluate_every=self.evaluate_every,
+            evaluate_every=WhileTimeIsLeft(every, length) if timed else every,
         )
 
     def _hooks(self, work_dir: str, log: RunLog, branch: Branch) -> List[object]:
         options = self.options
+        evaluate = EvaluateHook(log, self.detector, self.val_loader, self.evaluator, self.val_loss)
+        length = self.length
         return [
+            *([TimeHook(length, evaluate.estimate)] if isinstance(length, TimeBudget) else ()),
             ScheduleHook(options.lr, self.schedule, options.accumulate),
             LogHook(log, self.loader, options.log_every),
-            EvaluateHook(log, self.detector, self.val_loader, self.evaluator, self.val_loss),
+            evaluate,
             CheckpointHook(
                 log,
                 os.path.join(work_dir, FOLDER),

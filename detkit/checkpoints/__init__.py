@@ -27,7 +27,7 @@ from detkit.checkpoints.names import (
     mend_checkpoints,
     numbered,
 )
-from detkit.checkpoints.state import Branch, Parent, Progress
+from detkit.checkpoints.state import Branch, Parent, Progress, Spent
 
 __all__ = [
     "CONFIG",
@@ -40,6 +40,7 @@ __all__ = [
     "Parent",
     "Progress",
     "Resumed",
+    "Spent",
     "branch_from",
     "check_finite",
     "find_checkpoints",

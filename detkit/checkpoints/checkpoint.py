@@ -35,9 +35,11 @@ from detkit.checkpoints.state import (
     LARGEST,
     Branch,
     Progress,
+    Spent,
     branch_of,
     parse_state,
     restore_random_state,
+    spent_of,
     state_text,
 )
 from detkit.errors import CheckpointError, TrainingError, WeightsError
@@ -64,6 +66,7 @@ class Checkpoint(NamedTuple):
     best: the best value of the metric that the run selects checkpoints by, or None.
     branch: the line of training that the checkpoint belongs to.
     stale: the number of evaluations since the best one.
+    spent: the time of a run of ``train.time``, or None.
     """
 
     path: str
@@ -75,6 +78,7 @@ class Checkpoint(NamedTuple):
     best: Optional[float]
     branch: Branch
     stale: int
+    spent: Optional[Spent]
 
 
 def save_checkpoint(
@@ -88,6 +92,7 @@ def save_checkpoint(
     best: Optional[float],
     branch: Branch,
     stale: int = 0,
+    spent: Optional[Spent] = None,
 ) -> None:
     """Writes the folder ``path``; an older folder of that name is replaced.
 
@@ -102,7 +107,7 @@ def save_checkpoint(
         os.makedirs(partial)
         _save_arrays(os.path.join(partial, WEIGHTS), _weights(model))
         _save_arrays(os.path.join(partial, OPTIMIZER), optimizer.state())
-        state = state_text(progress, class_names, metrics, best, branch, stale)
+        state = state_text(progress, class_names, metrics, best, branch, stale, spent)
         _write(os.path.join(partial, STATE), state)
         _write(os.path.join(partial, CONFIG), config_text)
         _write(os.path.join(partial, SUMS), _sums(partial))
@@ -147,6 +152,7 @@ def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
         best=state["best"],
         branch=branch_of(state),
         stale=state.get("stale", 0),
+        spent=spent_of(state),
     )
     if restore_random:
         restore_random_state(state["random"])

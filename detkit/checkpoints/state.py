@@ -27,6 +27,19 @@ class Progress(NamedTuple):
     batch: int = 0
 
 
+class Spent(NamedTuple):
+    """What a run of ``train.time`` has spent, in seconds.
+
+    seconds: the time of all its processes.
+    evaluation: the time of the last evaluation; None before the first one.
+    step: the time of a step; 0 if it is not known.
+    """
+
+    seconds: float
+    evaluation: Optional[float] = None
+    step: float = 0.0
+
+
 class Parent(NamedTuple):
     """The checkpoint that a branch began from, by the run that wrote it and its step."""
 
@@ -55,6 +68,7 @@ def state_text(
     best: Optional[float],
     branch: Branch,
     stale: int,
+    spent: Optional[Spent],
 ) -> str:
     """Returns the content of a state.json, with the random states of this moment."""
     state = {
@@ -64,6 +78,7 @@ def state_text(
         "metrics": metrics,
         "best": best,
         "stale": stale,
+        "spent": None if spent is None else spent._asdict(),
         **branch_to_json(branch),
         "random": random_state(),
     }
@@ -98,6 +113,12 @@ def parse_state(data: bytes) -> Dict[str, Any]:
 def branch_of(state: Mapping[str, Any]) -> Branch:
     """Returns the branch of a checked state."""
     return branch_from_json(state.get("run", ""), state.get("parent"))
+
+
+def spent_of(state: Mapping[str, Any]) -> Optional[Spent]:
+    """Returns what the run of a checked state has spent; None without ``train.time``."""
+    spent = state.get("spent")
+    return None if spent is None else Spent(**spent)
 
 
 def branch_to_json(branch: Branch) -> Dict[str, Any]:
@@ -158,6 +179,15 @@ def _is_progress(value: Any) -> bool:
     return keys and all(map(_is_count, value.values()))
 
 
+def _is_spent(value: Any) -> bool:
+    if value is None:
+        return True
+    if not isinstance(value, dict) or value.keys() != set(Spent._fields):
+        return False
+    times = [value["seconds"], value["step"], value["evaluation"] or 0]
+    return all(_is_number(time) and 0 <= time < math.inf for time in times)
+
+
 def _is_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
@@ -207,13 +237,14 @@ def _is_finite(value: Any) -> bool:
 
 
 # Earlier checkpoints have none of these.
-_OPTIONAL: Mapping[str, Any] = {"run": "", "parent": None, "stale": 0}
+_OPTIONAL: Mapping[str, Any] = {"run": "", "parent": None, "stale": 0, "spent": None}
 _VALUES: Mapping[str, Tuple[Callable[[Any], bool], str]] = {
     "progress": (_is_progress, "whole numbers step, epoch and batch"),
     "class_names": (_is_names, "a list of strings"),
     "metrics": (_is_metrics, "numbers by name, or null"),
     "best": (lambda value: value is None or _is_number(value), "a number or null"),
     "stale": (_is_count, "a number of evaluations"),
+    "spent": (_is_spent, "the seconds of a run, of an evaluation and of a step, or null"),
     "random": (_is_random, "the states of numpy's and Python's generators"),
     "run": (_is_run, "the id of a run"),
     "parent": (_is_parent, "a run and a step, or null"),

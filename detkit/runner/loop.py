@@ -2,12 +2,12 @@
 
 import contextlib
 import time
-from typing import Any, Dict, Iterable, List, Optional
+from typing import Any, Dict, Iterable, List, Optional, Union
 
 import mxnet as mx
 from mxnet import autograd
 
-from detkit.checkpoints import Progress
+from detkit.checkpoints import Progress, Spent
 from detkit.data.loader import Loader
 from detkit.data.sample import Batch
 from detkit.detections import Detections
@@ -17,6 +17,7 @@ from detkit.runner.intervals import Interval
 from detkit.runner.loss_window import LossWindow
 from detkit.runner.optimizer import Optimizer
 from detkit.runner.seed import seed_step
+from detkit.runner.time_budget import Length, TimeBudget, WhileTimeIsLeft
 from detkit.typing import Context, NDArray
 
 
@@ -27,10 +28,10 @@ class Runner:
     loader: the Loader of the training images, with the fields that the step takes.
     optimizer: the Optimizer of the model that train_step trains.
     hooks: objects with some of the methods of hooks.Hook.
-    length: the Interval after which the run ends.
+    length: the Interval after which the run ends, or a TimeBudget.
     ctx, work_dir, seed: the device, the folder of the run, the seed of every draw.
-    evaluate_every: the Interval between two evaluations. The end of the run always has one. None
-        switches evaluation off.
+    evaluate_every: the Interval between two evaluations, or a WhileTimeIsLeft. The end of the run
+        always has one. None switches evaluation off.
 
     Hooks read and set these attributes:
 
@@ -52,11 +53,11 @@ class Runner:
         loader: Loader,
         optimizer: Optimizer,
         hooks: Iterable[object],
-        length: Interval,
+        length: Length,
         ctx: Context,
         work_dir: str,
         seed: int = 0,
-        evaluate_every: Optional[Interval] = None,
+        evaluate_every: Union[Interval, WhileTimeIsLeft, None] = None,
     ):
         self.train_step = train_step
         self.loader = loader
@@ -86,9 +87,22 @@ class Runner:
         return self.progress.epoch + self.progress.batch / len(self.loader)
 
     @property
-    def total_steps(self) -> int:
-        """The number of steps of the whole run."""
+    def total_steps(self) -> Optional[int]:
+        """The number of steps of the whole run; of a TimeBudget an estimate, or None."""
         return self.length.total_steps(len(self.loader))
+
+    @property
+    def counted_steps(self) -> str:
+        """The steps that were made and those of the run: '500/80000', '500/~612' or '500'."""
+        total, about = self.total_steps, "~" * isinstance(self.length, TimeBudget)
+        return f"{self.progress.step}" + ("" if total is None else f"/{about}{total}")
+
+    @property
+    def spent(self) -> Optional[Spent]:
+        """What a checkpoint keeps of a TimeBudget; None for an Interval."""
+        if isinstance(self.length, Interval):
+            return None
+        return self.length.spent(self.progress, evaluated=self.metrics is not None)
 
     @property
     def share(self) -> float:

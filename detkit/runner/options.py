@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Optional, Sequence, Union
 
 from detkit.runner.intervals import Interval
+from detkit.runner.time_budget import Length, TimeBudget, read_duration
 
 
 @dataclass(frozen=True)
@@ -12,6 +13,8 @@ class TrainOptions:
     """The length of a training and its settings.
 
     epochs, steps: the length of the run, in one of the two; the other is null.
+    time: the length of the run as a time that includes the final evaluation: "45m", "1h30m"; both
+        of the others may then be null, or one of them says when the run ends at the latest.
     batch_size: images per step.
     accumulate: steps per update of the weights. The last update of a run takes the steps that are
         left.
@@ -50,6 +53,7 @@ class TrainOptions:
     schedule: dict
     epochs: Optional[int] = None
     steps: Optional[int] = None
+    time: Optional[str] = None
     optimizer: dict = field(default_factory=lambda: {"type": "SGD"})
     momentum: Optional[float] = None
     weight_decay: float = 5e-4
@@ -69,12 +73,7 @@ class TrainOptions:
     hooks: Sequence[dict] = ()
 
     def __post_init__(self) -> None:
-        if (self.epochs is None) == (self.steps is None):
-            found = "neither" if self.steps is None else f"both, {self.epochs} and {self.steps}"
-            raise ValueError(
-                f"expected either train.epochs or train.steps, found {found}; set one of them to a "
-                "number and the other to null"
-            )
+        self._check_length()
         whole = ("epochs", "steps", "batch_size", "accumulate", "log_every", "keep", "patience")
         for name in (*whole, "evaluate_every", "checkpoint_every"):
             value = getattr(self, name)
@@ -90,7 +89,25 @@ class TrainOptions:
         if self.momentum is not None and not 0 <= self.momentum < 1:
             raise ValueError(f"momentum: expected at least 0 and below 1, found {self.momentum}")
 
+    def _check_length(self) -> None:
+        if self.time is not None:
+            try:
+                read_duration(self.time)
+            except ValueError as error:
+                raise ValueError(f"time: {error}") from error
+        given = [value for value in (self.epochs, self.steps) if value is not None]
+        if len(given) == 2 or not (given or self.time):
+            found = f"both, {self.epochs} and {self.steps}" if given else "neither"
+            raise ValueError(
+                f"expected either train.epochs or train.steps, found {found}; set one of them to a "
+                "number and the other to null, or train.time to a duration"
+            )
+
     @property
-    def length(self) -> Interval:
-        """The Interval after which the run ends."""
-        return Interval(self.steps, self.epochs)
+    def length(self) -> Length:
+        """The Interval after which the run ends, or a new TimeBudget."""
+        most = None if self.epochs == self.steps else Interval(self.steps, self.epochs)
+        if self.time is not None:
+            return TimeBudget(read_duration(self.time), most)
+        assert most is not None  # __post_init__ refuses a run without a length
+        return most

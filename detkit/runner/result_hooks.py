@@ -1,5 +1,6 @@
 """The hooks that evaluate a run, save its checkpoints and mark the best one."""
 
+import itertools
 import math
 import os
 from typing import Any, Callable, Dict, List, Optional, Sequence
@@ -26,6 +27,7 @@ from detkit.runner.intervals import Interval
 from detkit.runner.log import FaultLog, RunLog
 from detkit.runner.loop import Runner
 from detkit.runner.optimizer import Optimizer
+from detkit.runner.stopwatch import Clock
 from detkit.runner.val_loss import ValidationLoss
 
 
@@ -48,6 +50,18 @@ class EvaluateHook(Hook):
         self._log, self._detector, self._loader = log, detector, loader
         self._evaluator, self._val_loss = evaluator, val_loss
         self._faults = FaultLog(log, loader)
+
+    def estimate(self, clock: Clock) -> float:
+        """Returns about how many seconds an evaluation takes, by the second of its batches.
+
+        The first one also compiles. A validation loss takes about as long as the detections.
+        """
+        seconds, began = 0.0, clock()
+        for batch in itertools.islice(self._loader.batches(epoch=0), 2):
+            self._detector.detect_batch(batch)
+            ended = clock()
+            seconds, began = ended - began, ended
+        return seconds * len(self._loader) * (2 if self._val_loss else 1)
 
     def evaluate(self, run: Runner) -> None:
         """Sets ``metrics``, ``detections`` and, if it is computed, ``val_losses``.
@@ -77,7 +91,7 @@ class EvaluateHook(Hook):
 def _place(run: Runner) -> str:
     """Returns 'epoch 3/12' at the end of an epoch, 'step 500/80000' within one."""
     if run.progress.batch:
-        return f"step {run.progress.step}/{run.total_steps}"
+        return f"step {run.counted_steps}"
     of_epochs = "" if run.length.epochs is None else f"/{run.length.epochs}"
     return f"epoch {run.progress.epoch}{of_epochs}"
 
@@ -182,6 +196,7 @@ class CheckpointHook(Hook):
             best=run.best,
             branch=self._branch,
             stale=run.stale,
+            spent=run.spent,
         )
         point_last_to(self._folder, path, run.progress.step, self._branch)
         self._saved = run.progress
