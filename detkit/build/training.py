@@ -28,6 +28,7 @@ from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
 from detkit.files.disk import make_folder, whole_file
 from detkit.registry import HOOKS, SCHEDULES
+from detkit.runner.average import Average
 from detkit.runner.hooks import PatienceHook, ScheduleHook, StopHook, TimeHook
 from detkit.runner.intervals import read_interval
 from detkit.runner.log import RunLog
@@ -53,8 +54,9 @@ class Training:
         ``train``.
     class_names, train_set, val_set, loader, val_loader: the data.
     val_loss: the ValidationLoss, or None.
-    ctx, model, detector, train_step: the device, the network, the Detector around it and its
-        training step.
+    ctx, model, train_step: the device, the network that is trained and its training step.
+    average, evaluated, detector: the Average of its weights, or None; the network that is evaluated
+        and saved, whose weights are the averages if there are any; the Detector around it.
     optimizer, schedule, evaluator, hooks: the Optimizer, a function from a Position to a factor, a
         function from dataset and detections to metrics, the hooks of the config.
     length: the Interval after which the run ends, or a TimeBudget.
@@ -86,15 +88,25 @@ class Training:
         self.model = build_model(config, self.class_names, self.ctx)
         use_precision(config, self.model, self.options.precision)
         self.train_step = build_train_step(config, self.model, len(self.class_names))
-        self.optimizer = Optimizer(self.model, self.options)
+        self.average = self._build_average()
+        self.evaluated = self.average.network if self.average else self.model
+        self.optimizer = Optimizer(self.model, self.options, self.average)
         batch_size, inputs = self.options.batch_size, self.train_step.INPUTS
         self.loader = build_loader(config, "train", self.train_set, batch_size, inputs)
         self.val_loader = build_loader(config, "val", self.val_set, batch_size)
-        self.detector = detector_for(config, self.model, self.class_names, self.ctx)
+        self.detector = detector_for(config, self.evaluated, self.class_names, self.ctx)
         self.val_loss: Optional[ValidationLoss] = None
         if self.options.val_loss:
+            step = build_train_step(config, self.evaluated, len(self.class_names))
             loader = build_loader(config, "val", self.val_set, batch_size, inputs)
-            self.val_loss = ValidationLoss(self.train_step, loader, self.ctx, self.seed)
+            self.val_loss = ValidationLoss(step, loader, self.ctx, self.seed)
+
+    def _build_average(self) -> Optional[Average]:
+        if not self.options.ema:
+            return None
+        averaged = build_model(self.config, self.class_names, self.ctx, pretrained=False)
+        use_precision(self.config, averaged, self.options.precision)
+        return Average(self.model, averaged, self.options.ema)
 
     def runner(self, work_dir: str, resume: Optional[str] = None, force: bool = False) -> Runner:
         """Returns the Runner of this training in ``work_dir``.
@@ -160,6 +172,8 @@ class Training:
         try:
             saved = load_checkpoint(folder)
             left = start_from(self.model, saved)
+            if self.average:
+                self.average.begin()
         except CheckpointError as error:
             where = place(self.config["train"], "start_from")
             raise CheckpointError(f"{where}: {error}") from error
@@ -194,7 +208,7 @@ class Training:
                 log,
                 os.path.join(work_dir, FOLDER),
                 branch,
-                self.model,
+                self.evaluated,
                 self.optimizer,
                 self.class_names,
                 self.config_text,
@@ -218,6 +232,8 @@ class Training:
                 f"found {list(checkpoint.class_names)}; names and order must agree"
             )
         load_model_weights(self.model, checkpoint)
+        if self.average:
+            self.average.begin()  # its optimizer's state has the weights that the averages are of
         try:
             self.optimizer.load_state(checkpoint.optimizer)
         except CheckpointError as error:

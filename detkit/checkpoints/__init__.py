@@ -27,13 +27,15 @@ from detkit.checkpoints.names import (
     mend_checkpoints,
     numbered,
 )
-from detkit.checkpoints.state import Branch, Parent, Progress, Spent
+from detkit.checkpoints.state import AVERAGED, TRAINED, Branch, Parent, Progress, Spent
 
 __all__ = [
+    "AVERAGED",
     "CONFIG",
     "FOLDER",
     "STATE",
     "SUMS",
+    "TRAINED",
     "WEIGHTS",
     "Branch",
     "Checkpoint",

@@ -1,7 +1,8 @@
 """A checkpoint: one folder with everything that a run needs to resume bit for bit.
 
-    weights.params    the network, by structural names
-    optimizer.params  the optimizer's state, and the gradients of an unfinished accumulation
+    weights.params    the network, by structural names; with train.ema, the averages of its weights
+    optimizer.params  the optimizer's state, and the gradients of an unfinished accumulation; with
+                      train.ema, also the weights that are trained
     state.json        the run's progress, metrics, class names and random number generators
     config.yaml       the resolved config
     SHA256SUMS        the sums of the four files; it is written last and completes the checkpoint
@@ -32,6 +33,7 @@ from detkit.checkpoints.names import (
     remove,
 )
 from detkit.checkpoints.state import (
+    AVERAGED,
     LARGEST,
     Branch,
     Progress,
@@ -106,9 +108,10 @@ def save_checkpoint(
         remove(partial)
         os.makedirs(partial)
         _save_arrays(os.path.join(partial, WEIGHTS), _weights(model))
-        _save_arrays(os.path.join(partial, OPTIMIZER), optimizer.state())
-        state = state_text(progress, class_names, metrics, best, branch, stale, spent)
-        _write(os.path.join(partial, STATE), state)
+        arrays = optimizer.state()
+        _save_arrays(os.path.join(partial, OPTIMIZER), arrays)
+        standing = (progress, class_names, metrics, best, branch, stale, spent)
+        _write(os.path.join(partial, STATE), state_text(*standing, averaged=AVERAGED in arrays))
         _write(os.path.join(partial, CONFIG), config_text)
         _write(os.path.join(partial, SUMS), _sums(partial))
         sync(partial)

@@ -8,7 +8,12 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence,
 
 import numpy as np
 
-FORMAT = 1  # in state.json; older checkpoints have none there and are read as 1
+# The format in state.json. It is 2 if weights.params has averages (train.ema): an earlier detkit
+# would go on from these. Other checkpoints have 1, older ones have none and are read as 1.
+FORMAT = 2
+# Names in optimizer.params: the number of updates that were averaged, and what the names of the
+# weights begin with that the averages are of.
+AVERAGED, TRAINED = "averaged", "trained/"
 LARGEST = 1 << 24  # bytes of a state.json: the metrics of thousands of classes fit
 _MOST = 1 << 53  # whole numbers below it are exact in every JSON
 _RUN = re.compile(r"[0-9a-f]{0,64}")
@@ -69,10 +74,14 @@ def state_text(
     branch: Branch,
     stale: int,
     spent: Optional[Spent],
+    averaged: bool,
 ) -> str:
-    """Returns the content of a state.json, with the random states of this moment."""
+    """Returns the content of a state.json, with the random states of this moment.
+
+    averaged: whether weights.params has averages of the weights.
+    """
     state = {
-        "format": FORMAT,
+        "format": FORMAT if averaged else 1,
         "progress": progress._asdict(),
         "class_names": list(class_names),
         "metrics": metrics,
@@ -95,7 +104,7 @@ def parse_state(data: bytes) -> Dict[str, Any]:
         raise ValueError("expected JSON of few levels, found text that is nested deeper") from None
     if not isinstance(state, dict):
         raise ValueError(f"expected an object, found {_shown(state)}")
-    number = state.get("format", FORMAT)
+    number = state.get("format", 1)
     if not _is_count(number) or number > FORMAT:
         raise ValueError(
             f"format: expected {FORMAT}, the latest that this detkit reads, found "

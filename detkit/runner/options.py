@@ -24,6 +24,8 @@ class TrainOptions:
     momentum: the momentum of SGD and NAG; null: their default, 0.9.
     schedule: the schedule by ``type``, which gives the factor of lr over the run.
     clip_norm: gradients are scaled down to this L2 norm over all weights; null: never.
+    ema: the decay of the average of the weights that is evaluated and saved, such as 0.9998, see
+        Average; 0: there is no average, and the weights themselves are.
     start_from: the folder of a checkpoint whose weights a new run begins with, except weights of
         another shape: the last layers for other classes.
     multipliers: a list of ``{match, lr, decay}``, factors for the weights whose name matches a
@@ -59,6 +61,7 @@ class TrainOptions:
     weight_decay: float = 5e-4
     accumulate: int = 1
     clip_norm: Optional[float] = None
+    ema: float = 0.0
     start_from: Optional[str] = None
     multipliers: Sequence[dict] = ()
     log_every: int = 20
@@ -86,8 +89,10 @@ class TrainOptions:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name}: expected a number above 0, found {value}")
-        if self.momentum is not None and not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum: expected at least 0 and below 1, found {self.momentum}")
+        for name in ("momentum", "ema"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ValueError(f"{name}: expected at least 0 and below 1, found {value}")
 
     def _check_length(self) -> None:
         if self.time is not None:

@@ -101,7 +101,8 @@ class CheckpointHook(Hook):
 
     folder: the folder of the checkpoints.
     branch: the line of training that the checkpoints belong to.
-    model, optimizer, class_names, config_text: what a checkpoint holds beside the progress.
+    model, optimizer, class_names, config_text: what a checkpoint holds beside the progress. The
+        model is the one that is evaluated.
     every: the Interval between two checkpoints.
     keep: the number of the latest checkpoints that are kept, beside the best.
     main: the name of the metric that chooses the best.
@@ -179,7 +180,8 @@ class CheckpointHook(Hook):
             self._prune()
 
     def _save(self, run: Runner) -> str:
-        check_finite(self._model, run.progress.step)
+        for network in {run.train_step.model: None, self._model: None}:  # one without averages
+            check_finite(network, run.progress.step)
         path = os.path.join(self._folder, f"step-{run.progress.step:08d}")
         aside = self._attempt(make_room, path, self._branch)
         if aside:

@@ -14,6 +14,7 @@ REFUSED = {
     "data.train.seed=7": ("data.train.seed", "1", "7"),
     "data.val.seed=7": ("data.val.seed", "2", "7"),
     "model.anchors.sizes=[12, 30]": ("model.anchors.sizes.1", "24", "30"),
+    "train.ema=0.9": ("train.ema", "not set", "0.9"),
     "train.momentum=0.8": ("train.momentum", "not set", "0.8"),
     "train.optimizer={type: Adam}": ("train.optimizer", "not set", "Adam"),
     "train.schedule.drops=[2]": ("train.schedule.drops.0", "1", "2"),
