@@ -182,7 +182,7 @@ class Training:
 
     def _runner(self, work_dir: str, hooks: Iterable[object]) -> Runner:
         every, length = self.evaluate_every, self.length
-        timed = isinstance(length, TimeBudget)
+        rarer = WhileTimeIsLeft(every, length) if isinstance(length, TimeBudget) else every
         return Runner(
             self.train_step,
             self.loader,
@@ -192,7 +192,7 @@ class Training:
             ctx=self.ctx,
             work_dir=work_dir,
             seed=self.seed,
-            evaluate_every=WhileTimeIsLeft(every, length) if timed else every,
+            evaluate_every=rarer,
         )
 
     def _hooks(self, work_dir: str, log: RunLog, branch: Branch) -> List[object]:

@@ -11,8 +11,8 @@ import numpy as np
 # The format in state.json. It is 2 if weights.params has averages (train.ema): an earlier detkit
 # would go on from these. Other checkpoints have 1, older ones have none and are read as 1.
 FORMAT = 2
-# Names in optimizer.params: the number of updates that were averaged, and what the names of the
-# weights begin with that the averages are of.
+# Names in optimizer.params: of the number of updates that were averaged, and the beginning of the
+# names of the trained weights, whose averages are in weights.params.
 AVERAGED, TRAINED = "averaged", "trained/"
 LARGEST = 1 << 24  # bytes of a state.json: the metrics of thousands of classes fit
 _MOST = 1 << 53  # whole numbers below it are exact in every JSON
@@ -193,7 +193,8 @@ def _is_spent(value: Any) -> bool:
         return True
     if not isinstance(value, dict) or value.keys() != set(Spent._fields):
         return False
-    times = [value["seconds"], value["step"], value["evaluation"] or 0]
+    evaluation = 0 if value["evaluation"] is None else value["evaluation"]
+    times = [value["seconds"], value["step"], evaluation]
     return all(_is_number(time) and 0 <= time < math.inf for time in times)
 
 

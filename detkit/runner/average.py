@@ -78,15 +78,17 @@ def load_trained(network: Block, arrays: Mapping[str, NDArray]) -> None:
 
     Raises CheckpointError if one is missing.
     """
+    if AVERAGED not in arrays:
+        return
     weights = _weights_of(network)
     missing = [name for name in weights if TRAINED + name not in arrays]
-    if AVERAGED in arrays and missing:
+    if missing:
         raise CheckpointError(
             f"the optimizer's state: expected the trained weights of all averages, found "
             f"{len(missing)} missing, the first {missing[0]!r}; use another checkpoint"
         )
-    for name in weights if AVERAGED in arrays else ():
-        weights[name].set_data(arrays[TRAINED + name])
+    for name, weight in weights.items():
+        weight.set_data(arrays[TRAINED + name])
 
 
 def _weights_of(network: Block) -> Dict[str, gluon.Parameter]:

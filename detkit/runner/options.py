@@ -111,8 +111,8 @@ class TrainOptions:
     @property
     def length(self) -> Length:
         """The Interval after which the run ends, or a new TimeBudget."""
-        most = None if self.epochs == self.steps else Interval(self.steps, self.epochs)
-        if self.time is not None:
-            return TimeBudget(read_duration(self.time), most)
-        assert most is not None  # __post_init__ refuses a run without a length
-        return most
+        if self.time is None:
+            return Interval(self.steps, self.epochs)
+        limited = self.steps is not None or self.epochs is not None
+        most = Interval(self.steps, self.epochs) if limited else None
+        return TimeBudget(read_duration(self.time), most)

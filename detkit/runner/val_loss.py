@@ -20,8 +20,8 @@ class ValidationLoss:
     them, dropout drops nothing, and there is no gradient.
 
     Each batch has a seed of its own for the samples of anchors and RoIs, the same in every
-    evaluation. Two evaluations therefore differ by the weights alone. The generators of the
-    training are not touched: MXNet's is seeded before every training step.
+    evaluation. Two evaluations therefore differ by the weights alone. The training does not notice
+    it, because MXNet's generator is seeded before every training step, too.
 
     train_step: the TrainStep. loader: a Loader of the images with the arrays that the step takes.
     ctx, seed: the device, and the seed of the run.

@@ -15,6 +15,7 @@ from mxnet.gluon import nn
 from detkit.build.load import load_model_weights
 from detkit.checkpoints import (
     Progress,
+    Spent,
     check_finite,
     checkpoint,
     find_checkpoints,
@@ -38,6 +39,8 @@ def test_everything_comes_back_bit_for_bit(tmp_path):
     assert loaded.progress == Progress(7, 2, 1)
     assert loaded.class_names == NAMES
     assert loaded.best == 0.75
+    assert loaded.stale == 2
+    assert loaded.spent == Spent(60.5, 2.25, 0.125)
     np.testing.assert_equal(loaded.metrics["per_class"], {"cat": float("nan"), "dog": 0.5})
     assert (tmp_path / "step-7/config.yaml").read_text() == "seed: 1\n"
 

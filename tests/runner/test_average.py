@@ -179,9 +179,9 @@ def test_a_run_goes_on_within_an_accumulation(config, tmp_path):
     tiny.assert_same_checkpoint(tmp_path / "whole" / LAST, tmp_path / "parts" / LAST)
 
 
-@pytest.mark.parametrize(("function", "call"), [("mx.nd.save", 4), ("os.rename", 2)])
-def test_a_run_killed_while_it_saved_goes_on(config, averaged, tmp_path, function, call):
-    dying = tiny.hook("DieWhileSaving", function=function, call=call)
+def test_a_run_killed_while_it_saved_goes_on(config, averaged, tmp_path):
+    """The averages of the second checkpoint are written, the weights that are trained are not."""
+    dying = tiny.hook("DieWhileSaving", function="mx.nd.save", call=4)
     killed = tiny.spawn("train", config, "--work-dir", tmp_path, "--set", EMA, dying)
     assert killed.returncode == -signal.SIGKILL
     assert tiny.train(config, tmp_path, EMA, resume="auto", force=True) == 0
