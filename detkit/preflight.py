@@ -11,6 +11,8 @@ from detkit.data.loader import Loader
 from detkit.data.sample import Batch, Dataset
 from detkit.detections.overlap import pairwise_iou
 from detkit.errors import DataError
+from detkit.runner.intervals import Interval
+from detkit.runner.time_budget import TimeBudget
 
 LOOKED_AT = 64  # images; their boxes are taken through the transforms
 # From this IoU an object counts as matched. For an anchor, the two shapes are compared around one
@@ -30,6 +32,8 @@ def preflight(training: Training) -> List[str]:
     # Loading the first batch checks the number of bad images, and shows that the evaluation will
     # find its files.
     next(training.val_loader.batches(epoch=0), None)
+    if training.val_loss is not None:  # it may take masks or fields, which the dataset may lack
+        next(training.val_loss.loader.batches(epoch=0), None)
     lines = [
         f"classes  {len(training.class_names)}: {', '.join(training.class_names)}",
         *_dataset_lines("train", train),
@@ -43,7 +47,14 @@ def preflight(training: Training) -> List[str]:
 
 
 def _length(training: Training) -> str:
-    length, per_epoch = training.options.length, len(training.loader)
+    length, per_epoch = training.length, len(training.loader)
+    if isinstance(length, TimeBudget):
+        most = "" if length.most is None else f", or {_steps(length.most, per_epoch)}"
+        return f"{training.options.time} with the final evaluation{most}"
+    return _steps(length, per_epoch)
+
+
+def _steps(length: Interval, per_epoch: int) -> str:
     steps = length.total_steps(per_epoch)
     if length.epochs is None:
         return f"{steps} steps, {steps / per_epoch:.2f} epochs of {per_epoch} steps"

@@ -66,12 +66,14 @@ def build_loader(
 ) -> Loader:
     """Returns the Loader of ``dataset``, which is the ``split`` "train" or "val".
 
-    inputs: for training, TrainStep.INPUTS: the Loader then uses ``data.train_transforms``, shuffles
-        by the seed, loads the masks and fields that the step takes, and leaves out the images that
-        ``data.filter`` says. None: the Loader uses ``data.val_transforms`` and keeps the order of
-        the images.
+    inputs: TrainStep.INPUTS, to load the masks, fields and proposals that the step takes; None:
+        those of the detector alone.
+
+    A Loader of "train" with inputs is for training: it uses ``data.train_transforms``, shuffles by
+    the seed, and leaves out the images that ``data.filter`` says. Every other one uses
+    ``data.val_transforms`` and keeps the order of the images.
     """
-    training = inputs is not None
+    training = split == "train" and inputs is not None
     proposals = build_proposals(config, split, dataset, inputs)
     return construct(
         Loader,

@@ -16,6 +16,7 @@ from detkit.checkpoints import (
 )
 from detkit.config.yaml import parse_yaml, read_yaml
 from detkit.errors import CheckpointError, ConfigError
+from detkit.runner.time_budget import read_duration
 
 # The trained weights depend neither on these keys nor on those below them.
 HARMLESS = (
@@ -27,10 +28,13 @@ HARMLESS = (
     "train.evaluate_every",
     "train.keep",
     "train.log_every",
+    "train.patience",
     "train.pictures",
     "train.start_from",
+    "train.val_loss",
 )
 LENGTHS = ("train.epochs", "train.steps")
+TIME = "train.time"
 _LONGEST = 60  # characters of a value that are shown
 _MISSING = object()
 
@@ -114,6 +118,11 @@ def _changes(old: Any, new: Any, key: str) -> Iterator[Change]:
 def _is_harmless(key: str, old: Any, new: Any) -> bool:
     if key in LENGTHS and type(old) is int and type(new) is int:
         return new >= old
+    if key == TIME and isinstance(old, str) and isinstance(new, str):
+        try:
+            return read_duration(new) >= read_duration(old)
+        except ValueError:  # the checkpoint's config may be damaged
+            return False
     harmless = any(f"{key}.".startswith(f"{known}.") for known in HARMLESS)
     return harmless or key.endswith(".pretrained")  # the checkpoint has the weights
 

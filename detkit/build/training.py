@@ -30,7 +30,8 @@ from detkit.errors import CheckpointError, ConfigError
 from detkit.files.disk import make_folder, whole_file
 from detkit.memory import bound_arenas
 from detkit.registry import HOOKS, SCHEDULES
-from detkit.runner.hooks import ScheduleHook, StopHook
+from detkit.runner.average import Average
+from detkit.runner.hooks import PatienceHook, ScheduleHook, StopHook, TimeHook
 from detkit.runner.intervals import read_interval
 from detkit.runner.log import RunLog
 from detkit.runner.loop import Runner
@@ -39,6 +40,8 @@ from detkit.runner.options import TrainOptions
 from detkit.runner.report_hooks import LogHook, VisualizeHook
 from detkit.runner.result_hooks import CheckpointHook, EvaluateHook
 from detkit.runner.seed import seed_run
+from detkit.runner.time_budget import TimeBudget, WhileTimeIsLeft
+from detkit.runner.val_loss import ValidationLoss
 from detkit.typing import Context
 
 
@@ -52,10 +55,14 @@ class Training:
     config, config_text, seed, options: the config, its resolved YAML, its sections ``seed`` and
         ``train``.
     class_names, train_set, val_set, loader, val_loader: the data.
-    ctx, precision, model, detector, train_step: the device, "fp32" or "bf16", the network, the
-        Detector around it and its training step.
+    val_loss: the ValidationLoss, or None.
+    ctx, precision, model, train_step: the device, "fp32" or "bf16", the network that is trained and
+        its training step.
+    average, evaluated, detector: the Average of its weights, or None; the network that is evaluated
+        and saved, whose weights are the averages if there are any; the Detector around it.
     optimizer, schedule, evaluator, hooks: the Optimizer, a function from a Position to a factor, a
         function from dataset and detections to metrics, the hooks of the config.
+    length: the Interval after which the run ends, or a TimeBudget.
     evaluate_every, checkpoint_every: Intervals.
 
     Raises ConfigError, DataError or WeightsError for an error in config, data or weights.
@@ -71,6 +78,7 @@ class Training:
         self.seed = _seed(config)
         seed_run(self.seed)
         self.options: TrainOptions = construct(TrainOptions, require(config, "train", dict))
+        self.length = self.options.length
         self.evaluate_every = read_interval(self.options.evaluate_every)
         self.checkpoint_every = read_interval(self.options.checkpoint_every)
         self.hooks = [HOOKS.build(node) for node in self.options.hooks]
@@ -84,11 +92,25 @@ class Training:
         self.model = build_model(config, self.class_names, self.ctx)
         self.precision = use_precision(config, self.model, self.options.precision)
         self.train_step = build_train_step(config, self.model, len(self.class_names))
-        self.optimizer = Optimizer(self.model, self.options)
+        self.average = self._build_average()
+        self.evaluated = self.average.network if self.average else self.model
+        self.optimizer = Optimizer(self.model, self.options, self.average)
         batch_size, inputs = self.options.batch_size, self.train_step.INPUTS
         self.loader = build_loader(config, "train", self.train_set, batch_size, inputs)
         self.val_loader = build_loader(config, "val", self.val_set, batch_size)
-        self.detector = detector_for(config, self.model, self.class_names, self.ctx)
+        self.detector = detector_for(config, self.evaluated, self.class_names, self.ctx)
+        self.val_loss: Optional[ValidationLoss] = None
+        if self.options.val_loss:
+            step = build_train_step(config, self.evaluated, len(self.class_names))
+            loader = build_loader(config, "val", self.val_set, batch_size, inputs)
+            self.val_loss = ValidationLoss(step, loader, self.ctx, self.seed)
+
+    def _build_average(self) -> Optional[Average]:
+        if not self.options.ema:
+            return None
+        averaged = build_model(self.config, self.class_names, self.ctx, pretrained=False)
+        use_precision(self.config, averaged, self.options.precision)
+        return Average(self.model, averaged, self.options.ema)
 
     def runner(self, work_dir: str, resume: Optional[str] = None, force: bool = False) -> Runner:
         """Returns the Runner of this training in ``work_dir``.
@@ -111,12 +133,15 @@ class Training:
             part.write_text(self.config_text, encoding="utf-8")
         branch = resumed.branch if resumed else new_branch()
         done = checkpoint.progress.step if checkpoint else 0
-        log = RunLog(work_dir, self.options.length.total_steps(len(self.loader)), done)
+        log = RunLog(work_dir, self.length.total_steps(len(self.loader)), done)
         self._log_faults(log)
         runner = self._runner(work_dir, self._hooks(work_dir, log, branch))
         if checkpoint:
             runner.progress = checkpoint.progress
             runner.metrics, runner.best = checkpoint.metrics, checkpoint.best
+            runner.stale = checkpoint.stale
+            if isinstance(self.length, TimeBudget) and checkpoint.spent:
+                self.length.watch.restore(checkpoint.spent)
             point_last_to(folder, checkpoint.path, done, branch)
             log.say(f"resuming from {checkpoint.path}, step {done}")
             for change in changes:
@@ -154,6 +179,8 @@ class Training:
         try:
             saved = load_checkpoint(folder)
             left = start_from(self.model, saved)
+            if self.average:
+                self.average.begin()
         except CheckpointError as error:
             where = place(self.config["train"], "start_from")
             raise CheckpointError(f"{where}: {error}") from error
@@ -161,29 +188,34 @@ class Training:
         return f"starting from the weights of {saved.path}{others}"
 
     def _runner(self, work_dir: str, hooks: Iterable[object]) -> Runner:
+        every, length = self.evaluate_every, self.length
+        rarer = WhileTimeIsLeft(every, length) if isinstance(length, TimeBudget) else every
         return Runner(
             self.train_step,
             self.loader,
             self.optimizer,
             hooks,
-            length=self.options.length,
+            length=length,
             ctx=self.ctx,
             work_dir=work_dir,
             seed=self.seed,
-            evaluate_every=self.evaluate_every,
+            evaluate_every=rarer,
         )
 
     def _hooks(self, work_dir: str, log: RunLog, branch: Branch) -> List[object]:
         options = self.options
+        evaluate = EvaluateHook(log, self.detector, self.val_loader, self.evaluator, self.val_loss)
+        length = self.length
         return [
+            *([TimeHook(length, evaluate.estimate)] if isinstance(length, TimeBudget) else ()),
             ScheduleHook(options.lr, self.schedule, options.accumulate),
             LogHook(log, self.loader, options.log_every),
-            EvaluateHook(log, self.detector, self.val_loader, self.evaluator),
+            evaluate,
             CheckpointHook(
                 log,
                 os.path.join(work_dir, FOLDER),
                 branch,
-                self.model,
+                self.evaluated,
                 self.optimizer,
                 self.class_names,
                 self.config_text,
@@ -193,6 +225,7 @@ class Training:
             ),
             VisualizeHook(os.path.join(work_dir, "pictures"), self.val_set, options.pictures),
             *self.hooks,
+            *([PatienceHook(log, options.patience)] if options.patience else ()),
             StopHook(),
         ]
 
@@ -206,6 +239,8 @@ class Training:
                 f"found {list(checkpoint.class_names)}; names and order must agree"
             )
         load_model_weights(self.model, checkpoint)
+        if self.average:
+            self.average.begin()  # its optimizer's state has the weights that the averages are of
         try:
             self.optimizer.load_state(checkpoint.optimizer)
         except CheckpointError as error:

@@ -27,19 +27,22 @@ from detkit.checkpoints.names import (
     mend_checkpoints,
     numbered,
 )
-from detkit.checkpoints.state import Branch, Parent, Progress
+from detkit.checkpoints.state import AVERAGED, TRAINED, Branch, Parent, Progress, Spent
 
 __all__ = [
+    "AVERAGED",
     "CONFIG",
     "FOLDER",
     "STATE",
     "SUMS",
+    "TRAINED",
     "WEIGHTS",
     "Branch",
     "Checkpoint",
     "Parent",
     "Progress",
     "Resumed",
+    "Spent",
     "branch_from",
     "check_finite",
     "find_checkpoints",

@@ -1,7 +1,8 @@
 """A checkpoint: one folder with everything that a run needs to resume bit for bit.
 
-    weights.params    the network, by structural names
-    optimizer.params  the optimizer's state, and the gradients of an unfinished accumulation
+    weights.params    the network, by structural names; with train.ema, the averages of its weights
+    optimizer.params  the optimizer's state, and the gradients of an unfinished accumulation; with
+                      train.ema, also the weights that are trained
     state.json        the run's progress, metrics, class names and random number generators
     config.yaml       the resolved config
     SHA256SUMS        the sums of the four files; it is written last and completes the checkpoint
@@ -11,7 +12,6 @@ complete.
 """
 
 import errno
-import json
 import os
 import shutil
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
@@ -33,15 +33,16 @@ from detkit.checkpoints.names import (
     remove,
 )
 from detkit.checkpoints.state import (
-    FORMAT,
+    AVERAGED,
     LARGEST,
     Branch,
     Progress,
+    Spent,
     branch_of,
-    branch_to_json,
     parse_state,
-    random_state,
     restore_random_state,
+    spent_of,
+    state_text,
 )
 from detkit.errors import CheckpointError, TrainingError, WeightsError
 from detkit.files.disk import sha256_of, sync
@@ -66,6 +67,8 @@ class Checkpoint(NamedTuple):
     metrics: the metrics of the last evaluation; None before the first one.
     best: the best value of the metric that the run selects checkpoints by, or None.
     branch: the line of training that the checkpoint belongs to.
+    stale: the number of evaluations since the best one.
+    spent: the time of a run of ``train.time``, or None.
     """
 
     path: str
@@ -76,6 +79,8 @@ class Checkpoint(NamedTuple):
     metrics: Optional[Dict[str, Any]]
     best: Optional[float]
     branch: Branch
+    stale: int
+    spent: Optional[Spent]
 
 
 def save_checkpoint(
@@ -88,6 +93,8 @@ def save_checkpoint(
     metrics: Optional[Mapping[str, Any]],
     best: Optional[float],
     branch: Branch,
+    stale: int = 0,
+    spent: Optional[Spent] = None,
 ) -> None:
     """Writes the folder ``path``; an older folder of that name is replaced.
 
@@ -101,9 +108,10 @@ def save_checkpoint(
         remove(partial)
         os.makedirs(partial)
         _save_arrays(os.path.join(partial, WEIGHTS), _weights(model))
-        _save_arrays(os.path.join(partial, OPTIMIZER), optimizer.state())
-        state = _state_text(progress, class_names, metrics, best, branch)
-        _write(os.path.join(partial, STATE), state)
+        arrays = optimizer.state()
+        _save_arrays(os.path.join(partial, OPTIMIZER), arrays)
+        standing = (progress, class_names, metrics, best, branch, stale, spent)
+        _write(os.path.join(partial, STATE), state_text(*standing, averaged=AVERAGED in arrays))
         _write(os.path.join(partial, CONFIG), config_text)
         _write(os.path.join(partial, SUMS), _sums(partial))
         sync(partial)
@@ -115,26 +123,6 @@ def save_checkpoint(
             f"{path}: the checkpoint cannot be saved: {reason}; earlier checkpoints are unchanged. "
             "Make room or correct the folder's permissions, then continue with --resume auto"
         ) from error
-
-
-def _state_text(
-    progress: Progress,
-    class_names: Sequence[str],
-    metrics: Optional[Mapping[str, Any]],
-    best: Optional[float],
-    branch: Branch,
-) -> str:
-    """Returns the content of state.json."""
-    state = {
-        "format": FORMAT,
-        "progress": progress._asdict(),
-        "class_names": list(class_names),
-        "metrics": metrics,
-        "best": best,
-        **branch_to_json(branch),
-        "random": random_state(),
-    }
-    return json.dumps(state, indent=1)
 
 
 def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
@@ -166,6 +154,8 @@ def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
         metrics=state["metrics"],
         best=state["best"],
         branch=branch_of(state),
+        stale=state.get("stale", 0),
+        spent=spent_of(state),
     )
     if restore_random:
         restore_random_state(state["random"])

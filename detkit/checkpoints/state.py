@@ -4,11 +4,16 @@ import json
 import math
 import random
 import re
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-FORMAT = 1  # in state.json; older checkpoints have none there and are read as 1
+# The format in state.json. It is 2 if weights.params has averages (train.ema): an earlier detkit
+# would go on from these. Other checkpoints have 1, older ones have none and are read as 1.
+FORMAT = 2
+# Names in optimizer.params: of the number of updates that were averaged, and the beginning of the
+# names of the trained weights, whose averages are in weights.params.
+AVERAGED, TRAINED = "averaged", "trained/"
 LARGEST = 1 << 24  # bytes of a state.json: the metrics of thousands of classes fit
 _MOST = 1 << 53  # whole numbers below it are exact in every JSON
 _RUN = re.compile(r"[0-9a-f]{0,64}")
@@ -25,6 +30,19 @@ class Progress(NamedTuple):
     step: int = 0
     epoch: int = 0
     batch: int = 0
+
+
+class Spent(NamedTuple):
+    """What a run of ``train.time`` has spent, in seconds.
+
+    seconds: the time of all its processes.
+    evaluation: the time of the last evaluation; None before the first one.
+    step: the time of a step; 0 if it is not known.
+    """
+
+    seconds: float
+    evaluation: Optional[float] = None
+    step: float = 0.0
 
 
 class Parent(NamedTuple):
@@ -48,6 +66,34 @@ class Branch(NamedTuple):
     parent: Optional[Parent] = None
 
 
+def state_text(
+    progress: Progress,
+    class_names: Sequence[str],
+    metrics: Optional[Mapping[str, Any]],
+    best: Optional[float],
+    branch: Branch,
+    stale: int,
+    spent: Optional[Spent],
+    averaged: bool,
+) -> str:
+    """Returns the content of a state.json, with the random states of this moment.
+
+    averaged: whether weights.params has averages of the weights.
+    """
+    state = {
+        "format": FORMAT if averaged else 1,
+        "progress": progress._asdict(),
+        "class_names": list(class_names),
+        "metrics": metrics,
+        "best": best,
+        "stale": stale,
+        "spent": None if spent is None else spent._asdict(),
+        **branch_to_json(branch),
+        "random": random_state(),
+    }
+    return json.dumps(state, indent=1)
+
+
 def parse_state(data: bytes) -> Dict[str, Any]:
     """Returns the content of a state.json. Raises ValueError if a key or a value makes no sense."""
     if len(data) > LARGEST:
@@ -58,7 +104,7 @@ def parse_state(data: bytes) -> Dict[str, Any]:
         raise ValueError("expected JSON of few levels, found text that is nested deeper") from None
     if not isinstance(state, dict):
         raise ValueError(f"expected an object, found {_shown(state)}")
-    number = state.get("format", FORMAT)
+    number = state.get("format", 1)
     if not _is_count(number) or number > FORMAT:
         raise ValueError(
             f"format: expected {FORMAT}, the latest that this detkit reads, found "
@@ -76,6 +122,12 @@ def parse_state(data: bytes) -> Dict[str, Any]:
 def branch_of(state: Mapping[str, Any]) -> Branch:
     """Returns the branch of a checked state."""
     return branch_from_json(state.get("run", ""), state.get("parent"))
+
+
+def spent_of(state: Mapping[str, Any]) -> Optional[Spent]:
+    """Returns what the run of a checked state has spent; None without ``train.time``."""
+    spent = state.get("spent")
+    return None if spent is None else Spent(**spent)
 
 
 def branch_to_json(branch: Branch) -> Dict[str, Any]:
@@ -136,6 +188,16 @@ def _is_progress(value: Any) -> bool:
     return keys and all(map(_is_count, value.values()))
 
 
+def _is_spent(value: Any) -> bool:
+    if value is None:
+        return True
+    if not isinstance(value, dict) or value.keys() != set(Spent._fields):
+        return False
+    evaluation = 0 if value["evaluation"] is None else value["evaluation"]
+    times = [value["seconds"], value["step"], evaluation]
+    return all(_is_number(time) and 0 <= time < math.inf for time in times)
+
+
 def _is_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
@@ -184,12 +246,15 @@ def _is_finite(value: Any) -> bool:
     return type(value) is float and math.isfinite(value)
 
 
-_OPTIONAL: Mapping[str, Any] = {"run": "", "parent": None}  # earlier checkpoints have none
+# Earlier checkpoints have none of these.
+_OPTIONAL: Mapping[str, Any] = {"run": "", "parent": None, "stale": 0, "spent": None}
 _VALUES: Mapping[str, Tuple[Callable[[Any], bool], str]] = {
     "progress": (_is_progress, "whole numbers step, epoch and batch"),
     "class_names": (_is_names, "a list of strings"),
     "metrics": (_is_metrics, "numbers by name, or null"),
     "best": (lambda value: value is None or _is_number(value), "a number or null"),
+    "stale": (_is_count, "a number of evaluations"),
+    "spent": (_is_spent, "the seconds of a run, of an evaluation and of a step, or null"),
     "random": (_is_random, "the states of numpy's and Python's generators"),
     "run": (_is_run, "the id of a run"),
     "parent": (_is_parent, "a run and a step, or null"),

@@ -5,6 +5,7 @@ from detkit.runner.loop import Runner
 from detkit.runner.optimizer import Optimizer
 from detkit.runner.options import TrainOptions
 from detkit.runner.schedules import CosineSchedule, Position, StepSchedule
+from detkit.runner.time_budget import TimeBudget
 
 __all__ = [
     "CosineSchedule",
@@ -13,5 +14,6 @@ __all__ = [
     "Position",
     "Runner",
     "StepSchedule",
+    "TimeBudget",
     "TrainOptions",
 ]

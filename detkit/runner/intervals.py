@@ -20,7 +20,9 @@ class Interval:
     epochs: Optional[int] = None
 
     def __post_init__(self) -> None:
-        check_one_unit(steps=self.steps, epochs=self.epochs)
+        if (self.steps is None) == (self.epochs is None):
+            found = "neither" if self.steps is None else "both"
+            raise ValueError(f"expected either steps or epochs, found {found}")
         for name in ("steps", "epochs"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -68,10 +70,3 @@ def read_interval(value: Union[int, dict]) -> Interval:
     Raises ConfigError with the place of a mapping that is none of these.
     """
     return construct(Interval, value) if isinstance(value, dict) else Interval(epochs=value)
-
-
-def check_one_unit(steps: object, epochs: object) -> None:
-    """Raises ValueError unless exactly one of the two is given."""
-    if (steps is None) == (epochs is None):
-        found = "neither" if steps is None else "both"
-        raise ValueError(f"expected either steps or epochs, found {found}")

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional
 
 from tqdm import tqdm
 
@@ -17,14 +17,14 @@ from detkit.files.disk import sync
 class RunLog:
     """A writer of ``log.jsonl``, one JSON object per line, and of lines for the user.
 
-    work_dir: the folder of log.jsonl. total, done: the number of steps of the run, and of those
-    that were made before.
+    work_dir: the folder of log.jsonl. total, done: the number of steps of the run, or None if it is
+    not known, and of those that were made before.
 
     The lines for the user end when the terminal or the pipe is closed; the run goes on without
     them.
     """
 
-    def __init__(self, work_dir: str, total: int, done: int = 0):
+    def __init__(self, work_dir: str, total: Optional[int], done: int = 0):
         self._path = os.path.join(work_dir, "log.jsonl")
         self._interactive = sys.stderr.isatty()
         self._closed = False  # whether nobody reads the lines any more
@@ -63,9 +63,10 @@ class RunLog:
             else:
                 print(text, flush=True)
 
-    def advance(self, step: int) -> None:
-        """Moves the bar to ``step``."""
+    def advance(self, step: int, total: Optional[int] = None) -> None:
+        """Moves the bar to ``step``; ``total`` replaces the number of steps of the run."""
         with self._reader():
+            self._bar.total = total or self._bar.total
             self._bar.update(step - self._bar.n)
 
     def show(self, text: str, line: str) -> None:

@@ -2,12 +2,12 @@
 
 import contextlib
 import time
-from typing import Any, Dict, Iterable, Optional
+from typing import Any, Dict, Iterable, List, Optional, Union
 
 import mxnet as mx
 from mxnet import autograd
 
-from detkit.checkpoints import Progress
+from detkit.checkpoints import Progress, Spent
 from detkit.data.loader import Loader
 from detkit.data.sample import Batch
 from detkit.detections import Detections
@@ -17,7 +17,8 @@ from detkit.runner.intervals import Interval
 from detkit.runner.loss_window import LossWindow
 from detkit.runner.optimizer import Optimizer
 from detkit.runner.seed import seed_step
-from detkit.typing import Context
+from detkit.runner.time_budget import Length, TimeBudget, WhileTimeIsLeft
+from detkit.typing import Context, NDArray
 
 
 class Runner:
@@ -27,10 +28,10 @@ class Runner:
     loader: the Loader of the training images, with the fields that the step takes.
     optimizer: the Optimizer of the model that train_step trains.
     hooks: objects with some of the methods of hooks.Hook.
-    length: the Interval after which the run ends.
+    length: the Interval after which the run ends, or a TimeBudget.
     ctx, work_dir, seed: the device, the folder of the run, the seed of every draw.
-    evaluate_every: the Interval between two evaluations. The end of the run always has one. None
-        switches evaluation off.
+    evaluate_every: the Interval between two evaluations, or a WhileTimeIsLeft. The end of the run
+        always has one. None switches evaluation off.
 
     Hooks read and set these attributes:
 
@@ -40,7 +41,9 @@ class Runner:
     data_wait: the seconds spent waiting for batches since the hook of the log set them to 0.
     metrics, detections: the results of the last evaluation; None before the first evaluation, and
         after one that was interrupted.
+    val_losses: the losses of the last evaluation over the validation images, if they are computed.
     best: the best main metric so far, or None.
+    stale: the number of evaluations since the best one.
     stopping: whether the run ends after this step.
     """
 
@@ -50,11 +53,11 @@ class Runner:
         loader: Loader,
         optimizer: Optimizer,
         hooks: Iterable[object],
-        length: Interval,
+        length: Length,
         ctx: Context,
         work_dir: str,
         seed: int = 0,
-        evaluate_every: Optional[Interval] = None,
+        evaluate_every: Union[Interval, WhileTimeIsLeft, None] = None,
     ):
         self.train_step = train_step
         self.loader = loader
@@ -71,7 +74,9 @@ class Runner:
         self.data_wait = 0.0
         self.metrics: Optional[Dict[str, Any]] = None
         self.detections: Optional[Dict[Any, Detections]] = None
+        self.val_losses: Optional[Dict[str, float]] = None
         self.best: Optional[float] = None
+        self.stale = 0
         self.interrupt = Interrupt()
         self.stopping = False
         self._complete = True  # whether the weights are those after step progress.step
@@ -82,9 +87,22 @@ class Runner:
         return self.progress.epoch + self.progress.batch / len(self.loader)
 
     @property
-    def total_steps(self) -> int:
-        """The number of steps of the whole run."""
+    def total_steps(self) -> Optional[int]:
+        """The number of steps of the whole run; of a TimeBudget an estimate, or None."""
         return self.length.total_steps(len(self.loader))
+
+    @property
+    def counted_steps(self) -> str:
+        """The steps that were made and those of the run: '500/80000', '500/~612' or '500'."""
+        total, about = self.total_steps, "~" * isinstance(self.length, TimeBudget)
+        return f"{self.progress.step}" + ("" if total is None else f"/{about}{total}")
+
+    @property
+    def spent(self) -> Optional[Spent]:
+        """What a checkpoint keeps of a TimeBudget; None for an Interval."""
+        if isinstance(self.length, Interval):
+            return None
+        return self.length.spent(self.progress, evaluated=self.metrics is not None)
 
     @property
     def share(self) -> float:
@@ -146,8 +164,7 @@ class Runner:
         step, epoch, _ = self.progress
         seed_step(self._seed, step)
         self.call("before_step")
-        arrays = (batch.array(name) for name in self.train_step.INPUTS)
-        inputs = [mx.nd.array(array, ctx=self._ctx, dtype=array.dtype) for array in arrays]
+        inputs = inputs_of(self.train_step, batch, self._ctx)
         with autograd.record():
             losses = self.train_step(*inputs)
             total = mx.nd.add_n(*losses.values())
@@ -183,7 +200,7 @@ class Runner:
         # The last step of an epoch may be due both as a step and as the end of the epoch.
         if self._evaluation_is_due() and self._evaluated_step != self.progress.step:
             self._evaluated_step = self.progress.step
-            self.metrics = self.detections = None
+            self.metrics = self.detections = self.val_losses = None
             self.call("evaluate")
 
     def call(self, moment: str) -> None:
@@ -202,6 +219,12 @@ class Runner:
                 failure = failure or error
         if failure:
             raise failure
+
+
+def inputs_of(train_step: Any, batch: Batch, ctx: Context) -> List[NDArray]:
+    """Returns the arrays of a Batch that a TrainStep is called with, on the device."""
+    arrays = (batch.array(name) for name in train_step.INPUTS)
+    return [mx.nd.array(array, ctx=ctx, dtype=array.dtype) for array in arrays]
 
 
 def _nothing(_: Runner) -> None:

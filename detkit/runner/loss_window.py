@@ -36,6 +36,11 @@ class LossWindow:
         """Keeps the losses {name: (1,)} of the step that led to ``progress``."""
         self._steps.append(_Step(progress, losses, image_ids))
 
+    def wait(self) -> None:
+        """Waits until the losses of the last step are computed, and copies nothing."""
+        for loss in self._steps[-1].losses.values() if self._steps else ():
+            loss.wait_to_read()
+
     def __len__(self) -> int:
         return len(self._steps)
 

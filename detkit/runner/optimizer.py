@@ -2,16 +2,18 @@
 
 import math
 import re
-from typing import Any, Dict, Mapping, Pattern, Tuple
+from typing import Any, Dict, Mapping, Optional, Pattern, Tuple
 
 import mxnet as mx
 from mxnet import gluon
 from mxnet.gluon import Block
 
+from detkit.checkpoints import AVERAGED
 from detkit.config import place, require
 from detkit.construct import construct, signature
 from detkit.errors import CheckpointError, ConfigError
 from detkit.registry import OPTIMIZERS
+from detkit.runner.average import Average, load_trained, trained_shapes
 from detkit.runner.options import TrainOptions
 from detkit.typing import NDArray
 
@@ -121,11 +123,13 @@ class Optimizer:
     Weights are known by their structural names (``backbone.features.0.weight``).
 
     block: the network. options: the section ``train``: ``accumulate`` steps make an update.
+    average: the Average of the network's weights, which follows each update; or None.
 
     Raises ConfigError for an optimizer or a multiplier that cannot be used.
     """
 
-    def __init__(self, block: Block, options: TrainOptions):
+    def __init__(self, block: Block, options: TrainOptions, average: Optional[Average] = None):
+        self._block, self._average = block, average
         self._accumulate = options.accumulate
         self._clip_norm = options.clip_norm
         named = block._collect_params_with_prefix()
@@ -156,6 +160,8 @@ class Optimizer:
             self._clip(self._clip_norm * count)
         self._trainer.set_learning_rate(lr)
         self._trainer.step(count)
+        if self._average is not None:
+            self._average.update()
         if self._accumulate > 1:
             for parameter in self._trained.values():
                 parameter.zero_grad()
@@ -166,8 +172,8 @@ class Optimizer:
         gluon.utils.clip_global_norm(grads, norm, check_isfinite=False)
 
     def state(self) -> Dict[str, NDArray]:
-        """Returns {name: array}: the means of each weight, the number of updates, and the gradients
-        of an accumulation under way."""
+        """Returns {name: array}: the means of each weight, the number of updates, the gradients of
+        an accumulation under way, and the weights that an Average is of."""
         memory = self._trainer._updaters[0].states
         arrays = {}
         for index, name in enumerate(self._trained):
@@ -183,11 +189,19 @@ class Optimizer:
             arrays.update({f"gradient/{n}": p.grad() for n, p in self._trained.items()})
         if self._partial:
             arrays[PARTIAL] = mx.nd.array([self._partial], dtype="int64")
+        if self._average is not None:
+            arrays.update(self._average.state())
         return arrays
 
     def load_state(self, arrays: Mapping[str, NDArray]) -> None:
-        """Restores what ``state`` returned. Raises CheckpointError for another network's state."""
+        """Restores what ``state`` returned. Raises CheckpointError for another network's state.
+
+        The weights that averages are of are trained on, with or without an Average.
+        """
         self._check_state(arrays)
+        load_trained(self._block, arrays)
+        if self._average is not None:
+            self._average.load_state(arrays)
         updater = self._trainer._updaters[0]
         if UPDATES in arrays:
             self._updates.begin_num_update = int(arrays[UPDATES].asscalar())
@@ -209,10 +223,13 @@ class Optimizer:
     def _check_state(self, arrays: Mapping[str, NDArray]) -> None:
         remedy = "use the config that the checkpoint was trained with"
         shapes = {name: weight.shape for name, weight in self._trained.items()}
+        averaged = trained_shapes(self._block)
         for key, array in arrays.items():
             name = key.partition("/")[2]
-            if key in (UPDATES, PARTIAL):
+            if key in (UPDATES, PARTIAL, AVERAGED):
                 shape: Any = (1,)
+            elif key in averaged:
+                shape = averaged[key]
             elif name in shapes:
                 shape = shapes[name]
             else:

@@ -13,6 +13,7 @@ from detkit.files.disk import make_folder
 from detkit.runner.hooks import Hook
 from detkit.runner.log import FaultLog, RunLog
 from detkit.runner.loop import Runner
+from detkit.runner.time_budget import TimeBudget
 
 READABLE_SIDE = 320  # pixels; smaller images are enlarged before names are written into them
 
@@ -39,7 +40,7 @@ class LogHook(Hook):
 
     def after_step(self, run: Runner) -> None:
         """Moves the bar; reads the losses after the first step and at the interval."""
-        self._log.advance(run.progress.step)
+        self._log.advance(run.progress.step, run.total_steps)
         if self._first or run.progress.step % self._every == 0:
             self._report(run)
 
@@ -77,7 +78,7 @@ class LogHook(Hook):
             "seconds_per_step": seconds / steps,
             "data_wait": waited / seconds,
             "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-            "eta_seconds": self._left(run.total_steps - run.progress.step),
+            "eta_seconds": self._left(run),
         }
         self._log.write("train", **record)
         self._show(run, means, record)
@@ -91,13 +92,20 @@ class LogHook(Hook):
         of_epochs = "" if run.length.epochs is None else f"/{run.length.epochs}"
         self._log.show(
             short,
-            f"epoch {run.epoch:.2f}{of_epochs} step {run.progress.step}/{run.total_steps} {short} "
+            f"epoch {run.epoch:.2f}{of_epochs} step {run.counted_steps} {short} "
             f"{record['seconds_per_step']:.2f} s/step ETA {eta}",
         )
 
-    def _left(self, steps: int) -> Optional[float]:
-        """Returns the seconds that ``steps`` steps will take; None before a step was timed."""
-        return steps * self._seconds / self._timed if self._timed else None
+    def _left(self, run: Runner) -> Optional[float]:
+        """Returns the seconds of the steps that are left; None before a step was timed.
+
+        Of a TimeBudget, it is the time that is left.
+        """
+        if isinstance(run.length, TimeBudget):
+            return max(0.0, run.length.seconds - run.length.watch.elapsed)
+        if run.total_steps is None or not self._timed:
+            return None
+        return (run.total_steps - run.progress.step) * self._seconds / self._timed
 
 
 class VisualizeHook(Hook):

@@ -1,5 +1,6 @@
 """The hooks that evaluate a run, save its checkpoints and mark the best one."""
 
+import itertools
 import math
 import os
 from typing import Any, Callable, Dict, List, Optional, Sequence
@@ -26,6 +27,8 @@ from detkit.runner.intervals import Interval
 from detkit.runner.log import FaultLog, RunLog
 from detkit.runner.loop import Runner
 from detkit.runner.optimizer import Optimizer
+from detkit.runner.stopwatch import Clock
+from detkit.runner.val_loss import ValidationLoss
 
 
 class EvaluateHook(Hook):
@@ -33,6 +36,7 @@ class EvaluateHook(Hook):
 
     loader: the Loader of the validation images.
     evaluator: a function from a dataset and {image id: Detections} to {name: number}.
+    val_loss: the ValidationLoss, or None.
     """
 
     def __init__(
@@ -41,18 +45,40 @@ class EvaluateHook(Hook):
         detector: Detector,
         loader: Loader,
         evaluator: Callable[..., Dict[str, Any]],
+        val_loss: Optional[ValidationLoss] = None,
     ):
         self._log, self._detector, self._loader = log, detector, loader
-        self._evaluator = evaluator
+        self._evaluator, self._val_loss = evaluator, val_loss
         self._faults = FaultLog(log, loader)
 
+    def estimate(self, clock: Clock) -> float:
+        """Returns about how many seconds an evaluation takes, by the second of its batches.
+
+        The first one also compiles. A validation loss takes about as long as the detections.
+        """
+        seconds, began = 0.0, clock()
+        for batch in itertools.islice(self._loader.batches(epoch=0), 2):
+            self._detector.detect_batch(batch)
+            ended = clock()
+            seconds, began = ended - began, ended
+        return seconds * len(self._loader) * (2 if self._val_loss else 1)
+
     def evaluate(self, run: Runner) -> None:
-        """Sets ``metrics`` and ``detections``, or neither if a signal interrupts the evaluation."""
+        """Sets ``metrics``, ``detections`` and, if it is computed, ``val_losses``.
+
+        It sets none of them if a signal interrupts the evaluation.
+        """
         self._log.say(f"{_place(run)}: evaluating {len(self._loader.dataset)} images")
         detections = detect_dataset(self._detector, self._loader, run.interrupt)
         self._faults.update()
-        if detections is None:
+        losses = self._val_loss(run.interrupt) if self._val_loss and detections else {}
+        if detections is None or losses is None:
             return
+        if losses:
+            run.val_losses = losses
+            self._log.write("val_loss", epoch=run.epoch, step=run.progress.step, **losses)
+            shown = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            self._log.say(f"{_place(run)}: validation {shown}")
         run.detections = detections
         metrics = run.metrics = self._evaluator(self._loader.dataset, detections)
         self._log.write("evaluate", epoch=run.epoch, step=run.progress.step, **metrics)
@@ -65,7 +91,7 @@ class EvaluateHook(Hook):
 def _place(run: Runner) -> str:
     """Returns 'epoch 3/12' at the end of an epoch, 'step 500/80000' within one."""
     if run.progress.batch:
-        return f"step {run.progress.step}/{run.total_steps}"
+        return f"step {run.counted_steps}"
     of_epochs = "" if run.length.epochs is None else f"/{run.length.epochs}"
     return f"epoch {run.progress.epoch}{of_epochs}"
 
@@ -75,7 +101,8 @@ class CheckpointHook(Hook):
 
     folder: the folder of the checkpoints.
     branch: the line of training that the checkpoints belong to.
-    model, optimizer, class_names, config_text: what a checkpoint holds beside the progress.
+    model, optimizer, class_names, config_text: what a checkpoint holds beside the progress. The
+        model is the one that is evaluated.
     every: the Interval between two checkpoints.
     keep: the number of the latest checkpoints that are kept, beside the best.
     main: the name of the metric that chooses the best.
@@ -115,7 +142,9 @@ class CheckpointHook(Hook):
         score = (run.metrics or {}).get(self._main, math.nan)
         is_best = score > (-1 if run.best is None else run.best)
         if is_best:
-            run.best = score
+            run.best, run.stale = score, 0
+        elif run.metrics is not None:  # an evaluation that was stopped is made later
+            run.stale += 1
         path = self._save(run)
         if is_best:
             self._attempt(point_best_to, path)
@@ -151,7 +180,8 @@ class CheckpointHook(Hook):
             self._prune()
 
     def _save(self, run: Runner) -> str:
-        check_finite(self._model, run.progress.step)
+        for network in {run.train_step.model: None, self._model: None}:  # one without averages
+            check_finite(network, run.progress.step)
         path = os.path.join(self._folder, f"step-{run.progress.step:08d}")
         aside = self._attempt(make_room, path, self._branch)
         if aside:
@@ -167,6 +197,8 @@ class CheckpointHook(Hook):
             metrics=run.metrics,
             best=run.best,
             branch=self._branch,
+            stale=run.stale,
+            spent=run.spent,
         )
         point_last_to(self._folder, path, run.progress.step, self._branch)
         self._saved = run.progress

@@ -5,7 +5,6 @@ from typing import NamedTuple, Optional, Sequence, Union
 
 from detkit.construct import construct
 from detkit.registry import SCHEDULES
-from detkit.runner.intervals import check_one_unit
 
 
 class Position(NamedTuple):
@@ -47,25 +46,31 @@ class _Warmup:
 
 
 class Drops:
-    """The places at which a learning rate drops, given either in training steps or in epochs.
+    """The places at which a learning rate drops: in training steps, epochs, or shares of the run.
 
     Raises ValueError unless exactly one list is given and its numbers are at least 0.
     """
 
     def __init__(
-        self, steps: Optional[Sequence[int]] = None, epochs: Optional[Sequence[float]] = None
+        self,
+        steps: Optional[Sequence[int]] = None,
+        epochs: Optional[Sequence[float]] = None,
+        shares: Optional[Sequence[float]] = None,
     ):
-        check_one_unit(steps, epochs)
-        unit = "epochs" if steps is None else "steps"
-        self._in_steps = steps is not None
-        self._places: Sequence[float] = tuple((epochs if steps is None else steps) or ())
-        if not all(place >= 0 for place in self._places):
-            raise ValueError(f"drops: expected {unit} of at least 0, found {list(self._places)}")
+        lists = {"steps": steps, "epochs": epochs, "shares": shares}
+        given = {unit: places for unit, places in lists.items() if places is not None}
+        if len(given) != 1:
+            found = " and ".join(given) or "neither"
+            raise ValueError(f"expected either steps, epochs or shares, found {found}")
+        ((unit, self._places),) = given.items()
+        most, limit = (1, "in [0, 1]") if unit == "shares" else (math.inf, "of at least 0")
+        if not all(0 <= place <= most for place in self._places):
+            raise ValueError(f"drops: expected {unit} {limit}, found {list(self._places)}")
+        self._field = unit[:-1]  # of a Position
 
     def passed(self, position: Position) -> int:
         """Returns the number of drops at or before a Position."""
-        here = position.step if self._in_steps else position.epoch
-        return sum(here >= place for place in self._places)
+        return sum(getattr(position, self._field) >= place for place in self._places)
 
 
 @SCHEDULES.register()
@@ -73,7 +78,8 @@ class StepSchedule:
     """A factor that is multiplied by ``factor`` at each of the ``drops`` (Girshick 2015).
 
     drops: a list of epochs, which may be fractions: 3 drops before the fourth epoch. The same as
-        ``{epochs: [...]}``; ``{steps: [...]}`` is a list of training steps.
+        ``{epochs: [...]}``; ``{steps: [...]}`` is a list of training steps, and ``{shares: [...]}``
+        a list of numbers in [0, 1], parts of the whole run, however long it is.
     warmup_steps, warmup_factor: a linear rise from warmup_factor to 1 over the first warmup_steps
         training steps.
     """

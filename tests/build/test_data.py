@@ -8,9 +8,9 @@ from support.one_class import proposed_file
 from support.pictures import Pictures
 
 
-def loader(tmp_path, *overrides, inputs=TrainStep.INPUTS):
+def loader(tmp_path, *overrides, split="train", inputs=TrainStep.INPUTS):
     config = load_config(tiny.project(tmp_path), overrides)
-    return build_loader(config, "train", Pictures([(40, 60), (60, 40)] * 3), 2, inputs)
+    return build_loader(config, split, Pictures([(40, 60), (60, 40)] * 3), 2, inputs)
 
 
 def test_groups_by_aspect_can_be_switched_off(tmp_path):
@@ -35,3 +35,11 @@ def test_images_to_be_evaluated_are_neither_shuffled_nor_changed(tmp_path):
     assert not evaluated.shuffle
     assert evaluated.transforms == ()
     assert loader(tmp_path).shuffle
+
+
+def test_the_validation_loss_has_the_fields_of_the_step_and_the_images_of_the_evaluation(tmp_path):
+    validated = loader(tmp_path, split="val", inputs=(*MaskRCNNTrainStep.INPUTS, "keypoints"))
+    assert not validated.shuffle
+    assert validated.transforms == ()
+    assert validated.masks
+    assert validated.fields == ("keypoints",)

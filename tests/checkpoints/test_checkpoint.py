@@ -15,6 +15,7 @@ from mxnet.gluon import nn
 from detkit.build.load import load_model_weights
 from detkit.checkpoints import (
     Progress,
+    Spent,
     check_finite,
     checkpoint,
     find_checkpoints,
@@ -38,6 +39,8 @@ def test_everything_comes_back_bit_for_bit(tmp_path):
     assert loaded.progress == Progress(7, 2, 1)
     assert loaded.class_names == NAMES
     assert loaded.best == 0.75
+    assert loaded.stale == 2
+    assert loaded.spent == Spent(60.5, 2.25, 0.125)
     np.testing.assert_equal(loaded.metrics["per_class"], {"cat": float("nan"), "dog": 0.5})
     assert (tmp_path / "step-7/config.yaml").read_text() == "seed: 1\n"
 
@@ -134,7 +137,7 @@ def test_files_that_fit_their_sums_and_make_no_sense_are_refused(tmp_path):
         load_checkpoint(str(tmp_path / "a"))
 
 
-@pytest.mark.parametrize("number", [None, 1, 2])
+@pytest.mark.parametrize("number", [None, 1, 2, 3])
 def test_checkpoints_have_a_format(tmp_path, number):
     """A checkpoint without a format is read as format 1; a later format is refused."""
     save(tmp_path / "a", trained())
@@ -143,10 +146,10 @@ def test_checkpoints_have_a_format(tmp_path, number):
     assert content.pop("format") == 1
     state.write_text(json.dumps({**content, **({"format": number} if number else {})}))
     sums.write_text(sums.read_text().replace(before, sha256_of(state)))
-    if number != 2:
+    if number != 3:
         assert load_checkpoint(str(tmp_path / "a")).progress == Progress(7, 2, 1)
         return
-    with pytest.raises(CheckpointError, match="a/state.json: format: .*1.*found 2.*later"):
+    with pytest.raises(CheckpointError, match="a/state.json: format: .*2.*found 3.*later"):
         load_checkpoint(str(tmp_path / "a"))
 
 

@@ -88,14 +88,18 @@ def test_after_spoilt_weights_no_hook_has_its_turn(config, tmp_path):
 
 
 def test_hooks_stand_in_the_documented_order(config, tmp_path):
-    runner = built(config, tiny.hook("Draw")).runner(str(tmp_path))
+    runner = built(config, tiny.hook("Draw"), "train.time=1h", "train.patience=3").runner(
+        str(tmp_path)
+    )
     assert [type(each).__name__ for each in runner.hooks] == [
+        "TimeHook",
         "ScheduleHook",
         "LogHook",
         "EvaluateHook",
         "CheckpointHook",
         "VisualizeHook",
         "Draw",
+        "PatienceHook",
         "StopHook",
     ]
 

@@ -31,6 +31,12 @@ def test_a_drop_may_be_within_an_epoch():
     assert [schedule(at(epoch, 2)) for epoch in (1.25, 1.5, 1.75)] == [1, 0.5, 0.5]
 
 
+def test_drops_may_be_shares_of_the_run():
+    schedule = StepSchedule(drops={"shares": [0.5, 0.75]})
+    factors = [schedule(at(epoch, 8)) for epoch in (3.9, 4, 5.9, 6, 8)]
+    assert factors == pytest.approx([1, 0.1, 0.1, 0.01, 0.01])
+
+
 def test_cosine_goes_from_one_to_its_floor():
     schedule = CosineSchedule(floor=0.2)
     assert schedule(at(0, 4)) == 1

@@ -7,7 +7,7 @@ import numpy as np
 from mxnet import autograd
 from mxnet.gluon import nn
 
-from detkit.checkpoints import Branch, Progress, load_checkpoint, save_checkpoint
+from detkit.checkpoints import Branch, Progress, Spent, load_checkpoint, save_checkpoint
 from detkit.runner.optimizer import Optimizer
 
 NAMES = ("cat", "dog")
@@ -51,6 +51,8 @@ def save(path, pair, **changes):
         "config_text": "seed: 1\n",
         "metrics": {"AP50": 0.5, "per_class": {"cat": float("nan"), "dog": 0.5}},
         "best": 0.75,
+        "stale": 2,
+        "spent": Spent(60.5, 2.25, 0.125),
         "branch": Branch("0123456789abcdef"),
     }
     save_checkpoint(str(path), *pair, **{**contents, **changes})

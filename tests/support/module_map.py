@@ -80,6 +80,7 @@ ELSEWHERE = {
     "runner/interrupt.py": "runner/test_loop.py",
     "runner/loss_window.py": "runner/test_loop.py",
     "runner/options.py": "config/test_bad_config.py",
+    "runner/stopwatch.py": "runner/test_time_budget.py",
     "targets/dense_targets.py": "targets/test_rpn_targets.py",
     "train_steps/cascade_mask_rcnn.py": "train_steps/test_cascade_rcnn.py",
     "train_steps/fast_rcnn.py": "models/detectors/test_fast_rcnn.py",
