@@ -11,7 +11,7 @@ from detkit.config import load_config
 from detkit.errors import ConfigError
 from detkit.models.detectors import rcnn
 from detkit.plugins import import_plugins
-from support import regions, tiny
+from support import regions, small, tiny
 from support.detecting import agrees, assert_same, detect
 from support.environment import BACKENDS
 from support.exports import assert_same as assert_same_detections
@@ -122,3 +122,15 @@ def test_a_region_that_is_too_small_for_the_backbone(config):
     with pytest.raises(ConfigError) as caught:
         built(config, "model.backbone={type: VGG, depth: 11}", "model.roi_extractor.size=9")
     tiny.assert_says(str(caught.value), "model.roi_extractor.size", "'VGG'", "found 9", "larger")
+
+
+class Single(small.SmallBackbone):
+    """A backbone that returns its map, not a list of it."""
+
+    def hybrid_forward(self, F, images):
+        return self.features(images)
+
+
+def test_a_backbone_that_returns_no_list():
+    with pytest.raises(TypeError, match=r"the backbone Single: expected a list of maps.*NDArray"):
+        detect(regions.build(backbone=Single()), *regions.batch_of((64, 80)))
