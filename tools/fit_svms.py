@@ -17,7 +17,7 @@ from detkit.detector import Detector
 from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
 from detkit.fitting import FitOptions, Fitted, SVMOptions, fit_head, require_solver
-from detkit.models import RCNN
+from detkit.models import RCNN, Postprocess
 from detkit.models.postprocess import SVM
 from detkit.models.roi_heads import RCNNHead
 
@@ -100,13 +100,18 @@ def above_zero(text: str) -> float:
 
 
 def check_head(detector: Detector, config: Config) -> None:
-    """Raises ConfigError unless the detector is an RCNN with an RCNNHead."""
+    """Raises ConfigError unless the detector is an RCNN with an RCNNHead and a Postprocess."""
     model = detector.model
     if not isinstance(model, RCNN) or not isinstance(model.roi_head, RCNNHead):
         head = type(getattr(model, "roi_head", None)).__name__
         raise ConfigError(
             f"{place(config['model'], 'type')}: expected an RCNN with an RCNNHead, whose layers "
             f"are fitted, found {detector.name} with the roi_head {head}"
+        )
+    if not isinstance(model.postprocess, Postprocess):
+        raise ConfigError(
+            f"{place(config['model'], 'postprocess')}: expected a Postprocess, whose scores can be "
+            f"those of SVMs, found {type(model.postprocess).__name__}"
         )
 
 

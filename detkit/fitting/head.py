@@ -60,7 +60,7 @@ def fit_head(
     loader: LoadsImages,
     class_names: Sequence[str],
     ctx: Context,
-    options: FitOptions = FitOptions(),  # noqa: B008 - a tuple
+    options: FitOptions,
 ) -> List[Fitted]:
     """Fits the layers ``classes`` and ``boxes`` of an RCNNHead; returns the examples of each class.
 

@@ -41,7 +41,7 @@ class Image(NamedTuple):
 def images_of(model: RCNN, loader: LoadsImages, ctx: Context, what: str) -> Iterator[Image]:
     """Yields every Image of a loader that can be read; a terminal shows how far it is.
 
-    what: is done with the images, for the terminal.
+    what: the name of this pass over the images, for the terminal.
     """
     for batch in tqdm(loader.batches(epoch=0), what, len(loader), unit=" images", disable=None):
         images, sizes = (mx.nd.array(array, ctx=ctx) for array in (batch.images, batch.sizes))

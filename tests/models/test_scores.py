@@ -42,10 +42,11 @@ def sigmoid(logits):
 
 
 @pytest.mark.parametrize("hybridized", [False, True])
-def test_scores_by_sigmoid_are_of_each_class_alone(hybridized):
+@pytest.mark.parametrize("how", ["sigmoid", "svm"])
+def test_scores_by_sigmoid_are_of_each_class_alone(how, hybridized):
     rois = np.array([[[0, 0, 9, 9], [20, 20, 30, 40]]])
     logits = np.array([[3.0, 1.0, -1.0], [-90.0, 0.5, 2.0]])  # the background's first
-    block = Postprocess(scores="sigmoid", score_floor=0.0)
+    block = Postprocess(scores=how, score_floor=0.0)
     if hybridized:
         block.hybridize()
     arrays = (rois, np.ones((1, 2)), logits, np.zeros((2, 1, 4)), [[50, 50]])

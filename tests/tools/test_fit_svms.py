@@ -5,12 +5,13 @@ import sys
 
 import numpy as np
 import pytest
+from mxnet.gluon import HybridBlock
 
 import detkit
 from detkit.checkpoints import load_checkpoint
 from detkit.config import load_config
 from detkit.data import Shapes
-from detkit.registry import DATASETS
+from detkit.registry import DATASETS, POSTPROCESS
 from support import regions, tiny
 
 pytest.importorskip("sklearn")
@@ -59,7 +60,10 @@ def test_it_detects_and_is_evaluated_and_exported(fitted, tmp_path, capsys):
     config, checkpoint = fitted_run(fitted)
     assert tiny.tool("test", config, checkpoint, "--work-dir", tmp_path) == 0
     assert json.loads((tmp_path / "result.json").read_text())["AP50"] > 0
-    assert tiny.tool("export", config, checkpoint, "--out", tmp_path / "out", "--ops", "mxnet") == 0
+    words = (config, checkpoint, "--ops", "mxnet", "--out")
+    assert tiny.tool("export", *words, tmp_path / "out") == 0
+    assert tiny.tool("export", *words, tmp_path / "int8", "--int8", "--calib", 2) == 0
+    assert tiny.tool("test", config, tmp_path / "int8") == 0
     image = tiny.validation_set(config).image(0)
     boxes = np.array([[4, 4, 40, 44], [20, 10, 60, 60]])
     expected = detkit.load(config, checkpoint).detect(image, boxes)
@@ -102,7 +106,7 @@ def test_a_run_goes_on(config, overrides, trained, tmp_path):
     tiny.assert_same_checkpoint(tmp_path / last, trained / last)
 
 
-def test_a_detector_without_such_a_head(finished, trained, overrides, tmp_path, capsys):
+def test_a_detector_without_such_a_head(finished, tmp_path, capsys):
     words = (finished / "configs/tiny.yaml", finished / "work/checkpoints/best")
     message = tiny.refused(capsys, "fit_svms", *words, "--out", tmp_path / "svm")
     tiny.assert_says(message, "model.type", "an RCNN with an RCNNHead", "a FasterRCNN", "FCHead")
@@ -139,3 +143,20 @@ def test_arguments_are_checked(words, capsys):
     with pytest.raises(SystemExit):
         tiny.tool("fit_svms", "a.yaml", "checkpoint", "--out", "out", *words)
     tiny.assert_says(capsys.readouterr().err, words[0], repr(words[1]))
+
+
+class Bare(HybridBlock):
+    """The proposals as they are, of class 0: a postprocessing without scores to choose."""
+
+    box_weights = (10, 10, 5, 5)
+
+    def hybrid_forward(self, F, proposals, scores, class_logits, box_deltas, sizes):
+        return proposals, scores, scores * 0
+
+
+def test_a_postprocessing_that_has_no_scores_of_svms(trained, tmp_path, capsys):
+    words = ("--out", tmp_path / "svm", "--set", "model.postprocess={type: Bare}")
+    with POSTPROCESS.temporarily():
+        POSTPROCESS.register()(Bare)
+        message = tiny.refused(capsys, "fit_svms", *run_of(trained), *words)
+    tiny.assert_says(message, "model.postprocess", "a Postprocess", "found Bare")

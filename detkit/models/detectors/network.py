@@ -55,14 +55,22 @@ class Network(HybridBlock):
 
         Raises TypeError if the backbone returns no list.
         """
-        maps = self.backbone(self.normalize(images, sizes))
+        maps = self.maps_of(self.normalize(images, sizes))
+        return self.neck(maps) if self.neck else maps
+
+    def maps_of(self, pixels: Tensor) -> PerLevel:
+        """Returns the backbone's maps (B, C, H, W) of its input (B, 3, H, W), finest first.
+
+        Raises TypeError if the backbone returns no list.
+        """
+        maps = self.backbone(pixels)
         if not isinstance(maps, (list, tuple)):
             name = type(self.backbone).__name__
             raise TypeError(
                 f"the backbone {name}: expected a list of maps, finest first, found a single "
                 f"{type(maps).__name__}; return [features] from its hybrid_forward"
             )
-        return self.neck(maps) if self.neck else maps
+        return maps
 
     def anchored(self, features: PerLevel) -> PerLevel:
         """Returns the levels that have anchors, which the head of the anchors is given."""

@@ -35,7 +35,7 @@ class RCNN(Network):
 
     def region_features(self, features: PerLevel, rois: Tensor) -> Tensor:
         """Returns the last map (B * R, C, P, P) of each region (B, R, 4) of ``features``."""
-        return self.backbone(self.roi_extractor(features, rois))[-1]
+        return self.maps_of(self.roi_extractor(features, rois))[-1]
 
     def forward(
         self, images: Tensor, sizes: Tensor, proposals: Tensor, proposal_scores: Tensor
