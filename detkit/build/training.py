@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Iterable, List, Optional, Sequence, Tuple
 
 from detkit.build.data import build_dataset, build_evaluator, build_loader
-from detkit.build.load import detector_for, load_model_weights, start_from
+from detkit.build.load import detector_for, load_model_weights
 from detkit.build.model import build_model, choose_operators, use_precision
 from detkit.build.resume import Change, check_changes, find_resumed
 from detkit.build.sections import check_norms, check_parts, check_sections
+from detkit.build.start import check_start, start
 from detkit.build.train_step import build_train_step
 from detkit.checkpoints import (
     CONFIG,
     FOLDER,
     Branch,
     Checkpoint,
-    load_checkpoint,
     new_branch,
     point_last_to,
 )
@@ -79,6 +79,7 @@ class Training:
         self.ctx = _context(config, self.options.device)
         choose_operators(config, self.ctx)
         self.model = build_model(config, self.class_names, self.ctx)
+        check_start(self.model, config["train"])
         use_precision(config, self.model, self.options.precision)
         self.train_step = build_train_step(config, self.model, len(self.class_names))
         self.optimizer = Optimizer(self.model, self.options)
@@ -120,7 +121,7 @@ class Training:
                 log.write("changed_config", step=done, change=change.text)
                 log.say(f"changed config: {change.text}")
         elif self.options.start_from:
-            log.say(self._start(self.options.start_from))
+            log.say(start(self.model, self.config["train"]))
         return runner
 
     def _log_faults(self, log: RunLog) -> None:
@@ -132,7 +133,7 @@ class Training:
     def dry_run(self) -> str:
         """Makes one training step and evaluates one batch; returns a line about them."""
         if self.options.start_from:
-            print(self._start(self.options.start_from))
+            print(start(self.model, self.config["train"]))
         with tempfile.TemporaryDirectory() as folder:
             runner = self._runner(folder, hooks=[])
             runner.step(next(self.loader.batches(epoch=0)))
@@ -142,17 +143,6 @@ class Training:
         self.evaluator(self.val_set, detections)
         numbers = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
         return f"dry run: one step ({numbers}) and one evaluation batch succeeded"
-
-    def _start(self, folder: str) -> str:
-        """Takes the weights of another run's checkpoint; returns a line about them."""
-        try:
-            saved = load_checkpoint(folder)
-            left = start_from(self.model, saved)
-        except CheckpointError as error:
-            where = place(self.config["train"], "start_from")
-            raise CheckpointError(f"{where}: {error}") from error
-        others = f"; initialised at random: {', '.join(left)}" if left else ""
-        return f"starting from the weights of {saved.path}{others}"
 
     def _runner(self, work_dir: str, hooks: Iterable[object]) -> Runner:
         return Runner(

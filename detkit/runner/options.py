@@ -22,7 +22,8 @@ class TrainOptions:
     schedule: the schedule by ``type``, which gives the factor of lr over the run.
     clip_norm: gradients are scaled down to this L2 norm over all weights; null: never.
     start_from: the folder of a checkpoint whose weights a new run begins with, except weights of
-        another shape: the last layers for other classes.
+        another shape: the last layers for other classes. Or {part: folder}, which takes only the
+        weights of these parts of the detector.
     multipliers: a list of ``{match, lr, decay}``, factors for the weights whose name matches a
         regular expression.
     log_every: steps between two reports of the losses. The loop waits for the device only then.
@@ -51,7 +52,7 @@ class TrainOptions:
     weight_decay: float = 5e-4
     accumulate: int = 1
     clip_norm: Optional[float] = None
-    start_from: Optional[str] = None
+    start_from: Optional[Union[str, dict]] = None
     multipliers: Sequence[dict] = ()
     log_every: int = 20
     evaluate_every: Union[int, dict] = 1
