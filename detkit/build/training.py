@@ -28,6 +28,7 @@ from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
 from detkit.files.disk import make_folder, whole_file
 from detkit.registry import HOOKS, SCHEDULES
+from detkit.runner.freezing import FreezeHook, Freezing
 from detkit.runner.hooks import ScheduleHook, StopHook
 from detkit.runner.intervals import read_interval
 from detkit.runner.log import RunLog
@@ -52,8 +53,9 @@ class Training:
     class_names, train_set, val_set, loader, val_loader: the data.
     ctx, model, detector, train_step: the device, the network, the Detector around it and its
         training step.
-    optimizer, schedule, evaluator, hooks: the Optimizer, a function from a Position to a factor, a
-        function from dataset and detections to metrics, the hooks of the config.
+    optimizer, freezing, schedule, evaluator, hooks: the Optimizer, the frozen parts, a function
+        from a Position to a factor, a function from dataset and detections to metrics, the hooks of
+        the config.
     evaluate_every, checkpoint_every: Intervals.
 
     Raises ConfigError, DataError or WeightsError for an error in config, data or weights.
@@ -86,6 +88,9 @@ class Training:
         batch_size, inputs = self.options.batch_size, self.train_step.INPUTS
         self.loader = build_loader(config, "train", self.train_set, batch_size, inputs)
         self.val_loader = build_loader(config, "val", self.val_set, batch_size)
+        # The preflight refuses a dataset without an image.
+        accumulate, per_epoch = self.options.accumulate, max(len(self.loader), 1)
+        self.freezing = Freezing(self.model, self.options.freeze, accumulate, per_epoch)
         self.detector = detector_for(config, self.model, self.class_names, self.ctx)
 
     def runner(self, work_dir: str, resume: Optional[str] = None, force: bool = False) -> Runner:
@@ -161,6 +166,7 @@ class Training:
         options = self.options
         return [
             ScheduleHook(options.lr, self.schedule, options.accumulate),
+            FreezeHook(log, self.freezing),
             LogHook(log, self.loader, options.log_every),
             EvaluateHook(log, self.detector, self.val_loader, self.evaluator),
             CheckpointHook(
@@ -190,6 +196,7 @@ class Training:
                 f"found {list(checkpoint.class_names)}; names and order must agree"
             )
         load_model_weights(self.model, checkpoint)
+        self.freezing.resume(checkpoint.progress)
         try:
             self.optimizer.load_state(checkpoint.optimizer)
         except CheckpointError as error:
