@@ -6,12 +6,13 @@ from typing import Any, Iterable, Union
 from detkit.build.data import DATA_KEYS, PROPOSALS
 from detkit.build.model import detector_of
 from detkit.build.outdated import check_outdated
+from detkit.build.regimes import regime_of
 from detkit.build.train_step import train_step_of
 from detkit.config import Config, check_keys, load_config, place, require, section
 from detkit.errors import ConfigError
 from detkit.plugins import import_plugins
 
-SECTIONS = ("seed", "model", "train_step", "data", "train", "evaluate", "plugins", "ops")
+SECTIONS = ("seed", "regime", "model", "train_step", "data", "train", "evaluate", "plugins", "ops")
 
 
 def open_config(path: Union[str, "os.PathLike[str]"], overrides: Iterable[str] = ()) -> Config:
@@ -34,8 +35,12 @@ def opened(config: Config) -> Config:
 
 
 def check_sections(config: Config) -> None:
-    """Raises ConfigError for an unknown top-level key, or if ``model`` or ``data`` is missing."""
+    """Raises ConfigError for an unknown top-level key, or if ``model`` or ``data`` is missing.
+
+    It refuses an unknown regime, too.
+    """
     check_keys(config, SECTIONS)
+    regime_of(config)
     for key in ("model", "data"):
         require(config, key, dict)
     check_keys(config["data"], DATA_KEYS)

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Sequence, Type
 
 from mxnet.gluon import HybridBlock, nn
 
+from detkit.build.regimes import EXACT, exact_step_of, regime_of
 from detkit.config import Config, check_keys, place, require, section
 from detkit.config.yaml import Node
 from detkit.construct import construct
@@ -28,7 +29,8 @@ def build_train_step(config: Config, model: Network, num_classes: int) -> TrainS
     Raises ConfigError with the place, also for scores that its class loss does not train.
     """
     check_scores(config, model)
-    step_class = train_step_of(type(model))
+    exact = regime_of(config) == EXACT
+    step_class = exact_step_of(config, model) if exact else train_step_of(type(model))
     node = section(config, "train_step")
     check_keys(node, step_class.PARTS)
     parts: Dict[str, Any] = {}

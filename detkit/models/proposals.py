@@ -1,6 +1,6 @@
 """Proposals: the anchors of the highest objectness, decoded, clipped, and after NMS."""
 
-from typing import Tuple
+from typing import Sequence, Tuple
 
 from mxnet.gluon import HybridBlock
 
@@ -23,13 +23,16 @@ class Proposals(HybridBlock):
         have 0.05.
     box_weights: what the deltas dx dy dw dh are divided by; RPNTargets uses the same numbers.
 
-    The last two arguments exist for parity with GluonCV:
+    Two arguments exist for parity with GluonCV:
 
     all_levels: whether ``pre_nms`` and NMS are for all levels together, as in GluonCV. Boxes below
         ``min_size`` are then dropped before the best are taken, as in py-faster-rcnn. A
         ``min_size`` of 0 drops no box, not even a degenerate one.
     max_log_scale: the largest dw and dh, by default log(1000 / 16), as in Detectron; any other
         value needs ``all_levels``.
+
+    with_anchors: whether the places of the anchors are returned as well. ``regime: exact`` sets it
+        for the proposals of the training.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Proposals(HybridBlock):
         box_weights: Tuple[float, float, float, float] = (1, 1, 1, 1),
         all_levels: bool = False,
         max_log_scale: float = boxes.MAX_LOG_SCALE,
+        with_anchors: bool = False,
     ) -> None:
         super().__init__()
         for name, count in (("pre_nms", pre_nms), ("post_nms", post_nms)):
@@ -54,52 +58,53 @@ class Proposals(HybridBlock):
         if max_log_scale != boxes.MAX_LOG_SCALE and not all_levels:
             expected = "log(1000 / 16) unless all_levels is true"
             raise ValueError(f"max_log_scale: expected {expected}, found {max_log_scale}")
-        self._pre_nms, self._post_nms = pre_nms, post_nms
-        self._iou, self._min_size, self._score_floor = iou, min_size, score_floor
-        self._all_levels, self._max_log_scale = all_levels, max_log_scale
+        self._limits = pre_nms, post_nms, iou, min_size
+        self._score_floor = score_floor
+        self._all_levels, self.max_log_scale = all_levels, max_log_scale
+        self._with_anchors = with_anchors
         self.box_weights = box_weights
 
     def hybrid_forward(
         self, F: Namespace, anchors: PerLevel, objectness: PerLevel, deltas: PerLevel, sizes: Tensor
-    ) -> Tuple[Tensor, Tensor]:
+    ) -> Tuple[Tensor, ...]:
         """Returns proposals (B, R, 4) and scores (B, R), best first; R = min(N, post_nms).
 
         ``pre_nms`` and NMS are for each level alone unless ``all_levels``; ``post_nms`` is for all
         levels together. Rows without a proposal hold zeros and the score -1.
 
+        With ``with_anchors``, a third array (B, R) says which anchor each proposal was made of: its
+        place among those of all levels, one level after another, -1 in rows without a proposal.
+
         anchors (1, N, 4), objectness logits (B, N) and deltas (B, N, 4) of each level; sizes (B, 2)
         h, w.
         """
-        propose = self._of_one_list if self._all_levels else self._of_each_level
-        proposals, scores = propose(F, anchors, objectness, deltas, sizes)
-        if not self._score_floor:
-            return proposals, scores
-        # No proposal below the floor suppresses one above it, so that it can be dropped after NMS.
-        kept = scores >= self._score_floor
-        proposals = F.broadcast_mul(proposals, F.expand_dims(kept, axis=2))
-        return proposals, F.where(kept, scores, F.ones_like(scores) * -1)
-
-    def _of_each_level(
-        self, F: Namespace, anchors: PerLevel, objectness: PerLevel, deltas: PerLevel, sizes: Tensor
-    ) -> Tuple[Tensor, Tensor]:
-        """Returns what hybrid_forward does, before the floor, with NMS within each level."""
         levels = list(zip(anchors, objectness, deltas))
-        limits = self._pre_nms, self._post_nms, self._iou, self._min_size
-        return ops.proposals(F, levels, sizes, *limits, self.box_weights)
+        if self._all_levels:
+            proposals, scores, *places = self._of_one_list(F, levels, sizes)
+        else:
+            propose = ops.traced_proposals if self._with_anchors else ops.proposals
+            proposals, scores, *places = propose(F, levels, sizes, *self._limits, self.box_weights)
+        if self._score_floor:
+            # No proposal below the floor suppresses one above it: it can be dropped after NMS.
+            kept = scores >= self._score_floor
+            proposals = F.broadcast_mul(proposals, F.expand_dims(kept, axis=2))
+            scores, *places = (
+                F.where(kept, each, F.ones_like(each) * -1) for each in (scores, *places)
+            )
+        return (proposals, scores, *places) if self._with_anchors else (proposals, scores)
 
     def _of_one_list(
-        self, F: Namespace, anchors: PerLevel, objectness: PerLevel, deltas: PerLevel, sizes: Tensor
-    ) -> Tuple[Tensor, Tensor]:
+        self, F: Namespace, levels: Sequence[Sequence[Tensor]], sizes: Tensor
+    ) -> Tuple[Tensor, Tensor, Tensor]:
         """Returns what hybrid_forward does, before the floor, with NMS across all levels."""
-        moved, logits, moves = (
-            F.concat(*levels, dim=1) for levels in (anchors, objectness, deltas)
-        )
-        decoded = boxes.decode(F, moves, moved, self.box_weights, self._max_log_scale)
+        pre_nms, post_nms, iou, min_size = self._limits
+        anchors, logits, deltas = (F.concat(*each, dim=1) for each in zip(*levels))
+        decoded = boxes.decode(F, deltas, anchors, self.box_weights, self.max_log_scale)
         decoded = boxes.clip(F, decoded, sizes)
         _, _, w, h = boxes.centre_size(F, decoded)
-        large = F.squeeze(F.minimum(w, h) >= self._min_size, axis=2)
+        large = F.squeeze(F.minimum(w, h) >= min_size, axis=2)
         scores = F.where(large, F.sigmoid(logits), F.ones_like(logits) * -1)
-        proposals, scores, _, _ = ops.nms(
-            F, decoded, scores, self._iou, top_k_in=self._pre_nms, top_k_out=self._post_nms
+        proposals, scores, _, places = ops.nms(
+            F, decoded, scores, iou, top_k_in=pre_nms, top_k_out=post_nms
         )
-        return proposals, scores
+        return proposals, scores, F.cast(places, dtype="float32")
