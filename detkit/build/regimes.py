@@ -1,8 +1,20 @@
 """The key ``regime`` of a config: how the parts of a detector are trained together."""
 
-from typing import Any, Type
+from typing import Any, Dict, List, Type
 
-from detkit.config import Config, did_you_mean, place, require
+from detkit.config import (
+    Config,
+    Node,
+    NodeList,
+    did_you_mean,
+    overlaid,
+    place,
+    require,
+    section,
+    to_plain,
+    unknown_key,
+)
+from detkit.config.yaml import dump_yaml, parse_yaml
 from detkit.errors import ConfigError
 from detkit.models import Network
 from detkit.registry import DETECTORS, TRAIN_STEPS
@@ -54,3 +66,76 @@ def exact_step_of(config: Config, model: Network) -> Type[TrainStep]:
         )
     step: Any = TRAIN_STEPS.get(steps[0])
     return step
+
+
+def expand_regime(config: Config) -> None:
+    """Replaces ``regime: alternating`` by the list of its four ``stages``.
+
+    ``stages`` may be a mapping {name of a stage: what is changed in it}. A list is a schedule
+    already, and stays as it is.
+
+    Raises ConfigError for a detector that has no such training, for an unknown name, and for
+    ``stages`` that do not fit the regime.
+    """
+    regime, stages = regime_of(config), config.get("stages")
+    if isinstance(stages, list) or (stages is None and regime != ALTERNATING):
+        if stages is not None and regime == EXACT:
+            raise ConfigError(
+                f"{place(config, 'regime')}: expected no regime {EXACT!r} beside stages, found it; "
+                "write it in the stages that it is for"
+            )
+        return
+    if regime != ALTERNATING:
+        raise ConfigError(
+            f"{place(config, 'stages')}: expected a list of stages, because regime is {regime!r}, "
+            f"found {stages!r}; a mapping changes the stages of regime: {ALTERNATING}"
+        )
+    kind = section(config, "model").get("type")
+    if kind != "FasterRCNN":
+        raise ConfigError(
+            f"{place(config, 'regime')}: expected a FasterRCNN for the regime {ALTERNATING!r}, "
+            f"found {kind!r}; write the stages as a list"
+        )
+    origin = place(config, "regime")
+    own = parse_yaml(dump_yaml(_alternating(config)), lambda mark: origin, "stages")
+    changes = section(config, "stages")
+    names = [stage["name"] for stage in own]
+    for name in changes:
+        if name not in names:
+            raise ConfigError(unknown_key(changes, name, names))
+        require(changes, name, dict)
+    expanded = NodeList("stages", origin)
+    for index, stage in enumerate(own):
+        change = changes.get(stage["name"], Node())
+        expanded.put(index, overlaid(stage, change), origin)
+    config.put("stages", expanded, origin)
+
+
+def _alternating(config: Config) -> List[Dict[str, Any]]:
+    """Returns the stages of alternating training (Ren et al. 2015, section 3.2, i).
+
+    As in py-faster-rcnn, the head of the RPN begins anew in the third stage, and the RoI head of
+    the second stage goes on in the fourth.
+    """
+    shared = [part for part in ("backbone", "neck") if config["model"].get(part) is not None]
+    train_step = section(config, "train_step")
+    rpn = {
+        "model": {"type": "RPN", "proposals": to_plain(section(train_step, "proposals"))},
+        "evaluate": {"type": "ProposalEvaluator"},
+    }
+    fast: Dict[str, Any] = {"model": {"type": "FastRCNN"}}
+
+    def after(stage: str, **others: str) -> Dict[str, Any]:
+        return {"start_from": {**dict.fromkeys(shared, stage), **others}, "freeze": shared}
+
+    return [
+        {"name": "1-rpn", **rpn},
+        {"name": "2-fast-rcnn", **fast, "proposals": "1-rpn"},
+        {"name": "3-rpn", **rpn, **after("2-fast-rcnn")},
+        {
+            "name": "4-fast-rcnn",
+            **fast,
+            **after("3-rpn", roi_head="2-fast-rcnn"),
+            "proposals": "3-rpn",
+        },
+    ]

@@ -6,13 +6,24 @@ from typing import Any, Iterable, Union
 from detkit.build.data import DATA_KEYS, PROPOSALS
 from detkit.build.model import detector_of
 from detkit.build.outdated import check_outdated
-from detkit.build.regimes import regime_of
+from detkit.build.regimes import expand_regime, regime_of
 from detkit.build.train_step import train_step_of
 from detkit.config import Config, check_keys, load_config, place, require, section
 from detkit.errors import ConfigError
 from detkit.plugins import import_plugins
 
-SECTIONS = ("seed", "regime", "model", "train_step", "data", "train", "evaluate", "plugins", "ops")
+SECTIONS = (
+    "seed",
+    "regime",
+    "model",
+    "train_step",
+    "data",
+    "train",
+    "evaluate",
+    "stages",
+    "plugins",
+    "ops",
+)
 
 
 def open_config(path: Union[str, "os.PathLike[str]"], overrides: Iterable[str] = ()) -> Config:
@@ -31,6 +42,7 @@ def opened(config: Config) -> Config:
     check_sections(config)
     config.plugin_report = import_plugins(config)
     check_outdated(config)
+    expand_regime(config)
     return config
 
 

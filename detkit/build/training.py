@@ -3,7 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from detkit.build.data import build_dataset, build_evaluator, build_loader
 from detkit.build.load import detector_for, load_model_weights
@@ -44,7 +44,9 @@ from detkit.typing import Context
 class Training:
     """All objects that a config describes; the Runner is built on demand.
 
-    config: the Config. plugin_files: the plugins that it used, for the config in the run's folder.
+    config: the Config. Its ``stages`` are for StagedTraining; here all parts are trained together.
+    plugin_files: the plugins that it used, for the config in the run's folder.
+    config_text: that config, if it is another than ``config``.
 
     Its attributes are what a run consists of:
 
@@ -61,12 +63,17 @@ class Training:
     Raises ConfigError, DataError or WeightsError for an error in config, data or weights.
     """
 
-    def __init__(self, config: Config, plugin_files: Sequence[str] = ()):
+    def __init__(
+        self,
+        config: Config,
+        plugin_files: Sequence[str] = (),
+        config_text: Optional[str] = None,
+    ):
         check_sections(config)
         check_parts(config)
         check_norms(config["model"])
         self.config = config
-        self.config_text = dump_config(config, plugin_files)
+        self.config_text = config_text or dump_config(config, plugin_files)
         self.seed = _seed(config)
         seed_run(self.seed)
         self.options: TrainOptions = construct(TrainOptions, require(config, "train", dict))
@@ -128,6 +135,17 @@ class Training:
         elif self.options.start_from:
             log.say(start(self.model, self.config["train"]))
         return runner
+
+    def train(
+        self, work_dir: str, resume: Optional[str] = None, force: bool = False
+    ) -> Optional[Dict[str, Any]]:
+        """Trains to the end; returns the metrics of the last evaluation, None without one.
+
+        The arguments and errors are those of ``runner``, and the errors those of Runner.run.
+        """
+        runner = self.runner(work_dir, resume, force)
+        runner.run()
+        return runner.metrics
 
     def _log_faults(self, log: RunLog) -> None:
         for image_id, reason in [*self.train_set.dropped, *self.val_set.dropped]:
