@@ -92,10 +92,8 @@ class StagedTraining:
         made: Dict[str, Made] = {}
         for stage, line in zip(self.stages, self.summary()):
             log.say(line)
-            log.write("stage", name=stage.name, state="begins")
             made[stage.name] = self._make(stage, work_dir, made, force, log)
             gc.collect()  # the network of a stage is made of circles
-        log.write("stage", name=self._joined.name, state="begins")
         return self._join(work_dir, made, force)
 
     def _make(
@@ -114,10 +112,11 @@ class StagedTraining:
             return trained[0]
 
         if not self._has_ended(stage, work_dir, config, force):
+            log.write("stage", name=stage.name, state="begins")
             trained.append(self._run(folder, config, force))
+            log.write("stage", name=stage.name, state="ends")
         last = read_last(os.path.join(folder, FOLDER))
         assert last is not None  # a training that has ended has saved its end
-        log.write("stage", name=stage.name, state="ends", step=last.step)
         takers = [other for other in self.stages if other.proposals == stage.name]
         files = write_proposals(training, folder, last.step, log) if takers else {}
         return Made(last.path, files)
