@@ -1,5 +1,6 @@
 """The checks of a training in stages: before its first step, and when it is resumed."""
 
+import gc
 import os
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
@@ -36,6 +37,7 @@ def check_networks(config: Config, stages: Sequence[Stage]) -> List[str]:
     whole = _shapes(config, names)
     last: Dict[str, Tuple[Stage, Shapes]] = {}
     for stage in stages:
+        gc.collect()  # a network is made of circles
         last.update({part: (stage, found) for part, found in _shapes(stage.config, names).items()})
     for part, (stage, found) in last.items():
         if found != whole.get(part, found):

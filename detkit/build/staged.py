@@ -71,6 +71,7 @@ class StagedTraining:
             files = ground_truth_as_proposals(self._config, folder)
             for stage in self.stages:
                 config = stage.placed({each.name: Made(None, files) for each in self.stages})
+                gc.collect()
                 training = Training(config, self._plugin_files)
                 lines += [*self._describe(training), f"{stage.name}: {training.dry_run()}"]
         return "\n".join(lines)

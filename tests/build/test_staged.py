@@ -194,3 +194,75 @@ def test_a_finished_run_has_nothing_to_do(config, alternated, tmp_path, monkeypa
     assert tiny.train(config, work, *ALTERNATING, resume="auto", force=True) == 0
     assert (last_of(work, "1-rpn") / "weights.params").stat().st_mtime_ns == before
     assert (work / "result.json").read_text() == (alternated / "result.json").read_text()
+
+
+# --- What a resumed run refuses -------------------------------------------------------------------
+
+
+@pytest.fixture
+def work(alternated, tmp_path):
+    """A copy of the finished run."""
+    return shutil.copytree(alternated, tmp_path / "work", symlinks=True)
+
+
+def refusal(capsys, config, work, *overrides, resume="auto", force=False):
+    capsys.readouterr()
+    assert tiny.train(config, work, *overrides, resume=resume, force=force) == 1
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
+
+
+def test_a_new_run_does_not_begin_in_the_folder_of_another(config, work, capsys):
+    message = refusal(capsys, config, work, *ALTERNATING, resume=None)
+    tiny.assert_says(message, str(work), "1-rpn, 2-fast-rcnn", "--resume auto", "--work-dir DIR")
+
+
+def test_a_checkpoint_cannot_be_named(config, work, capsys):
+    message = refusal(capsys, config, work, *ALTERNATING, resume=last_of(work, "3-rpn"))
+    tiny.assert_says(message, "--resume", "3-rpn", "expected auto")
+
+
+def test_a_run_without_stages_is_not_gone_on_with(config, reference, tmp_path, capsys):
+    work = shutil.copytree(reference, tmp_path / "work", symlinks=True)
+    message = refusal(capsys, config, work, *ALTERNATING)
+    tiny.assert_says(message, str(work), "without these stages")
+    assert not (work / "stages").exists()
+
+
+def test_a_changed_stage_is_refused_with_its_folder(config, work, capsys):
+    message = refusal(capsys, config, work, *ALTERNATING, "stages.2-fast-rcnn.train.lr=0.5")
+    tiny.assert_says(message, "stages/2-fast-rcnn", "train.lr", "0.5", "--force")
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_stage_that_others_began_from_is_not_lengthened(config, work, capsys, force):
+    longer = "stages.1-rpn.train.epochs=2"
+    message = refusal(capsys, config, work, *ALTERNATING, longer, force=force)
+    tiny.assert_says(message, "stages/1-rpn", "train.epochs", "later stages began")
+    assert not last_of(work, "1-rpn", step=6).exists()
+
+
+def test_a_stage_that_began_from_something_else_is_refused(config, work, capsys):
+    begun = last_of(work, "4-fast-rcnn") / "config.yaml"
+    text = begun.read_text().replace("stages/3-rpn/checkpoints/step-00000003", "elsewhere/step-9")
+    tiny.rewrite(begun.parent, "config.yaml", text.encode())
+    message = refusal(capsys, config, work, *ALTERNATING, force=True)
+    tiny.assert_says(message, "stages/4-fast-rcnn", "start_from.backbone", "step-9 before")
+
+
+def test_the_end_of_a_stage_that_was_damaged_is_trained_again(config, alternated, work, capsys):
+    (last_of(work, "2-fast-rcnn") / "weights.params").write_bytes(b"")
+    assert tiny.train(config, work, *ALTERNATING, resume="auto", force=True) == 0
+    tiny.assert_says(capsys.readouterr().err, "warning: ", "2-fast-rcnn", "sha256")
+    assert_same_run(work, alternated)
+
+
+def test_a_folder_that_was_moved_before_the_join_goes_on_if_that_is_accepted(
+    config, alternated, work, capsys
+):
+    shutil.rmtree(work / "checkpoints")
+    message = refusal(capsys, config, work, *ALTERNATING)
+    tiny.assert_says(message, "data.train_proposals.path", "--force")
+    assert tiny.train(config, work, *ALTERNATING, resume="auto", force=True) == 0
+    assert_same_run(work, alternated)
