@@ -42,6 +42,7 @@ def preflight(training: Training) -> List[str]:
         *(_anchor_lines(training) if "anchors" in training.model.PARTS else ()),
         *((_proposal_line(training),) if training.loader.proposals is not None else ()),
         _network_line(training),
+        *((_frozen_line(training),) if training.freezing else ()),
     ]
     return [*lines, f"schedule {_length(training)}, on {training.ctx} in {training.precision}"]
 
@@ -197,3 +198,8 @@ def _network_line(training: Training) -> str:
         f"network  {sum(weights.values()) / 1e6:.1f} million weights, "
         f"{trained / 1e6:.1f} million of them trained"
     )
+
+
+def _frozen_line(training: Training) -> str:
+    count = sum(int(np.prod(weight.shape)) for weight in training.freezing.weights)
+    return f"frozen   {training.freezing}; {count / 1e6:.1f} million weights at first"

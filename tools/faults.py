@@ -15,12 +15,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))  # for support/tiny.py
 
 from detkit.cli import debug_argument, positive, run  # noqa: E402
-from faults import processes, storage  # noqa: E402
+from faults import processes, staged, storage  # noqa: E402
 from faults.lab import FaultError, Lab  # noqa: E402
 
 # A row: its function and how often it is repeated without --times.
 ROWS = {
     "sigkill": (processes.sigkill, 100),
+    "alternating": (staged.alternating, 10),
     "signals": (processes.signals, 10),
     "terminal": (processes.terminal, 5),
     "two_runs": (processes.two_runs, 3),

@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import Any, Optional, Sequence
 
+from detkit.build.regimes import expand_regime
 from detkit.cli import common_arguments, run
 from detkit.config import Config, dump_config, leaves, load_config, to_plain
 from detkit.config.yaml import dump_yaml
@@ -20,6 +21,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     )
     args = parser.parse_args(argv)
     config = load_config(args.config, args.overrides)
+    expand_regime(config)
     print(origins(config) if args.origin else dump_config(config), end="")
 
 

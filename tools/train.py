@@ -4,9 +4,10 @@ import argparse
 import contextlib
 import os
 import sys
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Union
 
 from detkit.build import open_config
+from detkit.build.staged import StagedTraining
 from detkit.build.training import Training
 from detkit.cli import common_arguments, run
 from detkit.evaluate import format_table
@@ -48,8 +49,12 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     config = open_config(args.config, args.overrides)
     for failure in config.plugin_report.failures:
         print(f"warning: a plugin cannot be used: {failure}", file=sys.stderr)
-    training = Training(config, config.plugin_report.files)
-    print("\n".join(preflight(training)), flush=True)
+    training: Union[Training, StagedTraining]
+    if config.get("stages") is None:
+        training = Training(config, config.plugin_report.files)
+        print("\n".join(preflight(training)), flush=True)
+    else:
+        training = StagedTraining(config, config.plugin_report.files, describe=preflight)
     if args.dry_run:
         print(training.dry_run())
         return
@@ -57,13 +62,12 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     work_dir = args.work_dir or os.path.join("work_dirs", name)
     make_folder(work_dir)
     with locked(work_dir):
-        runner = training.runner(work_dir, args.resume, args.force)
-        runner.run()
-        if runner.metrics is None:
+        metrics = training.train(work_dir, args.resume, args.force)
+        if metrics is None:
             _tell("stopped before an evaluation; tools/test.py evaluates a checkpoint")
             return
-        written = save_metrics(work_dir, runner.metrics)
-        _tell(f"{format_table(runner.metrics)}\nwritten: {written}")
+        written = save_metrics(work_dir, metrics)
+        _tell(f"{format_table(metrics)}\nwritten: {written}")
 
 
 def _tell(text: str) -> None:

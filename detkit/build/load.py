@@ -2,7 +2,7 @@
 
 import logging
 import os
-from typing import Dict, List, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mxnet import gluon
@@ -102,24 +102,33 @@ def load_model_weights(model: HybridBlock, checkpoint: Checkpoint) -> None:
         parameter.set_data(theirs[name])
 
 
-def start_from(model: HybridBlock, checkpoint: Checkpoint) -> List[str]:
+def start_from(
+    model: HybridBlock, checkpoint: Checkpoint, parts: Optional[Sequence[str]] = None
+) -> List[str]:
     """Puts the weights of a checkpoint that fit into ``model``, which may have other classes.
 
-    Constants stay those of the config, as in ``load_model_weights``. Returns the names of the
-    weights of ``model`` for which the checkpoint has none; they stay as they are.
+    parts: the parts of ``model`` whose weights are taken; None takes all that fit.
 
-    Raises CheckpointError if a weight of the backbone is among them, because the checkpoint then
-    belongs to another network.
+    Constants stay those of the config, as in ``load_model_weights``. Returns the names of the
+    weights of ``model`` (of ``parts``) that stay as they are, because the checkpoint has none of
+    the name and shape.
+
+    Raises CheckpointError if a weight of the backbone is among them, or if the checkpoint lacks a
+    weight of one of ``parts``, because the checkpoint then belongs to another network.
     """
     (_, ours), theirs = _constants_and_weights(model, checkpoint), checkpoint.weights
+    if parts is not None:
+        ours = {name: p for name, p in ours.items() if name.partition(".")[0] in parts}
     left = [n for n in ours if n not in theirs or theirs[n].shape != ours[n].shape]
-    strange = [name for name in left if name.startswith("backbone.")]
-    if strange:
-        raise CheckpointError(
-            f"{checkpoint.path}: expected all weights of the backbone in their shapes, found "
-            f"{len(strange)} missing or of another shape, the first {strange[0]}; start from a "
-            "checkpoint with the same backbone"
-        )
+    for part in ("backbone",) if parts is None else parts:
+        of_part = [name for name in left if name.startswith(f"{part}.")]
+        strange = [name for name in of_part if part == "backbone" or name not in theirs]
+        if strange:
+            raise CheckpointError(
+                f"{checkpoint.path}: expected all weights of the {part} in their shapes, found "
+                f"{len(strange)} missing or of another shape, the first {strange[0]}; start from a "
+                f"checkpoint with the same {part}"
+            )
     for name in set(ours) - set(left):
         ours[name].set_data(theirs[name])
     return left

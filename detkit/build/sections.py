@@ -6,12 +6,24 @@ from typing import Any, Iterable, Union
 from detkit.build.data import DATA_KEYS
 from detkit.build.model import detector_of
 from detkit.build.outdated import check_outdated
+from detkit.build.regimes import expand_regime, regime_of
 from detkit.build.train_step import chosen_step
 from detkit.config import Config, check_keys, load_config, place, require, section
 from detkit.errors import ConfigError
 from detkit.plugins import import_plugins
 
-SECTIONS = ("seed", "model", "train_step", "data", "train", "evaluate", "plugins", "ops")
+SECTIONS = (
+    "seed",
+    "regime",
+    "model",
+    "train_step",
+    "data",
+    "train",
+    "evaluate",
+    "stages",
+    "plugins",
+    "ops",
+)
 
 
 def open_config(path: Union[str, "os.PathLike[str]"], overrides: Iterable[str] = ()) -> Config:
@@ -30,12 +42,17 @@ def opened(config: Config) -> Config:
     check_sections(config)
     config.plugin_report = import_plugins(config)
     check_outdated(config)
+    expand_regime(config)
     return config
 
 
 def check_sections(config: Config) -> None:
-    """Raises ConfigError for an unknown top-level key, or if ``model`` or ``data`` is missing."""
+    """Raises ConfigError for an unknown top-level key, or if ``model`` or ``data`` is missing.
+
+    It refuses an unknown regime, too.
+    """
     check_keys(config, SECTIONS)
+    regime_of(config)
     for key in ("model", "data"):
         require(config, key, dict)
     check_keys(config["data"], DATA_KEYS)

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, NoReturn, Optional, Sequence, Type
 
 from mxnet.gluon import HybridBlock, nn
 
+from detkit.build.regimes import EXACT, exact_step_of, regime_of
 from detkit.config import Config, check_keys, place, require, section
 from detkit.config.yaml import Node
 from detkit.construct import construct
@@ -38,7 +39,8 @@ def build_train_step(config: Config, model: Network, num_classes: int) -> TrainS
     if scores_of(model) == SVM:
         _refuse_svms(config)
     check_scores(config, model)
-    step_class = chosen_step(config, type(model))
+    exact = regime_of(config) == EXACT
+    step_class = exact_step_of(config, model) if exact else chosen_step(config, type(model))
     node = section(config, "train_step")
     check_keys(node, ("type", *step_class.PARTS))
     parts: Dict[str, Any] = {}

@@ -3,21 +3,21 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from detkit.build.data import build_dataset, build_evaluator, build_loader
-from detkit.build.load import detector_for, load_model_weights, start_from
+from detkit.build.load import detector_for, load_model_weights
 from detkit.build.model import build_model, choose_operators
 from detkit.build.precision import use_precision
 from detkit.build.resume import Change, check_changes, find_resumed
 from detkit.build.sections import check_norms, check_parts, check_sections
+from detkit.build.start import check_start, start
 from detkit.build.train_step import build_train_step
 from detkit.checkpoints import (
     CONFIG,
     FOLDER,
     Branch,
     Checkpoint,
-    load_checkpoint,
     new_branch,
     point_last_to,
 )
@@ -31,6 +31,7 @@ from detkit.files.disk import make_folder, whole_file
 from detkit.memory import bound_arenas
 from detkit.registry import HOOKS, SCHEDULES
 from detkit.runner.average import Average
+from detkit.runner.freezing import FreezeHook, Freezing
 from detkit.runner.hooks import PatienceHook, ScheduleHook, StopHook, TimeHook
 from detkit.runner.intervals import read_interval
 from detkit.runner.log import RunLog
@@ -48,7 +49,9 @@ from detkit.typing import Context
 class Training:
     """All objects that a config describes; the Runner is built on demand.
 
-    config: the Config. plugin_files: the plugins that it used, for the config in the run's folder.
+    config: the Config. Its ``stages`` are for StagedTraining; here all parts are trained together.
+    plugin_files: the plugins that it used, for the config in the run's folder.
+    config_text: that config, if it is another than ``config``.
 
     Its attributes are what a run consists of:
 
@@ -60,21 +63,27 @@ class Training:
         its training step.
     average, evaluated, detector: the Average of its weights, or None; the network that is evaluated
         and saved, whose weights are the averages if there are any; the Detector around it.
-    optimizer, schedule, evaluator, hooks: the Optimizer, a function from a Position to a factor, a
-        function from dataset and detections to metrics, the hooks of the config.
+    optimizer, freezing, schedule, evaluator, hooks: the Optimizer, the frozen parts, a function
+        from a Position to a factor, a function from dataset and detections to metrics, the hooks of
+        the config.
     length: the Interval after which the run ends, or a TimeBudget.
     evaluate_every, checkpoint_every: Intervals.
 
     Raises ConfigError, DataError or WeightsError for an error in config, data or weights.
     """
 
-    def __init__(self, config: Config, plugin_files: Sequence[str] = ()):
+    def __init__(
+        self,
+        config: Config,
+        plugin_files: Sequence[str] = (),
+        config_text: Optional[str] = None,
+    ):
         bound_arenas()
         check_sections(config)
         check_parts(config)
         check_norms(config["model"])
         self.config = config
-        self.config_text = dump_config(config, plugin_files)
+        self.config_text = config_text or dump_config(config, plugin_files)
         self.seed = _seed(config)
         seed_run(self.seed)
         self.options: TrainOptions = construct(TrainOptions, require(config, "train", dict))
@@ -90,6 +99,7 @@ class Training:
         self.ctx = _context(config, self.options.device)
         choose_operators(config, self.ctx)
         self.model = build_model(config, self.class_names, self.ctx)
+        check_start(self.model, config["train"])
         self.precision = use_precision(config, self.model, self.options.precision)
         self.train_step = build_train_step(config, self.model, len(self.class_names))
         self.average = self._build_average()
@@ -98,6 +108,9 @@ class Training:
         batch_size, inputs = self.options.batch_size, self.train_step.INPUTS
         self.loader = build_loader(config, "train", self.train_set, batch_size, inputs)
         self.val_loader = build_loader(config, "val", self.val_set, batch_size)
+        # The preflight refuses a dataset without an image.
+        accumulate, per_epoch = self.options.accumulate, max(len(self.loader), 1)
+        self.freezing = Freezing(self.model, self.options.freeze, accumulate, per_epoch)
         self.detector = detector_for(config, self.evaluated, self.class_names, self.ctx)
         self.val_loss: Optional[ValidationLoss] = None
         if self.options.val_loss:
@@ -148,8 +161,19 @@ class Training:
                 log.write("changed_config", step=done, change=change.text)
                 log.say(f"changed config: {change.text}")
         elif self.options.start_from:
-            log.say(self._start(self.options.start_from))
+            log.say(self._start())
         return runner
+
+    def train(
+        self, work_dir: str, resume: Optional[str] = None, force: bool = False
+    ) -> Optional[Dict[str, Any]]:
+        """Trains to the end; returns the metrics of the last evaluation, None without one.
+
+        The arguments and errors are those of ``runner``, and the errors those of Runner.run.
+        """
+        runner = self.runner(work_dir, resume, force)
+        runner.run()
+        return runner.metrics
 
     def _log_faults(self, log: RunLog) -> None:
         for image_id, reason in [*self.train_set.dropped, *self.val_set.dropped]:
@@ -163,7 +187,7 @@ class Training:
     def dry_run(self) -> str:
         """Makes one training step and evaluates one batch; returns a line about them."""
         if self.options.start_from:
-            print(self._start(self.options.start_from))
+            print(self._start())
         with tempfile.TemporaryDirectory() as folder:
             runner = self._runner(folder, hooks=[])
             runner.step(next(self.loader.batches(epoch=0)))
@@ -174,18 +198,12 @@ class Training:
         numbers = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
         return f"dry run: one step ({numbers}) and one evaluation batch succeeded"
 
-    def _start(self, folder: str) -> str:
-        """Takes the weights of another run's checkpoint; returns a line about them."""
-        try:
-            saved = load_checkpoint(folder)
-            left = start_from(self.model, saved)
-            if self.average:
-                self.average.begin()
-        except CheckpointError as error:
-            where = place(self.config["train"], "start_from")
-            raise CheckpointError(f"{where}: {error}") from error
-        others = f"; initialised at random: {', '.join(left)}" if left else ""
-        return f"starting from the weights of {saved.path}{others}"
+    def _start(self) -> str:
+        """Takes the weights that ``train.start_from`` names; returns a line about them."""
+        line = start(self.model, self.config["train"])
+        if self.average:
+            self.average.begin()
+        return line
 
     def _runner(self, work_dir: str, hooks: Iterable[object]) -> Runner:
         every, length = self.evaluate_every, self.length
@@ -209,6 +227,7 @@ class Training:
         return [
             *([TimeHook(length, evaluate.estimate)] if isinstance(length, TimeBudget) else ()),
             ScheduleHook(options.lr, self.schedule, options.accumulate),
+            FreezeHook(log, self.freezing),
             LogHook(log, self.loader, options.log_every),
             evaluate,
             CheckpointHook(
@@ -241,6 +260,7 @@ class Training:
         load_model_weights(self.model, checkpoint)
         if self.average:
             self.average.begin()  # its optimizer's state has the weights that the averages are of
+        self.freezing.resume(checkpoint.progress)
         try:
             self.optimizer.load_state(checkpoint.optimizer)
         except CheckpointError as error:

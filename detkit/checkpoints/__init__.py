@@ -10,11 +10,13 @@ from detkit.checkpoints.branches import (
     point_best_to,
     point_last_to,
     prune,
+    read_last,
 )
 from detkit.checkpoints.checkpoint import (
     Checkpoint,
     check_finite,
     load_checkpoint,
+    read_state,
     save_checkpoint,
 )
 from detkit.checkpoints.names import (
@@ -56,5 +58,7 @@ __all__ = [
     "point_best_to",
     "point_last_to",
     "prune",
+    "read_last",
+    "read_state",
     "save_checkpoint",
 ]

@@ -11,12 +11,13 @@ from detkit.config.config import (
     to_plain,
     unknown_key,
 )
-from detkit.config.nodes import Node, display_path, leaves, place, without
+from detkit.config.nodes import Node, NodeList, display_path, leaves, overlaid, place, without
 from detkit.wording import did_you_mean
 
 __all__ = [
     "Config",
     "Node",
+    "NodeList",
     "check_keys",
     "did_you_mean",
     "display_path",
@@ -24,6 +25,7 @@ __all__ = [
     "is_plugin_file",
     "leaves",
     "load_config",
+    "overlaid",
     "place",
     "require",
     "section",

@@ -105,3 +105,21 @@ def join_path(path: str, key: Union[str, int]) -> str:
 def _flat(values: NodeList) -> bool:
     scalars = not any(isinstance(value, (dict, list)) for value in values)
     return scalars and len(set(values.origins)) == 1
+
+
+def overlaid(inherited: Optional[Node], node: Node) -> Node:
+    """Returns ``node`` laid over ``inherited``: mappings merge, everything else replaces.
+
+    A mapping with another ``type`` than the inherited one replaces it, because its keys are
+    another part's. Every value keeps its place.
+    """
+    result = Node(node.path, node.origin)
+    if inherited is not None and node.get("type", inherited.get("type")) == inherited.get("type"):
+        for key, value in inherited.items():
+            result.put(key, value, inherited.where(key))
+    for key, value in node.items():
+        below = result.get(key)
+        if isinstance(value, Node):
+            value = overlaid(below if isinstance(below, Node) else None, value)
+        result.put(key, value, node.where(key))
+    return result

@@ -1,6 +1,6 @@
 """Proposals: the anchors of the highest objectness, decoded, clipped, and after NMS."""
 
-from typing import Optional, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 from mxnet.gluon import HybridBlock
 
@@ -36,6 +36,9 @@ class Proposals(HybridBlock):
     max_log_scale: the largest dw and dh, by default log(1000 / 16), as in Detectron; any other
         value needs ``all_levels``.
 
+    with_anchors: whether the places of the anchors are returned as well. ``regime: exact`` sets it
+        for the proposals of the training.
+
     The attribute ``needs_scales`` tells whether it is called with the scales of the images, too.
     """
 
@@ -50,6 +53,7 @@ class Proposals(HybridBlock):
         all_levels: bool = False,
         max_log_scale: float = boxes.MAX_LOG_SCALE,
         min_size_of: str = INPUT,
+        with_anchors: bool = False,
     ) -> None:
         super().__init__()
         for name, count in (("pre_nms", pre_nms), ("post_nms", post_nms)):
@@ -65,9 +69,10 @@ class Proposals(HybridBlock):
         if min_size_of not in (INPUT, IMAGE):
             raise ValueError(f"min_size_of: expected {INPUT!r} or {IMAGE!r}, found {min_size_of!r}")
         self.needs_scales = min_size_of == IMAGE
-        self._pre_nms, self._post_nms = pre_nms, post_nms
-        self._iou, self._min_size, self._score_floor = iou, min_size, score_floor
-        self._all_levels, self._max_log_scale = all_levels, max_log_scale
+        self._limits = pre_nms, post_nms, iou
+        self._min_size, self._score_floor = min_size, score_floor
+        self._all_levels, self.max_log_scale = all_levels, max_log_scale
+        self._with_anchors = with_anchors
         self.box_weights = box_weights
 
     def hybrid_forward(
@@ -78,76 +83,63 @@ class Proposals(HybridBlock):
         deltas: PerLevel,
         sizes: Tensor,
         scales: Optional[Tensor] = None,
-    ) -> Tuple[Tensor, Tensor]:
+    ) -> Tuple[Tensor, ...]:
         """Returns proposals (B, R, 4) and scores (B, R), best first; R = min(N, post_nms).
 
         ``pre_nms`` and NMS are for each level alone unless ``all_levels``; ``post_nms`` is for all
         levels together. Rows without a proposal hold zeros and the score -1.
 
+        With ``with_anchors``, a third array (B, R) says which anchor each proposal was made of: its
+        place among those of all levels, one level after another, -1 in rows without a proposal.
+
         anchors (1, N, 4), objectness logits (B, N) and deltas (B, N, 4) of each level; sizes (B, 2)
         h, w; scales (B, 2) x, y: the size in the input / the size on disk, if ``needs_scales``.
         """
+        levels = list(zip(anchors, objectness, deltas))
         propose = self._of_one_list if self._all_levels else self._of_each_level
-        proposals, scores = propose(F, anchors, objectness, deltas, sizes, scales)
-        if not self._score_floor:
-            return proposals, scores
-        # No proposal below the floor suppresses one above it, so that it can be dropped after NMS.
-        kept = scores >= self._score_floor
-        proposals = F.broadcast_mul(proposals, F.expand_dims(kept, axis=2))
-        return proposals, F.where(kept, scores, F.ones_like(scores) * -1)
+        proposals, scores, *places = propose(F, levels, sizes, scales)
+        if self._score_floor:
+            # No proposal below the floor suppresses one above it: it can be dropped after NMS.
+            kept = scores >= self._score_floor
+            proposals = F.broadcast_mul(proposals, F.expand_dims(kept, axis=2))
+            scores, *places = (
+                F.where(kept, each, F.ones_like(each) * -1) for each in (scores, *places)
+            )
+        return (proposals, scores, *places) if self._with_anchors else (proposals, scores)
 
     def _of_each_level(
-        self,
-        F: Namespace,
-        anchors: PerLevel,
-        objectness: PerLevel,
-        deltas: PerLevel,
-        sizes: Tensor,
-        scales: Optional[Tensor],
-    ) -> Tuple[Tensor, Tensor]:
+        self, F: Namespace, levels: Sequence[Any], sizes: Tensor, scales: Optional[Tensor]
+    ) -> List[Tensor]:
         """Returns what hybrid_forward does, before the floor, with NMS within each level."""
-        levels = list(zip(anchors, objectness, deltas))
         min_size = self._min_size
         if scales is not None:
-            levels = [self._without_small(F, *level, sizes, scales) for level in levels]
+            levels = [self._without_small(F, level, sizes, scales) for level in levels]
             min_size = 0.0
-        limits = self._pre_nms, self._post_nms, self._iou, min_size
-        return ops.proposals(F, levels, sizes, *limits, self.box_weights)
+        propose = ops.traced_proposals if self._with_anchors else ops.proposals
+        return [*propose(F, levels, sizes, *self._limits, min_size, self.box_weights)]
 
     def _without_small(
-        self,
-        F: Namespace,
-        anchors: Tensor,
-        objectness: Tensor,
-        deltas: Tensor,
-        sizes: Tensor,
-        scales: Tensor,
+        self, F: Namespace, level: Sequence[Tensor], sizes: Tensor, scales: Tensor
     ) -> Tuple[Tensor, Tensor, Tensor]:
         """Returns a level whose small boxes have the objectness -inf, of which none is proposed."""
+        anchors, objectness, deltas = level
         decoded = boxes.clip(F, boxes.decode(F, deltas, anchors, self.box_weights), sizes)
         return anchors, objectness + F.log(self._is_large(F, decoded, scales)), deltas
 
     def _of_one_list(
-        self,
-        F: Namespace,
-        anchors: PerLevel,
-        objectness: PerLevel,
-        deltas: PerLevel,
-        sizes: Tensor,
-        scales: Optional[Tensor],
-    ) -> Tuple[Tensor, Tensor]:
+        self, F: Namespace, levels: Sequence[Any], sizes: Tensor, scales: Optional[Tensor]
+    ) -> List[Tensor]:
         """Returns what hybrid_forward does, before the floor, with NMS across all levels."""
-        moved, logits, moves = (
-            F.concat(*levels, dim=1) for levels in (anchors, objectness, deltas)
-        )
-        decoded = boxes.decode(F, moves, moved, self.box_weights, self._max_log_scale)
+        pre_nms, post_nms, iou = self._limits
+        anchors, logits, deltas = (F.concat(*each, dim=1) for each in zip(*levels))
+        decoded = boxes.decode(F, deltas, anchors, self.box_weights, self.max_log_scale)
         decoded = boxes.clip(F, decoded, sizes)
         large = self._is_large(F, decoded, scales)
         scores = F.where(large, F.sigmoid(logits), F.ones_like(logits) * -1)
-        proposals, scores, _, _ = ops.nms(
-            F, decoded, scores, self._iou, top_k_in=self._pre_nms, top_k_out=self._post_nms
+        proposals, scores, _, places = ops.nms(
+            F, decoded, scores, iou, top_k_in=pre_nms, top_k_out=post_nms
         )
-        return proposals, scores
+        return [proposals, scores, F.cast(places, dtype="float32")]
 
     def _is_large(self, F: Namespace, decoded: Tensor, scales: Optional[Tensor]) -> Tensor:
         """Returns (B, N), 1 for boxes (B, N, 4) whose sides are at least ``min_size``, else 0."""

@@ -34,7 +34,10 @@ class RoIExtractor(HybridBlock):
         GluonCV's numbers.
 
     The attribute ``channels`` is C of the output; with "concat", it is that of all levels together.
+    The attribute ``differentiable`` is whether the output has a gradient with respect to the RoIs.
     """
+
+    differentiable = False
 
     def __init__(
         self,

@@ -52,8 +52,10 @@ class RoIPool(RoIExtractor):
 class PrRoIPool(RoIExtractor):
     """The exact mean of the bilinear surface over each cell (Jiang et al. 2018).
 
-    For all arguments, see RoIExtractor.
+    Its output has a gradient with respect to the RoIs. For all arguments, see RoIExtractor.
     """
+
+    differentiable = True
 
     def pool(self, F: Namespace, features: Any, rois: Tensor, **levels: Any) -> Tensor:
         """Returns the pooled features by ops.prroi_pool."""

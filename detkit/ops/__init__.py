@@ -11,7 +11,7 @@ from detkit.ops.convolution import convolution, max_pool, rectify, upsample
 from detkit.ops.masks import mask_paste, mask_target, paste_masks
 from detkit.ops.match import Match, match
 from detkit.ops.nms import nms, soft_nms
-from detkit.ops.proposals import proposals
+from detkit.ops.proposals import proposals, traced_proposals
 from detkit.ops.roi_pooling import Levels, crop_pool, prroi_pool, roi_align, roi_pool
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "roi_align",
     "roi_pool",
     "soft_nms",
+    "traced_proposals",
     "upsample",
     "valid_area",
 ]

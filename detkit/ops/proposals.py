@@ -1,9 +1,10 @@
 """Region proposals: the RPN's output for the anchors -> boxes for the second stage."""
 
-from typing import Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 from detkit.ops import backend, fallback
 from detkit.ops.checks import require_finite, require_floats, require_positive
+from detkit.ops.nms import nms
 from detkit.typing import Namespace, Tensor
 
 
@@ -30,12 +31,10 @@ def proposals(
     Returns boxes (B, R, 4) and scores (B, R), the sigmoid of the objectness, best first, with
     R = min(anchors that enter NMS, post_nms). Rows without a proposal hold zeros and the score -1.
     """
-    arrays = [array for level in levels for array in level]
-    require_floats("proposals", **{f"levels {n}": array for n, array in enumerate(arrays)})
-    require_finite("proposals", iou=iou, min_size=min_size)
-    require_positive("proposals", weights=tuple(weights))
+    arrays = _check("proposals", levels, iou, min_size, weights)
     if not backend.native():
-        return fallback.proposals(F, levels, sizes, pre_nms, post_nms, iou, min_size, weights)
+        limits = pre_nms, post_nms, iou, min_size
+        return fallback.proposals(F, levels, sizes, *limits, weights)[:2]
     boxes, scores = F.detkit_proposals(
         sizes,
         *arrays,
@@ -47,3 +46,38 @@ def proposals(
         weights=tuple(weights),
     )
     return boxes, scores
+
+
+def traced_proposals(
+    F: Namespace,
+    levels: Sequence[Sequence[Tensor]],
+    sizes: Tensor,
+    pre_nms: int,
+    post_nms: int,
+    iou: float,
+    min_size: float,
+    weights: Sequence[float],
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """Returns what ``proposals`` does, and the anchors (B, R) that the boxes were made of.
+
+    An anchor is its place among those of all levels, one level after another, as float32; it is -1
+    in rows without a proposal. MXNet's operators do all but NMS, which takes longer.
+    """
+    _check("traced_proposals", levels, iou, min_size, weights)
+    limits = pre_nms, post_nms, iou, min_size
+    return fallback.proposals(F, levels, sizes, *limits, weights, nms)
+
+
+def _check(
+    operator: str,
+    levels: Sequence[Sequence[Tensor]],
+    iou: float,
+    min_size: float,
+    weights: Sequence[float],
+) -> List[Tensor]:
+    """Returns the arrays of all levels, of which the number types are checked."""
+    arrays = [array for level in levels for array in level]
+    require_floats(operator, **{f"levels {n}": array for n, array in enumerate(arrays)})
+    require_finite(operator, iou=iou, min_size=min_size)
+    require_positive(operator, weights=tuple(weights))
+    return arrays

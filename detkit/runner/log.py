@@ -18,7 +18,7 @@ class RunLog:
     """A writer of ``log.jsonl``, one JSON object per line, and of lines for the user.
 
     work_dir: the folder of log.jsonl. total, done: the number of steps of the run, or None if it is
-    not known, and of those that were made before.
+        not known, and of those that were made before; a run of 0 steps has no bar.
 
     The lines for the user end when the terminal or the pipe is closed; the run goes on without
     them.
@@ -31,7 +31,7 @@ class RunLog:
         self._bar = tqdm(
             total=total,
             initial=done,
-            disable=not self._interactive,
+            disable=not self._interactive or total == 0,
             unit="step",
             dynamic_ncols=True,
         )

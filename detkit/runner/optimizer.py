@@ -18,7 +18,7 @@ from detkit.runner.options import TrainOptions
 from detkit.typing import NDArray
 
 # Names of single numbers in a state, beside the arrays of the weights.
-UPDATES = "updates"  # how often the weights were updated
+UPDATES = "updates"  # how often the weights were updated; updates/NAME of a weight, if less often
 PARTIAL = "partial"  # the training step after which an accumulation was ended before its time
 
 
@@ -120,7 +120,8 @@ def build_optimizer(options: TrainOptions) -> mx.optimizer.Optimizer:
 class Optimizer:
     """The optimizer of a block's trained parameters; gradients are summed over several steps.
 
-    Weights are known by their structural names (``backbone.features.0.weight``).
+    Weights are known by their structural names (``backbone.features.0.weight``). A weight that
+    Freezing freezes afterwards is neither updated nor clipped until it is released.
 
     block: the network. options: the section ``train``: ``accumulate`` steps make an update.
     average: the Average of the network's weights, which follows each update; or None.
@@ -167,7 +168,7 @@ class Optimizer:
                 parameter.zero_grad()
 
     def _clip(self, norm: float) -> None:
-        grads = [grad for parameter in self._trained.values() for grad in parameter.list_grad()]
+        grads = [grad for p in self._trained.values() if _is_trained(p) for grad in p.list_grad()]
         # Checking for infinities here would wait for the device; the losses are checked instead.
         gluon.utils.clip_global_norm(grads, norm, check_isfinite=False)
 
@@ -184,14 +185,23 @@ class Optimizer:
             elif state is not None:
                 arrays[f"momentum/{name}"] = state
         if any(isinstance(state, tuple) for state in memory.values()):
-            arrays[UPDATES] = mx.nd.array([self._updates.num_update], dtype="int64")
+            arrays.update(self._counts())
         if self._accumulate > 1:
-            arrays.update({f"gradient/{n}": p.grad() for n, p in self._trained.items()})
+            trained = {n: p for n, p in self._trained.items() if _is_trained(p)}
+            arrays.update({f"gradient/{n}": p.grad() for n, p in trained.items()})
         if self._partial:
             arrays[PARTIAL] = mx.nd.array([self._partial], dtype="int64")
         if self._average is not None:
             arrays.update(self._average.state())
         return arrays
+
+    def _counts(self) -> Dict[str, NDArray]:
+        """Returns the number of updates, and that of each weight that was frozen for a time."""
+        total = self._updates.num_update
+        counts = self._updates._index_update_count
+        named = {f"{UPDATES}/{n}": counts.get(i, total) for i, n in enumerate(self._trained)}
+        fewer = {key: count for key, count in named.items() if count != total}
+        return {k: mx.nd.array([n], dtype="int64") for k, n in {UPDATES: total, **fewer}.items()}
 
     def load_state(self, arrays: Mapping[str, NDArray]) -> None:
         """Restores what ``state`` returned. Raises CheckpointError for another network's state.
@@ -204,8 +214,7 @@ class Optimizer:
             self._average.load_state(arrays)
         updater = self._trainer._updaters[0]
         if UPDATES in arrays:
-            self._updates.begin_num_update = int(arrays[UPDATES].asscalar())
-            self._updates.num_update = self._updates.begin_num_update
+            self._updates.num_update = int(arrays[UPDATES].asscalar())
         if PARTIAL in arrays:
             self._partial = int(arrays[PARTIAL].asscalar())
         for index, (name, parameter) in enumerate(self._trained.items()):
@@ -214,10 +223,15 @@ class Optimizer:
             if means:
                 updater.states[index] = tuple(array.as_in_context(context) for array in means)
                 updater.states_synced[index] = True
+                # A weight that was never updated has no means, and its count begins at 0.
+                self._updates._set_current_context(context.device_id)
+                count = arrays.get(f"{UPDATES}/{name}", arrays.get(UPDATES))
+                if count is not None:
+                    self._updates._index_update_count[index] = int(count.asscalar())
             elif f"momentum/{name}" in arrays:
                 updater.states[index] = arrays[f"momentum/{name}"].as_in_context(context)
                 updater.states_synced[index] = True
-            if f"gradient/{name}" in arrays:
+            if f"gradient/{name}" in arrays and _is_trained(parameter):
                 parameter.grad()[:] = arrays[f"gradient/{name}"]
 
     def _check_state(self, arrays: Mapping[str, NDArray]) -> None:
@@ -230,6 +244,8 @@ class Optimizer:
                 shape: Any = (1,)
             elif key in averaged:
                 shape = averaged[key]
+            elif key.startswith(f"{UPDATES}/") and name in shapes:
+                shape = (1,)
             elif name in shapes:
                 shape = shapes[name]
             else:
@@ -242,6 +258,11 @@ class Optimizer:
                     f"the optimizer's state: {key}: expected the shape {shape}, found "
                     f"{array.shape}; {remedy}"
                 )
+
+
+def _is_trained(parameter: gluon.Parameter) -> bool:
+    """Returns whether a weight has a gradient, which a frozen one has not."""
+    return bool(parameter.grad_req != "null")
 
 
 def _apply_multiplier(parameters: Mapping[str, gluon.Parameter], node: dict) -> None:

@@ -27,7 +27,10 @@ class TrainOptions:
     ema: the decay of the average of the weights that is evaluated and saved, such as 0.9998, see
         Average; 0: there is no average, and the weights themselves are.
     start_from: the folder of a checkpoint whose weights a new run begins with, except weights of
-        another shape: the last layers for other classes.
+        another shape: the last layers for other classes. Or {part: folder}, which takes only the
+        weights of these parts of the detector.
+    freeze: a list of parts of the detector that are not trained, or {part: interval}: a number of
+        epochs, {epochs: N}, {steps: N}, or null for the whole run; see Freezing.
     multipliers: a list of ``{match, lr, decay}``, factors for the weights whose name matches a
         regular expression.
     log_every: steps between two reports of the losses. The loop waits for the device only then.
@@ -63,7 +66,8 @@ class TrainOptions:
     accumulate: int = 1
     clip_norm: Optional[float] = None
     ema: float = 0.0
-    start_from: Optional[str] = None
+    start_from: Optional[Union[str, dict]] = None
+    freeze: Union[Sequence[str], dict] = ()
     multipliers: Sequence[dict] = ()
     log_every: int = 20
     evaluate_every: Union[int, dict] = 1

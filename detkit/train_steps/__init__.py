@@ -2,6 +2,7 @@
 
 from detkit.train_steps.cascade_mask_rcnn import CascadeMaskRCNNTrainStep
 from detkit.train_steps.cascade_rcnn import CascadeRCNNTrainStep
+from detkit.train_steps.exact_faster_rcnn import ExactFasterRCNNTrainStep
 from detkit.train_steps.fast_rcnn import FastRCNNTrainStep
 from detkit.train_steps.faster_rcnn import FasterRCNNTrainStep
 from detkit.train_steps.faster_rcnn_negatives import FasterRCNNWithNegativesTrainStep
@@ -16,6 +17,7 @@ from detkit.train_steps.step import TrainStep
 __all__ = [
     "CascadeMaskRCNNTrainStep",
     "CascadeRCNNTrainStep",
+    "ExactFasterRCNNTrainStep",
     "FastRCNNTrainStep",
     "FasterRCNNTrainStep",
     "FasterRCNNWithNegativesTrainStep",

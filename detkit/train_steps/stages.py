@@ -3,6 +3,7 @@
 Each makes targets, calls its head, and compares the head's output with the targets.
 """
 
+import contextlib
 import functools
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
 
@@ -88,6 +89,8 @@ class RoIStage:
 
     extractor, head: parts of the detector, or functions that call several of them.
     suffix: of the names of the losses, to tell the stages of a cascade apart.
+    differentiable: whether RoIs and box targets pass gradients on to the proposals that they were
+        made of. Which proposals are sampled, and for which objects, counts as fixed.
     """
 
     @staticmethod
@@ -120,9 +123,11 @@ class RoIStage:
         targets: RoITargets,
         loss: RoILoss,
         suffix: str = "",
+        differentiable: bool = False,
     ) -> None:
         self._extractor, self._head, self._targets, self._loss = extractor, head, targets, loss
         self._names = f"roi_class{suffix}", f"roi_box{suffix}"
+        self._fixed = contextlib.nullcontext if differentiable else autograd.pause
 
     def __call__(
         self,
@@ -137,7 +142,7 @@ class RoIStage:
         features: maps (B, C, H, W); proposals (B, R, 4) in pixels; scores (B, R), below 0 for
         padding; gt_boxes (B, G, 4); gt_labels (B, G).
         """
-        with autograd.pause():
+        with self._fixed():
             rois, labels, targets = self._targets(
                 proposals, scores, gt_boxes, gt_labels, functools.partial(self.losses_of, features)
             )
@@ -154,6 +159,7 @@ class RoIStage:
 
         features: maps (B, C, H, W); rois (B, R, 4), labels (B, R), targets (B, R, 4).
         """
-        logits, deltas = self._head(self._extractor(features, rois))
-        class_losses, box_losses = self._loss.of_each(mx.nd, logits, deltas, labels, targets, rois)
-        return class_losses + box_losses
+        with autograd.pause():
+            logits, deltas = self._head(self._extractor(features, rois))
+            losses = self._loss.of_each(mx.nd, logits, deltas, labels, targets, rois)
+            return sum(losses)

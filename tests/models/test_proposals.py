@@ -212,3 +212,22 @@ def test_the_largest_scale_of_one_list(most):
 
 def test_another_largest_scale_is_for_one_list():
     assert_refused(Proposals, "log(1000 / 16)", "all_levels", max_log_scale=4.0)
+
+
+@pytest.mark.parametrize("all_levels", [False, True])
+@pytest.mark.parametrize("score_floor", [0.0, 0.6])
+def test_the_places_of_the_anchors_say_what_the_proposals_were_made_of(all_levels, score_floor):
+    objectness, deltas = outputs(4)
+    options = {"all_levels": all_levels, "score_floor": score_floor, "min_size": 8}
+    plain = propose(objectness, deltas, **options)
+    boxes, scores, places = propose(
+        objectness, deltas, hybridized=True, with_anchors=True, **options
+    )
+    for one, other in zip((boxes, scores), plain):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(places < 0, scores < 0)
+    assert (places >= 0).any()
+    for image, row in zip(*np.nonzero(places >= 0)):
+        place = int(places[image, row])
+        moved = decode(deltas[image, place], ANCHORS[place])
+        np.testing.assert_allclose(boxes[image, row], clip(moved, SIZES[image]), atol=1e-3)

@@ -12,6 +12,7 @@ from support import kernel_cases as cases
 from support import kernel_oracles as oracles
 from support.environment import BACKENDS
 from support.kernel_results import numpy
+from support.oracles import decode
 
 pytestmark = [pytest.mark.processor, pytest.mark.parametrize("operators", BACKENDS)]
 
@@ -55,3 +56,27 @@ def test_proposals_leave_out_a_box_of_which_one_side_alone_is_infinite(operators
     for a, b in zip(numpy(found), oracles.proposals([level], sizes, *options)):
         np.testing.assert_allclose(a, b)
         assert b[0, 1].max() <= 0
+
+
+@given(cases.pyramids(), st.sampled_from([1, 3, 20]), st.sampled_from([1, 3, 20, 100]))
+def test_traced_proposals_name_the_anchors_that_they_were_made_of(
+    operators, pyramid, pre_nms, post_nms
+):
+    levels, sizes = pyramid
+    weights = (10, 10, 5, 5)
+    on = [[mx.nd.array(a) for a in (level[0][None], *level[1:])] for level in levels]
+    with backend.using(operators):
+        options = mx.nd.array(sizes), pre_nms, post_nms, 0.637, 2.1, weights
+        boxes, scores, places = numpy(ops.traced_proposals(mx.nd, on, *options))
+        for a, b in zip((boxes, scores), numpy(ops.proposals(mx.nd, on, *options))):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(places < 0, scores < 0)
+    anchors = np.concatenate([level[0] for level in levels])
+    logits, deltas = (np.concatenate([level[n] for level in levels], axis=1) for n in (1, 2))
+    for image, row in zip(*np.nonzero(places >= 0)):
+        place = int(places[image, row])
+        moved = decode(deltas[image, place].astype("float64"), anchors[place], weights)
+        limits = sizes[image][[1, 0, 1, 0]]
+        np.testing.assert_allclose(boxes[image, row], np.clip(moved, 0, limits), atol=1e-3)
+        expected = 0.5 + 0.5 * np.tanh(0.5 * np.float64(logits[image, place]))
+        np.testing.assert_allclose(scores[image, row], expected, rtol=1e-5, atol=1e-7)

@@ -1,7 +1,8 @@
 """The base of all detectors: named parts, the first three of which make levels of images."""
 
-from typing import Any, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
+from mxnet import gluon
 from mxnet.gluon import HybridBlock
 
 from detkit.models.normalize import Normalize
@@ -80,3 +81,14 @@ class Network(HybridBlock):
         """Returns anchors (1, N, 4) of each level; images are for a grid with measured strides."""
         measures = getattr(self.anchors, "measured_strides", False)
         return self.anchors(features, images) if measures else self.anchors(features)
+
+    def weights_of_parts(self) -> Dict[str, Dict[str, gluon.Parameter]]:
+        """Returns {part: {structural name: parameter}} of the parts that have weights.
+
+        Constants, such as anchors, are no weights.
+        """
+        found: Dict[str, Dict[str, gluon.Parameter]] = {}
+        for name, parameter in self._collect_params_with_prefix().items():
+            if not isinstance(parameter, gluon.Constant):
+                found.setdefault(name.partition(".")[0], {})[name] = parameter
+        return {part: found[part] for part in self.PARTS if part in found}

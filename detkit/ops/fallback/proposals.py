@@ -1,10 +1,10 @@
 """Region proposals from one or several levels."""
 
-from typing import Sequence, Tuple
+from typing import Any, Callable, List, Sequence, Tuple
 
 from detkit import boxes as box_functions
 from detkit.constants import MIN_PROPOSAL_SIDE
-from detkit.ops.arrays import gather_rows
+from detkit.ops.arrays import extent, gather_rows
 from detkit.ops.fallback.arrays import descending, is_finite, take, where_or
 from detkit.ops.fallback.nms import nms
 from detkit.typing import Namespace, Tensor
@@ -19,21 +19,43 @@ def proposals(
     iou: float,
     min_size: float,
     weights: Sequence[float] = (1, 1, 1, 1),
-) -> Tuple[Tensor, Tensor]:
+    suppress: Callable[..., Any] = nms,
+) -> Tuple[Tensor, Tensor, Tensor]:
     """Computes detkit_proposals: boxes (B, R, 4) and scores (B, R), best first.
 
     levels: for each level anchors (1, N, 4), objectness (B, N) as logits, deltas (B, N, 4).
     sizes: (B, 2), the h and w of the images in pixels.
+    suppress: a function with the arguments ``labels`` and ``iou`` of ``nms``, and its results.
+
+    The third result, (B, R) float32, is the place of each anchor among those of all levels, one
+    level after another, and -1 in rows without a proposal.
     """
     min_side = max(min_size, MIN_PROPOSAL_SIDE)
-    pairs = [
-        _level(F, anchors, objectness, deltas, sizes, pre_nms, iou, min_side, weights)
+    found = [
+        _level(F, anchors, objectness, deltas, sizes, pre_nms, iou, min_side, weights, suppress)
         for anchors, objectness, deltas in levels
     ]
-    boxes = F.concat(*(boxes for boxes, _ in pairs), dim=1)
-    scores = F.concat(*(scores for _, scores in pairs), dim=1)
+    firsts = _firsts(F, [objectness for _, objectness, _ in levels])
+    boxes, scores = (F.concat(*each, dim=1) for each in list(zip(*found))[:2])
+    anchors = [
+        where_or(F, kept >= 0, F.broadcast_add(anchor, first), -1)
+        for (_, kept, anchor), first in zip(found, firsts)
+    ]
     best = F.slice(descending(F, scores), begin=(None, 0), end=(None, post_nms))
-    return gather_rows(F, boxes, best), take(F, scores, best)
+    return (
+        gather_rows(F, boxes, best),
+        take(F, scores, best),
+        take(F, F.concat(*anchors, dim=1), best),
+    )
+
+
+def _firsts(F: Namespace, objectness: Sequence[Tensor]) -> List[Tensor]:
+    """Returns the place (1, 1) of the first anchor of each level, from objectness (B, N)."""
+    counts = [F.expand_dims(extent(F, level, 1), axis=0) for level in objectness]
+    firsts = [F.zeros_like(counts[0])]
+    for count in counts[:-1]:
+        firsts.append(firsts[-1] + count)
+    return firsts
 
 
 def _level(
@@ -46,8 +68,12 @@ def _level(
     iou: float,
     min_size: float,
     weights: Sequence[float],
-) -> Tuple[Tensor, Tensor]:
-    """Returns the boxes (B, R, 4) and scores (B, R) of a level after NMS, R = min(N, pre_nms)."""
+    suppress: Callable[..., Any],
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """Returns the boxes (B, R, 4) and scores (B, R) of a level after NMS, R = min(N, pre_nms).
+
+    The third result, (B, R), is the anchor of each; it has no meaning in rows without a box.
+    """
     usable = is_finite(F, objectness)
     # float64, so that logits that are not finite can come after even the smallest float32.
     keys = F.cast(where_or(F, usable, objectness, 0), dtype="float64")
@@ -61,5 +87,5 @@ def _level(
     large = F.squeeze(F.minimum(w, h), axis=2) >= min_size
     usable = take(F, usable, best) * large
     scores = where_or(F, usable, F.sigmoid(take(F, objectness, best)), -1)
-    boxes, scores, _, _ = nms(F, boxes, scores, None, iou)
-    return boxes, scores
+    boxes, scores, _, row = suppress(F, boxes, scores, labels=None, iou=iou)
+    return boxes, scores, take(F, best, F.relu(F.cast(row, dtype="float32")))
