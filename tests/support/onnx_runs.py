@@ -53,8 +53,8 @@ def assert_agree(model, *batches, **options):
     return given
 
 
-def assert_detections_agree(model, images, **options):
-    """The same of images of two sizes, of one and of two."""
-    batches = images((64, 80)), images((50, 96), (96, 70), canvas=(96, 96))
+def assert_detections_agree(model, images, padded=((50, 96), (96, 70)), **options):
+    """The same of an image, and of two images with the sizes ``padded``."""
+    batches = images((64, 80)), images(*padded, canvas=(96, 96))
     for expected in assert_agree(model, *batches, **options):
         assert (expected[1] >= 0).any(axis=1).all()

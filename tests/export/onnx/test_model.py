@@ -114,7 +114,9 @@ def test_pyramids(neck, extractor, small_model, images):
         roi_extractor=extractor(neck.strides, 8, size=3, levels=3, canonical_size=64.0),
     )
     near_their_anchors(model)
-    assert_detections_agree(model, images)
+    # Cells that see padding alone have one objectness, up to the last bit. Its place in a vector of
+    # the CPU would then decide which of them are among the best 30, so that there are no such cells.
+    assert_detections_agree(model, images, padded=((90, 96), (96, 91)))
 
 
 def near_their_anchors(model):
