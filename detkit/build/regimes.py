@@ -103,17 +103,16 @@ def expand_regime(config: Config) -> None:
             f"found {kind!r}; write the stages as a list"
         )
     origin = place(config, "regime")
-    own = parse_yaml(dump_yaml(_alternating(config)), lambda mark: origin, "stages")
+    own = {stage["name"]: stage for stage in _alternating(config)}
     changes = section(config, "stages")
-    names = [stage["name"] for stage in own]
     for name in changes:
-        if name not in names:
-            raise ConfigError(unknown_key(changes, name, names))
+        if name not in own:
+            raise ConfigError(unknown_key(changes, name, own))
         require(changes, name, dict)
     expanded = NodeList("stages", origin)
-    for index, stage in enumerate(own):
-        change = changes.get(stage["name"], Node())
-        expanded.put(index, overlaid(stage, change), origin)
+    for index, (name, plain) in enumerate(own.items()):
+        stage = parse_yaml(dump_yaml(plain), lambda mark: origin, f"stages.{name}")
+        expanded.put(index, overlaid(stage, changes.get(name, Node(stage.path))), origin)
     config.put("stages", expanded, origin)
 
 

@@ -112,11 +112,7 @@ class Training:
         accumulate, per_epoch = self.options.accumulate, max(len(self.loader), 1)
         self.freezing = Freezing(self.model, self.options.freeze, accumulate, per_epoch)
         self.detector = detector_for(config, self.evaluated, self.class_names, self.ctx)
-        self.val_loss: Optional[ValidationLoss] = None
-        if self.options.val_loss:
-            step = build_train_step(config, self.evaluated, len(self.class_names))
-            loader = build_loader(config, "val", self.val_set, batch_size, inputs)
-            self.val_loss = ValidationLoss(step, loader, self.ctx, self.seed)
+        self.val_loss = self._build_val_loss() if self.options.val_loss else None
 
     def _build_average(self) -> Optional[Average]:
         if not self.options.ema:
@@ -124,6 +120,12 @@ class Training:
         averaged = build_model(self.config, self.class_names, self.ctx, pretrained=False)
         use_precision(self.config, averaged, self.options.precision)
         return Average(self.model, averaged, self.options.ema)
+
+    def _build_val_loss(self) -> ValidationLoss:
+        step = build_train_step(self.config, self.evaluated, len(self.class_names))
+        options = self.options.batch_size, self.train_step.INPUTS
+        loader = build_loader(self.config, "val", self.val_set, *options)
+        return ValidationLoss(step, loader, self.ctx, self.seed)
 
     def runner(self, work_dir: str, resume: Optional[str] = None, force: bool = False) -> Runner:
         """Returns the Runner of this training in ``work_dir``.

@@ -1,5 +1,7 @@
 """The language of ``stages``: what each stage's config is, what is joined, and what is refused."""
 
+import re
+
 import pytest
 
 from detkit.build import open_config
@@ -102,6 +104,16 @@ def test_a_schedule_of_ones_own_is_trained_and_joined(config, tmp_path, capsys):
     joined = tmp_path / "checkpoints/best/weights.params"
     assert whole.read_bytes() == joined.read_bytes()
     assert (tmp_path / "stages/whole/config.yaml").read_text().count("lr: 0.002") == 1
+
+
+def test_the_schedule_of_the_guide_is_one(config):
+    (block,) = re.findall(
+        r"```yaml\n(stages:.*?)```", (tiny.ROOT / "configs/README.md").read_text(), re.S
+    )
+    path = config.parent / "guide.yaml"
+    path.write_text(f"_base_: tiny.yaml\n{block}")
+    training = StagedTraining(opened(path), (), describe=lambda training: ())
+    tiny.assert_says("\n".join(training.summary()), "2 of 3: heads trains FastRCNN", "whole trains")
 
 
 def test_a_stage_may_have_a_regime_and_take_a_folder(config, tmp_path):
