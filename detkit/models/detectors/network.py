@@ -19,6 +19,7 @@ class Network(HybridBlock):
         which may be left out if the registry has a default, or the class of the part. It is in a
         list if the config has a list of such sections, one for each stage.
     INPUTS: the names of the fields of a Batch that ``hybrid_forward`` is called with.
+    OUTPUTS: the names of the arrays that it returns; the last one need not be there.
     TELLS_CLASSES: whether the detector distinguishes the classes of the data. Otherwise it is
         trained on data of the single class "object".
 
@@ -31,6 +32,7 @@ class Network(HybridBlock):
         "neck": NECKS,  # -> levels: a list of maps of C channels each; null: the backbone's maps
     }
     INPUTS: Tuple[str, ...] = ("images", "sizes")
+    OUTPUTS: Tuple[str, ...] = ("boxes", "scores", "labels", "masks")
     TELLS_CLASSES = True
 
     def __init__(self, **parts: Any) -> None:
