@@ -17,13 +17,14 @@ from detkit.models import (
     RPN,
     AnchorGrid,
     DensePostprocess,
+    KeypointRCNN,
     MaskRCNN,
     RetinaHead,
     RetinaNet,
     RoIAlign,
 )
 from detkit.models.necks import FPN
-from detkit.models.roi_heads import MaskHead
+from detkit.models.roi_heads import KeypointHead, MaskHead
 from support import tiny
 from support.cascades import cascade, mask_cascade
 from support.small import SmallBackbone
@@ -39,6 +40,12 @@ def _faster_rcnn(build):
 def _mask_rcnn(build):
     head = MaskHead(8, 4, num_classes=3, convs=1, channels=6, norm="BN")
     return build(kind=MaskRCNN, mask_extractor=RoIAlign([8], 8, size=4), mask_head=head)
+
+
+def _keypoint_rcnn(build):
+    head = KeypointHead(8, 4, 3, num_keypoints=5, skeleton=[[0, 1], [4, 2]], convs=1, channels=6)
+    extractor = RoIAlign([8], 8, size=4)
+    return build(kind=KeypointRCNN, keypoint_extractor=extractor, keypoint_head=head)
 
 
 def _rpn(build):
@@ -61,6 +68,7 @@ def _retina_net(build):
 KINDS = {
     "FasterRCNN": _faster_rcnn,
     "MaskRCNN": _mask_rcnn,
+    "KeypointRCNN": _keypoint_rcnn,
     "RPN": _rpn,
     "RetinaNet": _retina_net,
     "CascadeRCNN": lambda build: cascade(build()),
@@ -101,6 +109,10 @@ def assert_same(found, expected):
         assert (one.mask_probs is None) == (other.mask_probs is None)
         if one.mask_probs is not None:
             np.testing.assert_allclose(one.mask_probs, other.mask_probs, rtol=0, atol=1e-4)
+        assert (one.keypoints is None) == (other.keypoints is None)
+        if one.keypoints is not None:
+            np.testing.assert_allclose(one.keypoints, other.keypoints, rtol=0, atol=0.01)
+            assert list(map(list, one.skeleton)) == list(map(list, other.skeleton))
 
 
 def export_tiny(finished, out, *options):
