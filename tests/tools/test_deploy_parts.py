@@ -23,8 +23,8 @@ from support.small import build
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "tools" / "deploy"
 PARTS = (
-    *("graph", "json", "json_checks", "model", "nodes", "operators", "parameters", "resize"),
-    *("sha256", "variables"),
+    *("graph", "json", "json_checks", "model", "nodes", "operators", "outputs", "parameters"),
+    *("keypoints", "resize", "sha256", "variables"),
 )
 
 pytestmark = pytest.mark.skipif(not shutil.which("c++"), reason="there is no C++ compiler")

@@ -75,7 +75,7 @@ struct InputShapes {
 Predictor::Predictor(const Model& model)
     : name_(model.path(kSymbolFile)),
       version_(model.mxnet_version),
-      outputs_(model.outputs.size()) {
+      outputs_(model.outputs.names.size()) {
   if (model.inputs.size() > inputs_.size() && model.inputs[2] == "proposals") {
     throw Error(
         model.path("model.json") +
