@@ -13,10 +13,9 @@ from benchmark.worker_environment import worker_environment
 from detkit.data import Resize
 from detkit.detector import Detector
 from detkit.export.symbol import export
-from detkit.models import MaskRCNN, RoIAlign
-from detkit.models.roi_heads import MaskHead
 from detkit.ops import backend
 from support.deploy import CLASSES, MXNET, SHAPES, SOURCES, built, run, write_ppm
+from support.exports import KINDS
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +28,9 @@ def build(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=["FasterRCNN", "MaskRCNN"])
+@pytest.fixture(params=["FasterRCNN", "MaskRCNN", "KeypointRCNN"])
 def detector(request, small_model):
-    if request.param == "MaskRCNN":
-        head = MaskHead(8, 4, num_classes=3, convs=1, channels=6)
-        options = {"mask_extractor": RoIAlign([8], 8, size=4), "mask_head": head}
-        model = small_model(kind=MaskRCNN, **options)
-    else:
-        model = small_model()
+    model = KINDS[request.param](small_model)
     return Detector(model, CLASSES, [Resize(96, 160)], mx.cpu(), pad_multiple=32)
 
 
