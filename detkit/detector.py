@@ -19,7 +19,8 @@ class Detector:
     """A network with its class names and its transforms, ready for images.
 
     model: the network, images (B, 3, H, W), sizes (B, 2) and, for a FastRCNN, proposals -> boxes,
-        scores, labels; a MaskRCNN also returns the probabilities of masks.
+        scores, labels; a MaskRCNN also returns the probabilities of masks, and a KeypointRCNN
+        heatmaps of keypoints.
     class_names: the names of the labels.
     transforms: the transforms of an image before the network, usually Resize alone.
     ctx: the device of the network.
@@ -54,6 +55,11 @@ class Detector:
     def foreground_names(self) -> Sequence[str]:
         """The ``class_names`` of the network's own labels, without a background."""
         return self.class_names[self.first_label :]
+
+    @property
+    def skeleton(self) -> Sequence[Sequence[int]]:
+        """The pairs of keypoints that a drawing connects; empty without a keypoint head."""
+        return getattr(getattr(self.model, "keypoint_head", None), "skeleton", ())
 
     @property
     def takes_proposals(self) -> bool:
@@ -109,4 +115,4 @@ class Detector:
         inputs = (getattr(batch, name) for name in self.model.INPUTS)
         outputs = self.model(*(mx.nd.array(array, ctx=self._ctx) for array in inputs))
         arrays = [output.asnumpy() for output in outputs]
-        return detections_of(batch, arrays, self.class_names, self.first_label)
+        return detections_of(batch, arrays, self.class_names, self.first_label, self.skeleton)

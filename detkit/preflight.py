@@ -7,12 +7,16 @@ import numpy as np
 
 from detkit.build.training import Training
 from detkit.config import place
+from detkit.data.keypoints import FIELD
 from detkit.data.loader import Loader
 from detkit.data.sample import Batch, Dataset
 from detkit.detections.overlap import pairwise_iou
 from detkit.errors import DataError
+from detkit.evaluate import COCOEvaluator
+from detkit.evaluate.coco_keypoints import keypoint_names
 from detkit.runner.intervals import Interval
 from detkit.runner.time_budget import TimeBudget
+from detkit.wording import first_few
 
 LOOKED_AT = 64  # images; their boxes are taken through the transforms
 # From this IoU an object counts as matched. For an anchor, the two shapes are compared around one
@@ -23,8 +27,8 @@ MATCHABLE = 0.5
 def preflight(training: Training) -> List[str]:
     """Returns about ten lines on the data, the anchors or proposals, and the network of a Training.
 
-    Raises DataError if no training is possible: no image, no object, more than 1 % bad images, or
-    no anchor that fits into the images.
+    Raises DataError if no training is possible: no image, no object, more than 1 % bad images, no
+    anchor that fits into the images, or keypoints that fit neither the head nor the evaluator.
     """
     train, val = training.train_set, training.val_set
     for name, dataset in (("train", train), ("val", val)):
@@ -41,6 +45,7 @@ def preflight(training: Training) -> List[str]:
         *_dataset_lines("val", val),
         *(_anchor_lines(training) if "anchors" in training.model.PARTS else ()),
         *((_proposal_line(training),) if training.loader.proposals is not None else ()),
+        *((_keypoint_line(training),) if FIELD in training.train_step.INPUTS else ()),
         _network_line(training),
         *((_frozen_line(training),) if training.freezing else ()),
     ]
@@ -187,6 +192,28 @@ def _proposal_line(training: Training) -> str:
         f"proposed {counts.mean():.0f} boxes an image, {(counts == 0).sum()} images without any; "
         f"{share} of the {len(best)} objects in the first {LOOKED_AT} images have one of IoU "
         f"{MATCHABLE}"
+    )
+
+
+def _keypoint_line(training: Training) -> str:
+    """Returns a line on the keypoints of the objects. Raises DataError if their number is wrong."""
+    head, names = training.model.keypoint_head, keypoint_names(training.train_set)
+    flags = [np.zeros((0, head.num_keypoints))]
+    for batch in _first_batches(training.loader):
+        flags.append(batch.array(FIELD)[batch.labels >= 0][..., 2])
+    count = flags[-1].shape[1]
+    if head.num_keypoints != count:
+        raise DataError(
+            f"{place(training.config['model'], 'keypoint_head')}: num_keypoints: expected {count}, "
+            f"the keypoints of an object of data.train, found {head.num_keypoints}"
+        )
+    if isinstance(training.evaluator, COCOEvaluator) and keypoint_names(training.val_set):
+        training.evaluator.check_keypoints(training.val_set)
+    labelled = np.concatenate(flags) > 0
+    share = f"{labelled.mean():.1%}" if labelled.size else "none"
+    return (
+        f"keypoint {count} of an object: {first_few(names)}; {share} of those of the "
+        f"{len(labelled)} objects in the first {LOOKED_AT} images are labelled"
     )
 
 

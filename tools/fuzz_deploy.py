@@ -25,7 +25,7 @@ TABLES = SOURCES.parents[1] / "detkit" / "export" / "graph"  # operators.inc
 FORMATS = ("model", "graph", "parameters", "ppm", "options", "names")
 READERS = (
     *("graph", "image_file", "json", "json_checks", "model", "nodes", "operators", "options"),
-    *("parameters", "sha256", "variables"),
+    *("outputs", "parameters", "sha256", "variables"),
 )
 FLAGS = (
     *("-std=c++17", "-O1", "-g1", "-Wall", "-Wextra", "-I", SOURCES, "-I", TABLES),

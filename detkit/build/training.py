@@ -108,9 +108,7 @@ class Training:
         batch_size, inputs = self.options.batch_size, self.train_step.INPUTS
         self.loader = build_loader(config, "train", self.train_set, batch_size, inputs)
         self.val_loader = build_loader(config, "val", self.val_set, batch_size)
-        # The preflight refuses a dataset without an image.
-        accumulate, per_epoch = self.options.accumulate, max(len(self.loader), 1)
-        self.freezing = Freezing(self.model, self.options.freeze, accumulate, per_epoch)
+        self.freezing = self._build_freezing()
         self.detector = detector_for(config, self.evaluated, self.class_names, self.ctx)
         self.val_loss = self._build_val_loss() if self.options.val_loss else None
 
@@ -120,6 +118,10 @@ class Training:
         averaged = build_model(self.config, self.class_names, self.ctx, pretrained=False)
         use_precision(self.config, averaged, self.options.precision)
         return Average(self.model, averaged, self.options.ema)
+
+    def _build_freezing(self) -> Freezing:
+        per_epoch = max(len(self.loader), 1)  # the preflight refuses a dataset without an image
+        return Freezing(self.model, self.options.freeze, self.options.accumulate, per_epoch)
 
     def _build_val_loss(self) -> ValidationLoss:
         step = build_train_step(self.config, self.evaluated, len(self.class_names))

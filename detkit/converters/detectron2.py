@@ -36,6 +36,7 @@ MODELS = {
         "mask_rcnn_R_50_FPN": ("1x", "3x"),
         "mask_rcnn_R_101_C4": ("3x",),
         "mask_rcnn_R_101_FPN": ("3x",),
+        "keypoint_rcnn_R_50_FPN": ("1x", "3x"),
     }.items()
     for schedule in schedules
 }
@@ -65,6 +66,11 @@ _NAMES: Sequence[Tuple[str, Replacement]] = (
         lambda match: f"roi_heads.mask_head.mask_fcn{int(match[1]) + 1}.",
     ),
     (r"^mask_head\.deconv\.", "roi_heads.mask_head.deconv."),
+    (
+        r"^keypoint_head\.convs\.(\d)\.0\.",
+        lambda match: f"roi_heads.keypoint_head.conv_fcn{int(match[1]) + 1}.",
+    ),
+    (r"^keypoint_head\.heatmaps\.", "roi_heads.keypoint_head.score_lowres."),
     (r"^mask_head\.masks\.", "roi_heads.mask_head.predictor."),
 )
 
@@ -80,7 +86,8 @@ def from_detectron2(
     name: one of MODELS, Detectron2's names.
     pkl: {name: array}, or the path or URL (see find_weights) of a model_final_*.pkl, or of a
         model_final.pth as Detectron2's trainer writes it.
-    class_names: a name for each class; by default COCO's for 80 classes, else numbers.
+    class_names: a name for each class; by default COCO's for 80 classes, "person" for a Keypoint
+        R-CNN of one, else numbers.
     device: see detkit.load.
 
     Raises WeightsError if a weight is missing, superfluous or of another shape, or if the
@@ -89,7 +96,8 @@ def from_detectron2(
     config = load_recipe(MODELS[known(name, MODELS)])
     state = state_of(pkl, read_weights)
     count = rows_of(name, CLASS_LOGITS + "weight", state) - 1  # without the background
-    class_names = class_names_of(count, class_names, [COCO_CLASSES])
+    published = COCO_CLASSES[:1] if name.startswith("keypoint") else COCO_CLASSES
+    class_names = class_names_of(count, class_names, [published])
     state = reorder(_without_buffers(state, config["model"]), config["model"]["anchors"])
     return make_detector(config, class_names, state, detectron2_names, device)
 

@@ -92,6 +92,7 @@ def check_folder(folder: str) -> None:
 def config_text(recipe: Config, class_names: Sequence[str]) -> str:
     """Returns the YAML of a config: the recipe and the sections for training and testing."""
     base = "training_voc" if tuple(class_names) == VOC_CLASSES else "training"
+    base = "training_keypoints" if "keypoint_head" in recipe["model"] else base
     own, training = to_plain(recipe), to_plain(load_recipe(base))
     data = {**training["data"], **own["data"]}
     data["train_transforms"] = [*map(_for_training, data["val_transforms"]), _FLIP]

@@ -58,6 +58,11 @@ _MASKS = {
     "mask_head.deconv.": "roi_heads.mask_predictor.conv5_mask.",
     "mask_head.masks.": "roi_heads.mask_predictor.mask_fcn_logits.",
 }
+_KEYPOINTS = {
+    # The ReLUs between the convolutions are counted, too.
+    **{f"keypoint_head.convs.{n}.0.": f"roi_heads.keypoint_head.{2 * n}." for n in range(8)},
+    "keypoint_head.heatmaps.": "roi_heads.keypoint_predictor.kps_score_lowres.",
+}
 _P6P7 = {
     "neck.p6.": "backbone.fpn.extra_blocks.p6.",
     "neck.p7.": "backbone.fpn.extra_blocks.p7.",
@@ -78,6 +83,7 @@ class _Model(NamedTuple):
     class_logits: the name of the array with a row for each label, the background's row first.
     anchors: the number of anchors at a cell, each with such rows in the array.
     first_label: the label of our first class; 0 if the model can detect the background.
+    labels: the names of the labels that torchvision's weights have.
     background: {beginning of names: number of rows}: the first rows of these arrays belong to the
         background. They are never used, and our arrays do not have them.
     """
@@ -87,6 +93,7 @@ class _Model(NamedTuple):
     class_logits: str = "roi_heads.box_predictor.cls_score.weight"
     anchors: int = 1
     first_label: int = 1
+    labels: Sequence[str] = COCO_LABELS
     background: Mapping[str, int] = {
         "roi_heads.box_predictor.bbox_pred.": 4,
         "roi_heads.mask_predictor.mask_fcn_logits.": 1,
@@ -120,6 +127,11 @@ MODELS = {
     "maskrcnn_resnet50_fpn_v2": _Model(
         {**_RESNET, **_FPN, **_RPN, **_CONV_FC, **_PREDICTOR, **_MASKS}, 1e-5
     ),
+    "keypointrcnn_resnet50_fpn": _Model(
+        {**_RESNET, **_FPN, **_RPN, **_TWO_FC, **_PREDICTOR, **_KEYPOINTS},
+        0.0,
+        labels=COCO_LABELS[:2],  # the background and person
+    ),
     "retinanet_resnet50_fpn": _retinanet(0.0),
     "retinanet_resnet50_fpn_v2": _retinanet(1e-5),
 }
@@ -137,8 +149,8 @@ def from_torchvision(
     name: one of MODELS, torchvision's names.
     state: {name: array} as in its state_dict, or a path, a URL or a published name (see
         find_weights); by default the weights that torchvision publishes for ``name``.
-    class_names: the names of labels 0 (the background), 1, 2, ...; by default COCO's for 91 labels,
-        else numbers.
+    class_names: the names of labels 0 (the background), 1, 2, ...; by default those of the weights
+        that torchvision publishes, if there are as many labels, else numbers.
     norm_eps: the number that the backbone's batch norms add to their variances, if it is not
         torchvision's default (see _norm_eps).
     device: see detkit.load.
@@ -151,7 +163,7 @@ def from_torchvision(
     config, model = load_recipe(known(name, MODELS)), MODELS[name]
     arrays = _current_names(state_of(name if state is None else state, read_weights))
     count = rows_of(name, model.class_logits, arrays) // model.anchors
-    class_names = class_names_of(count, class_names, [COCO_LABELS], background=True)
+    class_names = class_names_of(count, class_names, [model.labels], background=True)
     eps = _norm_eps(model, arrays) if norm_eps is None else norm_eps
     config["model"]["backbone"].put("norm_eps", eps, "from_torchvision")
     names_of = partial(torchvision_names, name)

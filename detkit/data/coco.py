@@ -12,7 +12,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 import numpy as np
 
 from detkit import segmentations
+from detkit.data.coco_keypoints import keypoints_fault, points_of, pose_of, stacked
 from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
+from detkit.data.keypoints import Keypoints, check_field, order_of_sides
 from detkit.data.names import check_pixels, check_text, is_file, path_below
 from detkit.data.sample import Annotation, Faults, ImageId
 from detkit.errors import DataError, ImageError
@@ -32,6 +34,7 @@ class Object(NamedTuple):
     crowd: bool
     segmentation: Optional[Segmentation]
     area: float
+    points: Optional[np.ndarray]  # of its keypoints, (J, 3)
 
 
 class Place(NamedTuple):
@@ -55,7 +58,9 @@ class COCO:
     (``iscrowd``) are difficult objects: training ignores them, and so does the evaluation of
     detections within them.
 
-    dropped: (image_id, reason) of the dropped objects: degenerate, outside, or without an outline.
+    keypoint_names, skeleton: see detkit.data.coco_keypoints.Pose; empty without keypoints.
+    dropped: (image_id, reason) of the dropped objects: degenerate, outside, without an outline, or
+        with malformed keypoints.
     bad_images: (image_id, reason) of the images whose file is damaged; they are left out.
 
     Raises DataError if the file or images are missing, if the file is malformed or refers to ids
@@ -67,6 +72,7 @@ class COCO:
         self._file = Path(annotations).expanduser()
         content = _content(self._file)
         self.category_ids, self.class_names = _categories(self._file, content["categories"])
+        self.keypoint_names, self.skeleton = pose_of(content["categories"], str(self._file))
         self._labels = {category: label for label, category in enumerate(self.category_ids)}
         self.dropped: Faults = []
         self.bad_images: Faults = []
@@ -123,6 +129,13 @@ class COCO:
             mask[:] = segmentations.decode(thing.segmentation, place.height, place.width)
         return decoded
 
+    def field(self, name: str, index: int) -> Keypoints:
+        """Returns the Keypoints of the objects of an image. Raises DataError for other fields."""
+        check_field(self, name, self.keypoint_names)
+        names, objects = self.keypoint_names, self._objects[index]
+        points = stacked([thing.points for thing in objects], len(names))
+        return Keypoints(points, [order_of_sides(names)] * 2)
+
     def _read(self, places: Dict[ImageId, Place], entries: List[Any]) -> None:
         by_image: Dict[ImageId, List[Object]] = {image_id: [] for image_id in places}
         for index, entry in enumerate(entries):
@@ -165,7 +178,9 @@ class COCO:
                 segmentation = parse_segmentation(segmentation, place.height, place.width)
             except ValueError as error:
                 raise DataError(f"{where}.{error} (image {image_id!r})") from error
-        fault = _fault(box, segmentation, place)
+        count, keypoints = len(self.keypoint_names), entry.get("keypoints")
+        reach = max(place.width, place.height)
+        fault = _fault(box, segmentation, place) or keypoints_fault(keypoints, count, reach)
         if fault:
             self.dropped.append((image_id, f'"{self.class_names[label]}": {fault}'))
             return None
@@ -173,7 +188,8 @@ class COCO:
         corners = np.clip((x, y, x + width, y + height), 0, (place.width, place.height) * 2)
         crowd = bool(entry.get("iscrowd", 0))
         area = _area(entry.get("area"), width * height)
-        return Object(tuple(corners), label, crowd, segmentation, area)
+        points = points_of(keypoints, count)
+        return Object(tuple(corners), label, crowd, segmentation, area, points)
 
 
 def _area(value: Any, area_of_box: float) -> float:

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
+from detkit.data.keypoints import Keypoints, check_field
 from detkit.data.sample import Annotation, Faults
 from detkit.data.textures import ground, surface
 from detkit.registry import DATASETS
@@ -18,6 +19,7 @@ from detkit.registry import DATASETS
 # dropped: a remnant that nobody can name must neither have a label nor be visible without one.
 LEAST_VISIBLE = 0.7
 TRIES = 10  # to place an object
+COVERED = 128  # of 255: from this coverage on, a pixel belongs to an object
 SUPERSAMPLING = 4
 SUBPIXEL_BITS = 4
 GOLDEN_RATIO = 0.618034
@@ -48,22 +50,31 @@ OUTLINES: Dict[str, Tuple[np.ndarray, ...]] = {
 }
 
 
+KEYPOINTS = ("top", "left", "bottom", "right")
+MIRRORED = (2, 1, 0, 3), (0, 3, 2, 1)  # their order after a mirror along the axes 0 and 1
+
+
 class Drawing(NamedTuple):
     """The objects of one image, from back to front.
 
     labels: G class indices.
     coverages: G arrays (H, W) uint8, how much of each pixel the whole object covers, in [0, 255].
     masks: G arrays (H, W) bool, the pixels in which the object is visible.
+    extremes: G arrays (4, 2), the outermost points x y of the whole object: see KEYPOINTS.
     """
 
     labels: List[int]
     coverages: List[np.ndarray]
     masks: List[np.ndarray]
+    extremes: List[np.ndarray]
 
 
 @DATASETS.register()
 class Shapes:
-    """Circles, squares, triangles, stars, crosses and rings, with boxes and masks.
+    """Circles, squares, triangles, stars, crosses and rings, with boxes, masks and keypoints.
+
+    The keypoints of an object are the outermost points of its outline. Those that another object
+    covers are hidden, and those outside of the image are not labelled.
 
     length: the number of images.
     size: (height, width) of every image in pixels, each at least 32.
@@ -77,6 +88,8 @@ class Shapes:
     """
 
     class_names: Tuple[str, ...] = tuple(OUTLINES)
+    keypoint_names: Tuple[str, ...] = KEYPOINTS
+    skeleton: Tuple[Tuple[int, int], ...] = ((0, 1), (1, 2), (2, 3), (3, 0))
 
     def __init__(
         self,
@@ -132,6 +145,19 @@ class Shapes:
         masks = self.drawing(index).masks
         return np.array(masks, np.uint8).reshape((-1,) + self.size)
 
+    def field(self, name: str, index: int) -> Keypoints:
+        """Returns the Keypoints of the objects of an image. Raises DataError for other fields."""
+        check_field(self, name, KEYPOINTS)
+        drawing = self.drawing(index)
+        points = np.zeros((len(drawing.labels), len(KEYPOINTS), 3), np.float32)
+        for order, extremes in enumerate(drawing.extremes):
+            for point, (x, y) in zip(points[order], extremes):
+                if 0 <= x < self.size[1] and 0 <= y < self.size[0]:
+                    in_front = drawing.coverages[order + 1 :]
+                    hidden = any(whole[int(y), int(x)] >= COVERED for whole in in_front)
+                    point[:] = x, y, 1 if hidden else 2
+        return Keypoints(points, MIRRORED)
+
     def image(self, index: int) -> np.ndarray:
         """Returns the image (H, W, 3) uint8 RGB."""
         drawing = self.drawing(index)
@@ -150,25 +176,26 @@ class Shapes:
         if not 0 <= index < self.length:
             raise IndexError(f"expected an index below {self.length}, found {index}")
         rng = np.random.default_rng([self.seed, index, 0])
-        drawing = Drawing([], [], [])
+        drawing = Drawing([], [], [], [])
         if rng.random() < self.empty:
             return drawing
         wholes: List[float] = []
         for _ in range(rng.integers(1, self.max_objects + 1)):
             for _ in range(TRIES):
-                label, coverage, whole = self._object(rng)
-                mask = coverage >= 128
+                label, coverage, whole, extremes = self._object(rng)
+                mask = coverage >= COVERED
                 masks = _visible([*drawing.masks, mask], [*wholes, whole])
                 if masks is not None:
                     drawing.labels.append(label)
                     drawing.coverages.append(coverage)
                     drawing.masks[:] = masks
+                    drawing.extremes.append(extremes)
                     wholes.append(whole)
                     break
         return drawing
 
-    def _object(self, rng: np.random.Generator) -> Tuple[int, np.ndarray, float]:
-        """Returns one object: its label, its coverage (H, W) uint8, its whole area in pixels."""
+    def _object(self, rng: np.random.Generator) -> Tuple[int, np.ndarray, float, np.ndarray]:
+        """Returns one object: its label, coverage (H, W) uint8, whole area and extremes (4, 2)."""
         label = int(rng.integers(len(self.class_names)))
         smallest, largest = self.diameters
         radius = 0.5 * smallest * (largest / smallest) ** rng.random()
@@ -177,7 +204,8 @@ class Shapes:
         turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         contours = [radius * c @ turn + centre for c in OUTLINES[self.class_names[label]]]
         areas = [cv2.contourArea(c.astype(np.float32)) for c in contours]
-        return label, _coverage(contours, self.size), areas[0] - sum(areas[1:])
+        whole = areas[0] - sum(areas[1:])
+        return label, _coverage(contours, self.size), whole, _extremes(contours[0])
 
 
 def _visible(masks: List[np.ndarray], wholes: List[float]) -> Optional[List[np.ndarray]]:
@@ -210,6 +238,12 @@ def _coverage(contours: Sequence[np.ndarray], size: Tuple[int, int]) -> np.ndarr
         drawn = cv2.resize(fine, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
         covered[top:bottom, left:right] = drawn
     return covered
+
+
+def _extremes(outline: np.ndarray) -> np.ndarray:
+    """Returns the points (4, 2) of an outline (n, 2) that KEYPOINTS names."""
+    lowest, highest = outline.argmin(axis=0), outline.argmax(axis=0)
+    return outline[[lowest[1], lowest[0], highest[1], highest[0]]]
 
 
 def _tight_box(mask: np.ndarray) -> Tuple[int, int, int, int]:

@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple, U
 
 import numpy as np
 
+from detkit.keypoints import decode
+
 if TYPE_CHECKING:
     from detkit.data.sample import Batch
     from detkit.segmentations import RLE
+
+
+MASKS = 3  # axes of the masks (D, M, M) of an image; heatmaps (D, J, M, M) have one more
 
 
 class Detections(NamedTuple):
     """The n objects that a detector found in one image, the best first.
 
     The masks have one of three states: mask_probs from a detector with masks, rles from a file, or
-    neither. image_size belongs to the masks and is None without them.
+    neither. image_size belongs to the masks and is None without them. Only a detector of keypoints
+    has keypoints.
 
     boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of the image on disk.
     scores: (n,) float32 in [0, 1].
@@ -26,6 +32,8 @@ class Detections(NamedTuple):
     mask_probs: (n, M, M) float32, the probability of the object in each cell of its box.
     image_size: (height, width) of the image in pixels.
     rles: the n masks in COCO's format.
+    keypoints: (n, J, 3) float32, x and y in pixels of the image, and a score in [0, 1].
+    skeleton: pairs of indices of keypoints that a drawing connects.
     """
 
     boxes: np.ndarray
@@ -35,6 +43,8 @@ class Detections(NamedTuple):
     mask_probs: Optional[np.ndarray] = None
     image_size: Optional[Tuple[int, int]] = None
     rles: Optional[Sequence["RLE"]] = None
+    keypoints: Optional[np.ndarray] = None
+    skeleton: Sequence[Sequence[int]] = ()
 
     @property
     def has_masks(self) -> bool:
@@ -89,26 +99,32 @@ def detections_of(
     outputs: Sequence[np.ndarray],
     class_names: Sequence[str],
     first_label: int = 0,
+    skeleton: Sequence[Sequence[int]] = (),
 ) -> List[Detections]:
     """Returns the Detections of each image of a Batch, with boxes in pixels of the image on disk.
 
     outputs: the network's outputs as numpy arrays: boxes (B, D, 4) in pixels of the batch, scores
-        (B, D), labels (B, D) and, from a detector with masks, probabilities (B, D, M, M). A row
-        without a detection has the score -1.
+        (B, D), labels (B, D) and, from a detector with masks, probabilities (B, D, M, M), or from
+        one of keypoints the logits of heatmaps (B, D, J, M, M). A row without a detection has the
+        score -1.
     first_label: the index in class_names of the network's label 0.
+    skeleton: of the keypoints, see Detections.
     """
     detections = []
-    for size, scale, boxes, scores, labels, *masks in zip(batch.sizes, batch.scales, *outputs):
+    for size, scale, boxes, scores, labels, *more in zip(batch.sizes, batch.scales, *outputs):
         real = scores >= 0
-        image_size = tuple(np.rint(size / scale[::-1]).astype(int).tolist())
-        detections.append(
-            Detections(
-                boxes=boxes[real] / np.tile(scale, 2),
-                scores=scores[real],
-                labels=labels[real].astype("int32") + first_label,
-                class_names=class_names,
-                mask_probs=masks[0][real] if masks else None,
-                image_size=image_size if masks else None,
-            )
+        found = Detections(
+            boxes=boxes[real] / np.tile(scale, 2),
+            scores=scores[real],
+            labels=labels[real].astype("int32") + first_label,
+            class_names=class_names,
         )
+        if more and more[0].ndim == MASKS:
+            image_size = tuple(np.rint(size / scale[::-1]).astype(int).tolist())
+            found = found._replace(mask_probs=more[0][real], image_size=image_size)
+        elif more:
+            keypoints = decode(more[0][real], boxes[real], size)
+            keypoints[..., :2] /= scale
+            found = found._replace(keypoints=keypoints, skeleton=skeleton)
+        detections.append(found)
     return detections

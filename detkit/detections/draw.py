@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from detkit.detections import Detections
+from detkit.detections.skeletons import draw_skeleton
 from detkit.errors import DataError
 from detkit.segmentations import THRESHOLD
 
@@ -75,7 +76,7 @@ def draw_detections(
     truth: Optional["Annotation"] = None,
     scale: float = 1.0,
 ) -> np.ndarray:
-    """Returns a copy of the image with boxes, masks, names and scores of its detections.
+    """Returns a copy of the image with boxes, masks or skeletons, names and scores of detections.
 
     image: (H, W, 3) RGB, uint8 or numbers in [0, 255].
     score_floor: the smallest score of a detection that is drawn.
@@ -92,14 +93,18 @@ def draw_detections(
             _dashed(canvas, _corners(box, scale, canvas), pen)
     order = np.argsort(-np.asarray(detections.scores), kind="stable")
     shown = [int(i) for i in order if detections.scores[i] >= score_floor]
-    # A box has the colour of its class. Each mask has its own, to tell neighbours apart.
-    kinds = range(len(shown)) if detections.has_masks else detections.labels[shown].tolist()
+    # A box has the colour of its class. Masks and skeletons tell neighbours apart by their own.
+    own = detections.has_masks or detections.keypoints is not None
+    kinds = range(len(shown)) if own else detections.labels[shown].tolist()
     colours = dict(zip(shown, map(colour_of, kinds)))
     for i in reversed(shown):  # the best on top
         x1, y1, x2, y2 = _corners(detections.boxes[i], scale, canvas)
         if detections.has_masks:
             _tint(canvas, detections.mask(i), colours[i], pen)
         cv2.rectangle(canvas, (x1, y1), (x2, y2), colours[i], pen.line)
+        if detections.keypoints is not None:
+            points = detections.keypoints[i] * (scale, scale, 1)
+            draw_skeleton(canvas, points, detections.skeleton, colours[i], pen.line)
     labels = _labels(detections, shown, scale, canvas, pen)
     for i, label in reversed(list(zip(shown, labels))):
         _write(canvas, label, colours[i], pen)

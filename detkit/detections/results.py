@@ -24,6 +24,7 @@ from detkit.detections.of_dataset import no_detections, paired
 from detkit.detections.proposal_files import is_proposal_file, read_proposals, save_proposals
 from detkit.errors import DataError
 from detkit.files.disk import whole_file
+from detkit.keypoints import from_coco, to_coco
 from detkit.segmentations import RLE, parse_rle
 from detkit.wording import first_few
 
@@ -33,11 +34,12 @@ if TYPE_CHECKING:
 LIMIT = 1e37  # the sum of larger numbers may not fit a float32
 LARGEST_MASK = 2**27  # pixels
 KEYS = ("image_id", "category_id", "bbox", "score")
-MASK = "segmentation"
+MASK, KEYPOINTS = "segmentation", "keypoints"
+MOST_KEYPOINTS = 512  # of an object
 
 ImageId = Union[int, str]
 Corners = Tuple[float, float, float, float]
-Row = Tuple[Corners, float, int, Optional[RLE]]
+Row = Tuple[Corners, float, int, Optional[RLE], Optional[np.ndarray]]
 
 
 @runtime_checkable
@@ -59,8 +61,9 @@ def save_results(
 ) -> None:
     """Writes COCO's results: a list of {image_id, category_id, bbox [x, y, w, h], score}.
 
-    Masks are written as ``segmentation``, a compressed RLE. A path that ends with .npz gets a file
-    of proposals instead, see `save_proposals`. The file is complete or absent afterwards.
+    Masks are written as ``segmentation``, a compressed RLE, and keypoints as ``keypoints``, x y and
+    a score of each in COCO's coordinates. A path that ends with .npz gets a file of proposals
+    instead, see `save_proposals`. The file is complete or absent afterwards.
 
     Raises DataError if it cannot be written, and for detections that do not fit the dataset.
     """
@@ -80,6 +83,8 @@ def save_results(
             if detected.has_masks:
                 rle = detected.rle(index)
                 entry[MASK] = {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")}
+            if detected.keypoints is not None:
+                entry[KEYPOINTS] = to_coco(detected.keypoints[index])
             entries.append(entry)
     with whole_file(path) as part:
         part.write_text(json.dumps(entries), encoding="utf-8")
@@ -88,8 +93,9 @@ def save_results(
 def load_results(path: Union[str, Path], dataset: "Dataset") -> Dict[Any, Detections]:
     """Reads COCO's results of every image of the dataset, the best detection first.
 
-    Masks are read if every entry has one; other keys of an entry are ignored. A file of proposals
-    (.npz, .mat) gives the detections, with label 0, of the images that it holds.
+    Masks are read if every entry has one, and so are keypoints. Other keys of an entry are ignored.
+    A file of proposals (.npz, .mat) gives the detections, with label 0, of the images that it
+    holds.
 
     Raises DataError, with the file and the entry's index, for a file of another format.
     """
@@ -104,15 +110,17 @@ def load_results(path: Union[str, Path], dataset: "Dataset") -> Dict[Any, Detect
     labels = {category: label for label, category in enumerate(category_ids(dataset))}
     annotations = (dataset.annotation(index) for index in range(len(dataset)))
     rows: Dict[Any, List[Row]] = {annotation.image_id: [] for annotation in annotations}
-    has_masks = bool(entries) and all(isinstance(e, dict) and e.get(MASK) for e in entries)
+    has_masks, has_keypoints = (_have_all(entries, key) for key in (MASK, KEYPOINTS))
     for index, entry in enumerate(entries):
         try:
             image_id, row = _parse(entry, rows, labels)
-            rows[image_id].append((*row, _parse_mask(entry[MASK]) if has_masks else None))
+            mask = _parse_mask(entry[MASK]) if has_masks else None
+            points = _parse_keypoints(entry, entries[0]) if has_keypoints else None
+            rows[image_id].append((*row, mask, points))
         except DataError as error:
             raise DataError(f"{path}: entry {index}: {error}") from error
     for image_id, of_image in rows.items():
-        sizes = {tuple(mask["size"]) for *_, mask in of_image if mask is not None}
+        sizes = {tuple(mask["size"]) for *_, mask, _ in of_image if mask is not None}
         if len(sizes) > 1:
             raise DataError(
                 f"{path}: image {image_id!r}: expected masks of one size, found {sorted(sizes)}"
@@ -177,10 +185,32 @@ def _parse_mask(value: Any) -> RLE:
         raise DataError(str(error)) from error
 
 
+def _have_all(entries: Sequence[Any], key: str) -> bool:
+    """Returns whether there are entries and each of them has a value under ``key``."""
+    return bool(entries) and all(isinstance(entry, dict) and entry.get(key) for entry in entries)
+
+
+def _parse_keypoints(entry: Dict[str, Any], first: Dict[str, Any]) -> np.ndarray:
+    """Checks the keypoints of an entry, as many as the ``first`` one has; returns them (J, 3)."""
+    values = entry[KEYPOINTS]
+    is_list = isinstance(values, list) and len(values) <= 3 * MOST_KEYPOINTS
+    if not is_list or len(values) % 3 or not all(map(_is_number, values)):
+        raise DataError(
+            f"{KEYPOINTS}: expected x, y and a number of at most {MOST_KEYPOINTS} keypoints, found "
+            f"{reprlib.repr(values)}"
+        )
+    if len(values) != len(first[KEYPOINTS]):
+        raise DataError(
+            f"{KEYPOINTS}: expected {len(first[KEYPOINTS])} numbers as in the first entry, found "
+            f"{len(values)}"
+        )
+    return from_coco(values)
+
+
 def _detections(rows: Sequence[Row], names: Tuple[str, ...]) -> Detections:
     if not rows:
         return no_detections(names)
-    boxes, scores, labels, rles = zip(*sorted(rows, key=lambda row: -row[1]))
+    boxes, scores, labels, rles, keypoints = zip(*sorted(rows, key=lambda row: -row[1]))
     has_masks = rles[0] is not None
     return Detections(
         np.array(boxes, np.float32),
@@ -189,6 +219,7 @@ def _detections(rows: Sequence[Row], names: Tuple[str, ...]) -> Detections:
         names,
         image_size=tuple(rles[0]["size"]) if has_masks else None,
         rles=rles if has_masks else None,
+        keypoints=None if keypoints[0] is None else np.array(keypoints),
     )
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from pycocotools import mask as coco_masks
@@ -12,6 +12,7 @@ from pycocotools.cocoeval import COCOeval
 from detkit.data.sample import Annotation, Dataset
 from detkit.detections import Detections
 from detkit.detections.of_dataset import paired
+from detkit.evaluate.coco_keypoints import add_keypoints, check_sigmas, keypoint_means, sigmas_for
 from detkit.evaluate.metrics import mean
 from detkit.registry import EVALUATORS
 from detkit.segmentations import RLE, encode, fit
@@ -29,8 +30,22 @@ class COCOEvaluator:
 
     It is called with (dataset, {image_id: Detections}) and returns AP, AP50, AP75, APs, APm, APl,
     AR100 and per_class, the AP50 by name. A value is nan if it has no ground truth. If the
-    detections and the dataset have masks, mask_AP, mask_AP50, ... are the same metrics of masks.
+    detections and the dataset have masks, mask_AP, mask_AP50, ... are the same metrics of masks. If
+    they have keypoints, keypoint_AP, AP50, AP75, APm, APl and AR20 are those of keypoints, whose
+    measure is the OKS instead of the IoU (https://cocodataset.org/#keypoints-eval).
+
+    sigmas: the tolerance of each keypoint in the OKS, as a share of the object's size, or one
+        number for all; by default COCO's, for the 17 keypoints of a person.
+
+    Raises ValueError for sigmas that are not above 0.
     """
+
+    def __init__(self, sigmas: Union[None, float, Sequence[float]] = None) -> None:
+        self._sigmas = check_sigmas(sigmas)
+
+    def check_keypoints(self, dataset: Dataset) -> None:
+        """Raises DataError unless there are sigmas for the keypoints of ``dataset``."""
+        sigmas_for(dataset, self._sigmas)
 
     def __call__(self, dataset: Dataset, detections: Dict[Any, Detections]) -> Dict[str, Any]:
         pairs = paired(dataset, detections)
@@ -50,6 +65,10 @@ class COCOEvaluator:
         if _add_masks(dataset, pairs, truths, results):
             means = _means(_evaluate(truths, results, len(dataset.class_names), "segm"))
             metrics.update({f"mask_{name}": value for name, value in means.items()})
+        if add_keypoints(dataset, [detected for _, detected in pairs], truths, results):
+            sigmas, classes = sigmas_for(dataset, self._sigmas), len(dataset.class_names)
+            means = keypoint_means(_evaluate(truths, results, classes, "keypoints", sigmas).stats)
+            metrics.update({f"keypoint_{name}": value for name, value in means.items()})
         return metrics
 
 
@@ -79,9 +98,16 @@ def _add_mask(entry: Dict[str, Any], rle: RLE, has_area: bool) -> None:
         entry["area"] = float(coco_masks.area(rle))
 
 
-def _evaluate(truths: Entries, results: Entries, classes: int, kind: str) -> COCOeval:
+def _evaluate(
+    truths: Entries,
+    results: Entries,
+    classes: int,
+    kind: str,
+    sigmas: Optional[np.ndarray] = None,
+) -> COCOeval:
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(coco_index(truths, classes), coco_index(results, classes), kind)
+        evaluation.params.kpt_oks_sigmas = sigmas  # read for keypoints alone
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

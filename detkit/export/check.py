@@ -20,6 +20,7 @@ from detkit.segmentations import decode
 # Two boxes are of one object if their IoU is at least SAME, or their corners are at most NEAR
 # pixels apart.
 SAME, NEAR = 0.5, 1.0
+APART = 0.5  # pixels between keypoints that differ
 LEAST_AREA = 100.0  # square pixels; one pixel of a mask is at most a hundredth of its box then
 
 
@@ -27,13 +28,15 @@ class Difference(NamedTuple):
     """The largest differences between the detections of two detectors.
 
     missing: the number of detections that only one of them has. boxes: pixels of the image.
-    scores: in [0, 1]. masks: pixels that differ, as a share of the object's box.
+    scores: in [0, 1]. masks: pixels that differ, as a share of the object's box. keypoints: the
+    share of an object's keypoints that are more than APART away.
     """
 
     missing: int = 0
     boxes: float = 0.0
     scores: float = 0.0
     masks: float = 0.0
+    keypoints: float = 0.0
 
     def exceeds(self, tolerance: "Difference") -> bool:
         """Returns whether any number is NaN or above that of ``tolerance``."""
@@ -42,11 +45,12 @@ class Difference(NamedTuple):
     def __str__(self) -> str:
         return (
             f"boxes {self.boxes:.2g} px, scores {self.scores:.2g}, masks {self.masks:.2g}, "
+            f"keypoints {self.keypoints:.2g}, "
             f"{self.missing} found by one alone"
         )
 
 
-TOLERANCE = Difference(missing=0, boxes=0.01, scores=1e-4, masks=0.01)
+TOLERANCE = Difference(missing=0, boxes=0.01, scores=1e-4, masks=0.01, keypoints=0.25)
 
 
 def compare(expected: Sequence[Detections], actual: Sequence[Detections]) -> Difference:
@@ -68,7 +72,8 @@ def _compare_image(expected: Detections, actual: Detections) -> Difference:
         distance = float(np.abs(actual.boxes[other] - box).max())
         score = float(abs(expected.scores[row] - actual.scores[other]))
         mask = _mask_difference(expected, row, actual, other) if expected.has_masks else 0.0
-        differences.append(Difference(0, distance, score, mask))
+        points = _keypoint_difference(expected, row, actual, other)
+        differences.append(Difference(0, distance, score, mask, points))
     return _worst([*differences, Difference(missing=len(unmatched))])
 
 
@@ -97,6 +102,14 @@ def _mask_difference(expected: Detections, row: int, actual: Detections, other: 
     x1, y1, x2, y2 = expected.boxes[row]
     area = max(float((x2 - x1) * (y2 - y1)), LEAST_AREA)
     return float((one != another).sum() / area)
+
+
+def _keypoint_difference(expected: Detections, row: int, actual: Detections, other: int) -> float:
+    """Returns the share of an object's keypoints that are more than APART away."""
+    if expected.keypoints is None or actual.keypoints is None:
+        return float((expected.keypoints is None) != (actual.keypoints is None))
+    offsets = expected.keypoints[row, :, :2] - actual.keypoints[other, :, :2]
+    return float((np.abs(offsets).max(axis=1) > APART).mean())
 
 
 def build_program(source: Union[str, Path], build: Union[str, Path]) -> str:
@@ -154,12 +167,13 @@ def run_onnx(
             "pip install 'detkit[onnx]'"
         ) from error
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names, first_label = exported.class_names, exported.manifest.first_label
+    names, manifest = exported.class_names, exported.manifest
+    about = names, manifest.first_label, manifest.skeleton
     detections: List[Detections] = []
     for number, image in enumerate(images):
         batch = exported.batch([image], proposals and [proposals[number]])
-        inputs = {name: getattr(batch, name) for name in exported.manifest.inputs}
-        detections += detections_of(batch, session.run(None, inputs), names, first_label)
+        inputs = {name: getattr(batch, name) for name in manifest.inputs}
+        detections += detections_of(batch, session.run(None, inputs), *about)
     return detections
 
 
@@ -167,6 +181,7 @@ def _parsed(image: Dict[str, Any], class_names: Sequence[str]) -> Detections:
     """Returns the Detections of the C++ program's JSON for an image."""
     objects = image["detections"]
     masks = [entry["mask"] for entry in objects if "mask" in entry]
+    keypoints = [entry["keypoints"] for entry in objects if "keypoints" in entry]
     return Detections(
         boxes=np.array([entry["box"] for entry in objects], "float32").reshape(-1, 4),
         scores=np.array([entry["score"] for entry in objects], "float32"),
@@ -174,6 +189,7 @@ def _parsed(image: Dict[str, Any], class_names: Sequence[str]) -> Detections:
         class_names=class_names,
         image_size=(image["height"], image["width"]),
         rles=masks or None,
+        keypoints=np.array(keypoints, "float32") if keypoints else None,
     )
 
 

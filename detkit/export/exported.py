@@ -117,8 +117,11 @@ class ExportedDetector:
                 f"{SYMBOL}: MXNet {mx.__version__} cannot run it with images of "
                 f"{batch.images.shape}: {_reason(error)}"
             ) from error
-        check_outputs(arrays, len(batch.images), self.manifest)
-        return detections_of(batch, arrays, self.class_names, self.manifest.first_label)
+        manifest = self.manifest
+        check_outputs(arrays, len(batch.images), manifest)
+        return detections_of(
+            batch, arrays, self.class_names, manifest.first_label, manifest.skeleton
+        )
 
     def _resized(self, sample: Sample) -> Sample:
         resize, (height, width) = self.manifest.resize, sample.image.shape[:2]

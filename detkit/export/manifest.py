@@ -31,7 +31,7 @@ class Manifest(NamedTuple):
         in pixels of the input and proposal_scores (B, R), 1, or -1 for padding. One whose proposals
         have a ``min_size_of`` the image has scales (B, 2), x and y: resized / original size.
     outputs: the name and shape of each output, with "B" for the number of images and the largest
-        possible number of rows.
+        possible number of rows. Heatmaps also have a ``skeleton``, see detkit.Detections.
     resize: {short, long, like}, the arguments of detkit.data.resize, or None for no resizing.
     pad_multiple: the number that divides the sides of the input, in pixels.
     ops, library: native and the name of the file of operators, or mxnet and None.
@@ -55,6 +55,12 @@ class Manifest(NamedTuple):
     int8_for: Optional[str]
     files: Dict[str, str]
     source: Dict[str, Optional[str]]
+
+    @property
+    def skeleton(self) -> List[List[int]]:
+        """The pairs of keypoints that a drawing connects; empty without heatmaps."""
+        skeleton: List[List[int]] = self.outputs[-1].get("skeleton", [])
+        return skeleton
 
     def text(self) -> str:
         """Returns the content of the file."""

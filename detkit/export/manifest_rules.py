@@ -13,7 +13,9 @@ from detkit.errors import ExportError
 MOST_BYTES = 1 << 22  # of model.json
 MOST_CLASSES = 10_000
 MOST_ROWS = 100_000  # detections of an image
-LARGEST_MASK = 1024  # cells
+LARGEST_MASK = 1024  # cells along a side, of heatmaps too
+MOST_KEYPOINTS = 512
+MOST_LIMBS = 4096  # pairs of a skeleton
 LONGEST_SIDE = 16_384  # pixels of a resized image
 LARGEST_MULTIPLE = 1024  # pixels
 LONGEST_TEXT = 1024  # bytes
@@ -23,7 +25,8 @@ INPUTS = (
     ["images", "sizes", "scales"],
     ["images", "sizes", "proposals", "proposal_scores"],
 )
-BOXES, SCORES, LABELS, MASKS = "boxes", "scores", "labels", "masks"
+BOXES, SCORES, LABELS = "boxes", "scores", "labels"
+MASKS, HEATMAPS = "masks", "heatmaps"
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 AGAIN = "export it again (tools/export.py)"
@@ -75,13 +78,28 @@ def _are_outputs(value: Any) -> bool:
         return False
     rows = shapes[0][1]
     expected = [["B", rows, 4], ["B", rows], ["B", rows]]
+    known = [BOXES, SCORES, LABELS]
     if len(value) == 4:
-        side = shapes[3][-1]
-        expected.append(["B", rows, side, side])
+        side, keypoints = shapes[3][-1], shapes[3][2:-2]  # a number for heatmaps, none for masks
+        known.append(HEATMAPS if keypoints else MASKS)
+        expected.append(["B", rows, *keypoints[:1], side, side])
         if not _is_whole(side, 1, LARGEST_MASK):
             return False
-    right = _is_whole(rows, 1, MOST_ROWS) and names == [BOXES, SCORES, LABELS, MASKS][: len(value)]
+        if keypoints and not _has_skeleton(value[3], keypoints[0]):
+            return False
+    right = _is_whole(rows, 1, MOST_ROWS) and names == known
     return right and all(map(_same_shape, shapes, expected))
+
+
+def _has_skeleton(output: Dict[str, Any], keypoints: Any) -> bool:
+    """Returns whether the output of heatmaps has a possible number of keypoints, and pairs."""
+    skeleton = output.get("skeleton")
+    if not _is_whole(keypoints, 1, MOST_KEYPOINTS) or not isinstance(skeleton, list):
+        return False
+    pairs = [limb for limb in skeleton if isinstance(limb, list) and len(limb) == 2]
+    return len(pairs) == len(skeleton) <= MOST_LIMBS and all(
+        _is_whole(end, 0, keypoints - 1) for limb in pairs for end in limb
+    )
 
 
 def _same_shape(found: Any, expected: Any) -> bool:
@@ -117,8 +135,9 @@ RULES: Dict[str, Tuple[Callable[[Any], Any], str]] = {
     "inputs": (lambda value: value in INPUTS, " or ".join(map(str, INPUTS))),
     "outputs": (
         _are_outputs,
-        "boxes ['B', D, 4], scores ['B', D], labels ['B', D] and perhaps masks ['B', D, M, M], "
-        f"with D up to {MOST_ROWS} and M up to {LARGEST_MASK}",
+        "boxes ['B', D, 4], scores ['B', D], labels ['B', D] and perhaps masks ['B', D, M, M], or "
+        "heatmaps ['B', D, J, M, M] with a skeleton of pairs of numbers from 0 to J - 1, with D up "
+        f"to {MOST_ROWS}, J up to {MOST_KEYPOINTS} and M up to {LARGEST_MASK}",
     ),
     "resize": (
         _is_resize,

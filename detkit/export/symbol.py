@@ -17,14 +17,13 @@ from detkit.export.graph.checked import check_graph
 from detkit.export.graph.graph import Graph
 from detkit.export.graph.simplify import simplify
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL, Manifest, parse_manifest
-from detkit.export.manifest_rules import INPUTS
+from detkit.export.manifest_rules import HEATMAPS, INPUTS
 from detkit.export.precision.precisions import Float32, Precision
 from detkit.files.disk import make_folder, sha256_of
 from detkit.ops import backend
 from detkit.ops.compile import LIBRARY, library
 from detkit.typing import NDArray, Symbol
 
-OUTPUTS = ("boxes", "scores", "labels", "masks")
 MOST_PROPOSALS = 2000  # of an image, as in detkit.data.load_proposals
 PARTIAL = ".partial-"  # the prefix of the folder in which the files are written before they move
 
@@ -58,7 +57,7 @@ def export(
         classes=list(detector.class_names),
         first_label=detector.first_label,
         inputs=inputs,
-        outputs=_outputs(symbol, inputs, resize, detector.pad_multiple),
+        outputs=_outputs(detector, symbol, resize),
         resize=resize,
         pad_multiple=detector.pad_multiple,
         ops=ops,
@@ -178,11 +177,12 @@ def _resize_of(detector: Detector) -> Optional[Dict[str, Any]]:
 
 
 def _outputs(
-    symbol: Symbol, inputs: Sequence[str], resize: Optional[Dict[str, Any]], pad_multiple: int
+    detector: Detector, symbol: Symbol, resize: Optional[Dict[str, Any]]
 ) -> List[Dict[str, Any]]:
-    """Returns the name and the largest shape of each output."""
+    """Returns the name and the largest shape of each output, and the skeleton of heatmaps."""
     sides = (resize["short"], resize["long"]) if resize else (1000, 1000)
-    height, width = (-(-side // pad_multiple) * pad_multiple for side in sides)
+    multiple = detector.pad_multiple
+    height, width = (-(-side // multiple) * multiple for side in sides)
     known = {
         "images": (1, 3, height, width),
         "sizes": (1, 2),
@@ -190,8 +190,14 @@ def _outputs(
         "proposals": (1, MOST_PROPOSALS, 4),
         "proposal_scores": (1, MOST_PROPOSALS),
     }
-    _, shapes, _ = symbol.infer_shape(**{name: known[name] for name in inputs})
-    return [{"name": name, "shape": ["B", *shape[1:]]} for name, shape in zip(OUTPUTS, shapes)]
+    model = detector.model
+    _, shapes, _ = symbol.infer_shape(**{name: known[name] for name in model.INPUTS})
+    outputs: List[Dict[str, Any]] = [
+        {"name": name, "shape": ["B", *shape[1:]]} for name, shape in zip(model.OUTPUTS, shapes)
+    ]
+    if outputs[-1]["name"] == HEATMAPS:
+        outputs[-1]["skeleton"] = [list(limb) for limb in detector.skeleton]
+    return outputs
 
 
 def _name_of(config: Optional[Config]) -> Optional[str]:

@@ -1,7 +1,7 @@
 """Losses: of rows and elements (elements, balanced, iou), and of heads (heads, dense)."""
 
 from detkit.losses.balanced import BalancedL1, SigmoidFocal, SoftmaxFocal
-from detkit.losses.dense import DenseLoss, MaskLoss
+from detkit.losses.dense import DenseLoss, KeypointLoss, MaskLoss
 from detkit.losses.elements import (
     BINARY,
     BOXES,
@@ -31,6 +31,7 @@ __all__ = [
     "DenseLoss",
     "GIoULoss",
     "IoULoss",
+    "KeypointLoss",
     "MaskLoss",
     "RPNLoss",
     "RoILoss",

@@ -1,11 +1,11 @@
-"""Losses of dense predictions: of every anchor, and of every cell of a mask."""
+"""Losses of dense predictions: of every anchor, and of every cell of a mask or a heatmap."""
 
 from typing import Optional, Tuple
 
 from mxnet.gluon import HybridBlock
 
 from detkit.losses.balanced import SigmoidFocal
-from detkit.losses.elements import BINARY, binary_cross_entropy
+from detkit.losses.elements import BINARY, binary_cross_entropy, cross_entropy
 from detkit.losses.heads import HeadLoss, divided, one_hot
 from detkit.typing import Namespace, PerLevel, Tensor
 
@@ -64,3 +64,27 @@ class MaskLoss(HybridBlock):
         positive = classes >= 0
         losses = F.mean(losses, axis=(2, 3)) * positive
         return F.broadcast_div(F.sum(losses), F.maximum(F.sum(positive), 1)) * self._weight
+
+
+class KeypointLoss(HybridBlock):
+    """The cross entropy of the softmax over the cells of each heatmap (He et al. 2017, section 5).
+
+    Each keypoint has its own heatmap, so that keypoints do not compete. The loss is divided by the
+    number of keypoints that are trained on, as in torchvision and Detectron2.
+
+    weight: the factor of the loss.
+    """
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self._weight = weight
+
+    def hybrid_forward(self, F: Namespace, logits: Tensor, cells: Tensor) -> Tensor:
+        """Returns the loss (1,) of logits (B * R, J, M, M) and cells (B, R, J).
+
+        A cell is 0..M * M - 1, or below 0 for a keypoint that is not trained on.
+        """
+        cells, trained = F.reshape(cells, shape=(-1,)), F.reshape(cells >= 0, shape=(-1,))
+        rows = F.reshape(logits, shape=(-3, -3))
+        losses = cross_entropy(F, rows, F.relu(cells)) * trained
+        return F.broadcast_div(F.sum(losses), F.maximum(F.sum(trained), 1)) * self._weight

@@ -3,6 +3,7 @@
 from detkit.targets.assigners import MaxIoUAssigner
 from detkit.targets.dense_targets import DenseTargets, PseudoSampler
 from detkit.targets.hard_samplers import OHEM, IoUBalancedSampler
+from detkit.targets.keypoint_targets import KeypointTargets
 from detkit.targets.mask_targets import MaskTargets
 from detkit.targets.roi_targets import RoITargets
 from detkit.targets.rpn_targets import RPNTargets
@@ -12,6 +13,7 @@ __all__ = [
     "OHEM",
     "DenseTargets",
     "IoUBalancedSampler",
+    "KeypointTargets",
     "MaskTargets",
     "MaxIoUAssigner",
     "PseudoSampler",

@@ -6,6 +6,7 @@ from detkit.train_steps.exact_faster_rcnn import ExactFasterRCNNTrainStep
 from detkit.train_steps.fast_rcnn import FastRCNNTrainStep
 from detkit.train_steps.faster_rcnn import FasterRCNNTrainStep
 from detkit.train_steps.faster_rcnn_negatives import FasterRCNNWithNegativesTrainStep
+from detkit.train_steps.keypoint_rcnn import KeypointRCNNTrainStep
 from detkit.train_steps.mask_rcnn import MaskRCNNTrainStep
 from detkit.train_steps.mask_rcnn_c4 import MaskRCNNC4TrainStep
 from detkit.train_steps.rcnn import RCNNTrainStep
@@ -22,6 +23,7 @@ __all__ = [
     "FasterRCNNTrainStep",
     "FasterRCNNWithNegativesTrainStep",
     "MaskRCNNC4TrainStep",
+    "KeypointRCNNTrainStep",
     "MaskRCNNTrainStep",
     "RCNNTrainStep",
     "RPNStage",

@@ -104,6 +104,7 @@ PUBLISHED = {
     ),
     "maskrcnn_resnet50_fpn": Published("maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"),
     "maskrcnn_resnet50_fpn_v2": Published("maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth"),
+    "keypointrcnn_resnet50_fpn": Published("keypointrcnn_resnet50_fpn_coco-fc266e95.pth"),
     "retinanet_resnet50_fpn": Published("retinanet_resnet50_fpn_coco-eeacb38b.pth"),
     "retinanet_resnet50_fpn_v2": Published("retinanet_resnet50_fpn_v2_coco-5905b1c5.pth"),
 }

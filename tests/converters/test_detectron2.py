@@ -48,7 +48,8 @@ def test_every_model_has_its_names_tested():
 
 @pytest.mark.parametrize("recipe", sorted(set(converter.MODELS.values())))
 def test_names_and_shapes_are_detectron2s(recipe):
-    model = build_model(load_recipe(recipe), COCO_CLASSES, mx.cpu(), pretrained=False)
+    classes = COCO_CLASSES[:1] if recipe.startswith("keypoint") else COCO_CLASSES
+    model = build_model(load_recipe(recipe), classes, mx.cpu(), pretrained=False)
     parameters = model._collect_params_with_prefix()
     names = converter.detectron2_names(model)
     found = {theirs: tuple(parameters[ours].shape) for ours, theirs in names.items()}
@@ -81,6 +82,13 @@ def test_a_published_file_is_taken_whole(state, tmp_path):
         (1, 1, 1),
         "BGR",
     )
+
+
+def test_the_one_class_with_keypoints_is_the_person():
+    name = "keypoint_rcnn_R_50_FPN_3x"
+    detector = from_detectron2(name, zeros(SHAPES[name]))
+    assert detector.class_names == ("person",)
+    assert len(detector.skeleton) == 19
 
 
 def test_80_classes_are_cocos():

@@ -21,6 +21,7 @@ DIGESTS = {
     "fasterrcnn_mobilenet_v3_large_320_fpn": "e0df588e6160ef5c",
     "maskrcnn_resnet50_fpn": "fac6a17b4d4c2bb9",
     "maskrcnn_resnet50_fpn_v2": "afe03c90a9e5eca8",
+    "keypointrcnn_resnet50_fpn": "fa197e3b2b219683",
     "retinanet_resnet50_fpn": "593e3a6a7dba629f",
     "retinanet_resnet50_fpn_v2": "af086fb2c038315c",
 }
@@ -50,7 +51,7 @@ def same(found, expected):
 
 @pytest.mark.parametrize("name", converter.MODELS)
 def test_names_and_shapes_are_torchvisions(name):
-    assert backbones.digest(shapes_of(name, 91)) == DIGESTS[name]
+    assert backbones.digest(shapes_of(name, len(converter.MODELS[name].labels))) == DIGESTS[name]
 
 
 def test_labels_are_indices_of_class_names(state):
@@ -74,6 +75,13 @@ def test_91_labels_are_cocos():
         "toothbrush",
     ]
     assert len(set(COCO_LABELS) - {"__background__", "N/A"}) == 80
+
+
+def test_the_two_labels_with_keypoints_are_cocos():
+    name = "keypointrcnn_resnet50_fpn"
+    state = {key: np.broadcast_to(np.float32(0), s) for key, s in shapes_of(name, 2).items()}
+    assert from_torchvision(name, state).class_names == ("__background__", "person")
+    assert from_torchvision(name, state, ["", "owl"]).class_names == ("", "owl")
 
 
 def test_the_backgrounds_box_deltas_do_not_matter(state):

@@ -147,3 +147,35 @@ def test_an_index_outside_is_an_error(index):
 def test_senseless_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Shapes(**arguments)
+
+
+def test_keypoints_are_the_outermost_points():
+    dataset = Shapes(length=40, size=(96, 96), max_objects=1, empty=0, seed=2)
+    whole = 0
+    for index in range(40):
+        (points,) = dataset.field("keypoints", index).points
+        x1, y1, x2, y2 = dataset.annotation(index).boxes[0]
+        if min(x1, y1) > 0 and max(x2, y2) < 96:
+            whole += 1
+            assert points[:, 2].tolist() == [2] * 4
+            found = points[0, 1], points[1, 0], points[2, 1], points[3, 0]
+            np.testing.assert_allclose(found, (y1, x1, y2, x2), atol=2.5)  # a tip may be thin
+    assert whole > 15
+
+
+def test_keypoints_outside_and_behind_others():
+    dataset = Shapes(length=60, size=(96, 96), max_objects=6, empty=0, max_object=0.6, seed=3)
+    flags = {0: 0, 1: 0, 2: 0}
+    for index in range(60):
+        points, masks = dataset.field("keypoints", index).points, dataset.masks(index)
+        for order, each in enumerate(points):
+            for x, y, flag in each:
+                flags[int(flag)] += 1
+                if flag == 0:
+                    assert (x, y) == (0, 0)
+                    continue
+                in_front = masks[order + 1 :, int(y), int(x)]
+                assert flag == 1 or not in_front.any()
+                assert 0 <= x < 96 and 0 <= y < 96
+    assert min(flags.values()) > 10, flags
+    assert Shapes(3, empty=1).field("keypoints", 0).array(8).shape == (8, 4, 3)

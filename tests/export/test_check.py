@@ -24,6 +24,18 @@ def test_the_difference_of_detections():
     assert compare([expected], [fewer]).missing == compare([fewer], [expected]).missing == 2
 
 
+def test_the_share_of_keypoints_that_are_elsewhere():
+    expected = detections([[0, 0, 4, 4], [5, 5, 9, 9]], [0.9, 0.5], [0, 0])
+    points = np.arange(2 * 4 * 3, dtype="float32").reshape(2, 4, 3)
+    moved = points.copy()
+    moved[1, 0, 0] += 0.4
+    moved[1, 2, 1] += 0.6
+    posed, other = (expected._replace(keypoints=each) for each in (points, moved))
+    assert compare([posed], [posed]) == Difference()
+    assert compare([posed], [other]) == Difference(keypoints=0.25)
+    assert compare([posed], [expected]) == compare([expected], [posed]) == Difference(keypoints=1)
+
+
 def test_what_exceeds_a_tolerance():
     assert not Difference(0, 0.01).exceeds(Difference(0, 0.01))
     assert Difference(1).exceeds(Difference())

@@ -19,6 +19,7 @@ GOLDEN = [
     "fasterrcnn_resnet50_fpn_1",
     "fasterrcnn_resnet50_fpn_5",
     "fasterrcnn_resnet50_fpn_v2_1",
+    "keypointrcnn_resnet50_fpn_1",
     "maskrcnn_resnet50_fpn_1",
     "retinanet_resnet50_fpn_1",
 ]
@@ -108,3 +109,22 @@ def test_masks(golden, found):
             x1, y1, x2, y2 = np.append(np.floor(box[:2]), np.ceil(box[2:])).astype(int)
             difference = np.abs(one.mask(np.argmax(own)) - mask)
             assert difference[y1:y2, x1:x2].mean() <= 2e-3  # float16 in the file
+
+
+@pytest.mark.parametrize("golden", ["keypointrcnn_resnet50_fpn_1"], indirect=True)
+def test_keypoints(golden, found):
+    """Of heatmaps of noise; torchvision resizes each of them and takes the largest pixel."""
+    expected, _, _ = golden
+    for index, one in enumerate(found):
+        theirs = expected[f"keypoints_{index}"][..., :2]
+        matched = matches(expected, index, one)
+        assert one.keypoints.shape == (len(one.boxes), 17, 3)
+        assert len(one.skeleton) == 19
+        apart = [
+            np.abs(points - one.keypoints[np.argmax(own), :, :2]).max(axis=1)
+            for points, own in zip(theirs, matched)
+            if own.any()
+        ]
+        assert len(apart) >= 0.98 * len(theirs)
+        assert (np.array(apart) <= 0.5).mean() >= 0.99
+        assert ((one.keypoints[..., 2] > 0) & (one.keypoints[..., 2] <= 1)).all()

@@ -63,8 +63,17 @@ def c4_shapes(depth, classes=80, masks=False):
     return {**shapes, **_rpn(1024, 15), **_predictor(2048, classes)}
 
 
-def fpn_shapes(depth, classes=80, masks=False):
-    """faster_rcnn_R_*_FPN, or mask_rcnn_R_*_FPN."""
+def _keypoint_head(keypoints=17):
+    head, shapes, before = "roi_heads.keypoint_head", {}, 256
+    for number in range(1, 9):
+        shapes.update(_layer(f"{head}.conv_fcn{number}", 512, before, 3, 3))
+        before = 512
+    lowres = f"{head}.score_lowres"
+    return {**shapes, f"{lowres}.weight": (512, keypoints, 4, 4), f"{lowres}.bias": (keypoints,)}
+
+
+def fpn_shapes(depth, classes=80, masks=False, keypoints=False):
+    """faster_rcnn_R_*_FPN, mask_rcnn_R_*_FPN or keypoint_rcnn_R_*_FPN."""
     shapes = _conv_norm("backbone.bottom_up.stem.conv1", 64, 3, 7)
     for stage, count in zip((2, 3, 4, 5), COUNTS[depth]):
         shapes.update(_stage(f"backbone.bottom_up.res{stage}", stage, count))
@@ -77,6 +86,8 @@ def fpn_shapes(depth, classes=80, masks=False):
         for number in (1, 2, 3, 4):
             shapes.update(_layer(f"roi_heads.mask_head.mask_fcn{number}", 256, 256, 3, 3))
         shapes.update(_masks(256, classes))
+    if keypoints:
+        shapes.update(_keypoint_head())
     return {**shapes, **_rpn(256, 3), **_predictor(1024, classes)}
 
 
@@ -93,4 +104,6 @@ SHAPES = {
     "mask_rcnn_R_50_FPN_1x": fpn_shapes(50, masks=True),
     "mask_rcnn_R_50_FPN_3x": fpn_shapes(50, masks=True),
     "mask_rcnn_R_101_FPN_3x": fpn_shapes(101, masks=True),
+    "keypoint_rcnn_R_50_FPN_1x": fpn_shapes(50, classes=1, keypoints=True),
+    "keypoint_rcnn_R_50_FPN_3x": fpn_shapes(50, classes=1, keypoints=True),
 }

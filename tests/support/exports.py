@@ -17,6 +17,7 @@ from detkit.models import (
     RPN,
     AnchorGrid,
     DensePostprocess,
+    KeypointRCNN,
     MaskRCNN,
     MaskRCNNC4,
     RetinaHead,
@@ -24,7 +25,7 @@ from detkit.models import (
     RoIAlign,
 )
 from detkit.models.necks import FPN
-from detkit.models.roi_heads import MaskHead, Res5Head
+from detkit.models.roi_heads import KeypointHead, MaskHead, Res5Head
 from support import tiny
 from support.cascades import cascade, mask_cascade
 from support.small import SmallBackbone
@@ -53,6 +54,12 @@ def mask_rcnn_c4(build, **parts):
     return build(kind=MaskRCNNC4, backbone=backbone, **{**own, **parts})
 
 
+def _keypoint_rcnn(build):
+    head = KeypointHead(8, 4, 3, num_keypoints=5, skeleton=[[0, 1], [4, 2]], convs=1, channels=6)
+    extractor = RoIAlign([8], 8, size=4)
+    return build(kind=KeypointRCNN, keypoint_extractor=extractor, keypoint_head=head)
+
+
 def _rpn(build):
     return RPN(**{name: getattr(build(), name) for name in RPN.PARTS})
 
@@ -74,6 +81,7 @@ KINDS = {
     "FasterRCNN": _faster_rcnn,
     "MaskRCNN": _mask_rcnn,
     "MaskRCNNC4": mask_rcnn_c4,
+    "KeypointRCNN": _keypoint_rcnn,
     "RPN": _rpn,
     "RetinaNet": _retina_net,
     "CascadeRCNN": lambda build: cascade(build()),
@@ -114,6 +122,10 @@ def assert_same(found, expected):
         assert (one.mask_probs is None) == (other.mask_probs is None)
         if one.mask_probs is not None:
             np.testing.assert_allclose(one.mask_probs, other.mask_probs, rtol=0, atol=1e-4)
+        assert (one.keypoints is None) == (other.keypoints is None)
+        if one.keypoints is not None:
+            np.testing.assert_allclose(one.keypoints, other.keypoints, rtol=0, atol=0.01)
+            assert list(map(list, one.skeleton)) == list(map(list, other.skeleton))
 
 
 def export_tiny(finished, out, *options):

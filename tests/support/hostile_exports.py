@@ -8,6 +8,7 @@ import json
 
 from detkit.export.manifest import MANIFEST, SYMBOL
 from detkit.files.disk import sha256_of
+from support.hostile_outputs import OUTPUTS
 
 LARGE = 2**31  # one more than MXNet's indices can be
 DIGITS = "0" * 64
@@ -108,6 +109,7 @@ MANIFESTS = {
     "as many rows as one likes": (setting(10**9, "outputs", 0, "shape", 1), ("outputs", "100000")),
     "other numbers of rows": (setting(7, "outputs", 1, "shape", 1), ("outputs", "scores")),
     "an output without a shape": (without("outputs", 2, "shape"), ("outputs",)),
+    **OUTPUTS,
     "a resize that is large": (
         setting({"short": 10**6, "long": 10**6, "like": None}, "resize"),
         ("resize", "16384", "1000000"),

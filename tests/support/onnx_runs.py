@@ -42,7 +42,7 @@ def assert_agree(model, *batches, **options):
     """ONNX Runtime gives what MXNet does for every batch of arrays; what MXNet gives."""
     given = []
     for names, found, expected in runs(detector_of(model, **options), *batches):
-        assert names == ["boxes", "scores", "labels", "masks"][: len(expected)]
+        assert names == list(model.OUTPUTS[: len(expected)])
         for name, one, other in zip(names, found, expected):
             rows = other.shape[1]  # MXNet has fewer where there are too few candidates
             tolerance = 0.01 if name == "boxes" else 1e-4

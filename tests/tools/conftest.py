@@ -29,7 +29,7 @@ def build(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=["FasterRCNN", "MaskRCNN", "with scales"])
+@pytest.fixture(params=["FasterRCNN", "MaskRCNN", "KeypointRCNN", "with scales"])
 def detector(request, small_model):
     if request.param == "with scales":
         model = small_model(proposals=Proposals(200, 20, min_size=12, min_size_of="image"))

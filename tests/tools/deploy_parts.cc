@@ -7,13 +7,16 @@
 //   deploy_parts network FOLDER                    the graph and parameters as well
 //   deploy_parts resize LIKE H W HEIGHT WIDTH FILE raw RGB in, (3, HEIGHT, WIDTH) float32 out
 //   deploy_parts size LIKE SHORT LONG H W          what the image is resized to
+//   deploy_parts keypoints COUNT SIDE H W FILE     float32 box and heatmaps in, keypoints out
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 
 #include "graph.hpp"
 #include "json.hpp"
+#include "keypoints.hpp"
 #include "model.hpp"
 #include "resize.hpp"
 #include "sha256.hpp"
@@ -75,6 +78,14 @@ int main(int, char** words) {
       const detkit::Resize rule{number(3), number(4), like()};
       const detkit::Size size = detkit::resized(rule, {number(5), number(6)});
       std::printf("%d %d\n", size.height, size.width);
+    } else if (what == "keypoints") {
+      const std::string bytes = contents(words[6]);
+      std::vector<float> values(bytes.size() / sizeof(float));
+      std::memcpy(values.data(), bytes.data(), bytes.size());
+      const auto points =
+          detkit::decode_keypoints(values.data() + 4, size_t(number(2)), size_t(number(3)),
+                                   values.data(), {number(4), number(5)});
+      std::fwrite(points.data(), sizeof(detkit::Keypoint), points.size(), stdout);
     } else {
       const std::string pixels = contents(words[7]);
       const detkit::Image image{reinterpret_cast<const uint8_t*>(pixels.data()), number(3),

@@ -38,6 +38,11 @@ def assert_same(printed, expected):
         differ = coco_masks.decode(rle) != coco_masks.decode(expected.rle(index))
         assert differ.sum() <= 2  # a probability of 0.5, to the last digit
 
+    assert ["keypoints" in one for one in found] == [expected.keypoints is not None] * len(found)
+    if expected.keypoints is not None:
+        keypoints = [one["keypoints"] for one in found]
+        np.testing.assert_allclose(keypoints, expected.keypoints, rtol=0, atol=1e-3)
+
 
 @pytest.mark.parametrize("detector", ["FasterRCNN", "MaskRCNN", "MaskRCNNC4"], indirect=True)
 @pytest.mark.parametrize("batch", [1, 2])

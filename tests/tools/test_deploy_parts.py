@@ -15,6 +15,7 @@ import pytest
 
 from detkit.data.resize import like_pillow, like_torch
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL
+from detkit.keypoints import decode
 from support import hostile_exports as hostile
 from support import hostile_parameters
 from support.exports import KINDS, exported
@@ -23,8 +24,8 @@ from support.small import build
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "tools" / "deploy"
 PARTS = (
-    *("graph", "json", "json_checks", "model", "nodes", "operators", "parameters", "resize"),
-    *("sha256", "variables"),
+    *("graph", "json", "json_checks", "model", "nodes", "operators", "outputs", "parameters"),
+    *("keypoints", "resize", "sha256", "variables"),
 )
 
 pytestmark = pytest.mark.skipif(not shutil.which("c++"), reason="there is no C++ compiler")
@@ -72,6 +73,19 @@ def test_bicubic_is_opencvs_to_one_step(parts, tmp_path):
         found = np.frombuffer(done.stdout, np.float32).reshape(3, height, width)
         expected = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
         assert np.abs(found - expected.transpose(2, 0, 1)).max() <= 1
+
+
+@pytest.mark.parametrize("side", [4, 14, 56])
+def test_keypoints_are_pythons(parts, tmp_path, side):
+    rng = np.random.default_rng(side)
+    for size in ((0.3, 0.2), (9, 40.5), (56, 56), (130.2, 300.9), (900, 20)):
+        box = np.float32([12.5, 7.25, 12.5 + size[0], 7.25 + size[1]])
+        heatmaps = rng.normal(0, 3, (3, side, side)).astype("f")
+        np.concatenate([box, heatmaps.ravel()]).astype("f").tofile(str(tmp_path / "raw"))
+        done = parts("keypoints", 3, side, 320, 640, tmp_path / "raw")
+        found = np.frombuffer(done.stdout, np.float32).reshape(3, 3)
+        (expected,) = decode(heatmaps[None], box[None], (320, 640))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_sha256(parts, tmp_path):

@@ -43,7 +43,12 @@ std::string json_of(const Detection& found, const std::string& name, const Image
            std::to_string(image.width) +
            "], \"counts\": " + quoted(coco_run_lengths(mask, image.height, image.width)) + "}";
   }
-  return out + "}";
+  for (const Keypoint& point : found.keypoints) {
+    out += &point == &found.keypoints.front() ? ", \"keypoints\": [[" : "], [";
+    out += text_of("%.9g", point.x) + ", " + text_of("%.9g", point.y) + ", ";
+    out += text_of("%.9g", point.score);
+  }
+  return out + (found.keypoints.empty() ? "}" : "]]}");
 }
 
 std::string json_of(const Found& detections, const std::vector<std::string>& classes,
@@ -227,7 +232,7 @@ class Run {
         text += json_of(found[i], detector->classes(), path, images[i], median_ms);
       }
       if (!drawn_paths_.empty()) {
-        draw(found[i], detector->classes(), &pictures[i]);
+        draw(found[i], detector->classes(), detector->skeleton(), &pictures[i]);
         write_picture(drawn_paths_[first + i], pictures[i]);
       }
     }

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "detkit.hpp"
+#include "keypoints.hpp"
 #include "model.hpp"
 #include "predictor.hpp"
 
@@ -21,10 +22,13 @@ void check_image(const Image& image, size_t index) {
   if (!image.rgb) throw Error(name + ": expected pixels, found a null pointer");
 }
 
+constexpr size_t kHeatmapAxes = 5;
+
 // The rows of the outputs that belong to one image.
 struct Rows {
-  const float *boxes, *scores, *labels, *masks;  // masks: nullptr for a network without masks
-  size_t count, mask_size;
+  const float *boxes, *scores, *labels;
+  const float* cells;             // of the masks or heatmaps; nullptr for a network without either
+  size_t count, side, keypoints;  // side: of a mask or heatmap. keypoints: 0 for masks
 };
 
 void check_outputs(const std::vector<Output>& outputs, size_t batch, const std::string& where) {
@@ -32,14 +36,17 @@ void check_outputs(const std::vector<Output>& outputs, size_t batch, const std::
   bool fine = (outputs.size() == 3 || outputs.size() == 4) && dimensions(0) == 3 &&
               outputs[0].shape[2] == 4 && dimensions(1) == 2 && dimensions(2) == 2;
   if (fine && outputs.size() == 4) {
-    fine = dimensions(3) == 4 && outputs[3].shape[2] == outputs[3].shape[3];
+    const size_t last = dimensions(3) - 1;
+    fine = (dimensions(3) == 4 || dimensions(3) == kHeatmapAxes) &&
+           outputs[3].shape[last] == outputs[3].shape[last - 1];
   }
   for (size_t i = 0; fine && i < outputs.size(); ++i) {
     fine = outputs[i].shape[0] == batch && outputs[i].shape[1] == outputs[0].shape[1];
   }
   if (!fine) {
     throw Error(where + ": outputs: expected boxes (B, D, 4), scores (B, D), labels (B, D) and " +
-                "perhaps masks (B, D, M, M), found others; export the detector again");
+                "perhaps masks (B, D, M, M) or heatmaps (B, D, J, M, M), found others; export the "
+                "detector again");
   }
 }
 
@@ -48,9 +55,13 @@ Rows rows_of(const std::vector<Output>& outputs, size_t image) {
   const auto begin = [&](size_t i, size_t size) {
     return &outputs[i].values[image * count * size];
   };
-  const size_t side = outputs.size() == 4 ? outputs[3].shape[2] : 0;
-  return {begin(0, 4), begin(1, 1), begin(2, 1), side ? begin(3, side * side) : nullptr,
-          count,       side};
+  Rows rows{begin(0, 4), begin(1, 1), begin(2, 1), nullptr, count, 0, 0};
+  if (outputs.size() == 4) {
+    rows.side = outputs[3].shape.back();
+    rows.keypoints = outputs[3].shape.size() == kHeatmapAxes ? outputs[3].shape[2] : 0;
+    rows.cells = begin(3, std::max(rows.keypoints, size_t(1)) * rows.side * rows.side);
+  }
+  return rows;
 }
 
 // Tells whether oneDNN sums 8-bit products in 32 bits here. Without VNNI, x86 adds two in 16 bits.
@@ -69,6 +80,14 @@ struct Detector::Parts {
   Predictor predictor;
 
   explicit Parts(const std::string& folder) : model(read_model(folder)), predictor(model) {}
+
+  // Throws Error for logits in which no keypoint can be found.
+  void check_heatmaps(const float* begin, const float* end) const {
+    if (std::all_of(begin, end, [](float logit) { return std::isfinite(logit); })) return;
+    throw Error(model.path("model.json") +
+                ": outputs: expected finite heatmaps of the network, found others; its weights are "
+                "damaged, export the detector again");
+  }
 
   // Throws Error for numbers that are no detection: an infinite one has no pixel, and no JSON.
   void check_row(const float* box, float score, float label) const {
@@ -93,17 +112,33 @@ struct Detector::Parts {
     // Float32, because Python computes so too.
     const float scale_x = float(input.width) / float(image.width);
     const float scale_y = float(input.height) / float(image.height);
-    const size_t cells = rows.mask_size * rows.mask_size;
+    const size_t cells = rows.side * rows.side * std::max(rows.keypoints, size_t(1));
     std::vector<Detection> found;
     for (size_t i = 0; i < rows.count; ++i) {
       if (!(rows.scores[i] >= 0)) continue;
       const float* box = rows.boxes + 4 * i;
       check_row(box, rows.scores[i], rows.labels[i]);
-      Detection one{box[0] / scale_x,    box[1] / scale_y,
-                    box[2] / scale_x,    box[3] / scale_y,
-                    rows.scores[i],      int(rows.labels[i]) + model.first_label,
-                    int(rows.mask_size), {}};
-      if (rows.masks) one.mask_probs.assign(rows.masks + i * cells, rows.masks + (i + 1) * cells);
+      Detection one{box[0] / scale_x,
+                    box[1] / scale_y,
+                    box[2] / scale_x,
+                    box[3] / scale_y,
+                    rows.scores[i],
+                    int(rows.labels[i]) + model.first_label,
+                    0,
+                    {},
+                    {}};
+      const float* begin = rows.cells + i * cells;
+      if (rows.keypoints > 0) {
+        check_heatmaps(begin, begin + cells);
+        one.keypoints = decode_keypoints(begin, rows.keypoints, rows.side, box, input);
+        for (Keypoint& point : one.keypoints) {
+          point.x /= scale_x;
+          point.y /= scale_y;
+        }
+      } else if (rows.cells) {
+        one.mask_size = int(rows.side);
+        one.mask_probs.assign(begin, begin + cells);
+      }
       found.push_back(std::move(one));
     }
     return found;
@@ -116,6 +151,8 @@ Detector::Detector(Detector&&) noexcept = default;
 Detector& Detector::operator=(Detector&&) noexcept = default;
 
 const std::vector<std::string>& Detector::classes() const { return parts_->model.classes; }
+
+const Limbs& Detector::skeleton() const { return parts_->model.outputs.skeleton; }
 
 std::string Detector::warning() const {
   if (!parts_->model.needs_vnni || adds_products_exactly()) return "";

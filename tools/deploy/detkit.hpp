@@ -8,6 +8,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace detkit {
@@ -24,12 +25,20 @@ struct Image {
   int height, width;
 };
 
+struct Keypoint {
+  float x, y;   // pixels of the given image
+  float score;  // in [0, 1]
+};
+
+using Limbs = std::vector<std::pair<int, int>>;  // pairs of keypoints that a drawing connects
+
 struct Detection {
-  float x1, y1, x2, y2;           // pixels of the given image, continuous coordinates
-  float score;                    // in [0, 1]
-  int label;                      // index into Detector::classes()
-  int mask_size = 0;              // M; 0 from a detector without masks
-  std::vector<float> mask_probs;  // (M, M): the probability of the object in each cell of its box
+  float x1, y1, x2, y2;             // pixels of the given image, continuous coordinates
+  float score;                      // in [0, 1]
+  int label;                        // index into Detector::classes()
+  int mask_size = 0;                // M; 0 from a detector without masks
+  std::vector<float> mask_probs;    // (M, M): the probability of the object in each cell of its box
+  std::vector<Keypoint> keypoints;  // empty from a detector without keypoints
 };
 
 // Returns the mask of a detection in its image: (height, width) probabilities, 0 outside of the
@@ -56,6 +65,9 @@ class Detector {
 
   // Returns the names of the labels.
   const std::vector<std::string>& classes() const;
+
+  // Returns the skeleton of the keypoints, nothing for a detector without keypoints.
+  const Limbs& skeleton() const;
 
   // Returns a sentence if this processor computes less exactly than the folder expects, else "".
   std::string warning() const;

@@ -15,6 +15,8 @@ namespace {
 using Colour = std::array<uint8_t, 3>;
 
 constexpr float kTint = 0.45f, kThreshold = 0.5f;
+constexpr float kLeastScore = 0.05f;     // of a keypoint that is drawn
+constexpr float kLongestLimb = 1 << 16;  // pixels
 
 // Returns the colour of a class. Steps of the golden ratio keep the first few hues far apart.
 Colour colour_of(int label) {
@@ -59,6 +61,41 @@ void tint(const std::vector<float>& mask, const Colour& colour, Picture* picture
   }
 }
 
+// Fills the pixels of a square around a point, of `reach` pixels to each side, within the picture.
+void dot(float x, float y, int reach, const Colour& colour, Picture* picture) {
+  const auto inside = [](float at, int side) {
+    return int(std::floor(std::clamp(at, 0.0f, float(side - 1))));
+  };
+  const float by = float(reach);
+  for (int row = inside(y - by, picture->height); row <= inside(y + by, picture->height); ++row) {
+    for (int left = inside(x - by, picture->width); left <= inside(x + by, picture->width);
+         ++left) {
+      std::copy(colour.begin(), colour.end(), pixel(picture, left, row));
+    }
+  }
+}
+
+// Draws the keypoints of at least kLeastScore, and lines between two of them.
+void draw_skeleton(const std::vector<Keypoint>& points, const Limbs& skeleton, int line,
+                   const Colour& colour, Picture* picture) {
+  const auto is_shown = [&](int i) { return points[size_t(i)].score >= kLeastScore; };
+  for (const auto& [first, second] : skeleton) {
+    if (std::max(first, second) >= int(points.size())) continue;
+    if (!is_shown(first) || !is_shown(second)) continue;
+    const Keypoint &from = points[size_t(first)], &to = points[size_t(second)];
+    const float longest = std::max(std::abs(to.x - from.x), std::abs(to.y - from.y));
+    const int steps = int(std::clamp(longest, 1.0f, kLongestLimb));
+    for (int i = 0; i <= steps; ++i) {
+      const float share = float(i) / float(steps);
+      dot(from.x + share * (to.x - from.x), from.y + share * (to.y - from.y), line / 2, colour,
+          picture);
+    }
+  }
+  for (int i = 0; i < int(points.size()); ++i) {
+    if (is_shown(i)) dot(points[size_t(i)].x, points[size_t(i)].y, line + 1, colour, picture);
+  }
+}
+
 void frame(const Corners& box, int width, const Colour& colour, Picture* picture) {
   for (int y = box.y1; y <= box.y2; ++y) {
     const bool whole_row = y < box.y1 + width || y > box.y2 - width;
@@ -99,12 +136,13 @@ void write_label(const std::string&, const Corners&, const Colour&, Picture*) {}
 }  // namespace
 
 void draw(const std::vector<Detection>& detections, const std::vector<std::string>& classes,
-          Picture* picture) {
+          const Limbs& skeleton, Picture* picture) {
   for (auto found = detections.rbegin(); found != detections.rend(); ++found) {
     const Colour colour = colour_of(found->label);
     const Corners box = corners_of(*found, *picture);
     tint(paste_mask(*found, picture->height, picture->width), colour, picture);
     frame(box, line_width(*picture), colour, picture);
+    draw_skeleton(found->keypoints, skeleton, line_width(*picture), colour, picture);
     char score[16];
     std::snprintf(score, sizeof score, " %.2f", double(found->score));
     write_label(classes[size_t(found->label)] + score, box, colour, picture);

@@ -4,8 +4,9 @@
 
 namespace detkit {
 
-// Draws boxes and masks into the picture, the best on top, and with OpenCV names and scores.
+// Draws boxes, and masks or skeletons into the picture, the best on top, and with OpenCV names and
+// scores.
 void draw(const std::vector<Detection>& detections, const std::vector<std::string>& classes,
-          Picture* picture);
+          const Limbs& skeleton, Picture* picture);
 
 }  // namespace detkit

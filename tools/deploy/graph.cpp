@@ -289,8 +289,8 @@ std::map<std::string, Parameter> check_network(const Model& model, const std::st
   try {
     const auto arrays = read_parameters(parameters);
     path = model.path(kSymbolFile);
-    check_variables(check_graph(symbol, model.outputs.size(), !model.library.empty()), model.inputs,
-                    arrays);
+    check_variables(check_graph(symbol, model.outputs.names.size(), !model.library.empty()),
+                    model.inputs, arrays);
     return arrays;
   } catch (const Error& error) {
     throw Error(path + ": " + error.what());

@@ -17,7 +17,6 @@ constexpr int kFormat = 1;
 constexpr size_t kMostBytes = 1 << 22, kMostClasses = 10000, kLongestText = 1024, kMostFiles = 64;
 constexpr size_t kLongestName = 128, kDigits = 64;
 constexpr int kLongestSide = 16384, kLargestMultiple = 1024;  // pixels
-constexpr int kMostRows = 100000, kLargestMask = 1024;
 
 constexpr char kAgain[] = "; export the detector again";
 
@@ -85,13 +84,10 @@ class Section {
     throw Error(at(key) + ": expected " + expected + ", found '" + found + "'" + kAgain);
   }
 
-  const std::vector<Json>& array(const std::string& key) const {
-    return expect(get(key), Json::Kind::array, at(key)).items;
-  }
-
   std::vector<std::string> strings(const std::string& key) const {
     std::vector<std::string> out;
-    for (const Json& item : array(key)) out.push_back(text(item, at(key)));
+    const Json& items = expect(get(key), Json::Kind::array, at(key));
+    for (const Json& item : items.items) out.push_back(text(item, at(key)));
     return out;
   }
 
@@ -133,35 +129,6 @@ std::optional<Resize> read_resize(const Json& json, const std::string& where) {
   }
   throw Error(section.at("like") + ": expected null, torchvision, detectron2 or gluoncv, found '" +
               like + "'; a newer detkit wrote it");
-}
-
-// Returns the names of the outputs.
-std::vector<std::string> read_outputs(const Section& root) {
-  const auto& outputs = root.array("outputs");
-  const std::string known[] = {"boxes", "scores", "labels", "masks"};
-  const size_t sides[] = {3, 2, 2, 4};
-  bool right = outputs.size() == 3 || outputs.size() == 4;
-  std::vector<std::string> names;
-  double rows = 0;
-  for (size_t i = 0; right && i < outputs.size(); ++i) {
-    const Section output(outputs[i], root.at("outputs"));
-    names.push_back(output.string("name"));
-    const auto& shape = output.array("shape");
-    right = names[i] == known[i] && shape.size() == sides[i] && shape[0].string == "B" &&
-            is_whole(shape[1], i == 0 ? 1 : rows, i == 0 ? kMostRows : rows);
-    if (right) rows = shape[1].number;
-    if (right && i == 0) right = is_whole(shape[2], 4, 4);
-    if (right && i == 3) {
-      right = is_whole(shape[2], 1, kLargestMask) && is_whole(shape[3], 1, kLargestMask) &&
-              shape[2].number == shape[3].number;
-    }
-  }
-  if (right) return names;
-  throw Error(root.at("outputs") +
-              ": expected boxes (B, D, 4), scores (B, D), labels (B, D) and perhaps masks "
-              "(B, D, M, M), with D up to " +
-              std::to_string(kMostRows) + " and M up to " + std::to_string(kLargestMask) +
-              ", found others" + kAgain);
 }
 
 std::vector<std::string> read_inputs(const Section& root) {
@@ -278,7 +245,7 @@ Model parse_model(const std::string& folder, const std::string& text) {
   model.mxnet_version = root.string("mxnet");
   model.classes = read_classes(root);
   model.inputs = read_inputs(root);
-  model.outputs = read_outputs(root);
+  model.outputs = read_outputs(root.at("outputs"), root.get("outputs"));
   model.first_label = root.number("first_label", 0, int(model.classes.size()) - 1);
   model.pad_multiple = root.number("pad_multiple", 1, kLargestMultiple);
   model.resize = read_resize(root.get("resize"), root.at("resize"));

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "outputs.hpp"
 #include "resize.hpp"
 
 namespace detkit {
@@ -14,7 +15,8 @@ constexpr char kSymbolFile[] = "model-symbol.json", kParameterFile[] = "model-00
 
 struct Model {
   std::string folder, mxnet_version;
-  std::vector<std::string> classes, inputs, outputs;
+  std::vector<std::string> classes, inputs;
+  Outputs outputs;
   int first_label;               // added to the network's labels
   std::optional<Resize> resize;  // none: images are not resized
   int pad_multiple;              // both sides of the network's input are multiples

@@ -83,7 +83,7 @@ Predictor::Predictor(const Model& model)
     : name_(model.path(kSymbolFile)),
       version_(model.mxnet_version),
       inputs_(model.inputs),
-      outputs_(model.outputs.size()) {
+      outputs_(model.outputs.names.size()) {
   if (inputs_.size() > kMostInputs) {
     throw Error(
         model.path("model.json") +

@@ -11,7 +11,7 @@ from detkit.export.graph.graph import Graph, Node, Output, Place
 from detkit.export.onnx import detection, elementwise, layers, roi, shapes  # noqa: F401
 from detkit.export.onnx.builder import Builder
 from detkit.export.onnx.translate import Call, translate
-from detkit.export.symbol import OUTPUTS, trace
+from detkit.export.symbol import trace
 from detkit.ops import backend
 from detkit.typing import NDArray
 
@@ -36,7 +36,7 @@ def converted(detector: Detector) -> Any:
     arrays, larger = (Arrays(graph, inputs, example) for example in EXAMPLES)
     names = translated(builder, graph, parameters, arrays)
     outputs = {}
-    for name, output in zip(OUTPUTS, graph.outputs):
+    for name, output in zip(detector.model.OUTPUTS, graph.outputs):
         sides = enumerate(zip(arrays.shape(output), larger.shape(output)))
         free = ["B", *(f"{name}_{axis}" for axis in range(1, len(arrays.shape(output))))]
         shape = [free[axis] if side != large else side for axis, (side, large) in sides]

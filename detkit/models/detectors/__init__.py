@@ -4,6 +4,7 @@ from detkit.models.detectors.cascade_mask_rcnn import CascadeMaskRCNN
 from detkit.models.detectors.cascade_rcnn import CascadeRCNN
 from detkit.models.detectors.fast_rcnn import FastRCNN
 from detkit.models.detectors.faster_rcnn import FasterRCNN
+from detkit.models.detectors.keypoint_rcnn import KeypointRCNN
 from detkit.models.detectors.mask_rcnn import MaskRCNN
 from detkit.models.detectors.mask_rcnn_c4 import MaskRCNNC4
 from detkit.models.detectors.network import Network
@@ -18,6 +19,7 @@ __all__ = [
     "CascadeRCNN",
     "FastRCNN",
     "FasterRCNN",
+    "KeypointRCNN",
     "MaskRCNN",
     "MaskRCNNC4",
     "Network",

@@ -23,6 +23,7 @@ class Network(HybridBlock):
         list if the config has a list of such sections, one for each stage.
     INPUTS: the names of the fields of a Batch that ``hybrid_forward`` is called with. A detector
         whose ``proposals`` need the scales of the images has SCALES, too, as its last one.
+    OUTPUTS: the names of the arrays that it returns; the last one need not be there.
     TELLS_CLASSES: whether the detector distinguishes the classes of the data. Otherwise it is
         trained on data of the single class "object".
 
@@ -35,6 +36,7 @@ class Network(HybridBlock):
         "neck": NECKS,  # -> levels: a list of maps of C channels each; null: the backbone's maps
     }
     INPUTS: Tuple[str, ...] = ("images", "sizes")
+    OUTPUTS: Tuple[str, ...] = ("boxes", "scores", "labels", "masks")
     TELLS_CLASSES = True
 
     def __init__(self, **parts: Any) -> None:

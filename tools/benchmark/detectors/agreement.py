@@ -1,7 +1,7 @@
 """The agreement of the sides of tools/benchmark.py: the share of detections that two have."""
 
 from pathlib import Path
-from typing import Collection, Dict, List, Mapping, Optional, Tuple
+from typing import Collection, Dict, List, Mapping, Optional
 
 import numpy as np
 
@@ -10,13 +10,16 @@ from detkit.detections.overlap import pairwise_iou
 from ..errors import BenchmarkError
 from .progress import progress
 from .sides import FP32, Side
+from .worker import FOUND
 from .worker_process import WorkerProcess
 
 AGREEMENT = 0.9  # the share of detections that two sides in full precision must have in common
 # Two detections with one label are the same from this IoU on, if their scores differ by no more.
 IOU, SCORE = 0.95, 0.02
+# So many of their keypoints, a share, are then at most so many pixels apart.
+KEYPOINTS, APART = 0.9, 0.5
 
-Image = Tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (n, 4), scores (n,), labels (n,)
+Image = Dict[str, np.ndarray]  # boxes (n, 4), scores (n,), labels (n,), perhaps keypoints (n, J, 3)
 
 
 def agreements(
@@ -68,19 +71,27 @@ def shared_detections(path: Path, other: Path) -> float:
 
 
 def read(path: Path) -> List[Image]:
-    """Returns boxes, scores and labels of each image of a file."""
+    """Returns the arrays of each image of a file by name."""
     with np.load(path) as file:
+        count = sum(name.startswith("boxes_") for name in file.files)
         return [
-            (file[f"boxes_{n}"], file[f"scores_{n}"], file[f"labels_{n}"])
-            for n in range(len(file.files) // 3)
+            {name: file[f"{name}_{n}"] for name in FOUND if f"{name}_{n}" in file.files}
+            for n in range(count)
         ]
 
 
 def matches(image: Image, other: Image) -> np.ndarray:
-    """Returns (n, m) of bool: which detections of one image are which of the other's."""
-    (boxes, scores, labels), (other_boxes, other_scores, other_labels) = image, other
-    return (
-        (labels[:, None] == other_labels)
-        & (np.abs(scores[:, None] - other_scores) <= SCORE)
-        & (pairwise_iou(boxes, other_boxes) >= IOU)
+    """Returns (n, m) of bool: which detections of one image are which of the other's.
+
+    Keypoints are compared if both have them.
+    """
+    same = (
+        (image["labels"][:, None] == other["labels"])
+        & (np.abs(image["scores"][:, None] - other["scores"]) <= SCORE)
+        & (pairwise_iou(image["boxes"], other["boxes"]) >= IOU)
     )
+    if "keypoints" in image and "keypoints" in other:
+        offsets = image["keypoints"][:, None, :, :2] - other["keypoints"][..., :2]
+        near = np.abs(offsets).max(axis=3, initial=0) <= APART
+        same &= near.mean(axis=2) >= KEYPOINTS
+    return same

@@ -7,7 +7,12 @@ from ..arguments import add_peers, size
 from ..instruction_limit import describe
 from .sides import FORMS, left_out
 
-MODELS = ("fasterrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn", "fasterrcnn_vgg16")
+MODELS = (
+    "fasterrcnn_resnet50_fpn",
+    "maskrcnn_resnet50_fpn",
+    "keypointrcnn_resnet50_fpn",
+    "fasterrcnn_vgg16",
+)
 SIZE = (600, 800)
 
 

@@ -37,6 +37,9 @@ CATALOGUE = {
     "maskrcnn_resnet50_fpn": Measured(
         "mask_rcnn_r50_fpn.yaml", MODELS["maskrcnn_resnet50_fpn"].names
     ),
+    "keypointrcnn_resnet50_fpn": Measured(
+        "keypoint_rcnn_r50_fpn.yaml", MODELS["keypointrcnn_resnet50_fpn"].names
+    ),
 }
 
 

@@ -24,6 +24,8 @@ STAGES = [
     "postprocess",
     "mask_extractor",
     "mask_head",
+    "keypoint_extractor",
+    "keypoint_head",
     "rest",
     "total",
 ]

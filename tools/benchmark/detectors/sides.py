@@ -29,7 +29,9 @@ PEERS = {  # the precisions that each peer is run in
 SCRIPTS = {"torchvision_compiled": "torchvision"}  # workers that are named otherwise than the peer
 ONNX = "model.onnx"
 ONNX_PEERS = ("onnxruntime", "openvino")  # the peers that run detkit's ONNX model
-MISSING = {"gluoncv": ("fasterrcnn_vgg16",)}  # detectors that a peer does not have
+MISSING = {  # detectors that a peer does not have
+    "gluoncv": ("fasterrcnn_vgg16", "keypointrcnn_resnet50_fpn")
+}
 NOT_TRAINABLE = (*ONNX_PEERS, "gluoncv", "torchvision_compiled")
 SWEEP = ((320, 480), (480, 640), (600, 800), (800, 1088)), (1, 2, 4)  # sizes, batches
 FOLDER = Path(__file__).resolve().parent

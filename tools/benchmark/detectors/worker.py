@@ -18,6 +18,7 @@ import numpy as np
 
 from ..memory import reset_peak, resident
 
+FOUND = ("boxes", "scores", "labels", "keypoints")  # the arrays of an image; the last may lack
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 FLOOR = (1, 256, 150, 200), 256, 3  # a large convolution: input, filters, kernel
 
@@ -47,8 +48,11 @@ class TimedDetector:
         """Does what is timed: detects in the images, or takes one training step."""
         raise NotImplementedError
 
-    def detections(self, result: Any) -> List[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Returns boxes (n, 4), scores (n,), labels (n,) of each image from the result of run."""
+    def detections(self, result: Any) -> List[Tuple[np.ndarray, ...]]:
+        """Returns boxes (n, 4), scores (n,), labels (n,) of each image from the result of run.
+
+        Keypoints (n, J, 3) follow if the side has found them.
+        """
         raise NotImplementedError
 
     def streams(self) -> List[Callable[[], Any]]:
@@ -127,7 +131,7 @@ class Answers:
         """Writes the detections of a run: boxes_0, scores_0, labels_0 of the first image, ..."""
         arrays = {}
         for number, image in enumerate(self._loaded.detections(self._loaded.run())):
-            for name, array in zip(("boxes", "scores", "labels"), image):
+            for name, array in zip(FOUND, image):
                 arrays[f"{name}_{number}"] = array
         np.savez(path, **arrays)
 

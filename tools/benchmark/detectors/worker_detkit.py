@@ -91,8 +91,9 @@ class Detkit(TimedDetector):
 
     def detections(
         self, result: Sequence[Tuple[Detections, Optional[np.ndarray]]]
-    ) -> List[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        return [(image.boxes, image.scores, image.labels) for image, _ in result]
+    ) -> List[Tuple[np.ndarray, ...]]:
+        found = [(image.boxes, image.scores, image.labels, image.keypoints) for image, _ in result]
+        return [image if image[-1] is not None else image[:-1] for image in found]
 
     def stages(self, count: int) -> List[Dict[str, float]]:
         """Returns the seconds of each part, compiled alone; "rest" begins and ends at numpy."""

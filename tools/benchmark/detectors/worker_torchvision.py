@@ -13,7 +13,7 @@ from typing import Any, ContextManager, Dict, List, Tuple, Type
 import numpy as np
 import torch
 import torchvision
-from torchvision.models.detection import FasterRCNN, MaskRCNN
+from torchvision.models.detection import FasterRCNN, KeypointRCNN, MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
@@ -25,6 +25,7 @@ from benchmark.detectors.worker import FLOOR, TimedDetector, serve
 
 CLASSES = 91
 MASKS = "mask_extractor", "mask_head"
+KEYPOINTS = "keypoint_extractor", "keypoint_head"
 COMPILED = "torchvision_compiled"
 LEARNING_RATE = 1e-6  # so small that the losses of random weights stay finite
 
@@ -55,6 +56,7 @@ MODELS = {
     "fasterrcnn_vgg16": vgg16,
     "fasterrcnn_resnet50_fpn": lambda: resnet50_fpn(FasterRCNN),
     "maskrcnn_resnet50_fpn": lambda: resnet50_fpn(MaskRCNN),
+    "keypointrcnn_resnet50_fpn": lambda: resnet50_fpn(KeypointRCNN),
 }
 
 
@@ -83,9 +85,10 @@ class Torchvision(TimedDetector):
         model, heads = self.model, self.model.roi_heads
         for network in (model.backbone, model.rpn.head):
             network.compile(dynamic=False)
-        for head in (heads.box_head, heads.box_predictor, heads.mask_head, heads.mask_predictor):
-            if head is not None:
-                head.compile()
+        for kind in ("box", "mask", "keypoint"):
+            for head in (getattr(heads, f"{kind}_head"), getattr(heads, f"{kind}_predictor")):
+                if head is not None:
+                    head.compile()
 
     def about(self) -> Dict[str, str]:
         return {"torchvision": torchvision.__version__, "torch": torch.__version__}
@@ -110,16 +113,15 @@ class Torchvision(TimedDetector):
             return torch.autocast("cpu", dtype=torch.bfloat16)
         return nullcontext()
 
-    def detections(self, result: Any) -> List[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        return [
-            (image["boxes"], image["scores"], image["labels"].astype("int32")) for image in result
-        ]
+    def detections(self, result: Any) -> List[Tuple[np.ndarray, ...]]:
+        names = ("boxes", "scores", "labels", "keypoints")
+        return [tuple(image[name] for name in names if name in image) for image in result]
 
     def stages(self, count: int) -> List[Dict[str, float]]:
         """Returns the seconds of the modules under the names of detkit's parts.
 
-        "rest" is the conversion of the images and the pasting of masks. The parts of compiled
-        networks cannot be told apart.
+        "rest" is the conversion of the images and the pasting of masks. The search for keypoints
+        in heatmaps is part of "postprocess". The parts of compiled networks cannot be told apart.
         """
         if self.is_compiled:
             return []
@@ -130,7 +132,7 @@ class Torchvision(TimedDetector):
         taken = time_parts(self.parts(), self.run, self.clock)
         for whole, left, inner in (
             ("rpn", "proposals", ("rpn_head", "anchors")),
-            ("roi_heads", "postprocess", ("roi_extractor", "roi_head", *MASKS)),
+            ("roi_heads", "postprocess", ("roi_extractor", "roi_head", *MASKS, *KEYPOINTS)),
         ):
             taken[left] = taken.pop(whole) - sum(taken.get(name, 0.0) for name in inner)
         return with_rest(taken)
@@ -148,6 +150,9 @@ class Torchvision(TimedDetector):
         if heads.has_mask():
             masks = [heads.mask_roi_pool], [heads.mask_head, heads.mask_predictor]
             parts.update(zip(MASKS, masks))
+        if heads.has_keypoint():
+            keypoints = [heads.keypoint_roi_pool], [heads.keypoint_head, heads.keypoint_predictor]
+            parts.update(zip(KEYPOINTS, keypoints))
         return parts
 
     def floor(self) -> Dict[str, float]:
