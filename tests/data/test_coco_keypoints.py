@@ -62,6 +62,7 @@ def test_a_mirror_exchanges_the_eyes(read):
         ([*POINTS[:-1], 3], "another v than 0, 1 or 2"),
         ([*POINTS[:-1], 0.5], "another v than 0, 1 or 2"),
         ([float("nan"), *POINTS[1:]], "too far outside"),
+        ([float("inf"), *POINTS[1:]], "too far outside"),
         ([1e6, *POINTS[1:]], "too far outside"),
     ],
 )

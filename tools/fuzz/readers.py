@@ -12,6 +12,7 @@ from detkit.checkpoints import load_checkpoint
 from detkit.config import dump_config, load_config, to_plain
 from detkit.data import COCO, VOC, Shapes
 from detkit.data.images import check_image_file, decode_image
+from detkit.data.keypoints import FIELD
 from detkit.data.one_class import OneClass
 from detkit.detections.proposal_files import read_proposals
 from detkit.detections.results import load_results
@@ -45,8 +46,11 @@ def read_voc(folder: Path) -> None:
 
 
 def read_coco(folder: Path) -> None:
-    """Reads a dataset, its images and its masks."""
-    _visit(COCO(str(folder / "a.json"), str(folder / "images")))
+    """Reads a dataset, its images, masks and keypoints."""
+    dataset = COCO(str(folder / "a.json"), str(folder / "images"))
+    _visit(dataset)
+    for index in range(len(dataset)) if dataset.keypoint_names else ():
+        dataset.field(FIELD, index).mirror(1, 64).array(len(dataset.annotation(index).boxes))
 
 
 def _visit(dataset: Any) -> None:
@@ -67,7 +71,7 @@ def read_image(folder: Path) -> None:
 def read_results(folder: Path) -> None:
     """Reads and evaluates results."""
     found = load_results(folder / "a.json", DATASET)
-    COCOEvaluator()(DATASET, found)
+    COCOEvaluator(sigmas=0.1)(DATASET, found)
     for detections in found.values():
         for index in range(len(detections.boxes)):
             if detections.has_masks:

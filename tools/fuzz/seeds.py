@@ -117,7 +117,7 @@ def voc() -> List[Files]:
 
 
 def coco() -> List[Files]:
-    """Returns a folder in COCO's layout: boxes, polygons and both kinds of run lengths."""
+    """Returns a folder in COCO's layout: boxes, polygons, both kinds of run lengths, keypoints."""
     square = [[4, 4, 20, 4, 20, 20, 4, 20]]
     segmentations: List[Any] = [
         square,
@@ -129,10 +129,14 @@ def coco() -> List[Files]:
         "images": [
             {"id": i, "file_name": f"{i}.jpg", "width": SIDE, "height": SIDE} for i in (1, 2)
         ],
-        "categories": [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}],
+        "categories": [
+            {"id": 3, "name": "cat"},
+            {"id": 7, "name": "dog", "keypoints": ["nose", "tail"], "skeleton": [[1, 2]]},
+        ],
         "annotations": [
             {"id": i, "image_id": 1 + i % 2, "category_id": 3 + 4 * (i % 2), "iscrowd": i // 3,
-             "bbox": [4, 4, 16, 16], "area": 256.0, "segmentation": each}
+             "bbox": [4, 4, 16, 16], "area": 256.0, "segmentation": each,
+             "keypoints": [5, 6, i % 3, 19.5, 4, 2], "num_keypoints": 1 + (i % 3 > 0)}
             for i, each in enumerate(segmentations)
         ],
     }  # fmt: skip
@@ -168,11 +172,12 @@ def images() -> List[Files]:
 
 
 def results() -> List[Files]:
-    """Returns COCO's results, with and without masks."""
+    """Returns COCO's results: boxes alone, with masks, and with keypoints."""
     boxes = [{"image_id": f"shapes-0-{i:06d}", "category_id": 1 + i, "bbox": [1, 2, 30, 20.5],
               "score": 0.5} for i in (0, 0, 1)]  # fmt: skip
     masks = [{**box, "segmentation": rle()} for box in boxes]
-    return [{"a.json": json.dumps(each).encode()} for each in (boxes, masks)]
+    poses = [{**box, "keypoints": [3, 4.5, 0.9] * 4} for box in boxes]
+    return [{"a.json": json.dumps(each).encode()} for each in (boxes, masks, poses)]
 
 
 def proposals() -> List[Files]:
