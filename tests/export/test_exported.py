@@ -13,7 +13,8 @@ import pytest
 import detkit
 from detkit.data import Resize
 from detkit.errors import ExportError, ImageError
-from detkit.export.manifest import PARAMETERS, SYMBOL
+from detkit.export.manifest import PARAMETERS, SYMBOL, read_manifest
+from detkit.export.outputs import check_outputs
 from detkit.models.necks import FPN
 from detkit.ops import backend
 from detkit.ops.compile import LIBRARY
@@ -85,6 +86,23 @@ def test_fused_it_finds_the_same(small_model, tmp_path):
     loaded = detkit.load_exported(tmp_path, device="cpu", fuse=True)
     for images in (photos((64, 80)), photos(*SIZES), photos((64, 80))):
         assert_same(loaded.detect(images), detector.detect(images))
+
+
+@pytest.mark.parametrize("kind", ["FasterRCNN", "MaskRCNN", "KeypointRCNN"])
+def test_outputs_of_other_shapes_or_of_no_numbers_are_refused(small_model, tmp_path, kind):
+    detector = exported(KINDS[kind](small_model), tmp_path)
+    manifest = read_manifest(tmp_path)
+    outputs = detector.model(mx.nd.ones((2, 3, 64, 64)), mx.nd.array([[64, 64]] * 2))
+    right = [output.asnumpy() for output in outputs]
+    check_outputs(right, 2, manifest)
+    for number, array in enumerate(right):
+        wrong = [*right[:number], array[..., :-1], *right[number + 1 :]]
+        with pytest.raises(ExportError, match="outputs: expected boxes"):
+            check_outputs(wrong, 2, manifest)
+    if kind == "KeypointRCNN":
+        right[3][(right[1] >= 0).nonzero()[0][0], 0, 1] = np.nan
+        with pytest.raises(ExportError, match="expected finite boxes, scores and heatmaps"):
+            check_outputs(right, 2, manifest)
 
 
 def test_names_of_files_and_no_image_at_all(folder, tmp_path):

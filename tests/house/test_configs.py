@@ -10,7 +10,9 @@ from detkit.build.training import Training
 from detkit.config import dump_config, load_config, to_plain
 from detkit.construct import signature
 from detkit.data import Shapes
+from detkit.data.keypoints import Keypoints
 from detkit.data.voc import VOC_CLASSES
+from detkit.keypoints import PERSON_SIGMAS
 from detkit.plugins import import_plugins
 from detkit.registry import DATASETS
 from detkit.runner import Position
@@ -33,11 +35,12 @@ MOST_BASES = 2
 
 
 class Stub:
-    """Few small images, with the class names that a config's own dataset would have."""
+    """Few small images, with the classes and keypoints that a config's own dataset would have."""
 
-    def __init__(self, class_names):
+    def __init__(self, class_names, keypoint_names=()):
         self._shapes = Shapes(length=3, size=SIZE, empty=0)
         self.class_names, self.dropped, self.bad_images = tuple(class_names), [], []
+        self.keypoint_names = tuple(keypoint_names)
 
     def __len__(self):
         return len(self._shapes)
@@ -52,6 +55,11 @@ class Stub:
     def masks(self, index):
         return self._shapes.masks(index)
 
+    def field(self, name, index):
+        points = self._shapes.field(name, index).points
+        order = np.resize(np.arange(points.shape[1]), len(self.keypoint_names))
+        return Keypoints(points[:, order], [range(len(order))] * 2)
+
 
 class StubDatasets:
     """Builds Stubs for datasets that this machine need not have; arguments are still checked."""
@@ -64,7 +72,9 @@ class StubDatasets:
         accepted, _ = signature(entry.target)
         assert {*node, *derived} - {"type"} <= set(accepted)
         known = {"VOC": VOC_CLASSES, "COCO": [f"class{label}" for label in range(80)]}
-        return Stub(node.get("class_names") or known.get(entry.name) or Shapes.class_names)
+        keypoints = {"COCO": range(len(PERSON_SIGMAS))}.get(entry.name, Shapes.keypoint_names)
+        names = node.get("class_names") or known.get(entry.name) or Shapes.class_names
+        return Stub(names, keypoints)
 
 
 def proposals_of(path, dataset, limit):

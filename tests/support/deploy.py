@@ -24,7 +24,7 @@ NEEDED = [
 
 def run(*words, **options):
     words = list(map(str, words))
-    return subprocess.run(words, capture_output=True, timeout=120, **options)
+    return subprocess.run(words, capture_output=True, timeout=600, **options)
 
 
 def built(*words):

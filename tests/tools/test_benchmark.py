@@ -104,7 +104,7 @@ def test_sides_that_disagree(running):
 
 
 def write_found(path, *images):
-    names = ("boxes", "scores", "labels")
+    names = ("boxes", "scores", "labels", "keypoints")
     arrays = [{f"{n}_{i}": a for n, a in zip(names, image)} for i, image in enumerate(images)]
     np.savez(path, **{name: array for each in arrays for name, array in each.items()})
     return path
@@ -121,6 +121,21 @@ def test_a_share_counts_what_either_side_lacks(tmp_path):
     assert shared_detections(both, both) == shared_detections(empty, empty) == 1.0
     assert shared_detections(both, one) == shared_detections(one, both) == 0.5
     assert shared_detections(both, other) == shared_detections(both, empty) == 0.0
+
+
+def test_keypoints_are_compared_if_both_have_them(tmp_path):
+    boxes, scores, labels = np.float32([[0, 0, 10, 10], [20, 20, 40, 40]]), np.ones(2), np.ones(2)
+    points = np.random.default_rng(0).uniform(0, 40, (2, 17, 3))
+    near, far = points.copy(), points.copy()
+    near[:, 3, 0] += 9  # one of 17
+    near[:, 4:, :2] += 0.4
+    far[0, :3, 1] += 0.6
+    first = write_found(tmp_path / "first.npz", (boxes, scores, labels, points))
+    for name, keypoints, share in (("near", near, 1.0), ("far", far, 0.5)):
+        other = write_found(tmp_path / f"{name}.npz", (boxes, scores, labels, keypoints))
+        assert shared_detections(first, other) == share
+    without = write_found(tmp_path / "without.npz", (boxes, scores, labels))
+    assert shared_detections(first, without) == shared_detections(without, first) == 1.0
 
 
 @pytest.mark.skipif(not (SHARED / "parity").is_dir(), reason=f"{SHARED / 'parity'} is not there")

@@ -129,6 +129,15 @@ def test_every_recipe_becomes_a_whole_config(recipe, monkeypatch, tmp_path):
     assert flip == {"type": "HorizontalFlip"}
 
 
+def test_a_detector_of_keypoints_is_trained_on_persons(monkeypatch, tmp_path):
+    monkeypatch.setenv("COCO_ROOT", "/coco")
+    path = tmp_path / "config.yaml"
+    path.write_text(run_folder.config_text(load_recipe("keypointrcnn_resnet50_fpn"), ("person",)))
+    for split in ("train", "val"):
+        file = f"/coco/annotations/person_keypoints_{split}2017.json"
+        assert load_config(path)["data"][split]["annotations"] == file
+
+
 def test_a_detector_of_voc_is_trained_on_voc(monkeypatch, tmp_path):
     monkeypatch.setenv("VOC_ROOT", "/voc")
     path = tmp_path / "config.yaml"
