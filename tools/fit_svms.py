@@ -15,7 +15,7 @@ from detkit.config import Config, dump_config, place, to_plain
 from detkit.converters.run_folder import check_folder, write_run
 from detkit.detector import Detector
 from detkit.device import find_device
-from detkit.errors import CheckpointError, ConfigError
+from detkit.errors import CheckpointError, ConfigError, DataError
 from detkit.fitting import FitOptions, Fitted, SVMOptions, fit_head, require_solver
 from detkit.models import RCNN, Postprocess
 from detkit.models.postprocess import SVM
@@ -41,7 +41,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     loader = build_loader(config, "train", dataset, batch_size=1)
     svm = SVMOptions(c=args.svm_c, seed=config.get("seed", 0))
     options = FitOptions(args.passes, args.pairs, args.ridge, svm)
-    fitted = fit_head(detector.model, loader, detector.class_names, find_device("auto"), options)
+    ctx = find_device("auto")  # of the detector
+    try:
+        fitted = fit_head(detector.model, loader, detector.class_names, ctx, options)
+    except DataError as error:
+        raise DataError(f"{place(config['data'], 'train')}: {error}") from error
     for image_id, reason in loader.skipped.items():
         print(f"skipped {image_id}: {reason}", file=sys.stderr)
     print(table(fitted))

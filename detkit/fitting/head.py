@@ -110,8 +110,8 @@ def _positives(
     missing = [name for name, rows in zip(class_names, found) if not rows]
     if missing:
         raise DataError(
-            f"data.train: expected an object of every class, found none of {', '.join(missing)}; "
-            "leave these classes out of class_names, or add images"
+            f"expected an object of every class, found none of {', '.join(missing)}; leave these "
+            "classes out of class_names, or add images"
         )
     means = [float(np.concatenate(rows).mean()) for rows in norms]
     if not min(means) > 0:

@@ -132,6 +132,26 @@ def test_other_classes_are_refused(trained, tmp_path, capsys):
     tiny.assert_says(message, "data.train", "'ring', 'cross'", "in this order", "'circle', ")
 
 
+class Ringless(Shapes):
+    """Shapes without an object of the last class."""
+
+    def annotation(self, index):
+        known = super().annotation(index)
+        kept = known.labels < len(Shapes.class_names) - 1
+        fields = ("boxes", "labels", "difficult")
+        return known._replace(**{name: getattr(known, name)[kept] for name in fields})
+
+
+def test_images_that_lack_a_class_are_named_with_their_place(trained, tmp_path, capsys):
+    given = "data.train={type: Ringless, length: 12, size: [64, 64], seed: 1}"
+    with DATASETS.temporarily():
+        DATASETS.register()(Ringless)
+        words = ("--out", tmp_path / "svm", "--set", given)
+        message = tiny.refused(capsys, "fit_svms", *run_of(trained), *words)
+    tiny.assert_says(message, f"--set {given}: data.train", "every class", "found none of ring;")
+    assert not (tmp_path / "svm").exists()
+
+
 def test_a_machine_without_scikit_learn(trained, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.svm", None)
     message = tiny.refused(capsys, "fit_svms", *run_of(trained), "--out", tmp_path / "svm")
