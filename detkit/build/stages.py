@@ -64,6 +64,8 @@ class Stage(NamedTuple):
                 named.put(part, _folder(source, made), named.where(part))
                 if named[part] is None:
                     del named[part]
+                elif isinstance(config["model"].get(part), dict):
+                    config["model"][part].pop("pretrained", None)  # it would be replaced at once
         elif named:
             train.put("start_from", _folder(named, made), train.where("start_from"))
         if not train.get("start_from"):
@@ -86,6 +88,7 @@ def read_stages(config: Config) -> List[Stage]:
     given twice, or something taken from a stage that is not before it.
     """
     nodes = require(config, "stages", List[dict])
+    require(config, "train", dict)
     stages: List[Stage] = []
     for node in nodes:
         check_keys(node, KEYS)
@@ -143,7 +146,7 @@ def _config_of(config: Config, node: Node) -> Config:
     for key in CHANGED:
         if node.get(key) is None:
             continue
-        value = node[key]
+        value = require(node, key, str if key == "regime" else dict)
         if isinstance(value, Node):
             inherited = section(result, key)
             # Another detector still has some of the parts.

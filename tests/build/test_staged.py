@@ -11,6 +11,8 @@ import detkit
 from detkit.build import stage_proposals
 from detkit.checkpoints import load_checkpoint
 from detkit.detector import Detector
+from detkit.errors import DetkitError
+from detkit.files.lock import locked
 from support import tiny
 from support.projects import FAST_RCNN, RPN
 
@@ -157,6 +159,8 @@ def test_a_run_that_was_stopped_while_it_wrote_proposals_goes_on(
 
     def stopped(*arguments):
         calls.append(1)
+        with pytest.raises(DetkitError, match="locked"), locked(tmp_path):
+            pass  # the lock holds between two stages, too
         if len(calls) == call:
             os.kill(os.getpid(), signal.SIGTERM)
         return genuine(*arguments)
