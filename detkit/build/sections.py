@@ -14,12 +14,12 @@ from detkit.plugins import import_plugins
 
 SECTIONS = (
     "seed",
-    "regime",
     "model",
     "train_step",
     "data",
     "train",
     "evaluate",
+    "regime",
     "stages",
     "plugins",
     "ops",
