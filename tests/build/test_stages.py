@@ -129,6 +129,18 @@ def test_the_schedule_of_the_guide_is_one(config):
     tiny.assert_says("\n".join(training.summary()), "2 of 3: heads trains FastRCNN", "whole trains")
 
 
+def test_parts_may_be_trained_on_the_same_pretrained_backbone(config):
+    frozen = "model: {type: RPN}, evaluate: {type: ProposalEvaluator}, freeze: [backbone]"
+    schedule = (
+        f"stages=[{{name: a, {frozen}}}, "
+        "{name: b, model: {type: FastRCNN}, proposals: a, freeze: [backbone]}]"
+    )
+    with pytest.raises(ConfigError, match="was trained on the backbone"):
+        StagedTraining(opened(config, schedule), (), describe=lambda training: ())
+    pretrained = "model.backbone.pretrained=file.pth"
+    StagedTraining(opened(config, schedule, pretrained), (), describe=lambda training: ())
+
+
 def test_a_stage_may_have_a_regime_and_take_a_folder(config, tmp_path):
     exact = (
         "stages=[{name: one, start_from: {backbone: somewhere}}, {name: two, regime: exact, "
