@@ -6,7 +6,7 @@ from typing import Any, Iterable, Union
 from detkit.build.data import DATA_KEYS, PROPOSALS
 from detkit.build.model import detector_of
 from detkit.build.outdated import check_outdated
-from detkit.build.regimes import expand_regime, regime_of
+from detkit.build.regimes import WITH_ANCHORS, expand_regime, regime_of
 from detkit.build.train_step import train_step_of
 from detkit.config import Config, check_keys, load_config, place, require, section
 from detkit.errors import ConfigError
@@ -80,9 +80,17 @@ def check_norms(node: Any) -> None:
 def check_parts(config: Config) -> None:
     """Raises ConfigError for a part that neither the detector nor its training step has.
 
-    It also refuses precomputed proposals if the detector makes its own. Plugins must be imported.
+    It also refuses precomputed proposals if the detector makes its own, and an argument of the
+    proposals that the regime sets. Plugins must be imported.
     """
     detector = detector_of(config)
+    for above in (config["model"], section(config, "train_step")):
+        node = section(above, "proposals")
+        if WITH_ANCHORS in node:
+            raise ConfigError(
+                f"{place(node, WITH_ANCHORS)}: expected no key, because the regime sets it, found "
+                f"{WITH_ANCHORS!r}; remove it"
+            )
     check_keys(section(config, "train_step"), train_step_of(detector).PARTS)
     given = [key for key in PROPOSALS if key in config["data"]]
     if given and "proposals" not in detector.INPUTS:
