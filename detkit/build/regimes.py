@@ -22,6 +22,7 @@ from detkit.train_steps import TrainStep
 
 JOINT, ALTERNATING, EXACT = "joint", "alternating", "exact"
 REGIMES = (JOINT, ALTERNATING, EXACT)
+WITH_ANCHORS = "with_anchors"  # the argument of proposals that the regime ``exact`` sets
 _PREFIX = "Exact"  # of the names of the steps for the regime ``exact``
 
 

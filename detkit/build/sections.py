@@ -6,7 +6,7 @@ from typing import Any, Iterable, Union
 from detkit.build.data import DATA_KEYS
 from detkit.build.model import detector_of
 from detkit.build.outdated import check_outdated
-from detkit.build.regimes import expand_regime, regime_of
+from detkit.build.regimes import WITH_ANCHORS, expand_regime, regime_of
 from detkit.build.train_step import chosen_step
 from detkit.config import Config, check_keys, load_config, place, require, section
 from detkit.errors import ConfigError
@@ -14,12 +14,12 @@ from detkit.plugins import import_plugins
 
 SECTIONS = (
     "seed",
-    "regime",
     "model",
     "train_step",
     "data",
     "train",
     "evaluate",
+    "regime",
     "stages",
     "plugins",
     "ops",
@@ -82,9 +82,11 @@ def check_parts(config: Config) -> None:
     """Raises ConfigError for a part that neither the detector nor its training step has.
 
     It also refuses stored proposals if the detector makes its own, and those of training only if
-    the training step does not take them either. Plugins must be imported.
+    the training step does not take them either, and an argument of the proposals that the regime
+    sets. Plugins must be imported.
     """
     detector = detector_of(config)
+    _check_proposals(config)
     step = chosen_step(config, detector)
     check_keys(section(config, "train_step"), ("type", *step.PARTS))
     readers = {
@@ -96,4 +98,15 @@ def check_parts(config: Config) -> None:
             raise ConfigError(
                 f"{place(config['data'], key)}: expected no proposals, because the detector "
                 f"{config['model']['type']!r} makes its own, found the key; remove it"
+            )
+
+
+def _check_proposals(config: Config) -> None:
+    """Raises ConfigError for an argument of the proposals that the regime sets."""
+    for above in (config["model"], section(config, "train_step")):
+        node = section(above, "proposals")
+        if WITH_ANCHORS in node:
+            raise ConfigError(
+                f"{place(node, WITH_ANCHORS)}: expected no key, because the regime sets it, found "
+                f"{WITH_ANCHORS!r}; remove it"
             )

@@ -10,7 +10,7 @@ from detkit.build.sections import check_norms, check_parts, check_sections
 from detkit.build.stages import Stage
 from detkit.build.start import check_start
 from detkit.build.train_step import build_train_step
-from detkit.checkpoints import CONFIG, FOLDER, read_last
+from detkit.checkpoints import CONFIG, FOLDER, numbered
 from detkit.config import Config, place, require
 from detkit.config.yaml import read_yaml
 from detkit.construct import construct
@@ -53,13 +53,12 @@ def check_same_start(folder: str, config: Config) -> None:
     """Raises CheckpointError if a stage in ``folder`` began from other files than it would now.
 
     The weights and proposals that it began from are named after the step that an earlier stage
-    ended with.
+    ended with. A stage without a checkpoint has not begun.
     """
-    last = read_last(os.path.join(folder, FOLDER))
-    if last is None:
+    if not numbered(os.path.join(folder, FOLDER)):
         return
     try:
-        old = _taken(read_yaml(os.path.join(last.path, CONFIG)))
+        old = _taken(read_yaml(os.path.join(folder, CONFIG)))
     except ConfigError as error:
         raise CheckpointError(f"{error}; use another --work-dir DIR") from error
     new = _taken(config)

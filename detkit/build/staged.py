@@ -143,6 +143,10 @@ class StagedTraining:
         last = read_last(os.path.join(folder, FOLDER))
         if last is None or not os.path.isfile(os.path.join(folder, RESULT)):
             return False
+        try:
+            load_checkpoint(last.path)
+        except CheckpointError:
+            return False  # the run goes on from the checkpoint before, and says why
         changes = check_changes(last.path, dump_config(config, self._plugin_files), force)
         longer = [change.text for change in changes if change.key in LENGTHS]
         later = self.stages[self.stages.index(stage) + 1 :]
@@ -151,10 +155,6 @@ class StagedTraining:
                 f"{folder}: expected the length of a stage that later stages began from, found "
                 f"{longer[0]}; undo the change, or begin another run with --work-dir DIR"
             )
-        try:
-            load_checkpoint(last.path)
-        except CheckpointError:
-            return False  # the run goes on from the checkpoint before, and says why
         return not longer
 
     def _join(

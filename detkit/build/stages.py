@@ -43,7 +43,7 @@ class Stage(NamedTuple):
     limits: Mapping[str, int] = {}
 
     def __str__(self) -> str:
-        """Returns the stage in words: '3-rpn trains a RPN, backbone frozen'."""
+        """Returns the stage in words: '3-rpn trains RPN, backbone frozen'."""
         frozen = self.config["train"].get("freeze")
         kept = f", {' and '.join(frozen)} frozen" if frozen else ""
         return f"{self.name} trains {self.config['model']['type']}{kept}"
@@ -64,6 +64,8 @@ class Stage(NamedTuple):
                 named.put(part, _folder(source, made), named.where(part))
                 if named[part] is None:
                     del named[part]
+                elif isinstance(config["model"].get(part), dict):
+                    config["model"][part].pop("pretrained", None)  # it would be replaced at once
         elif named:
             train.put("start_from", _folder(named, made), train.where("start_from"))
         if not train.get("start_from"):
@@ -86,6 +88,7 @@ def read_stages(config: Config) -> List[Stage]:
     given twice, or something taken from a stage that is not before it.
     """
     nodes = require(config, "stages", List[dict])
+    require(config, "train", dict)
     stages: List[Stage] = []
     for node in nodes:
         check_keys(node, KEYS)
@@ -120,7 +123,7 @@ def joined(config: Config, stages: Sequence[Stage], parts: Sequence[str]) -> Sta
         if not having:
             raise ConfigError(
                 f"{place(config, 'stages')}: expected a stage that has the part {part!r} of the "
-                f"detector, found none; add one"
+                "detector, found none; add one"
             )
         sources[part] = having[-1]
     _check_joined(config, stages, sources)
@@ -143,7 +146,7 @@ def _config_of(config: Config, node: Node) -> Config:
     for key in CHANGED:
         if node.get(key) is None:
             continue
-        value = node[key]
+        value = require(node, key, str if key == "regime" else dict)
         if isinstance(value, Node):
             inherited = section(result, key)
             # Another detector still has some of the parts.
@@ -166,7 +169,7 @@ def _with_type(inherited: Node, node: Node) -> Node:
 
 def _keep_parts(result: Config, config: Config, node: Node) -> None:
     """Drops the inherited sections of parts that the stage's detector or its step has not."""
-    detector = detector_of_type(result)
+    detector = _detector_of_type(result)
     for key, parts in (("model", detector.PARTS), ("train_step", train_step_of(detector).PARTS)):
         own = section(node, key)
         for name in list(result.get(key) or ()):
@@ -178,7 +181,7 @@ def _keep_parts(result: Config, config: Config, node: Node) -> None:
                 result["data"].pop(key, None)
 
 
-def detector_of_type(config: Config) -> Type[Network]:
+def _detector_of_type(config: Config) -> Type[Network]:
     """Returns the detector of ``model.type`` alone, whatever else is in ``model``."""
     alone = Config(Node(), config.file)
     model = Node("model", config["model"].origin)
@@ -246,7 +249,7 @@ def _check_joined(config: Config, stages: Sequence[Stage], sources: Mapping[str,
 
 
 def _origins(stages: Sequence[Stage]) -> Dict[str, Dict[str, str]]:
-    """Returns {stage: {part: the stage or folder that last trained it}}."""
+    """Returns {stage: {part: the stage that last trained it, or the file that it is from}}."""
     made: Dict[str, Dict[str, str]] = {}
     for stage in stages:
         freeze = stage.config["train"].get("freeze") or ()
@@ -254,6 +257,8 @@ def _origins(stages: Sequence[Stage]) -> Dict[str, Dict[str, str]]:
         made[stage.name] = dict.fromkeys(_parts_of(stage.config), stage.name)
         for part in frozen:
             source = stage.sources.get(part, stage.sources.get(None))
+            if source is None:
+                source = section(stage.config["model"], part).get("pretrained")
             if source is not None:
                 made[stage.name][part] = made.get(source, {}).get(part, source)
     return made

@@ -27,8 +27,8 @@ class Freezing:
     update of the weights that begins after them.
 
     model: the detector, whose optimizer exists already.
-    parts: ``train.freeze``, a list of parts, or a mapping {part: an interval of
-        read_interval, or null for the whole run}.
+    parts: ``train.freeze``: a list of parts, or a mapping {part: an interval of read_interval, or
+        None for the whole run}, or None.
     accumulate: the number of steps of an update. per_epoch: the number of batches of an epoch.
 
     The parts that are frozen at first are so as soon as the object is made.
@@ -40,11 +40,12 @@ class Freezing:
     def __init__(
         self,
         model: Network,
-        parts: Union[Sequence[str], Dict[str, Any]],
+        parts: Union[Sequence[str], Dict[str, Any], None],
         accumulate: int = 1,
         per_epoch: int = 1,
     ) -> None:
         self._model, self._accumulate, self._per_epoch = model, accumulate, per_epoch
+        parts = parts or ()
         self._until = _intervals(model, parts)
         _check_rest(model, parts, self._until)
         self._frozen: Dict[str, _FrozenPart] = {}

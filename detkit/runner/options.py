@@ -30,7 +30,7 @@ class TrainOptions:
         another shape: the last layers for other classes. Or {part: folder}, which takes only the
         weights of these parts of the detector.
     freeze: a list of parts of the detector that are not trained, or {part: interval}: a number of
-        epochs, {epochs: N}, {steps: N}, or null for the whole run; see Freezing.
+        epochs, {epochs: N}, {steps: N}, or null for the whole run; null: none. See Freezing.
     multipliers: a list of ``{match, lr, decay}``, factors for the weights whose name matches a
         regular expression.
     log_every: steps between two reports of the losses. The loop waits for the device only then.
@@ -67,7 +67,7 @@ class TrainOptions:
     clip_norm: Optional[float] = None
     ema: float = 0.0
     start_from: Optional[Union[str, dict]] = None
-    freeze: Union[Sequence[str], dict] = ()
+    freeze: Optional[Union[Sequence[str], dict]] = None
     multipliers: Sequence[dict] = ()
     log_every: int = 20
     evaluate_every: Union[int, dict] = 1

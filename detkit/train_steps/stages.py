@@ -162,4 +162,5 @@ class RoIStage:
         with autograd.pause():
             logits, deltas = self._head(self._extractor(features, rois))
             losses = self._loss.of_each(mx.nd, logits, deltas, labels, targets, rois)
-            return sum(losses)
+            class_losses, box_losses = losses
+            return class_losses + box_losses

@@ -37,6 +37,8 @@ def test_a_pooling_without_the_gradient_is_refused(tmp_path, pooling):
     [
         (("regime=exakt",), ("regime", "'exakt'", "joint, alternating, exact", "did you mean")),
         (("regime=3",), ("regime", "expected str", "3 (int)")),
+        (("train_step.proposals.with_anchors=true",), ("with_anchors", "the regime sets it")),
+        (("model.proposals.with_anchors=false",), ("model.proposals.with_anchors", "remove it")),
         (("regime=exact", *RPN), ("'exact'", "FasterRCNN", "'RPN'", "regime: joint")),
     ],
 )

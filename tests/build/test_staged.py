@@ -11,6 +11,8 @@ import detkit
 from detkit.build import stage_proposals
 from detkit.checkpoints import load_checkpoint
 from detkit.detector import Detector
+from detkit.errors import DetkitError
+from detkit.files.lock import locked
 from support import tiny
 from support.projects import FAST_RCNN, RPN
 
@@ -157,6 +159,8 @@ def test_a_run_that_was_stopped_while_it_wrote_proposals_goes_on(
 
     def stopped(*arguments):
         calls.append(1)
+        with pytest.raises(DetkitError, match="locked"), locked(tmp_path):
+            pass  # the lock holds between two stages, too
         if len(calls) == call:
             os.kill(os.getpid(), signal.SIGTERM)
         return genuine(*arguments)
@@ -244,15 +248,18 @@ def test_a_stage_that_others_began_from_is_not_lengthened(config, work, capsys, 
 
 
 def test_a_stage_that_began_from_something_else_is_refused(config, work, capsys):
-    begun = last_of(work, "4-fast-rcnn") / "config.yaml"
+    begun = work / "stages/4-fast-rcnn/config.yaml"
     text = begun.read_text().replace("stages/3-rpn/checkpoints/step-00000003", "elsewhere/step-9")
-    tiny.rewrite(begun.parent, "config.yaml", text.encode())
+    begun.write_text(text)
     message = refusal(capsys, config, work, *ALTERNATING, force=True)
     tiny.assert_says(message, "stages/4-fast-rcnn", "start_from.backbone", "step-9 before")
 
 
-def test_the_end_of_a_stage_that_was_damaged_is_trained_again(config, alternated, work, capsys):
-    (last_of(work, "2-fast-rcnn") / "weights.params").write_bytes(b"")
+@pytest.mark.parametrize("file", ["weights.params", "config.yaml"])
+def test_the_end_of_a_stage_that_was_damaged_is_trained_again(
+    config, alternated, work, capsys, file
+):
+    (last_of(work, "2-fast-rcnn") / file).write_bytes(b"")
     assert tiny.train(config, work, *ALTERNATING, resume="auto", force=True) == 0
     tiny.assert_says(capsys.readouterr().err, "warning: ", "2-fast-rcnn", "sha256")
     assert_same_run(work, alternated)

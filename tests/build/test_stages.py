@@ -77,6 +77,19 @@ def test_the_files_of_earlier_stages_take_the_place_of_their_names(config):
     assert "train_proposals" not in found["4-fast-rcnn"].config["data"]
 
 
+def test_weights_that_a_stage_takes_need_no_pretrained_file(config):
+    pretrained = ("model.backbone.pretrained=a.pth", "model.roi_head.pretrained=b.pth")
+    found = stages(config, "regime=alternating", *pretrained)
+    made = {name: Made(f"work/{name}", {}) for name in found}
+    second, fourth = (found[f"{n}-fast-rcnn"].placed(made)["model"] for n in (2, 4))
+    assert second["backbone"]["pretrained"] == "a.pth"
+    assert second["roi_head"]["pretrained"] == "b.pth"
+    assert "pretrained" not in {**fourth["backbone"], **fourth["roi_head"]}
+    third = found["3-rpn"].placed({name: Made(None, {}) for name in found})
+    assert third["model"]["backbone"]["pretrained"] == "a.pth"  # a dry run takes nothing
+    assert "start_from" not in third["train"]
+
+
 def test_print_config_shows_the_stages_and_its_output_means_the_same(config, tmp_path, capsys):
     arguments = (config, "--set", "regime=alternating", "stages.3-rpn.train.epochs=7")
     assert tiny.tool("print_config", *arguments) == 0
@@ -116,6 +129,18 @@ def test_the_schedule_of_the_guide_is_one(config):
     tiny.assert_says("\n".join(training.summary()), "2 of 3: heads trains FastRCNN", "whole trains")
 
 
+def test_parts_may_be_trained_on_the_same_pretrained_backbone(config):
+    frozen = "model: {type: RPN}, evaluate: {type: ProposalEvaluator}, freeze: [backbone]"
+    schedule = (
+        f"stages=[{{name: a, {frozen}}}, "
+        "{name: b, model: {type: FastRCNN}, proposals: a, freeze: [backbone]}]"
+    )
+    with pytest.raises(ConfigError, match="was trained on the backbone"):
+        StagedTraining(opened(config, schedule), (), describe=lambda training: ())
+    pretrained = "model.backbone.pretrained=file.pth"
+    StagedTraining(opened(config, schedule, pretrained), (), describe=lambda training: ())
+
+
 def test_a_stage_may_have_a_regime_and_take_a_folder(config, tmp_path):
     exact = (
         "stages=[{name: one, start_from: {backbone: somewhere}}, {name: two, regime: exact, "
@@ -143,6 +168,8 @@ def test_an_alternating_config_is_that_of_its_detector_for_everything_else(confi
 
 RPN = "{name: a, model: {type: RPN}, evaluate: {type: ProposalEvaluator}}"
 REFUSED = {
+    "a section": ("stages=[{name: a, model: 3}]", "stages.0.model", "a mapping", "3 (int)"),
+    "frozen in no way": ("stages=[{name: a, freeze: 3}]", "train.freeze", "3 (int)"),
     "no stage": ("stages=[]", "at least one stage"),
     "a word": ("stages=soon", "stages", "list"),
     "a mapping": ("stages={a: {}}", "expected a list of stages", "joint"),
