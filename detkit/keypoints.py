@@ -26,6 +26,7 @@ PERSON_SKELETON = (
     *((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8)),
     *((7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)),
 )
+MOST_KEYPOINTS = 512  # of an object, in any file
 MIDDLE = 0.5  # pixels: COCO states the pixel of a keypoint, detkit the middle of that pixel
 NOT_TRAINED = -1  # the cell of a keypoint that is not labelled, or lies outside of the RoI
 

@@ -2,10 +2,10 @@
 
 Each side runs in a process of its own. The sides take turns, so that other work on the machine
 disturbs all of them alike. They get the same random weights and the same images as uint8 arrays,
-which nobody resizes, and return detections as numpy arrays, with masks pasted into the image (the
-masks of ONNX Runtime and OpenVINO, which run detkit's ONNX model, are not pasted). Before they are
-timed, all sides in full precision must agree. DETKIT_ISA limits all sides to a level of
-instructions. A side that this processor would emulate is left out, and a line says so.
+which nobody resizes, and return detections as numpy arrays, with masks pasted into the image and
+keypoints found in heatmaps (ONNX Runtime and OpenVINO, which run detkit's ONNX model, do neither).
+Before they are timed, all sides in full precision must agree. DETKIT_ISA limits all sides to a
+level of instructions. A side that this processor would emulate is left out, and a line says so.
 
 A peer may run under another interpreter, without detkit: --peer torchvision=/path/to/python. A
 ratio is a side's time divided by the time of the fastest of detkit's forms.

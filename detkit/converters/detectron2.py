@@ -66,12 +66,12 @@ _NAMES: Sequence[Tuple[str, Replacement]] = (
         lambda match: f"roi_heads.mask_head.mask_fcn{int(match[1]) + 1}.",
     ),
     (r"^mask_head\.deconv\.", "roi_heads.mask_head.deconv."),
+    (r"^mask_head\.masks\.", "roi_heads.mask_head.predictor."),
     (
         r"^keypoint_head\.convs\.(\d)\.0\.",
         lambda match: f"roi_heads.keypoint_head.conv_fcn{int(match[1]) + 1}.",
     ),
     (r"^keypoint_head\.heatmaps\.", "roi_heads.keypoint_head.score_lowres."),
-    (r"^mask_head\.masks\.", "roi_heads.mask_head.predictor."),
 )
 
 

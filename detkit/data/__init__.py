@@ -7,6 +7,7 @@ _MODULES = {
     "batch": ("group_by_aspect", "make_batch"),
     "coco": ("COCO",),
     "images": ("check_image_file", "decode_image", "to_rgb_uint8"),
+    "keypoints": ("Keypoints",),
     "loader": ("Loader",),
     "one_class": ("OneClass",),
     "precomputed": ("load_proposals", "proposals_of_files"),

@@ -7,10 +7,9 @@ import numpy as np
 
 from detkit.data.names import check_text
 from detkit.errors import DataError
-from detkit.keypoints import from_coco
+from detkit.keypoints import MOST_KEYPOINTS, from_coco
 from detkit.segmentations import is_number
 
-MOST_KEYPOINTS = 512  # of a category
 FLAGS = (0, 1, 2)  # not labelled, hidden, visible
 
 

@@ -24,7 +24,7 @@ from detkit.detections.of_dataset import no_detections, paired
 from detkit.detections.proposal_files import is_proposal_file, read_proposals, save_proposals
 from detkit.errors import DataError
 from detkit.files.disk import whole_file
-from detkit.keypoints import from_coco, to_coco
+from detkit.keypoints import MOST_KEYPOINTS, from_coco, to_coco
 from detkit.segmentations import RLE, parse_rle
 from detkit.wording import first_few
 
@@ -35,7 +35,6 @@ LIMIT = 1e37  # the sum of larger numbers may not fit a float32
 LARGEST_MASK = 2**27  # pixels
 KEYS = ("image_id", "category_id", "bbox", "score")
 MASK, KEYPOINTS = "segmentation", "keypoints"
-MOST_KEYPOINTS = 512  # of an object
 
 ImageId = Union[int, str]
 Corners = Tuple[float, float, float, float]

@@ -9,12 +9,12 @@ from typing import Any, Callable, Dict, Tuple
 
 from detkit.data.resize import FRAMEWORKS
 from detkit.errors import ExportError
+from detkit.keypoints import MOST_KEYPOINTS
 
 MOST_BYTES = 1 << 22  # of model.json
 MOST_CLASSES = 10_000
 MOST_ROWS = 100_000  # detections of an image
 LARGEST_MASK = 1024  # cells along a side, of heatmaps too
-MOST_KEYPOINTS = 512
 MOST_LIMBS = 4096  # pairs of a skeleton
 LONGEST_SIDE = 16_384  # pixels of a resized image
 LARGEST_MULTIPLE = 1024  # pixels

@@ -4,7 +4,7 @@ from typing import Optional, Sequence
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.keypoints import PERSON_SIGMAS, PERSON_SKELETON
+from detkit.keypoints import MOST_KEYPOINTS, PERSON_SIGMAS, PERSON_SKELETON
 from detkit.models.blocks import conv_relu
 from detkit.models.layers import HE_FAN_OUT
 from detkit.registry import HEADS
@@ -42,11 +42,14 @@ class KeypointHead(HybridBlock):
         norm: Optional[str] = None,
     ) -> None:
         super().__init__()
-        for name, number in (("num_keypoints", num_keypoints), ("channels", channels)):
-            if number < 1:
-                raise ValueError(f"{name}: expected at least 1, found {number}")
+        if not 1 <= num_keypoints <= MOST_KEYPOINTS:
+            raise ValueError(
+                f"num_keypoints: expected 1 to {MOST_KEYPOINTS}, found {num_keypoints}"
+            )
         if convs < 0:
             raise ValueError(f"convs: expected at least 0, found {convs}")
+        if channels < 1:
+            raise ValueError(f"channels: expected at least 1, found {channels}")
         self.size = 4 * in_size
         self.num_keypoints = num_keypoints
         self.skeleton = _checked(skeleton, num_keypoints)

@@ -90,7 +90,8 @@ def test_a_skeleton_of_ones_own():
 @pytest.mark.parametrize(
     ("wrong", "fragment"),
     [
-        ({"num_keypoints": 0}, "at least 1"),
+        ({"num_keypoints": 0}, "1 to 512"),
+        ({"num_keypoints": 513}, "1 to 512"),
         ({"channels": 0}, "at least 1"),
         ({"convs": -1}, "at least 0"),
         ({"skeleton": [[0, 17]]}, "from 0 to 16"),

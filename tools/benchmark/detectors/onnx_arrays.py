@@ -1,7 +1,7 @@
 """The arrays of detkit's ONNX model in tools/benchmark.py.
 
 The workers of its peers import this module, so it needs numpy alone. The masks stay M x M for each
-box: ONNX has no operator that pastes them into the image.
+box, and the heatmaps stay, too: ONNX has no operator that pastes masks into the image.
 """
 
 from typing import Dict, List, Sequence, Tuple
