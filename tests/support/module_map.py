@@ -18,6 +18,7 @@ this page, and a test compares it with the tree.
 ELSEWHERE = {
     "build/maps.py": "build/test_model.py",
     "build/resume.py": "faults/test_changed_config.py",
+    "build/tta.py": "tools/test_tta_tools.py",
     "build/train_step.py": "models/test_kinds_with_a_default.py",
     "build/training.py": "runner/test_resume.py",
     "checkpoints/branches.py": "faults/test_branches.py",
@@ -31,6 +32,7 @@ ELSEWHERE = {
     "data/image_headers.py": "faults/test_hostile_data.py",
     "data/names.py": "faults/test_hostile_data.py",
     "data/proposed.py": "data/test_precomputed.py",
+    "data/views.py": "test_tta.py",
     "data/workers.py": "data/test_loader.py",
     "data/resize.py": "data/test_transforms.py",
     "data/sample.py": "data/test_transforms.py",

@@ -1,6 +1,6 @@
 """The base of all detectors: named parts, the first three of which make levels of images."""
 
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Type
 
 from mxnet import gluon
 from mxnet.gluon import HybridBlock
@@ -25,6 +25,8 @@ class Network(HybridBlock):
         whose ``proposals`` need the scales of the images has SCALES, too, as its last one.
     TELLS_CLASSES: whether the detector distinguishes the classes of the data. Otherwise it is
         trained on data of the single class "object".
+    BOXES: the class of the detector that finds the boxes alone, if this one goes on from them. Such
+        a detector has a method ``masks_of(F, features, boxes, labels)``, too.
 
     Raises TypeError if a part is not in PARTS.
     """
@@ -36,6 +38,7 @@ class Network(HybridBlock):
     }
     INPUTS: Tuple[str, ...] = ("images", "sizes")
     TELLS_CLASSES = True
+    BOXES: Optional[Type["Network"]] = None
 
     def __init__(self, **parts: Any) -> None:
         super().__init__()
