@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from detkit.detections import Detections
     from detkit.detector import Detector
     from detkit.export.exported import load_exported
+    from detkit.tta import TTA, TTADetector
 
 __version__ = "0.1.0"
-__all__ = ["Detections", "Detector", "load", "load_exported"]
+__all__ = ["TTA", "Detections", "Detector", "TTADetector", "load", "load_exported"]
 
 use_physical_cores()
 limit_instructions()
@@ -31,8 +32,10 @@ bound_primitives()
 
 # These are imported late: tools that only read configs should not wait for MXNet.
 _MODULE_OF = {
+    "TTA": "detkit.tta",
     "Detections": "detkit.detections",
     "Detector": "detkit.detector",
+    "TTADetector": "detkit.tta",
     "load": "detkit.build.load",
     "load_exported": "detkit.export.exported",
 }

@@ -50,6 +50,16 @@ def proposals_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def tta_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--tta``."""
+    parser.add_argument(
+        "--tta",
+        action="store_true",
+        help="look at each image in the views of the config's section tta, and merge what is found "
+        "in them (test-time augmentation); without the section: upright and mirrored",
+    )
+
+
 def positive(text: str) -> int:
     """Parses an argument that counts: a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:

@@ -46,7 +46,7 @@ class Detector:
         self.class_names = tuple(class_names)
         self.config = config
         self.transforms = transforms
-        self._ctx = ctx
+        self.ctx = ctx
         self.pad_multiple = pad_multiple
         self.first_label = first_label
         self.max_pixels = max_pixels
@@ -113,6 +113,6 @@ class Detector:
     def detect_batch(self, batch: Batch) -> List[Detections]:
         """Returns the Detections of each image of a Batch, boxes in pixels of the image on disk."""
         inputs = (getattr(batch, name) for name in self.model.INPUTS)
-        outputs = self.model(*(mx.nd.array(array, ctx=self._ctx) for array in inputs))
+        outputs = self.model(*(mx.nd.array(array, ctx=self.ctx) for array in inputs))
         arrays = [output.asnumpy() for output in outputs]
         return detections_of(batch, arrays, self.class_names, self.first_label, self.skeleton)

@@ -5,8 +5,8 @@ import os
 import sys
 
 from detkit import load
-from detkit.build import open_config
-from detkit.cli import common_arguments, proposals_argument, run
+from detkit.build import augmented, open_config
+from detkit.cli import common_arguments, proposals_argument, run, tta_argument
 from detkit.data import proposals_of_files
 from detkit.data.images import decode_image, list_images
 from detkit.detections.draw import draw_detections, save_image
@@ -25,9 +25,13 @@ def main(argv=None):
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the drawn images")
     parser.add_argument("--score", type=float, default=0.5, help="the least score (default: 0.5)")
     proposals_argument(parser)
+    tta_argument(parser)
     args = parser.parse_args(argv)
     paths = list_images(args.images)
-    detector = load(open_config(args.config, args.overrides), args.checkpoint)
+    config = open_config(args.config, args.overrides)
+    detector = load(config, args.checkpoint)
+    if args.tta:
+        detector = augmented(config, detector)
     proposals = proposals_of_files(args.proposals, paths, detector.takes_proposals, detector.name)
     make_folder(args.out)
     unreadable = [

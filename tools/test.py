@@ -6,9 +6,15 @@ import sys
 from typing import Optional, Sequence, Tuple, Union
 
 from detkit import load, load_exported
-from detkit.build import build_dataset, build_evaluator, build_loader, open_config
+from detkit.build import (
+    augmented,
+    build_dataset,
+    build_evaluator,
+    build_loader,
+    open_config,
+)
 from detkit.build.model import detector_of
-from detkit.cli import common_arguments, positive, run, split_argument
+from detkit.cli import common_arguments, positive, run, split_argument, tta_argument
 from detkit.config import Config
 from detkit.detections.of_dataset import detect_dataset
 from detkit.detections.proposal_files import check_written, is_proposal_file
@@ -28,7 +34,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if args.out:
         check_written(args.out)
     config = open_config(args.config, args.overrides)
-    detector, run_dir = opened(config, args.checkpoint)
+    detector, run_dir = opened(config, args.checkpoint, args.tta)
     if args.out and is_proposal_file(args.out) and detector_of(config).TELLS_CLASSES:
         raise ConfigError(
             f"--out {args.out}: expected a .json file, because the detector "
@@ -40,7 +46,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             f"{args.checkpoint}: expected the classes of data.{args.split}, "
             f"{list(dataset.class_names)}, in this order; found {list(detector.class_names)}"
         )
-    loader = build_loader(config, args.split, dataset, args.batch_size)
+    loader = build_loader(config, args.split, dataset, args.batch_size, as_on_disk=args.tta)
     for folder in (args.work_dir or run_dir, os.path.dirname(args.out or "") or "."):
         make_folder(folder)
     detections = detect_dataset(detector, loader)
@@ -50,8 +56,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         save_results(args.out, detections, dataset)
     metrics = build_evaluator(config)(dataset, detections)
     print(format_table(metrics))
-    name = "result.json" if args.split == "val" else f"result_{args.split}.json"
-    print(f"written: {save_metrics(args.work_dir or run_dir, metrics, name)}")
+    name = "_".join(["result"] + ["train"] * (args.split == "train") + ["tta"] * args.tta)
+    print(f"written: {save_metrics(args.work_dir or run_dir, metrics, f'{name}.json')}")
 
 
 def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
@@ -70,6 +76,7 @@ def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         "far smaller",
     )
     split_argument(parser)
+    tta_argument(parser)
     parser.add_argument(
         "--work-dir",
         metavar="DIR",
@@ -79,11 +86,20 @@ def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def opened(config: Config, folder: str) -> Tuple[Union[Detector, ExportedDetector], str]:
+def opened(
+    config: Config, folder: str, tta: bool = False
+) -> Tuple[Union[Detector, ExportedDetector], str]:
     """Returns the detector of a checkpoint or an export, and the folder of its results."""
     if os.path.isfile(os.path.join(folder, MANIFEST)):
+        if tta:
+            raise CheckpointError(
+                f"{folder}: expected the folder of a checkpoint for --tta, which needs the parts "
+                "of the detector, found an export"
+            )
         return load_exported(folder), folder
-    return load(config, folder), os.path.dirname(os.path.dirname(os.path.abspath(folder)))
+    detector = load(config, folder)
+    run_dir = os.path.dirname(os.path.dirname(os.path.abspath(folder)))
+    return augmented(config, detector) if tta else detector, run_dir
 
 
 if __name__ == "__main__":

@@ -15,9 +15,11 @@ from detkit.build.data import (
 from detkit.build.model import build_model, choose_operators
 from detkit.build.sections import SECTIONS, check_parts, check_sections, open_config
 from detkit.build.train_step import build_train_step
+from detkit.build.tta import augmented, build_tta
 
 __all__ = [
     "SECTIONS",
+    "augmented",
     "build_dataset",
     "build_evaluator",
     "build_loader",
@@ -25,6 +27,7 @@ __all__ = [
     "build_proposals",
     "build_train_step",
     "build_transforms",
+    "build_tta",
     "check_parts",
     "check_sections",
     "choose_operators",

@@ -63,11 +63,13 @@ def build_loader(
     dataset: Dataset,
     batch_size: int,
     inputs: Optional[Sequence[str]] = None,
+    as_on_disk: bool = False,
 ) -> Loader:
     """Returns the Loader of ``dataset``, which is the ``split`` "train" or "val".
 
     inputs: TrainStep.INPUTS, to load the masks, fields and proposals that the step takes; None:
         those of the detector alone.
+    as_on_disk: whether the images stay as they are on disk, as a TTADetector takes them.
 
     A Loader of "train" with inputs is for training: it uses ``data.train_transforms``, shuffles by
     the seed, and leaves out the images that ``data.filter`` says. Every other one uses
@@ -75,11 +77,12 @@ def build_loader(
     """
     training = split == "train" and inputs is not None
     proposals = build_proposals(config, split, dataset, inputs)
+    transforms = build_transforms(config, "train" if training else "val")
     return construct(
         Loader,
         _only(config["data"], *LOADING),
         dataset=dataset,
-        transforms=build_transforms(config, "train" if training else "val"),
+        transforms=() if as_on_disk else transforms,
         batch_size=batch_size,
         seed=config.get("seed", 0),
         shuffle=training,

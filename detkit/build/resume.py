@@ -32,6 +32,7 @@ HARMLESS = (
     "train.pictures",
     "train.start_from",
     "train.val_loss",
+    "tta",
 )
 LENGTHS = ("train.epochs", "train.steps")
 TIME = "train.time"

@@ -8,6 +8,7 @@ from detkit.build.model import detector_of
 from detkit.build.outdated import check_outdated
 from detkit.build.regimes import WITH_ANCHORS, expand_regime, regime_of
 from detkit.build.train_step import chosen_step
+from detkit.build.tta import SECTION, build_tta
 from detkit.config import Config, check_keys, load_config, place, require, section
 from detkit.errors import ConfigError
 from detkit.plugins import import_plugins
@@ -20,6 +21,7 @@ SECTIONS = (
     "train",
     "evaluate",
     "regime",
+    "tta",
     "stages",
     "plugins",
     "ops",
@@ -82,13 +84,15 @@ def check_parts(config: Config) -> None:
     """Raises ConfigError for a part that neither the detector nor its training step has.
 
     It also refuses stored proposals if the detector makes its own, and those of training only if
-    the training step does not take them either, and an argument of the proposals that the regime
-    sets. Plugins must be imported.
+    the training step does not take them either, an argument of the proposals that the regime sets,
+    and a wrong ``tta``. Plugins must be imported.
     """
     detector = detector_of(config)
     _check_proposals(config)
     step = chosen_step(config, detector)
     check_keys(section(config, "train_step"), ("type", *step.PARTS))
+    if SECTION in config:
+        build_tta(config)
     readers = {
         "train_proposals": {*detector.INPUTS, *step.INPUTS},
         "val_proposals": detector.INPUTS,

@@ -59,9 +59,23 @@ class DensePostprocess(Selection):
         anchors (1, N, 4), class_logits (B, N, K) and deltas (B, N, 4) of each level; sizes (B, 2)
         h, w.
         """
+        return self.suppress(F, *self.candidates(F, anchors, class_logits, deltas, sizes))
+
+    def candidates(
+        self,
+        F: Namespace,
+        anchors: PerLevel,
+        class_logits: PerLevel,
+        deltas: PerLevel,
+        sizes: Tensor,
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        """Returns the boxes (B, P, 4), scores (B, P) and labels (B, P) before NMS, of all levels.
+
+        The inputs are those of hybrid_forward. Rows without a candidate have a negative score.
+        """
         levels = [self._level(F, *level) for level in zip(anchors, class_logits, deltas)]
-        candidates, scores, labels = (F.concat(*each, dim=1) for each in zip(*levels))
-        return self.select(F, candidates, scores, labels, sizes)
+        decoded, scores, labels = (F.concat(*each, dim=1) for each in zip(*levels))
+        return self.kept(F, decoded, scores, labels, sizes)
 
     def _level(
         self, F: Namespace, anchors: Tensor, logits: Tensor, deltas: Tensor
@@ -72,7 +86,7 @@ class DensePostprocess(Selection):
         """
         # The P best pairs belong to the P anchors of the best maxima, so that only the scores of
         # these anchors need to be sorted.
-        maxima, anchor = best(F, F.sigmoid(F.max(logits, axis=2)), self._pre_nms)
+        maxima, anchor = best(F, F.sigmoid(F.max(logits, axis=2)), self.pre_nms)
         logits, deltas = (ops.gather_rows(F, each, anchor) for each in (logits, deltas))
         decoded = boxes.decode(
             F, deltas, F.take(F.squeeze(anchors, axis=0), anchor), self.box_weights
@@ -81,7 +95,7 @@ class DensePostprocess(Selection):
         # A row without an anchor has index 0, and the first anchor must not be there twice.
         found = F.broadcast_greater_equal(F.expand_dims(maxima, axis=2), F.zeros_like(scores))
         scores = F.where(found, scores, F.ones_like(scores) * -1)
-        scores, pair = best(F, F.reshape(scores, shape=(0, -1)), self._pre_nms)
+        scores, pair = best(F, F.reshape(scores, shape=(0, -1)), self.pre_nms)
         classes = F.expand_dims(ops.extent(F, logits, 2), axis=0)
         row = F.floor(F.broadcast_div(pair, classes))
         return ops.gather_rows(F, decoded, row), scores, pair - F.broadcast_mul(row, classes)

@@ -69,8 +69,8 @@ class Selection(HybridBlock):
                 raise ValueError(f"{name}: expected at least 1, found {count}")
         if not 0 < nms_iou <= 1:
             raise ValueError(f"nms_iou: expected a number in (0, 1], found {nms_iou}")
-        self._score_floor, self._nms_iou = score_floor, nms_iou
-        self._pre_nms, self._max_detections = pre_nms, max_detections
+        self._score_floor, self.nms_iou = score_floor, nms_iou
+        self.pre_nms, self.max_detections = pre_nms, max_detections
         self.box_weights, self._max_log_scale = box_weights, max_log_scale
         self._clip, self._min_side = clip, min_side
         self.scores = scores
@@ -78,28 +78,31 @@ class Selection(HybridBlock):
         with self.name_scope():
             self.voting = voting
 
-    def select(
-        self,
-        F: Namespace,
-        candidates: Tensor,
-        scores: Tensor,
-        labels: Tensor,
-        sizes: Tensor,
-        pre_nms: int = -1,
+    def kept(
+        self, F: Namespace, decoded: Tensor, scores: Tensor, labels: Tensor, sizes: Tensor
     ) -> Tuple[Tensor, Tensor, Tensor]:
-        """Returns the detections of candidates (B, N, 4), scores (B, N) and labels (B, N)."""
-        candidates = ops.finite(F, candidates, 0)
+        """Returns decoded boxes (B, N, 4), clipped, with scores (B, N) and labels (B, N).
+
+        The score of a row below ``score_floor`` or ``min_side`` is -1. sizes: (B, 2) h, w.
+        """
+        decoded = ops.finite(F, decoded, 0)
         if self._clip:
-            candidates = boxes.clip(F, candidates, sizes)
-        _, _, w, h = boxes.centre_size(F, candidates)
+            decoded = boxes.clip(F, decoded, sizes)
+        _, _, w, h = boxes.centre_size(F, decoded)
         kept = F.squeeze(F.minimum(w, h) >= self._min_side, axis=2) * (scores > self._score_floor)
-        scores = F.where(kept, scores, F.ones_like(scores) * -1)
+        return decoded, F.where(kept, scores, F.ones_like(scores) * -1), labels
+
+    def suppress(
+        self, F: Namespace, candidates: Tensor, scores: Tensor, labels: Tensor, pre_nms: int = -1
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        """Returns the detections of candidates (B, N, 4), scores (B, N) and labels (B, N).
+
+        A row with a negative score is no candidate. pre_nms: see Selection; -1: all candidates.
+        """
         if self.voting and pre_nms >= 0:  # the candidates of NMS vote afterwards
-            scores, row = best(F, scores, pre_nms)
-            candidates = ops.gather_rows(F, candidates, row)
-            labels = F.squeeze(ops.gather_rows(F, F.expand_dims(labels, axis=2), row), axis=2)
+            candidates, scores, labels = best_rows(F, candidates, scores, labels, pre_nms)
         found, found_scores, found_labels = self.nms(
-            F, candidates, scores, labels, self._nms_iou, pre_nms, self._max_detections
+            F, candidates, scores, labels, self.nms_iou, pre_nms, self.max_detections
         )
         if self.voting:
             found = self.voting(found, found_labels, candidates, scores, labels)
@@ -163,6 +166,26 @@ class Postprocess(Selection):
         proposals (B, R, 4); proposal_scores (B, R), negative for padding; class_logits
         (B * R, 1 + K); box_deltas (B * R, K or 1, 4); sizes (B, 2) h, w.
         """
+        inputs = proposals, proposal_scores, class_logits, box_deltas, sizes
+        return self.suppress(F, *self._all_candidates(F, *inputs), self.pre_nms)
+
+    def candidates(self, F: Namespace, *inputs: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        """Returns the best ``pre_nms`` boxes (B, P, 4), scores (B, P) and labels (B, P) before NMS.
+
+        The inputs are those of hybrid_forward. Rows without a candidate have a negative score.
+        """
+        return best_rows(F, *self._all_candidates(F, *inputs), self.pre_nms)
+
+    def _all_candidates(
+        self,
+        F: Namespace,
+        proposals: Tensor,
+        proposal_scores: Tensor,
+        class_logits: Tensor,
+        box_deltas: Tensor,
+        sizes: Tensor,
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        """Returns boxes (B, R * K, 4), scores (B, R * K) and labels (B, R * K), see ``kept``."""
         probabilities = probabilities_of(F, class_logits, self.scores)
         probabilities = F.slice_axis(probabilities, axis=1, begin=1, end=None)
         scores = _per_image(F, probabilities, proposals)  # (B, R, K)
@@ -181,7 +204,7 @@ class Postprocess(Selection):
         found = F.broadcast_greater_equal(F.expand_dims(proposal_scores, axis=2), scores * 0)
         scores = F.reshape(F.where(found, scores, F.ones_like(scores) * -1), shape=(0, -1))
         decoded = F.reshape(decoded, shape=(0, -3, 4))
-        return self.select(F, decoded, scores, labels, sizes, self._pre_nms)
+        return self.kept(F, decoded, scores, labels, sizes)
 
 
 def _per_image(F: Namespace, rows: Tensor, rois: Tensor) -> Tensor:
@@ -208,3 +231,33 @@ def best(F: Namespace, scores: Tensor, count: int) -> Tuple[Tensor, Tensor]:
     nowhere = F.broadcast_axis(F.expand_dims(F.zeros_like(scores), axis=2), axis=2, size=4)
     _, scores, _, index = ops.nms(F, nowhere, scores, 1, top_k_in=count, top_k_out=count)
     return scores, F.relu(F.cast(index, dtype="float32"))
+
+
+def best_rows(
+    F: Namespace, boxes: Tensor, scores: Tensor, labels: Tensor, count: int
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """Returns the rows of the best scores: boxes (B, M, 4), scores (B, M) and labels (B, M).
+
+    The boxes are (B, N, 4), the scores and labels (B, N), and M and the order are those of
+    ``best``.
+    """
+    scores, row = best(F, scores, count)
+    labels = F.squeeze(ops.gather_rows(F, F.expand_dims(labels, axis=2), row), axis=2)
+    return ops.gather_rows(F, boxes, row), scores, labels
+
+
+class Candidates(HybridBlock):
+    """A postprocessing that stops before NMS, for a network whose detections are merged later.
+
+    postprocess: the postprocessing whose candidates are returned.
+    """
+
+    def __init__(self, postprocess: Selection) -> None:
+        super().__init__()
+        self.scores, self.box_weights = postprocess.scores, postprocess.box_weights
+        with self.name_scope():
+            self.postprocess = postprocess
+
+    def hybrid_forward(self, F: Namespace, *inputs: Any) -> Tuple[Tensor, Tensor, Tensor]:
+        """Returns ``postprocess.candidates`` of the inputs of ``postprocess``."""
+        return self.postprocess.candidates(F, *inputs)

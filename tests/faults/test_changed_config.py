@@ -34,6 +34,7 @@ ACCEPTED = {
     "train.keep=5": ("train.keep", "not set", "5"),
     "train.device=cpu": ("train.device", "not set", "cpu"),
     "train.evaluate_every={steps: 2}": ("train.evaluate_every", "not set", "steps"),
+    "tta={flips: [vertical]}": ("tta", "not set", "vertical"),
     "train.checkpoint_every=2": ("train.checkpoint_every", "not set", "2"),
 }
 

@@ -14,14 +14,15 @@ from detkit.build import build_model
 from detkit.config import load_config
 from detkit.errors import ConfigError, ExportError
 from detkit.export.onnx import convert
-from detkit.models import DensePostprocess, Postprocess
+from detkit.models import DensePostprocess, FastRCNN, Postprocess
 from detkit.models.suppression import GaussianNMS, HardNMS, LinearNMS
 from detkit.models.voting import BoxVoting
 from detkit.ops import backend
 from detkit.plugins import import_plugins
+from detkit.tta import before_nms
 from support import oracles, tiny
 from support.environment import BACKENDS
-from support.exports import KINDS, assert_same, detector_of, exported, photos
+from support.exports import KINDS, assert_same, boxes_in, detector_of, exported, photos
 from support.kernel_oracles import nms as nms_oracle
 from support.onnx_runs import ONNX, assert_detections_agree
 
@@ -193,16 +194,41 @@ def test_an_anchor_whose_logits_are_not_finite_gives_none_of_the_first_ones_vote
     assert_found(found(slice(None)), 0, [array[0, :count] for array in expected], rtol=1e-5)
 
 
+# --- in every detector ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [*(kind for kind in KINDS if kind != "RPN"), "FastRCNN"])
+def test_every_detector_has_both(small_model, images, kind):
+    """The candidates come from the same network before NMS, the choice among them from a loop."""
+    model = small_model(kind=FastRCNN) if kind == "FastRCNN" else KINDS[kind](small_model)
+    with_choices(model, "gaussian", True, floor=0.05, votes=0.1)
+    pixels, sizes = images((64, 80))
+    inputs = [mx.nd.array(each) for each in (pixels, sizes)]
+    if kind == "FastRCNN":
+        proposals = np.stack(boxes_in(pixels.transpose(0, 2, 3, 1)))
+        inputs += [mx.nd.array(proposals), mx.nd.ones(proposals.shape[:2])]
+    found = [array.asnumpy() for array in model(*inputs)[:3]]
+    candidates, scores, labels = (array.asnumpy() for array in before_nms(model)(*inputs))
+    kept = nms_oracle(candidates, scores, labels, 0.4, -1, 12, "gaussian", 0.5, 0.05)
+    real = scores[0] >= 0
+    rows = candidates[0][real], scores[0][real], labels[0][real]
+    count = int((kept.scores[0] >= 0).sum())
+    boxes, lowered, classes = (array[0][:count] for array in kept[:3])
+    moved = np.array([voted(*each, rows, 0.1) for each in zip(boxes, classes)])
+    assert count > 3 and np.abs(moved - boxes).max() > 0.1
+    assert_found(found, 0, (moved, lowered, classes))
+
+
 # --- exported -------------------------------------------------------------------------------------
 
 
-def with_choices(model, kind, voting):
+def with_choices(model, kind, voting, floor=0.2, votes=0.3):
     """The model, whose detections overlap and are suppressed and moved as said."""
-    how = {"nms": KINDS_OF_NMS[kind](), "voting": BoxVoting(0.3) if voting else None}
+    how = {"nms": KINDS_OF_NMS[kind](), "voting": BoxVoting(votes) if voting else None}
     dense = isinstance(model.postprocess, DensePostprocess)
     options = {"box_weights": model.postprocess.box_weights, "max_detections": 12}
     with model.name_scope():
-        block = (DensePostprocess if dense else Postprocess)(0.2, 0.4, **options, **how)
+        block = (DensePostprocess if dense else Postprocess)(floor, 0.4, **options, **how)
         model.postprocess = block
     return model
 

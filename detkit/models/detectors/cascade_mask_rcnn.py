@@ -11,7 +11,7 @@ from detkit.models.detectors.cascade_rcnn import (
 )
 from detkit.models.detectors.network import Network
 from detkit.registry import DETECTORS, HEADS, ROI_EXTRACTORS
-from detkit.typing import Namespace, Tensor
+from detkit.typing import Namespace, PerLevel, Tensor
 
 
 @DETECTORS.register()
@@ -24,6 +24,7 @@ class CascadeMaskRCNN(Network):
     """
 
     PARTS = {**CascadeRCNN.PARTS, "mask_extractor": ROI_EXTRACTORS, "mask_head": HEADS}
+    BOXES = CascadeRCNN
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
@@ -45,5 +46,8 @@ class CascadeMaskRCNN(Network):
         boxes, scores, labels = self.postprocess(
             rois, proposal_scores, class_logits, box_deltas, sizes
         )
-        mask_logits = self.mask_head(self.mask_extractor(features, boxes), labels)
-        return boxes, scores, labels, F.sigmoid(mask_logits)
+        return boxes, scores, labels, self.masks_of(F, features, boxes, labels)
+
+    def masks_of(self, F: Namespace, features: PerLevel, boxes: Tensor, labels: Tensor) -> Tensor:
+        """Returns the masks (B, D, M, M) of boxes (B, D, 4) of the classes labels (B, D)."""
+        return F.sigmoid(self.mask_head(self.mask_extractor(features, boxes), labels))

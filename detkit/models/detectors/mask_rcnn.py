@@ -5,7 +5,7 @@ from typing import Tuple
 from detkit.models.detectors.faster_rcnn import FasterRCNN
 from detkit.models.detectors.network import Network
 from detkit.registry import DETECTORS, HEADS, ROI_EXTRACTORS
-from detkit.typing import Namespace, Tensor
+from detkit.typing import Namespace, PerLevel, Tensor
 
 
 @DETECTORS.register()
@@ -17,6 +17,7 @@ class MaskRCNN(Network):
         "mask_extractor": ROI_EXTRACTORS,  # levels, detections -> features (B * D, C, P, P)
         "mask_head": HEADS,  # -> logits (B, D, M, M) of the mask of each detection's class
     }
+    BOXES = FasterRCNN
 
     def hybrid_forward(
         self, F: Namespace, images: Tensor, sizes: Tensor, *scales: Tensor
@@ -36,5 +37,8 @@ class MaskRCNN(Network):
         boxes, scores, labels = self.postprocess(
             proposals, proposal_scores, class_logits, box_deltas, sizes
         )
-        mask_logits = self.mask_head(self.mask_extractor(features, boxes), labels)
-        return boxes, scores, labels, F.sigmoid(mask_logits)
+        return boxes, scores, labels, self.masks_of(F, features, boxes, labels)
+
+    def masks_of(self, F: Namespace, features: PerLevel, boxes: Tensor, labels: Tensor) -> Tensor:
+        """Returns the masks (B, D, M, M) of boxes (B, D, 4) of the classes labels (B, D)."""
+        return F.sigmoid(self.mask_head(self.mask_extractor(features, boxes), labels))

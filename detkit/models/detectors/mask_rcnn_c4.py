@@ -5,7 +5,7 @@ from typing import Tuple
 from detkit.models.detectors.faster_rcnn import FasterRCNN
 from detkit.models.detectors.network import Network
 from detkit.registry import DETECTORS, HEADS
-from detkit.typing import Namespace, Tensor
+from detkit.typing import Namespace, PerLevel, Tensor
 
 
 @DETECTORS.register()
@@ -20,6 +20,7 @@ class MaskRCNNC4(Network):
         **FasterRCNN.PARTS,  # with a roi_head that has a trunk, such as Res5Head
         "mask_head": HEADS,  # trunk (B * D, C', P', P') -> logits (B, D, M, M), see MaskRCNN
     }
+    BOXES = FasterRCNN
 
     def hybrid_forward(
         self, F: Namespace, images: Tensor, sizes: Tensor
@@ -36,5 +37,9 @@ class MaskRCNNC4(Network):
         boxes, scores, labels = self.postprocess(
             proposals, proposal_scores, class_logits, box_deltas, sizes
         )
+        return boxes, scores, labels, self.masks_of(F, features, boxes, labels)
+
+    def masks_of(self, F: Namespace, features: PerLevel, boxes: Tensor, labels: Tensor) -> Tensor:
+        """Returns the masks (B, D, M, M) of boxes (B, D, 4) of the classes labels (B, D)."""
         cells = self.roi_head.trunk(self.roi_extractor(features, boxes))
-        return boxes, scores, labels, F.sigmoid(self.mask_head(cells, labels))
+        return F.sigmoid(self.mask_head(cells, labels))

@@ -1,6 +1,6 @@
 """The base of all detectors: named parts, the first three of which make levels of images."""
 
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Type
 
 from mxnet import gluon
 from mxnet.gluon import HybridBlock
@@ -26,6 +26,8 @@ class Network(HybridBlock):
     OUTPUTS: the names of the arrays that it returns; the last one need not be there.
     TELLS_CLASSES: whether the detector distinguishes the classes of the data. Otherwise it is
         trained on data of the single class "object".
+    BOXES: the class of the detector that finds the boxes alone, if this one goes on from them. Such
+        a detector has a method ``masks_of(F, features, boxes, labels)``, too.
 
     Raises TypeError if a part is not in PARTS.
     """
@@ -38,6 +40,7 @@ class Network(HybridBlock):
     INPUTS: Tuple[str, ...] = ("images", "sizes")
     OUTPUTS: Tuple[str, ...] = ("boxes", "scores", "labels", "masks")
     TELLS_CLASSES = True
+    BOXES: Optional[Type["Network"]] = None
 
     def __init__(self, **parts: Any) -> None:
         super().__init__()
