@@ -49,6 +49,7 @@ class KeypointRCNNTrainStep(TrainStep):
         gt_boxes: NDArray,
         gt_labels: NDArray,
         gt_keypoints: NDArray,
+        *scales: NDArray,
     ) -> Losses:
         """Returns the losses of Faster R-CNN and the loss ``keypoint`` of a batch.
 
@@ -60,7 +61,9 @@ class KeypointRCNNTrainStep(TrainStep):
         features = model.features(images, sizes)
         rpn = self.rpn_stage(images, features, sizes, gt_boxes, gt_labels)
         with autograd.pause():
-            proposals, scores = self.proposals(rpn.anchors, rpn.objectness, rpn.deltas, sizes)
+            proposals, scores = self.proposals(
+                rpn.anchors, rpn.objectness, rpn.deltas, sizes, *scales
+            )
         roi = self.roi_stage(features, proposals, scores, gt_boxes, gt_labels)
         with autograd.pause():
             rois, cells = self.keypoint_targets(

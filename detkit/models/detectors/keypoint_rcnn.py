@@ -20,7 +20,7 @@ class KeypointRCNN(Network):
     OUTPUTS = ("boxes", "scores", "labels", "heatmaps")
 
     def hybrid_forward(
-        self, F: Namespace, images: Tensor, sizes: Tensor
+        self, F: Namespace, images: Tensor, sizes: Tensor, *scales: Tensor
     ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns boxes, scores and labels as FasterRCNN does, and heatmaps (B, D, J, M, M).
 
@@ -31,7 +31,9 @@ class KeypointRCNN(Network):
         features = self.features(images, sizes)
         anchors = self.anchors_of(images, features)
         objectness, anchor_deltas = self.rpn_head(self.anchored(features))
-        proposals, proposal_scores = self.proposals(anchors, objectness, anchor_deltas, sizes)
+        proposals, proposal_scores = self.proposals(
+            anchors, objectness, anchor_deltas, sizes, *scales
+        )
         class_logits, box_deltas = self.roi_head(self.roi_extractor(features, proposals))
         boxes, scores, labels = self.postprocess(
             proposals, proposal_scores, class_logits, box_deltas, sizes
