@@ -18,7 +18,6 @@ this page, and a test compares it with the tree.
 ELSEWHERE = {
     "build/maps.py": "build/test_model.py",
     "build/resume.py": "faults/test_changed_config.py",
-    "build/tta.py": "tools/test_tta_tools.py",
     "build/train_step.py": "models/test_kinds_with_a_default.py",
     "build/training.py": "runner/test_resume.py",
     "checkpoints/branches.py": "faults/test_branches.py",
