@@ -9,10 +9,10 @@ from detkit.data import Resize
 from detkit.data.sample import unlabelled
 from detkit.data.views import views_of
 from detkit.errors import ConfigError
-from detkit.models import BoxVoting, FastRCNN, MaskRCNN, Postprocess
+from detkit.models import RCNN, BoxVoting, FastRCNN, MaskRCNN, Postprocess, Proposals
 from detkit.models.suppression import GaussianNMS
 from detkit.tta import TTA, TTADetector, before_nms
-from support import oracles
+from support import oracles, regions
 from support.exports import KINDS, boxes_in, detector_of, photos
 from support.kernel_oracles import nms as nms_oracle
 
@@ -31,11 +31,6 @@ def assert_equal(found, expected):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name), name)
 
 
-def fast_rcnn(small_model):
-    model = small_model(kind=FastRCNN)
-    return detector_of(model, [Resize(40, 96)])
-
-
 @pytest.mark.parametrize("kind", OF_BOXES)
 def test_one_upright_view_is_the_plain_detector(small_model, kind):
     detector = detector_of(KINDS[kind](small_model))
@@ -45,9 +40,17 @@ def test_one_upright_view_is_the_plain_detector(small_model, kind):
         assert_equal(found, plain)
 
 
-def test_one_upright_view_of_given_proposals_is_the_plain_detector(small_model):
+def test_one_upright_view_is_the_plain_detector_that_knows_the_scales(small_model):
+    model = small_model(proposals=Proposals(200, 20, min_size=12, min_size_of="image"))
+    detector, (image,) = detector_of(model), photos((64, 80))
+    assert_equal([TTADetector(detector, TTA(flips=())).detect(image)], [detector.detect(image)])
+
+
+@pytest.mark.parametrize("kind", [FastRCNN, RCNN])
+def test_one_upright_view_of_given_proposals_is_the_plain_detector(small_model, kind):
     images = photos((64, 80), (50, 96))
-    detector, boxes = fast_rcnn(small_model), boxes_in(images)
+    model = small_model(kind=FastRCNN) if kind is FastRCNN else regions.build()
+    detector, boxes = detector_of(model), boxes_in(images)
     plain = [detector.detect(image, of_it) for image, of_it in zip(images, boxes)]
     assert_equal(TTADetector(detector, TTA(flips=())).detect(images, boxes), plain)
 
@@ -128,13 +131,15 @@ def test_views_are_merged_as_by_a_loop(small_model, kind, nms, voting):
     (image,) = photos((64, 80))
     model = KINDS[kind](small_model)
     own, how = model.postprocess, {"nms_iou": 0.3, "max_detections": 7}
+    fixed = {"score_floor": 0.99 if kind == "RetinaNet" else 0.2, "box_weights": own.box_weights}
+    with model.name_scope():
+        model.postprocess = type(own)(**fixed)
     if nms == "gaussian":
         how["nms"] = GaussianNMS(0.5, 0.05)
     tta = TTA([40, 56], 96, voting=None if voting is None else BoxVoting(voting), **how)
     found = TTADetector(detector_of(model), tta).detect(image)
-    everything = {"nms_iou": 1.0, "max_detections": 4000, "box_weights": own.box_weights}
     with model.name_scope():
-        model.postprocess = type(own)(0.2, **everything)
+        model.postprocess = type(own)(nms_iou=1.0, max_detections=4000, **fixed)
     views = [seen_by(model, image, *view) for view in ((40, 0), (40, 1), (56, 0), (56, 1))]
     union = [np.concatenate(each)[None].astype("float32") for each in zip(*views)]
     kept = nms_oracle(*union, 0.3, -1, 7, nms, 0.5, 0.05)

@@ -5,13 +5,14 @@ import os
 import sys
 
 from detkit import load
-from detkit.build import augmented, open_config
+from detkit.build import build_tta, open_config
 from detkit.cli import common_arguments, proposals_argument, run, tta_argument
 from detkit.data import proposals_of_files
 from detkit.data.images import decode_image, list_images
 from detkit.detections.draw import draw_detections, save_image
 from detkit.errors import DataError, ImageError
 from detkit.files.disk import make_folder
+from detkit.tta import TTADetector
 
 
 def main(argv=None):
@@ -31,7 +32,7 @@ def main(argv=None):
     config = open_config(args.config, args.overrides)
     detector = load(config, args.checkpoint)
     if args.tta:
-        detector = augmented(config, detector)
+        detector = TTADetector(detector, build_tta(config))
     proposals = proposals_of_files(args.proposals, paths, detector.takes_proposals, detector.name)
     make_folder(args.out)
     unreadable = [

@@ -7,10 +7,10 @@ from typing import Optional, Sequence, Tuple, Union
 
 from detkit import load, load_exported
 from detkit.build import (
-    augmented,
     build_dataset,
     build_evaluator,
     build_loader,
+    build_tta,
     open_config,
 )
 from detkit.build.model import detector_of
@@ -26,6 +26,7 @@ from detkit.evaluate.metrics import save_metrics
 from detkit.export.exported import ExportedDetector
 from detkit.export.manifest import MANIFEST
 from detkit.files.disk import make_folder
+from detkit.tta import TTADetector
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -99,7 +100,7 @@ def opened(
         return load_exported(folder), folder
     detector = load(config, folder)
     run_dir = os.path.dirname(os.path.dirname(os.path.abspath(folder)))
-    return augmented(config, detector) if tta else detector, run_dir
+    return TTADetector(detector, build_tta(config)) if tta else detector, run_dir
 
 
 if __name__ == "__main__":

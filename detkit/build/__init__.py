@@ -10,16 +10,15 @@ from detkit.build.data import (
     build_loader,
     build_proposals,
     build_transforms,
+    build_tta,
     pad_multiple_of,
 )
 from detkit.build.model import build_model, choose_operators
 from detkit.build.sections import SECTIONS, check_parts, check_sections, open_config
 from detkit.build.train_step import build_train_step
-from detkit.build.tta import augmented, build_tta
 
 __all__ = [
     "SECTIONS",
-    "augmented",
     "build_dataset",
     "build_evaluator",
     "build_loader",

@@ -1,4 +1,4 @@
-"""The sections ``data`` and ``evaluate`` of a config -> datasets, batches and an evaluator."""
+"""The sections ``data``, ``tta`` and ``evaluate`` -> datasets, batches, views and an evaluator."""
 
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from detkit.build.left_out import find_left_out
 from detkit.build.model import detector_of
-from detkit.config import Config, place, require, without
+from detkit.config import Config, place, require, section, without
 from detkit.config.yaml import Node
 from detkit.construct import construct, signature
 from detkit.data.images import MAX_PIXELS
@@ -16,6 +16,7 @@ from detkit.data.precomputed import load_proposals
 from detkit.data.sample import Batch, Dataset, Transform
 from detkit.errors import ConfigError, DataError
 from detkit.registry import DATASETS, EVALUATORS, TRANSFORMS
+from detkit.tta import TTA
 
 PROPOSALS = ("train_proposals", "val_proposals")
 TRANSFORMED = ("train_transforms", "val_transforms")
@@ -55,6 +56,19 @@ def build_transforms(config: Config, split: str) -> List[Transform]:
                 "data.train_transforms"
             )
     return transforms
+
+
+def build_tta(config: Config) -> TTA:
+    """Returns the TTA of a config; without a section ``tta``, all settings have their defaults.
+
+    Raises ConfigError with the place, also if ``data.val_transforms`` give no size.
+    """
+    tta: TTA = construct(TTA, section(config, "tta"))
+    try:
+        tta.views(build_transforms(config, "val"), pad_multiple_of(config))
+    except ValueError as error:
+        raise ConfigError(f"{place(config, 'tta')}: {error}") from error
+    return tta
 
 
 def build_loader(

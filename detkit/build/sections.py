@@ -3,12 +3,11 @@
 import os
 from typing import Any, Iterable, Union
 
-from detkit.build.data import DATA_KEYS
+from detkit.build.data import DATA_KEYS, build_tta
 from detkit.build.model import detector_of
 from detkit.build.outdated import check_outdated
 from detkit.build.regimes import WITH_ANCHORS, expand_regime, regime_of
 from detkit.build.train_step import chosen_step
-from detkit.build.tta import SECTION, build_tta
 from detkit.config import Config, check_keys, load_config, place, require, section
 from detkit.errors import ConfigError
 from detkit.plugins import import_plugins
@@ -91,7 +90,7 @@ def check_parts(config: Config) -> None:
     _check_proposals(config)
     step = chosen_step(config, detector)
     check_keys(section(config, "train_step"), ("type", *step.PARTS))
-    if SECTION in config:
+    if "tta" in config:
         build_tta(config)
     readers = {
         "train_proposals": {*detector.INPUTS, *step.INPUTS},

@@ -20,7 +20,6 @@ ELSEWHERE = {
     "build/resume.py": "faults/test_changed_config.py",
     "build/stage_checks.py": "build/test_stages.py",
     "build/stage_proposals.py": "build/test_staged.py",
-    "build/tta.py": "tools/test_tta_tools.py",
     "build/train_step.py": "models/test_kinds_with_a_default.py",
     "build/training.py": "runner/test_resume.py",
     "checkpoints/branches.py": "faults/test_branches.py",

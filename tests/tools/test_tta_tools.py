@@ -6,7 +6,7 @@ import cv2
 import pytest
 
 import detkit
-from detkit.build import augmented, build_loader, open_config
+from detkit.build import build_loader, build_tta, open_config
 from detkit.errors import ConfigError
 from detkit.tta import TTA, TTADetector
 from support import tiny
@@ -23,6 +23,11 @@ def words(finished):
 
 
 FLOOR = "model.postprocess.score_floor=0"
+
+
+def detector_of(config, checkpoint):
+    """The Detector of a checkpoint with the section tta of a config."""
+    return TTADetector(detkit.load(config, str(checkpoint)), build_tta(config))
 
 
 def saved(path):
@@ -48,7 +53,7 @@ def test_test_finds_what_detect_finds(words, tmp_path, batch_size, capsys):
     assert tiny.tool("test", *words, "--tta", *how, "--set", FLOOR, VIEWS) == 0
     assert f"written: {tmp_path}/result_tta.json" in capsys.readouterr().out
     config = open_config(words[0], [FLOOR, VIEWS])
-    detector = augmented(config, detkit.load(config, str(words[1])))
+    detector = detector_of(config, words[1])
     dataset = tiny.validation_set(words[0])
     scores = []
     for index in range(len(dataset)):
@@ -61,7 +66,8 @@ def test_without_a_section_the_views_are_upright_and_mirrored(words):
     plain = detkit.load(config, str(words[1]))
     (image,) = photos((64, 64))
     expected = TTADetector(plain, TTA(flips=["horizontal"])).detect(image)
-    assert augmented(config, plain).detect(image).scores.tolist() == expected.scores.tolist()
+    found = detector_of(config, words[1]).detect(image)
+    assert found.scores.tolist() == expected.scores.tolist()
 
 
 def test_demo_draws_what_the_views_find(words, tmp_path, capsys):
@@ -71,7 +77,7 @@ def test_demo_draws_what_the_views_find(words, tmp_path, capsys):
     assert tiny.tool("demo", *words, *arguments, "--tta", "--set", FLOOR, VIEWS) == 0
     printed = capsys.readouterr().out
     config = open_config(words[0], [FLOOR, VIEWS])
-    found = augmented(config, detkit.load(config, str(words[1]))).detect(image[:, :, ::-1])
+    found = detector_of(config, words[1]).detect(image[:, :, ::-1])
     shown = [f"{found.class_names[k]} {score:.2f}" for k, score in zip(found.labels, found.scores)]
     assert ", ".join(shown) in printed and len(shown) > 3
 
