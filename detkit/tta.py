@@ -17,6 +17,9 @@ from detkit.registry import NMS
 from detkit.typing import NDArray
 
 LARGEST_SIDE = 10000  # pixels of a view; a larger one fits into no memory
+# Of COCO's 17 keypoints, the first is the nose. Then each one of the left is followed by its own of
+# the right.
+PERSON = dict.fromkeys(AXES, [[left, left + 1] for left in range(1, 17, 2)])
 
 
 class TTA:
@@ -28,6 +31,9 @@ class TTA:
         bottom. An empty list: no view is mirrored.
     nms_iou, max_detections, nms, voting: as in the detector's ``postprocess``, but for the boxes of
         all views together; null: those of the detector.
+    keypoint_pairs: {flip: [[i, j], ...]}, for a detector of keypoints: the keypoints that are each
+        other's counterparts in a view mirrored by this flip, such as the left and the right eye.
+        null: those of COCO's person, if there are 17 keypoints.
     """
 
     PARTS = {"nms": NMS, "voting": BoxVoting}
@@ -41,6 +47,7 @@ class TTA:
         max_detections: Optional[int] = None,
         nms: Optional[Any] = None,
         voting: Optional[BoxVoting] = None,
+        keypoint_pairs: Optional[dict] = None,
     ) -> None:
         self.shorts = sizes_of(short, long)
         if not set(flips) <= set(AXES) or len(set(flips)) < len(flips):
@@ -54,6 +61,10 @@ class TTA:
             "voting": voting,
         }
         self.selection_like(Selection())
+        self._pairs = keypoint_pairs
+        for flip in keypoint_pairs or ():
+            if flip not in AXES:
+                raise ValueError(f"keypoint_pairs: expected {', '.join(AXES)}, found {flip!r}")
 
     def selection_like(self, own: Selection) -> Selection:
         """Returns the selection among the candidates of all views.
@@ -62,6 +73,17 @@ class TTA:
         """
         how = {n: getattr(own, n) if v is None else v for n, v in self._chosen.items()}
         return Selection(**how)
+
+    def keypoint_orders(self, count: int) -> Dict[Optional[str], List[int]]:
+        """Returns {flip: order} of J keypoints in a view, which makes their places upright again.
+
+        Raises ConfigError if the pairs of a flip are missing, or are none of ``count`` keypoints.
+        """
+        orders: Dict[Optional[str], List[int]] = {None: list(range(count))}
+        for flip in self.flips:
+            pairs = PERSON if self._pairs is None and count == 17 else self._pairs or {}
+            orders[flip] = _order(count, flip, pairs.get(flip))
+        return orders
 
     def views(self, transforms: Sequence[Any], pad_multiple: int) -> List[View]:
         """Returns the views for a detector's transforms; see views_of, also for the ValueError."""
@@ -72,9 +94,10 @@ class TTADetector(Detector):
     """A detector that looks at each image several times and merges what it finds.
 
     The candidates of all views, each as they are before NMS, go through one NMS and one box voting.
-    Masks are computed for the merged boxes, in each view, and their mean is taken. These are UNION
-    and SOFT_AVG of Detectron's test-time augmentation. Each view of each image goes through the
-    network by itself, so that the result does not depend on the batch.
+    Masks or heatmaps of keypoints are computed for the merged boxes, in each view, and their mean
+    is taken. These are UNION, SOFT_AVG and HM_AVG of Detectron's test-time augmentation. Each view
+    of each image goes through the network by itself, so that the result does not depend on the
+    batch.
 
     detector: the detector of one view. tta: the views.
 
@@ -97,6 +120,8 @@ class TTADetector(Detector):
         self._selection = tta.selection_like(detector.model.postprocess)
         self._views = tta.views(detector.transforms, detector.pad_multiple)
         self._network.hybridize()
+        head = getattr(detector.model, "keypoint_head", None)
+        self._orders = tta.keypoint_orders(head.num_keypoints) if head else None
 
     def detect_batch(self, batch: Batch) -> List[Detections]:
         """Returns the Detections of each image of a Batch of images as they are on disk.
@@ -114,7 +139,7 @@ class TTADetector(Detector):
         rows = (np.concatenate(of_each, axis=1) for of_each in union)
         outputs = list(self._selection.suppress(mx.nd, *map(self._array, rows)))
         if self.model.BOXES:
-            outputs.append(self._array(self._mean_masks(seen, *outputs)))
+            outputs.append(self._array(self._mean_cells(seen, *outputs)))
         arrays = [output.asnumpy() for output in outputs]
         return detections_of(seen[0], arrays, self.class_names, self.first_label)[0]
 
@@ -125,18 +150,22 @@ class TTADetector(Detector):
         boxes, scores, labels = (output.asnumpy() for output in outputs)
         return [view.turned(boxes, batch) * _ratio(batch, first), scores, labels]
 
-    def _mean_masks(
+    def _mean_cells(
         self, seen: Sequence[Batch], boxes: NDArray, scores: NDArray, labels: NDArray
     ) -> np.ndarray:
-        """Returns the mean of the masks (1, D, M, M) of boxes (1, D, 4) over the views."""
-        upright, masks = boxes.asnumpy(), []
+        """Returns the mean over the views of the last output of the detector for boxes (1, D, 4).
+
+        These are masks (1, D, M, M), or heatmaps (1, D, J, M, M).
+        """
+        cells_of = getattr(self.model, f"{self.model.OUTPUTS[-1]}_of")
+        upright, cells = boxes.asnumpy(), []
         for view, batch in zip(self._views, seen):
             own = view.turned(upright * _ratio(seen[0], batch), batch)
             images, sizes, own = map(self._array, (batch.images, batch.sizes, own))
             features = self.model.features(images, sizes)
-            of_view = self.model.masks_of(mx.nd, features, own, labels)
-            masks.append(view.turned_cells(of_view.asnumpy()))
-        return np.mean(masks, axis=0, dtype=np.float32)
+            turned = view.turned_cells(cells_of(mx.nd, features, own, labels).asnumpy())
+            cells.append(turned[:, :, self._orders[view.flip]] if self._orders else turned)
+        return np.mean(cells, axis=0, dtype=np.float32)
 
     def _array(self, array: np.ndarray) -> NDArray:
         return mx.nd.array(array, ctx=self.ctx)
@@ -162,6 +191,25 @@ def sizes_of(short: Optional[Union[int, Sequence[int]]], long: Optional[int]) ->
             f"{long!r}"
         )
     return shorts
+
+
+def _order(count: int, flip: str, pairs: Any) -> List[int]:
+    """Returns the order of keypoints in which those of each pair have changed places."""
+    listed = isinstance(pairs, (list, tuple)) and all(
+        isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs
+    )
+    ends = [end for pair in pairs for end in pair] if listed else []
+    fit = listed and all(type(end) is int and 0 <= end < count for end in ends)
+    if not fit or len(set(ends)) < len(ends):
+        raise ConfigError(
+            f"tta.keypoint_pairs.{flip}: expected pairs of different numbers from 0 to "
+            f"{count - 1}, because views are mirrored ({flip}), found {pairs!r}; write the pairs, "
+            "or flips: []"
+        )
+    order = list(range(count))
+    for one, other in pairs:
+        order[one], order[other] = other, one
+    return order
 
 
 def before_nms(model: Network) -> Network:

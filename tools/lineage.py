@@ -220,6 +220,25 @@ def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         help=f"some of {', '.join(every)}; default: detkit's",
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder of all runs")
+    add_options(parser)
+    debug_argument(parser)
+    args = parser.parse_args(argv)
+    for name in args.systems:
+        if name not in every:
+            parser.error(f"SYSTEM: expected one of {', '.join(every)}, found {name!r}")
+    if TORCHVISION in args.systems and not (args.torchvision and args.weights):
+        parser.error("torchvision: expected --torchvision PYTHON and --weights PATH with it")
+    if args.epochs % max(system.stages for system in SYSTEMS.values()):
+        parser.error(
+            "--epochs: expected a multiple of 4, which the stages of the alternating regime "
+            f"share, found {args.epochs}"
+        )
+    args.systems = args.systems or list(SYSTEMS)
+    return args
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say how the systems are trained."""
     parser.add_argument(
         "--epochs", type=positive, default=4, help="passes over the images of each system: 4"
     )
@@ -247,20 +266,6 @@ def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         "--torchvision", metavar="PYTHON", help="the interpreter that has torchvision"
     )
     parser.add_argument("--threads", type=positive, default=2, help="of torchvision; default: 2")
-    debug_argument(parser)
-    args = parser.parse_args(argv)
-    for name in args.systems:
-        if name not in every:
-            parser.error(f"SYSTEM: expected one of {', '.join(every)}, found {name!r}")
-    if TORCHVISION in args.systems and not (args.torchvision and args.weights):
-        parser.error("torchvision: expected --torchvision PYTHON and --weights PATH with it")
-    if args.epochs % max(system.stages for system in SYSTEMS.values()):
-        parser.error(
-            "--epochs: expected a multiple of 4, which the stages of the alternating regime "
-            f"share, found {args.epochs}"
-        )
-    args.systems = args.systems or list(SYSTEMS)
-    return args
 
 
 if __name__ == "__main__":

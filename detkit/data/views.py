@@ -22,7 +22,7 @@ class View:
 
     def __init__(self, transforms: Transforms, flip: Optional[str], pad_multiple: int) -> None:
         self._transforms = [*transforms, MIRRORS[flip]] if flip else list(transforms)
-        self._axis = AXES[flip] if flip else None
+        self.flip, self._axis = flip, AXES[flip] if flip else None
         self._pad_multiple = pad_multiple
 
     def batch(self, sample: Sample) -> Batch:
@@ -43,9 +43,9 @@ class View:
         turned[..., low], turned[..., high] = side - boxes[..., high], side - boxes[..., low]
         return turned
 
-    def turned_cells(self, masks: np.ndarray) -> np.ndarray:
-        """Returns the cells of masks (1, D, M, M) as if the view were upright."""
-        return masks if self._axis is None else np.flip(masks, 2 + self._axis)
+    def turned_cells(self, cells: np.ndarray) -> np.ndarray:
+        """Returns cells (..., M, M) of boxes, of masks or heatmaps, as if the view were upright."""
+        return cells if self._axis is None else np.flip(cells, cells.ndim - 2 + self._axis)
 
 
 def views_of(

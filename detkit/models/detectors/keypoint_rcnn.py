@@ -5,7 +5,7 @@ from typing import Tuple
 from detkit.models.detectors.faster_rcnn import FasterRCNN
 from detkit.models.detectors.network import Network
 from detkit.registry import DETECTORS, HEADS, ROI_EXTRACTORS
-from detkit.typing import Namespace, Tensor
+from detkit.typing import Namespace, PerLevel, Tensor
 
 
 @DETECTORS.register()
@@ -17,6 +17,7 @@ class KeypointRCNN(Network):
         "keypoint_extractor": ROI_EXTRACTORS,  # levels, detections -> features (B * D, C, P, P)
         "keypoint_head": HEADS,  # -> logits (B * D, J, M, M) of the heatmaps of the keypoints
     }
+    BOXES = FasterRCNN
     OUTPUTS = ("boxes", "scores", "labels", "heatmaps")
 
     def hybrid_forward(
@@ -38,6 +39,11 @@ class KeypointRCNN(Network):
         boxes, scores, labels = self.postprocess(
             proposals, proposal_scores, class_logits, box_deltas, sizes
         )
+        return boxes, scores, labels, self.heatmaps_of(F, features, boxes, labels)
+
+    def heatmaps_of(
+        self, F: Namespace, features: PerLevel, boxes: Tensor, labels: Tensor
+    ) -> Tensor:
+        """Returns the heatmaps (B, D, J, M, M) of boxes (B, D, 4); labels (B, D) give the shape."""
         heatmaps = self.keypoint_head(self.keypoint_extractor(features, boxes))
-        heatmaps = F.reshape_like(heatmaps, scores, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
-        return boxes, scores, labels, heatmaps
+        return F.reshape_like(heatmaps, labels, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
