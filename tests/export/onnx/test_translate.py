@@ -9,6 +9,7 @@ from mxnet.gluon import HybridBlock, nn
 from detkit import ops
 from detkit.errors import ExportError
 from detkit.export.onnx import convert
+from detkit.models import Network
 from detkit.models.norms import GroupNorm, norm_layer
 from support.exports import detector_of
 from support.onnx_runs import ONNX, runs
@@ -19,7 +20,7 @@ pytestmark = ONNX
 class Layers(HybridBlock):
     """A network that only looks at the images, with random weights."""
 
-    INPUTS, TELLS_CLASSES = ("images", "sizes"), True
+    INPUTS, OUTPUTS, TELLS_CLASSES = Network.INPUTS, Network.OUTPUTS, True
 
     def __init__(self, *layers):
         super().__init__()
