@@ -91,6 +91,7 @@ def test_hooks_stand_in_the_documented_order(config, tmp_path):
     runner = built(config, tiny.hook("Draw")).runner(str(tmp_path))
     assert [type(each).__name__ for each in runner.hooks] == [
         "ScheduleHook",
+        "FreezeHook",
         "LogHook",
         "EvaluateHook",
         "CheckpointHook",
