@@ -1,8 +1,8 @@
 """The hooks of a run: the moments at which they are called, and those that steer the run.
 
 ``report_hooks.py`` has the hooks that show the run to the user, ``result_hooks.py`` the hooks that
-evaluate and save it. Their order is fixed: time, schedule, log, evaluate, checkpoint, visualise,
-the hooks of plugins, patience, stop.
+evaluate and save it. Their order is fixed: time, schedule, freeze (``freezing.py``), log, evaluate,
+checkpoint, visualise, the hooks of plugins, patience, stop.
 """
 
 from typing import Callable

@@ -94,6 +94,7 @@ def test_hooks_stand_in_the_documented_order(config, tmp_path):
     assert [type(each).__name__ for each in runner.hooks] == [
         "TimeHook",
         "ScheduleHook",
+        "FreezeHook",
         "LogHook",
         "EvaluateHook",
         "CheckpointHook",
