@@ -151,8 +151,9 @@ def test_the_program_is_a_side(answers, tmp_path, streams):
     program.detections(str(tmp_path / "found.npz"))
     found = read(tmp_path / "found.npz")
     assert len(found) == 2
-    for boxes, scores, labels in found:
-        assert (boxes.tolist(), scores.tolist(), labels.tolist()) == ([[0, 0, 48, 32]], [0.5], [7])
+    for image in found:
+        arrays = {name: array.tolist() for name, array in image.items()}
+        assert arrays == {"boxes": [[0, 0, 48, 32]], "scores": [0.5], "labels": [7]}
     measured = program.work(0.1)
     assert min(measured["seconds"]) >= STEADY
     assert 0.3 * streams / STEADY < measured["rate"] <= streams / STEADY
