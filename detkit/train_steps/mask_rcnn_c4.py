@@ -45,13 +45,16 @@ class MaskRCNNC4TrainStep(TrainStep):
         gt_boxes: NDArray,
         gt_labels: NDArray,
         gt_masks: NDArray,
+        *scales: NDArray,
     ) -> Losses:
         """Returns the losses of a batch; arguments and losses are those of MaskRCNNTrainStep."""
         model = self.model
         features = model.features(images, sizes)
         rpn = self.rpn_stage(images, features, sizes, gt_boxes, gt_labels)
         with autograd.pause():
-            proposals, scores = self.proposals(rpn.anchors, rpn.objectness, rpn.deltas, sizes)
+            proposals, scores = self.proposals(
+                rpn.anchors, rpn.objectness, rpn.deltas, sizes, *scales
+            )
         roi = self.roi_stage(features, proposals, scores, gt_boxes, gt_labels)
         with autograd.pause():
             _, classes, targets = self.mask_targets(
