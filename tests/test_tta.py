@@ -27,6 +27,7 @@ def assert_equal(found, expected):
         assert len(other.boxes) > 2
         assert one.image_size == other.image_size
         assert one.class_names == other.class_names
+        assert list(one.skeleton) == list(other.skeleton)
         for name in FLAT:
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name), name)
 

@@ -82,9 +82,9 @@ def check_norms(node: Any) -> None:
 def check_parts(config: Config) -> None:
     """Raises ConfigError for a part that neither the detector nor its training step has.
 
-    It also refuses stored proposals if the detector makes its own, and those of training only if
-    the training step does not take them either, an argument of the proposals that the regime sets,
-    and a wrong ``tta``. Plugins must be imported.
+    It also refuses stored proposals that neither the detector nor the training step takes, which
+    reads those of validation for ``train.val_loss`` alone; an argument of the proposals that the
+    regime sets; and a wrong ``tta``. Plugins must be imported.
     """
     detector = detector_of(config)
     _check_proposals(config)
@@ -92,10 +92,9 @@ def check_parts(config: Config) -> None:
     check_keys(section(config, "train_step"), ("type", *step.PARTS))
     if "tta" in config:
         build_tta(config)
-    readers = {
-        "train_proposals": {*detector.INPUTS, *step.INPUTS},
-        "val_proposals": detector.INPUTS,
-    }
+    both = {*detector.INPUTS, *step.INPUTS}
+    val_loss = section(config, "train").get("val_loss")
+    readers = {"train_proposals": both, "val_proposals": both if val_loss else detector.INPUTS}
     for key, inputs in readers.items():
         if key in config["data"] and "proposals" not in inputs:
             raise ConfigError(

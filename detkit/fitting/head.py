@@ -14,7 +14,7 @@ from detkit.errors import DataError, TrainingError
 from detkit.fitting.regions import Image, LoadsImages, Reservoir, features_of, images_of
 from detkit.fitting.ridge import Linear, fit_ridge
 from detkit.fitting.svm import MinedSVM, SVMOptions
-from detkit.models import RCNN
+from detkit.models import RCNN, BoxStatistics
 from detkit.typing import Context
 
 NEGATIVE_IOU = 0.3  # below it with all objects of a class, a proposal is a negative (appendix B)
@@ -169,9 +169,19 @@ def cells_of(model: RCNN) -> int:
 def _put(model: RCNN, svms: Sequence[Linear], regressors: Sequence[Linear]) -> None:
     """Puts the functions into the layers. The background, whose logit comes first, gets 0."""
     background = Linear(np.zeros_like(svms[0].weight), np.zeros(1))
+    statistics = model.postprocess.box_statistics
+    if statistics is not None:
+        regressors = [_normalised(each, k, statistics) for k, each in enumerate(regressors)]
     for layer, functions in (
         (model.roi_head.classes, [background, *svms]),
         (model.roi_head.boxes, regressors),
     ):
         layer.weight.set_data(mx.nd.array(np.concatenate([each.weight for each in functions])))
         layer.bias.set_data(mx.nd.array(np.concatenate([each.bias for each in functions])))
+
+
+def _normalised(regressor: Linear, label: int, statistics: BoxStatistics) -> Linear:
+    """Returns the regressor of the normalised deltas, which the postprocessing restores."""
+    tables = (each.data().asnumpy() for each in (statistics.means, statistics.stds))
+    mean, std = (table[label % statistics.rows] for table in tables)
+    return Linear(regressor.weight / std[:, None], (regressor.bias - mean) / std)

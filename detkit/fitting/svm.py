@@ -77,7 +77,9 @@ def fit_svm(
         log.warning(
             "the SVM of %d positives and %d negatives did not converge in %d iterations; a smaller "
             "weight of the losses (--svm-c) helps",
-            *(len(positives), len(negatives), MOST_ITERATIONS),
+            len(positives),
+            len(negatives),
+            MOST_ITERATIONS,
         )
     return Linear(solver.coef_, solver.intercept_)
 

@@ -35,6 +35,28 @@ def conv_relu(
     return layers
 
 
+def conv_layers(
+    in_channels: int,
+    convs: int,
+    channels: int,
+    norm: Optional[Norm] = None,
+    weights: init.Initializer = HE_FAN_IN,
+) -> nn.HybridSequential:
+    """Returns ``convs`` times a conv_relu of ``channels``, none for 0.
+
+    Raises ValueError for numbers that are too small.
+    """
+    if convs < 0:
+        raise ValueError(f"convs: expected at least 0, found {convs}")
+    if channels < 1:
+        raise ValueError(f"channels: expected at least 1, found {channels}")
+    layers = nn.HybridSequential(prefix="convs_")
+    with layers.name_scope():
+        for number in range(convs):
+            layers.add(conv_relu(channels if number else in_channels, channels, norm, weights))
+    return layers
+
+
 def conv_block(
     before: int,
     channels: int,

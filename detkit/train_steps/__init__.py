@@ -1,4 +1,4 @@
-"""Training steps, from a batch to its losses: for each of models/detectors, and a variant."""
+"""Training steps, from a batch to its losses: one file for each detector and each variant."""
 
 from detkit.train_steps.cascade_mask_rcnn import CascadeMaskRCNNTrainStep
 from detkit.train_steps.cascade_rcnn import CascadeRCNNTrainStep
@@ -22,8 +22,8 @@ __all__ = [
     "FastRCNNTrainStep",
     "FasterRCNNTrainStep",
     "FasterRCNNWithNegativesTrainStep",
-    "MaskRCNNC4TrainStep",
     "KeypointRCNNTrainStep",
+    "MaskRCNNC4TrainStep",
     "MaskRCNNTrainStep",
     "RCNNTrainStep",
     "RPNStage",

@@ -1,6 +1,6 @@
 """The training step of Faster R-CNN with further negatives, the proposals of a file."""
 
-from typing import Any, Mapping
+from typing import Any
 
 import mxnet as mx
 from mxnet import autograd
@@ -9,7 +9,7 @@ from detkit.models import Network
 from detkit.registry import TRAIN_STEPS
 from detkit.train_steps.faster_rcnn import FasterRCNNTrainStep
 from detkit.train_steps.stages import RoIStage, RPNStage
-from detkit.train_steps.step import Derived, Losses, TrainStep
+from detkit.train_steps.step import Losses, TrainStep
 from detkit.typing import NDArray
 
 
@@ -25,6 +25,7 @@ class FasterRCNNWithNegativesTrainStep(TrainStep):
     """
 
     PARTS = FasterRCNNTrainStep.PARTS
+    derived = FasterRCNNTrainStep.derived
     INPUTS = (*TrainStep.INPUTS, "proposals", "proposal_scores")
     VARIANT_OF = "FasterRCNN"
 
@@ -34,13 +35,6 @@ class FasterRCNNWithNegativesTrainStep(TrainStep):
         self.roi_stage = RoIStage(
             model.roi_extractor, model.roi_head, self.roi_targets, self.roi_loss
         )
-
-    @classmethod
-    def derived(
-        cls, name: str, model: Network, parts: Mapping[str, Any], num_classes: int
-    ) -> Derived:
-        """Returns the arguments that follow from the detector, see TrainStep."""
-        return FasterRCNNTrainStep.derived(name, model, parts, num_classes)
 
     def __call__(
         self,

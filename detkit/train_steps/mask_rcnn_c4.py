@@ -1,7 +1,7 @@
 """The training step of Mask R-CNN on C4, whose masks share the features of the boxes."""
 
 import functools
-from typing import Any, Mapping
+from typing import Any
 
 import mxnet as mx
 from mxnet import autograd
@@ -10,7 +10,7 @@ from detkit.models import Network
 from detkit.registry import TRAIN_STEPS
 from detkit.train_steps.mask_rcnn import MaskRCNNTrainStep
 from detkit.train_steps.stages import RoIStage, RPNStage
-from detkit.train_steps.step import Derived, Losses, TrainStep
+from detkit.train_steps.step import Losses, TrainStep
 from detkit.typing import NDArray, PerLevel
 
 
@@ -24,19 +24,13 @@ class MaskRCNNC4TrainStep(TrainStep):
 
     PARTS = MaskRCNNTrainStep.PARTS
     INPUTS = MaskRCNNTrainStep.INPUTS
+    derived = MaskRCNNTrainStep.derived
 
     def __init__(self, model: Network, **parts: Any) -> None:
         super().__init__(model, **parts)
         self.rpn_stage = RPNStage(model, self.rpn_targets, self.rpn_loss)
         predict = functools.partial(model.roi_head.predict, mx.nd)
         self.roi_stage = RoIStage(self._trunk, predict, self.roi_targets, self.roi_loss)
-
-    @classmethod
-    def derived(
-        cls, name: str, model: Network, parts: Mapping[str, Any], num_classes: int
-    ) -> Derived:
-        """Returns the arguments that follow from the detector, see TrainStep."""
-        return MaskRCNNTrainStep.derived(name, model, parts, num_classes)
 
     def __call__(
         self,
@@ -45,13 +39,16 @@ class MaskRCNNC4TrainStep(TrainStep):
         gt_boxes: NDArray,
         gt_labels: NDArray,
         gt_masks: NDArray,
+        *scales: NDArray,
     ) -> Losses:
         """Returns the losses of a batch; arguments and losses are those of MaskRCNNTrainStep."""
         model = self.model
         features = model.features(images, sizes)
         rpn = self.rpn_stage(images, features, sizes, gt_boxes, gt_labels)
         with autograd.pause():
-            proposals, scores = self.proposals(rpn.anchors, rpn.objectness, rpn.deltas, sizes)
+            proposals, scores = self.proposals(
+                rpn.anchors, rpn.objectness, rpn.deltas, sizes, *scales
+            )
         roi = self.roi_stage(features, proposals, scores, gt_boxes, gt_labels)
         with autograd.pause():
             _, classes, targets = self.mask_targets(

@@ -25,7 +25,8 @@ class TrainStep:
     INPUTS: the names of fields of detkit.data.Batch. A step whose ``proposals`` need the scales of
         the images has SCALES, too, as its last one.
     VARIANT_OF: the name of the detector that the step trains if a config chooses it by
-        ``train_step.type``. None for a step that is registered under the detector's name.
+        ``train_step.type``. None for a step that is registered under the detector's name, or that
+        ``regime`` chooses.
 
     Raises TypeError if the parts are not those of PARTS.
     """

@@ -8,7 +8,7 @@ import detkit
 from detkit.errors import DataError, TrainingError
 from detkit.fitting import FitOptions, SVMOptions, fit_head
 from detkit.fitting.head import MEAN_NORM, NEGATIVE_IOU, PAIR_IOU
-from detkit.models import Postprocess
+from detkit.models import BoxStatistics, Postprocess
 from support import oracles, regions
 from support.environment import BACKENDS
 from support.exports import exported
@@ -144,6 +144,26 @@ def test_a_class_without_pairs_keeps_the_boxes_of_its_proposals(monkeypatch):
     assert [each.pairs for each in counts] == [0, 0, 0]
     for parameter in model.roi_head.boxes.collect_params().values():
         assert (parameter.data().asnumpy() == 0).all()
+
+
+@pytest.mark.parametrize("least", [PAIR_IOU, 1.0], ids=["pairs", "no pairs"])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_normalised_deltas_are_those_of_the_regressors_after_they_are_restored(
+    monkeypatch, rows, least
+):
+    monkeypatch.setattr("detkit.fitting.head.PAIR_IOU", least)
+    rng, loader = np.random.default_rng(0), Images()
+    means, stds = rng.normal(size=(rows, 4)), rng.uniform(0.1, 0.9, (rows, 4))
+    statistics = BoxStatistics(means.tolist(), stds.tolist())
+    plain = regions.build()
+    normalised = regions.build(postprocess=Postprocess(box_statistics=statistics))
+    for model in (plain, normalised):
+        fit_head(model, loader, NAMES, CPU, OPTIONS)
+    batch = next(loader.batches(0))
+    inputs = (batch.images, batch.sizes, known(batch)[3][None])
+    (_, expected), (_, found) = (regions.by_hand(each, *inputs) for each in (plain, normalised))
+    assert expected.any() == (least < 1)
+    np.testing.assert_allclose(found * stds + means, expected, atol=1e-4)
 
 
 def test_a_class_without_objects():

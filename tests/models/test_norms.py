@@ -1,15 +1,19 @@
 """Norms: group norm against numpy, batch norm across devices, what is frozen."""
 
+from typing import get_type_hints
+
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd
 from mxnet.gluon import nn
 
-from detkit.models.backbones import VGG
+from detkit.config.types import matches
+from detkit.models.backbones import VGG, GluonZoo
 from detkit.models.necks import FPN
 from detkit.models.norms import NORMS, norm_layer, synchronise_norms
 from detkit.models.roi_heads import ConvFCHead
+from detkit.registry import BACKBONES, HEADS, NECKS
 from support.refusals import assert_refused
 
 GROUPS = {"GN": 32, "IN": 64}  # of 64 channels
@@ -89,6 +93,16 @@ def test_group_norm_needs_whole_groups():
 def test_a_mapping_that_names_no_norm_is_refused(norm, found):
     with pytest.raises(ValueError, match=f"^norm: expected .* found .*{found}"):
         norm_layer(norm, 8)
+
+
+@pytest.mark.parametrize("registry", [BACKBONES, NECKS, HEADS], ids=lambda each: each.kind)
+def test_every_part_with_a_norm_takes_a_mapping(registry):
+    targets = [registry.get(name) for name in registry.names()]
+    hints = {each: get_type_hints(each.__init__).get("norm") for each in targets}
+    of_any_kind = {each: hint for each, hint in hints.items() if hint and each is not GluonZoo}
+    assert len(of_any_kind) > 1
+    for target, hint in of_any_kind.items():
+        assert matches({"type": "GN", "groups": 4}, hint), target.__name__
 
 
 @pytest.mark.parametrize("devices", [1, 2])

@@ -1,8 +1,11 @@
-"""What makes the tiny config an RPN's, or a Fast R-CNN's."""
+"""What makes the tiny config an RPN's, or a Fast R-CNN's, and proposals of its images."""
 
 import numpy as np
 
 from detkit.build import build_dataset, open_config
+from detkit.data.one_class import OneClass
+from detkit.detections.proposal_files import save_proposals
+from support.one_class import proposed
 
 RPN = (
     "model={type: RPN, backbone: {type: TinyBackbone}, rpn_head: {type: RPNHead, channels: 16}, "
@@ -22,23 +25,24 @@ FAST_RCNN = (
 
 
 def fast_rcnn(folder, config):
-    """Overrides of the tiny config for a Fast R-CNN, with boxes near the objects as proposals."""
-    overrides = [*FAST_RCNN]
+    """Overrides of the tiny config for a Fast R-CNN and its proposals."""
+    return [*FAST_RCNN, *given_proposals(folder, config)]
+
+
+def given_proposals(folder, config):
+    """Overrides that name files of proposals: each object a little moved, and boxes elsewhere."""
+    overrides = []
     for split in ("train", "val"):
-        dataset = build_dataset(open_config(config), split)
-        rng = np.random.default_rng(0)
-        images = [dataset.annotation(index) for index in range(len(dataset))]
-        boxes = [
-            np.concatenate([np.repeat(image.boxes, 6, axis=0) + rng.normal(0, 2, (6 * n, 4)), far])
-            for image in images
-            for n, far in [(len(image.boxes), np.array([[1.0, 1, 9, 9]]))]
-        ]
-        arrays = {
-            "image_ids": np.array([image.image_id for image in images]),
-            "counts": np.array([len(each) for each in boxes]),
-            "boxes": np.concatenate(boxes).astype("float32"),
-        }
-        scores = np.linspace(1, 0, len(arrays["boxes"]), dtype="float32")
-        np.savez(folder / f"{split}.npz", scores=scores, **arrays)
-        overrides.append(f"data.{split}_proposals={{path: {folder / split}.npz}}")
+        dataset = OneClass(build_dataset(open_config(config), split))
+        rng, found = np.random.default_rng(0), {}
+        for index in range(len(dataset)):
+            annotation = dataset.annotation(index)
+            near = np.repeat(annotation.boxes, 4, axis=0)
+            near = near + rng.normal(0, 1, near.shape)
+            corners = rng.uniform(0, 40, (20, 2))
+            far = np.concatenate([corners, corners + rng.uniform(8, 24, (20, 2))], axis=1)
+            boxes = np.clip(np.concatenate([near, far]), 0, 64)
+            found[annotation.image_id] = proposed(boxes, np.linspace(1, 0.1, len(boxes)))
+        save_proposals(folder / f"{split}.npz", found, dataset)
+        overrides.append(f"data.{split}_proposals={{path: {folder / f'{split}.npz'}}}")
     return overrides

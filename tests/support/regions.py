@@ -3,11 +3,6 @@
 import mxnet as mx
 import numpy as np
 
-from detkit.build import build_dataset
-from detkit.config import load_config
-from detkit.data.one_class import OneClass
-from detkit.detections import Detections
-from detkit.detections.proposal_files import save_proposals
 from detkit.losses import RoILoss, SmoothL1
 from detkit.models import RCNN, Postprocess, Warp
 from detkit.models.roi_heads import RCNNHead
@@ -62,24 +57,3 @@ def by_hand(model, pixels, sizes, boxes):
         (cells,) = model.backbone(square)
         rows.append([array.asnumpy()[0] for array in model.roi_head(cells)])
     return [np.stack(arrays) for arrays in zip(*rows)]
-
-
-def given_proposals(config, folder):
-    """Overrides that name files of proposals: each object a little moved, and boxes elsewhere."""
-    overrides = []
-    for split in ("train", "val"):
-        dataset = OneClass(build_dataset(load_config(config), split))
-        rng, found = np.random.default_rng(0), {}
-        for index in range(len(dataset)):
-            annotation = dataset.annotation(index)
-            near = np.repeat(annotation.boxes, 4, axis=0)
-            near = near + rng.normal(0, 1, near.shape)
-            corners = rng.uniform(0, 40, (20, 2))
-            far = np.concatenate([corners, corners + rng.uniform(8, 24, (20, 2))], axis=1)
-            boxes = np.clip(np.concatenate([near, far]), 0, 64).astype("float32")
-            scores = np.linspace(1, 0.1, len(boxes), dtype="float32")
-            labels = np.zeros(len(boxes), "int32")
-            found[annotation.image_id] = Detections(boxes, scores, labels, dataset.class_names)
-        save_proposals(folder / f"{split}.npz", found, dataset)
-        overrides.append(f"data.{split}_proposals={{path: {folder / f'{split}.npz'}}}")
-    return overrides

@@ -13,6 +13,7 @@ from detkit.config import load_config
 from detkit.data import Shapes
 from detkit.registry import DATASETS, POSTPROCESS
 from support import regions, tiny
+from support.projects import given_proposals
 
 pytest.importorskip("sklearn")
 
@@ -20,7 +21,7 @@ pytest.importorskip("sklearn")
 @pytest.fixture(scope="module")
 def overrides(config, tmp_path_factory):
     """What makes the tiny config an R-CNN with proposals."""
-    return (*regions.OVERRIDES, *regions.given_proposals(config, tmp_path_factory.mktemp("given")))
+    return (*regions.OVERRIDES, *given_proposals(tmp_path_factory.mktemp("given"), config))
 
 
 @pytest.fixture(scope="module")

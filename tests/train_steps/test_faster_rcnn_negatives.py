@@ -134,6 +134,16 @@ def test_a_config_trains_with_them_and_resumes(stored, config, tmp_path):
     assert tiny.tool("test", whole / "config.yaml", whole / last, "--split", "train") == 0
 
 
+def test_the_losses_of_validation_read_those_of_validation(stored, config, tmp_path):
+    out, val_loss = tmp_path / "val.npz", "train.val_loss=true"
+    words = ("--method", "sliding_windows", "--split", "val", "--limit", 90, "--out", out)
+    assert tiny.tool("propose", config, *words) == 0
+    given = f"data.val_proposals={{path: {out}}}"
+    assert tiny.train(config, tmp_path / "run", TYPE, stored, given, val_loss) == 0
+    records = tiny.records(tmp_path / "run", "val_loss")
+    assert len(records) == 2 and all(record["roi_class"] > 0 for record in records)
+
+
 def test_the_preflight_counts_them(stored, tmp_path):
     lines = preflight(training(tmp_path, TYPE, stored))
     (line,) = (line for line in lines if line.startswith("proposed "))
@@ -146,6 +156,7 @@ def test_the_preflight_counts_them(stored, tmp_path):
         ([TYPE], ["train_proposals"]),
         (["{stored}"], ["data.train_proposals: expected no proposals", "'FasterRCNN'"]),
         ([TYPE, "{stored}", "data.val_proposals={path: a.npz}"], ["data.val_proposals: exp"]),
+        ([TYPE, "{stored}", "train.val_loss=true"], ["val_proposals", "missing"]),
         (["train_step.type=FastRCNN"], ["train_step.type: ", "FasterRCNN or", "found 'FastRCNN'"]),
         (["train_step.type=FasterRCNNWithNegative"], ["train_step.type: ", "did you mean"]),
         (["train_step.type=7"], ["train_step.type: ", "found 7"]),

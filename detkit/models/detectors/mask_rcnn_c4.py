@@ -23,7 +23,7 @@ class MaskRCNNC4(Network):
     BOXES = FasterRCNN
 
     def hybrid_forward(
-        self, F: Namespace, images: Tensor, sizes: Tensor
+        self, F: Namespace, images: Tensor, sizes: Tensor, *scales: Tensor
     ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns boxes, scores, labels and masks; arguments and results are those of MaskRCNN.
 
@@ -32,7 +32,9 @@ class MaskRCNNC4(Network):
         features = self.features(images, sizes)
         anchors = self.anchors_of(images, features)
         objectness, anchor_deltas = self.rpn_head(self.anchored(features))
-        proposals, proposal_scores = self.proposals(anchors, objectness, anchor_deltas, sizes)
+        proposals, proposal_scores = self.proposals(
+            anchors, objectness, anchor_deltas, sizes, *scales
+        )
         class_logits, box_deltas = self.roi_head(self.roi_extractor(features, proposals))
         boxes, scores, labels = self.postprocess(
             proposals, proposal_scores, class_logits, box_deltas, sizes

@@ -27,7 +27,8 @@ class Network(HybridBlock):
     TELLS_CLASSES: whether the detector distinguishes the classes of the data. Otherwise it is
         trained on data of the single class "object".
     BOXES: the class of the detector that finds the boxes alone, if this one goes on from them. Such
-        a detector has a method ``masks_of(F, features, boxes, labels)``, too.
+        a detector has a method ``NAME_of(F, features, boxes, labels)``, too, where NAME is the last
+        of its OUTPUTS, such as ``masks_of``.
 
     Raises TypeError if a part is not in PARTS.
     """

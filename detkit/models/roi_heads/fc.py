@@ -60,9 +60,7 @@ class FCHead(HybridBlock):
                 f"{list(self._ranks)}; leave out pretrained, or leave out ranks and compress the "
                 "trained detector (tools/compress.py)"
             )
-        ours = self.fc._collect_params_with_prefix()
-        theirs = (f"classifier.{layer}.{kind}" for layer in (0, 3) for kind in ("weight", "bias"))
-        return self.fc, dict(zip(ours, theirs))
+        return self.fc, vgg_names(self.fc)
 
     def hybrid_forward(self, F: Namespace, roi_features: Tensor) -> Tuple[Tensor, Tensor]:
         """Returns class logits (B * R, 1 + K) and deltas (B * R, K or 1, 4).
@@ -106,6 +104,13 @@ def fc_layers(
             layers.add(nn.Dropout(dropout))
         width = units
     return layers
+
+
+def vgg_names(layers: HybridBlock) -> Dict[str, str]:
+    """Returns {our name: name in torchvision's VGG files} of the layers fc6 and fc7."""
+    ours = layers._collect_params_with_prefix()
+    theirs = (f"classifier.{layer}.{kind}" for layer in (0, 3) for kind in ("weight", "bias"))
+    return dict(zip(ours, theirs))
 
 
 def _low_rank(width: int, rank: int, units: int, layer_init: init.Initializer) -> HybridBlock:

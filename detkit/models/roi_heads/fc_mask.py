@@ -5,9 +5,10 @@ from typing import Optional, Sequence
 from mxnet import init
 from mxnet.gluon import HybridBlock, nn
 
+from detkit.models.blocks import conv_layers
 from detkit.models.layers import HE_FAN_IN
 from detkit.models.norms import Norm
-from detkit.models.roi_heads.mask import conv_layers, of_class
+from detkit.models.roi_heads.mask import of_class
 from detkit.registry import HEADS
 from detkit.typing import Namespace, Tensor
 

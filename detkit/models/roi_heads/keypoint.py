@@ -5,8 +5,9 @@ from typing import Optional, Sequence
 from mxnet.gluon import HybridBlock, nn
 
 from detkit.keypoints import MOST_KEYPOINTS, PERSON_SIGMAS, PERSON_SKELETON
-from detkit.models.blocks import conv_relu
+from detkit.models.blocks import conv_layers
 from detkit.models.layers import HE_FAN_OUT
+from detkit.models.norms import Norm
 from detkit.registry import HEADS
 from detkit.typing import Namespace, Tensor
 
@@ -39,32 +40,24 @@ class KeypointHead(HybridBlock):
         skeleton: Optional[Sequence[Sequence[int]]] = None,
         convs: int = 8,
         channels: int = 512,
-        norm: Optional[str] = None,
+        norm: Optional[Norm] = None,
     ) -> None:
         super().__init__()
         if not 1 <= num_keypoints <= MOST_KEYPOINTS:
             raise ValueError(
                 f"num_keypoints: expected 1 to {MOST_KEYPOINTS}, found {num_keypoints}"
             )
-        if convs < 0:
-            raise ValueError(f"convs: expected at least 0, found {convs}")
-        if channels < 1:
-            raise ValueError(f"channels: expected at least 1, found {channels}")
         self.size = 4 * in_size
         self.num_keypoints = num_keypoints
         self.skeleton = _checked(skeleton, num_keypoints)
         with self.name_scope():
-            self.convs = nn.HybridSequential(prefix="convs_")
-            with self.convs.name_scope():
-                for _ in range(convs):
-                    self.convs.add(conv_relu(in_channels, channels, norm, HE_FAN_OUT))
-                    in_channels = channels
+            self.convs = conv_layers(in_channels, convs, channels, norm, HE_FAN_OUT)
             self.heatmaps = nn.Conv2DTranspose(
                 num_keypoints,
                 4,
                 strides=2,
                 padding=1,
-                in_channels=in_channels,
+                in_channels=channels if convs else in_channels,
                 weight_initializer=HE_FAN_OUT,
             )
 

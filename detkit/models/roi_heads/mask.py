@@ -4,7 +4,7 @@ from typing import Any, Optional
 
 from mxnet.gluon import HybridBlock, nn
 
-from detkit.models.blocks import conv_relu
+from detkit.models.blocks import conv_layers
 from detkit.models.layers import HE_FAN_IN
 from detkit.models.norms import Norm
 from detkit.registry import HEADS
@@ -55,21 +55,6 @@ class MaskHead(HybridBlock):
         labels_of_quarters = F.broadcast_axis(F.reshape(labels, shape=(-1, 1)), axis=1, size=4)
         masks = joined(F, of_class(F, logits, labels_of_quarters))
         return F.reshape_like(masks, labels, lhs_begin=0, lhs_end=2, rhs_begin=0, rhs_end=2)
-
-
-def conv_layers(
-    in_channels: int, convs: int, channels: int, norm: Optional[Norm]
-) -> nn.HybridSequential:
-    """Returns the 3x3 convolutions of a mask head; for the arguments, see MaskHead."""
-    if convs < 0:
-        raise ValueError(f"convs: expected at least 0, found {convs}")
-    if channels < 1:
-        raise ValueError(f"channels: expected at least 1, found {channels}")
-    layers = nn.HybridSequential(prefix="convs_")
-    with layers.name_scope():
-        for number in range(convs):
-            layers.add(conv_relu(channels if number else in_channels, channels, norm))
-    return layers
 
 
 def of_class(F: Namespace, logits: Tensor, labels: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Dict, Sequence, Tuple
 from mxnet.gluon import HybridBlock
 
 from detkit import ops
-from detkit.models.roi_heads.fc import fc_layers, predictor
+from detkit.models.roi_heads.fc import fc_layers, predictor, vgg_names
 from detkit.registry import HEADS
 from detkit.typing import Namespace, Tensor
 
@@ -49,9 +49,7 @@ class RCNNHead(HybridBlock):
 
     def pretrained_part(self) -> Tuple[HybridBlock, Dict[str, str]]:
         """Returns fc6 and fc7, and {our name: name in torchvision's VGG files}."""
-        ours = self.fc._collect_params_with_prefix()
-        theirs = (f"classifier.{layer}.{kind}" for layer in (0, 3) for kind in ("weight", "bias"))
-        return self.fc, dict(zip(ours, theirs))
+        return self.fc, vgg_names(self.fc)
 
     def features(self, F: Namespace, roi_features: Tensor) -> Tuple[Tensor, Tensor]:
         """Returns what the layers of the classes and of the boxes read, each (B * R, width).

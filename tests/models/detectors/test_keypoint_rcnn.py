@@ -1,26 +1,19 @@
 """Keypoint R-CNN: one graph with heatmaps, a fifth loss, and the tools around it."""
 
-import json
-
-import cv2
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd
 
-import detkit
-from detkit.build.training import Training
-from detkit.config import load_config
-from detkit.data import Shapes
 from detkit.errors import DataError
 from detkit.losses import KeypointLoss
 from detkit.models import KeypointRCNN, RoIAlign
 from detkit.models.roi_heads import KeypointHead
-from detkit.plugins import import_plugins
 from detkit.targets import KeypointTargets
 from detkit.train_steps import KeypointRCNNTrainStep
 from support import tiny
 from support.detecting import agrees, assert_same, detect, exported
+from support.one_head_more import learnt, used_by_the_tools
 from support.steps import BOXES, EVERYTHING, LABELS, SIZES, losses_of, make_step, step_parts
 
 OVERRIDES = (
@@ -129,60 +122,19 @@ def test_a_head_of_another_number_of_keypoints_is_refused(keypoint_model, images
 
 @pytest.mark.slow
 def test_keypoints_are_learnt(tmp_path):
-    """Two images by heart."""
-    split = "{type: Shapes, length: 2, size: [64, 64], seed: 1, max_objects: 2, min_object: 0.3}"
-    config = load_config(
-        tiny.project(tmp_path),
-        (
-            *OVERRIDES,
-            f"data.train={split}",
-            f"data.val={split}",
-            "data.train_transforms=[]",
-            "model.roi_head.hidden=[64]",
-            "model.roi_head.dropout=0",
-            "model.anchors.sizes=[16, 32]",
-            "model.keypoint_extractor.size=7",
-            "model.keypoint_head.channels=32",
-            "train.epochs=300",
-            "train.batch_size=2",
-            "train.optimizer={type: Adam}",
-            "train.lr=0.002",
-            "train.schedule={type: CosineSchedule, warmup_steps: 10}",
-            "train.evaluate_every=300",
-            "train.log_every=300",
-            "train.pictures=0",
-            "train.keep=1",
-        ),
-    )
-    import_plugins(config)
-    runner = Training(config).runner(str(tmp_path / "run"))
-    runner.run()
-    assert runner.metrics["AP50"] == 1.0
-    assert runner.metrics["keypoint_AP50"] == 1.0
-    assert runner.metrics["keypoint_AP"] > 0.7
+    options = ("model.keypoint_extractor.size=7", "model.keypoint_head.channels=32")
+    adam = ("train.optimizer={type: Adam}", "train.lr=0.002")
+    metrics = learnt(tmp_path, *OVERRIDES, *options, *adam)
+    assert metrics["AP50"] == 1.0
+    assert metrics["keypoint_AP50"] == 1.0
+    assert metrics["keypoint_AP"] > 0.7
 
 
 def test_the_tools_train_evaluate_and_draw_keypoints(tmp_path, capsys):
-    config, work = tiny.project(tmp_path), tmp_path / "work"
-    assert tiny.train(config, work, *OVERRIDES, "model.postprocess.score_floor=0") == 0
-    (record, _) = tiny.records(work, "train")[:2]
+    record, table, entries, found = used_by_the_tools(tmp_path, capsys, *OVERRIDES)
     assert record["keypoint"] > 0
-    config, best = work / "config.yaml", work / "checkpoints/step-00000006"
-    assert tiny.tool("test", config, best, "--out", tmp_path / "found.json") == 0
-    table = capsys.readouterr().out
     assert "keypoint_AP50" in table
-    entries = json.loads((tmp_path / "found.json").read_text())
     assert all(len(entry["keypoints"]) == 12 for entry in entries)
-    assert tiny.tool("evaluate", config, tmp_path / "found.json") == 0
-    again = capsys.readouterr().out
-    assert again.strip() in table
-    image = Shapes(1, size=(50, 90)).image(0)
-    cv2.imwrite(str(tmp_path / "a.png"), image)
-    arguments = (config, best, tmp_path / "a.png", "--out", tmp_path / "drawn", "--score", 0)
-    assert tiny.tool("demo", *arguments) == 0
-    assert cv2.imread(str(tmp_path / "drawn/a.png")).shape == (50, 90, 3)
-    (found,) = detkit.load(config, best).detect([image])
-    assert len(found.boxes) > 0
     assert found.keypoints.shape == (len(found.boxes), 4, 3)
     (x1, y1, x2, y2), (x, y, score) = found.boxes.T[..., None], found.keypoints.transpose(2, 0, 1)
     assert ((x > x1) & (x < np.maximum(x2, x1 + 1)) & (y > y1) & (y < np.maximum(y2, y1 + 1))).all()

@@ -1,25 +1,18 @@
 """Mask R-CNN: one graph with a fourth output, a fifth loss, and the tools around it."""
 
-import json
-
-import cv2
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd
 
-import detkit
-from detkit.build.training import Training
-from detkit.config import load_config
-from detkit.data import Shapes
 from detkit.losses import MaskLoss
 from detkit.models import MaskRCNN, RoIAlign
 from detkit.models.roi_heads import FCMaskHead, MaskHead
-from detkit.plugins import import_plugins
 from detkit.targets import MaskTargets
 from detkit.train_steps import MaskRCNNTrainStep
 from support import tiny
 from support.detecting import agrees, assert_same, detect, exported
+from support.one_head_more import learnt, used_by_the_tools
 from support.steps import BOXES, EVERYTHING, LABELS, MASKS, SIZES, losses_of, make_step, step_parts
 
 OVERRIDES = (
@@ -130,59 +123,19 @@ def test_images_without_objects_train(mask_model, images):
 @pytest.mark.slow
 def test_masks_are_learnt(tmp_path):
     """Two images by heart; a ring is not its box."""
-    split = "{type: Shapes, length: 2, size: [64, 64], seed: 1, max_objects: 2, min_object: 0.3}"
-    config = load_config(
-        tiny.project(tmp_path),
-        (
-            *OVERRIDES,
-            f"data.train={split}",
-            f"data.val={split}",
-            "data.train_transforms=[]",
-            "model.roi_head.hidden=[64]",
-            "model.roi_head.dropout=0",
-            "model.anchors.sizes=[16, 32]",
-            "model.mask_extractor.size=7",
-            "model.mask_head.channels=32",
-            "train_step.mask_loss.weight=4",
-            "train.epochs=300",
-            "train.batch_size=2",
-            "train.lr=0.02",
-            "train.schedule={type: CosineSchedule, warmup_steps: 10}",
-            "train.evaluate_every=300",
-            "train.log_every=300",
-            "train.pictures=0",
-            "train.keep=1",
-        ),
-    )
-    import_plugins(config)
-    runner = Training(config).runner(str(tmp_path / "run"))
-    runner.run()
-    assert runner.metrics["AP50"] == 1.0
-    assert runner.metrics["mask_AP50"] == 1.0
-    assert runner.metrics["mask_AP"] > 0.5
+    options = ("model.mask_extractor.size=7", "model.mask_head.channels=32")
+    weight = ("train_step.mask_loss.weight=4", "train.lr=0.02")
+    metrics = learnt(tmp_path, *OVERRIDES, *options, *weight)
+    assert metrics["AP50"] == 1.0
+    assert metrics["mask_AP50"] == 1.0
+    assert metrics["mask_AP"] > 0.5
 
 
 def test_the_tools_train_evaluate_and_draw_masks(tmp_path, capsys):
-    config, work = tiny.project(tmp_path), tmp_path / "work"
-    assert tiny.train(config, work, *OVERRIDES, "model.postprocess.score_floor=0") == 0
-    (record, _) = tiny.records(work, "train")[:2]
+    record, table, entries, found = used_by_the_tools(tmp_path, capsys, *OVERRIDES)
     assert record["mask"] > 0
-    config, best = work / "config.yaml", work / "checkpoints/step-00000006"
-    assert tiny.tool("test", config, best, "--out", tmp_path / "found.json") == 0
-    table = capsys.readouterr().out
     assert "mask_AP50" in table
-    entries = json.loads((tmp_path / "found.json").read_text())
     assert all(entry["segmentation"]["size"] == [64, 64] for entry in entries)
-    assert tiny.tool("evaluate", config, tmp_path / "found.json") == 0
-    again = capsys.readouterr().out
-    assert again.strip() in table
-    image = Shapes(1, size=(50, 90)).image(0)
-    cv2.imwrite(str(tmp_path / "a.png"), image)
-    arguments = (config, best, tmp_path / "a.png", "--out", tmp_path / "drawn", "--score", 0)
-    assert tiny.tool("demo", *arguments) == 0
-    assert cv2.imread(str(tmp_path / "drawn/a.png")).shape == (50, 90, 3)
-    (found,) = detkit.load(config, best).detect([image])
-    assert len(found.boxes) > 0
     assert found.masks.shape == (len(found.boxes), 50, 90)
     assert found.mask_probs.shape == (len(found.boxes), 8, 8)
 

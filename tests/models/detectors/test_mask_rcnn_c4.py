@@ -10,7 +10,7 @@ from detkit.build.model import build_model
 from detkit.config import load_config
 from detkit.errors import ConfigError
 from detkit.losses import MaskLoss
-from detkit.models import FasterRCNN, MaskRCNN
+from detkit.models import FasterRCNN, MaskRCNN, Proposals
 from detkit.models.roi_heads import FCMaskHead
 from detkit.naming import torch_name
 from detkit.targets import OHEM, MaskTargets, MaxIoUAssigner, RandomSampler, RoITargets
@@ -135,6 +135,17 @@ def test_losses_and_gradients_are_those_without_sharing(small_model, images, hyb
         assert np.abs(gradient).max() > 0, name
         scale = np.abs(others[name]).max()
         np.testing.assert_allclose(gradient, others[name], rtol=0, atol=1e-3 * scale, err_msg=name)
+
+
+def test_its_proposals_get_the_scales(small_model, images):
+    model, batch, losses = mask_rcnn_c4(small_model), batch_of(images), []
+    for smallest, of, scales in ((8, "input", []), (4, "image", [mx.nd.full((2, 2), 2)])):
+        proposals = Proposals(200, 30, min_size=smallest, min_size_of=of)
+        step = step_of(MaskRCNNC4TrainStep, model, proposals=proposals)
+        assert ("scales" in step.INPUTS) == bool(scales)
+        found = losses_of(step, [*batch, *scales])
+        losses.append({name: loss.asscalar() for name, loss in found.items()})
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_images_without_objects_train(small_model, images):

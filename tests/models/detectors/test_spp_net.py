@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import detkit
-from detkit.build import build_dataset, build_model, open_config
+from detkit.build import build_model, open_config
 from detkit.checkpoints import load_checkpoint
 from detkit.detections.draw import save_image
 from detkit.errors import ConfigError
@@ -23,7 +23,7 @@ from support.exports import assert_same as assert_same_detections
 from support.exports import boxes_in, exported, photos
 from support.graphs import needs_onednn
 from support.onnx_runs import ONNX, assert_agree
-from support.projects import FAST_RCNN
+from support.projects import FAST_RCNN, given_proposals
 from support.small import SmallBackbone
 from support.steps import BOXES, EVERYTHING, LABELS, ROI_WEIGHTS, SIZES, totals_of_steps
 
@@ -96,27 +96,11 @@ SPP_NET = (
 )
 
 
-def proposals_of(config, split, path):
-    """The override that names a file of proposals: the objects of the images, a little moved."""
-    dataset = build_dataset(open_config(config, []), split)
-    annotations = [dataset.annotation(index) for index in range(len(dataset))]
-    boxes = [annotation.boxes + np.float32(2) for annotation in annotations]
-    np.savez(
-        path,
-        image_ids=[str(annotation.image_id) for annotation in annotations],
-        counts=list(map(len, boxes)),
-        boxes=np.concatenate(boxes),
-        scores=np.ones(sum(map(len, boxes)), "float32"),
-    )
-    return f"data.{split}_proposals={{path: {path}}}"
-
-
 @pytest.fixture(scope="module")
 def trained(config, tmp_path_factory):
     """The folder of an SPP-net that the tool trained."""
     work = tmp_path_factory.mktemp("spp")
-    given = [proposals_of(config, split, work / f"{split}.npz") for split in ("train", "val")]
-    assert tiny.train(config, work / "run", *SPP_NET, *given) == 0
+    assert tiny.train(config, work / "run", *SPP_NET, *given_proposals(work, config)) == 0
     return work / "run"
 
 
