@@ -7,6 +7,7 @@ from mxnet.gluon import HybridBlock, nn
 from detkit.keypoints import MOST_KEYPOINTS, PERSON_SIGMAS, PERSON_SKELETON
 from detkit.models.blocks import conv_relu
 from detkit.models.layers import HE_FAN_OUT
+from detkit.models.norms import Norm
 from detkit.registry import HEADS
 from detkit.typing import Namespace, Tensor
 
@@ -39,7 +40,7 @@ class KeypointHead(HybridBlock):
         skeleton: Optional[Sequence[Sequence[int]]] = None,
         convs: int = 8,
         channels: int = 512,
-        norm: Optional[str] = None,
+        norm: Optional[Norm] = None,
     ) -> None:
         super().__init__()
         if not 1 <= num_keypoints <= MOST_KEYPOINTS:
