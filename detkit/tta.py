@@ -141,8 +141,7 @@ class TTADetector(Detector):
         if self.model.BOXES:
             outputs.append(self._array(self._mean_cells(seen, *outputs)))
         arrays = [output.asnumpy() for output in outputs]
-        (found,) = detections_of(seen[0], arrays, self.class_names, self.first_label, self.skeleton)
-        return found
+        return detections_of(seen[0], arrays, self.class_names, self.first_label, self.skeleton)[0]
 
     def _candidates(self, view: View, batch: Batch, first: Batch) -> List[np.ndarray]:
         """Returns boxes (1, P, 4) in pixels of the first view, scores (1, P) and labels (1, P)."""

@@ -17,7 +17,7 @@ from support.exports import KINDS, boxes_in, detector_of, photos
 from support.kernel_oracles import nms as nms_oracle
 
 OF_BOXES = [kind for kind in KINDS if kind != "RPN"]
-FLAT = "boxes", "scores", "labels", "mask_probs", "keypoints"
+FLAT = "boxes", "scores", "labels", "mask_probs", "keypoints", "skeleton"
 
 
 def assert_equal(found, expected):

@@ -144,6 +144,7 @@ def propose(
     """
 
     def work(index: int) -> Union[Detections, ImageError]:
+        """Returns the proposals of an image, or the error of one that cannot be decoded."""
         try:
             image = dataset.image(index)
         except ImageError as error:

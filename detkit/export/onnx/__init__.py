@@ -32,10 +32,10 @@ def convert(detector: Detector) -> Any:
     and ``sizes`` (B, 2), the h and w of the valid part in pixels. A FastRCNN also has ``proposals``
     (B, R, 4) and ``proposal_scores`` (B, R). A network whose proposals have a ``min_size_of`` the
     image also has ``scales`` (B, 2), x and y: the size in pixels of the input divided by the
-    original size. The outputs are ``boxes`` (B, D, 4) in pixels of the
-    input, ``scores`` and ``labels`` (B, D) float32, which are -1 in rows without a detection, and
-    ``masks`` (B, D, M, M) if the network has masks. B, H and W are free, and D is the largest
-    number of detections. All operators belong to opset 17.
+    original size. The outputs are ``boxes`` (B, D, 4) in pixels of the input, ``scores`` and
+    ``labels`` (B, D) float32, which are -1 in rows without a detection, and ``masks`` (B, D, M, M)
+    or the logits ``heatmaps`` (B, D, J, M, M) if the network has such a head. B, H and W are free,
+    and D is the largest number of detections. All operators belong to opset 17.
 
     Raises ExportError if the package onnx is missing, and for an operator that ONNX cannot express.
     Raises ConfigError if detkit's own operators cannot be compiled, of which the graph is made.

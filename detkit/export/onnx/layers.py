@@ -19,6 +19,7 @@ def convolution(b: Builder, call: Call, x: str, weight: str, bias: Optional[str]
 
 @translates("Deconvolution")
 def deconvolution(b: Builder, call: Call, x: str, weight: str, bias: Optional[str] = None) -> str:
+    """Adds a ConvTranspose, whose output_padding is MXNet's ``adj``."""
     shaped = call.numbers("target_shape", None)
     call.require(not any(shaped), "target_shape", "use adj (output padding) instead")
     windows = _windows(call)
@@ -38,6 +39,7 @@ def fully_connected(b: Builder, call: Call, x: str, weight: str, bias: Optional[
 
 @translates("Pooling")
 def pooling(b: Builder, call: Call, x: str) -> str:
+    """Adds a MaxPool or an AveragePool, over windows or over whole maps."""
     kind = call.text("pool_type", "max")
     call.require(kind in POOLS, f"pool_type {kind}", "use max or avg")
     if call.flag("global_pool", False):
@@ -74,6 +76,7 @@ def adaptive_pooling(b: Builder, call: Call, x: str) -> str:
 def batch_norm(
     b: Builder, call: Call, x: str, gamma: str, beta: str, mean: str, variance: str
 ) -> str:
+    """Adds a BatchNormalization by the running statistics; a scale that MXNet fixes is 1."""
     axis = call.integer("axis", 1)
     call.require(axis == 1, f"axis {axis}", "use 1")
     if call.flag("fix_gamma", True):
@@ -99,6 +102,7 @@ def activation(b: Builder, call: Call, x: str) -> str:
 
 @translates("LeakyReLU")
 def leaky_relu(b: Builder, call: Call, x: str, slopes: Optional[str] = None) -> str:
+    """Adds a LeakyRelu, an Elu or a PRelu with a slope for each channel."""
     kind = call.text("act_type", "leaky")
     call.require(kind in ("leaky", "elu", "prelu"), f"act_type {kind}", "use leaky, elu or prelu")
     if kind == "prelu":
@@ -109,6 +113,7 @@ def leaky_relu(b: Builder, call: Call, x: str, slopes: Optional[str] = None) -> 
 
 @translates("UpSampling")
 def up_sampling(b: Builder, call: Call, x: str, *others: str) -> str:
+    """Adds a Resize that repeats each cell along both sides."""
     kind = call.text("sample_type", "nearest")
     plain = kind == "nearest" and not others
     call.require(plain, f"sample_type {kind}", "use nearest, with one input")
@@ -127,7 +132,7 @@ def up_sampling(b: Builder, call: Call, x: str, *others: str) -> str:
 
 @translates("_contrib_BilinearResize2D")
 def bilinear_resize(b: Builder, call: Call, x: str, *others: str) -> str:
-    """Rounds the sides down, as MXNet does with a scale."""
+    """Adds a linear Resize to sides that are rounded down, as MXNet rounds them with a scale."""
     mode = call.text("mode", "size")
     scales = [call.numbers(f"scale_{side}", None) for side in ("height", "width")]
     plain = mode == "size" and not others and all(scales)

@@ -130,6 +130,7 @@ def slice_axis(b: Builder, call: Call, x: str) -> str:
 
 @translates("slice")
 def slice_(b: Builder, call: Call, x: str) -> str:
+    """Adds a Slice of the first axes, from ``begin`` to ``end``; None is the end of an axis."""
     begin, end = call.numbers("begin"), call.numbers("end")
     steps = [step or 1 for step in call.numbers("step") or [1] * len(begin)]
     call.require(min(steps) > 0, "a slice backwards", "use reverse")
@@ -154,6 +155,7 @@ def reverse(b: Builder, call: Call, x: str) -> str:
 
 @translates("Pad")
 def pad(b: Builder, call: Call, x: str) -> str:
+    """Adds a Pad with a constant."""
     mode = call.text("mode", "constant")
     call.require(mode == "constant", f"mode {mode}", "use constant")
     widths = call.numbers("pad_width")  # MXNet: before and after of each axis in turn
@@ -163,6 +165,7 @@ def pad(b: Builder, call: Call, x: str) -> str:
 
 @translates("broadcast_like")
 def broadcast_like(b: Builder, call: Call, x: str, like: str) -> str:
+    """Adds an Expand to the sides of ``like``, of all axes or of ``lhs_axes`` alone."""
     axes = zip(call.numbers("lhs_axes", None), call.numbers("rhs_axes", None))
     sources = {axis % call.ranks[0]: other % call.ranks[1] for axis, other in axes}
     if not sources:
@@ -198,6 +201,7 @@ def _filled(b: Builder, call: Call, x: str, value: float) -> str:
 
 @translates("_contrib_arange_like")
 def arange_like(b: Builder, call: Call, x: str) -> str:
+    """Adds a Range from 0 with as many numbers as an axis of the input has elements."""
     axis = call.integer("axis", None)
     plain = (call.real("start", 0), call.real("step", 1), call.integer("repeat", 1)) == (0, 1, 1)
     remedy = "set axis, and leave start, step and repeat out"
@@ -235,6 +239,7 @@ def take(b: Builder, call: Call, x: str, index: str) -> str:
 
 @translates("pick")
 def pick(b: Builder, call: Call, x: str, index: str) -> str:
+    """Adds a GatherElements of one element along an axis, by clipped indices."""
     axis, mode = call.integer("axis", -1), call.text("mode", "clip")
     call.require(mode == "clip", f"mode {mode}", "use clip")
     index = _within(b, call, x, index, axis)

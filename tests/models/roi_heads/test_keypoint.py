@@ -9,6 +9,7 @@ import pytest
 from detkit.keypoints import PERSON_SKELETON
 from detkit.models.roi_heads import KeypointHead
 from detkit.models.roi_heads.keypoint import doubled
+from detkit.registry import HEADS
 from support import backbones
 from support.refusals import assert_refused
 
@@ -78,6 +79,14 @@ def test_norms_are_after_each_convolution(norm):
     names = backbones.torch_shapes(head)
     assert {"convs.0.1.weight", "convs.1.1.weight"} < set(names)
     assert "convs.0.0.bias" not in names
+
+
+def test_a_config_sets_the_groups_of_its_norm():
+    norm = {"type": "GN", "groups": 4}
+    node = {"type": "KeypointHead", "num_keypoints": 2, "convs": 1, "channels": 8, "norm": norm}
+    head = HEADS.build(node, in_channels=4, in_size=4, num_classes=1)
+    other = KeypointHead(4, 4, 1, num_keypoints=2, convs=1, channels=8, norm=norm)
+    assert backbones.torch_shapes(head) == backbones.torch_shapes(other)
 
 
 def test_a_skeleton_of_ones_own():
