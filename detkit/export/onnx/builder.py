@@ -44,6 +44,8 @@ class Builder:
             None leaves an optional input out.
         """
         read = [self._name(source) for source in inputs]
+        while read and not read[-1]:  # ONNX Runtime's quantizer warns of a bias without a name
+            read.pop()
         name = self._unique(op)
         names = [f"{name}:{index}" for index in range(outputs)] if outputs else [name]
         self._nodes.append(helper.make_node(op, read, names, name=name, **attributes))

@@ -10,6 +10,7 @@ from mxnet.gluon import nn
 from detkit.errors import ExportError
 from detkit.export.onnx import convert, save_int8
 from detkit.models.layers import relu6
+from detkit.models.roi_heads import ConvFCHead, FCHead
 from support.exports import KINDS, detector_of, photos
 from support.graphs import KEPT, SIZES
 from support.onnx_runs import MISSING, ONNX
@@ -215,6 +216,21 @@ def test_the_images_that_tell_the_ranges(small_model, tmp_path, mode, capsys, ca
     assert dataset.read == [0, 2]  # of another size each
     assert capsys.readouterr().out == ""
     assert not caplog.records
+
+
+def test_layers_without_a_bias(small_model, images, quantized, caplog):
+    """A convolution before a group norm, and the first half of a layer with a rank."""
+    norm = {"type": "GN", "groups": 3}
+    for head in (
+        ConvFCHead(8, 3, 3, convs=[6], norm=norm, hidden=[8]),
+        FCHead(8, 3, 3, hidden=[16], dropout=0, ranks=[4]),
+    ):
+        network = small_model(roi_head=head)
+        batch = images(*SIZES[0], seed=9)
+        expected = [output.asnumpy() for output in network(*map(mx.nd.array, batch))]
+        found = found_by(quantized(network), batch)
+        np.testing.assert_allclose(found[1], expected[1], rtol=0, atol=0.1)
+    assert not caplog.records  # ONNX Runtime warns of an input without a name
 
 
 def test_what_cannot_be_quantized(small_model, tmp_path, quantized, monkeypatch):
