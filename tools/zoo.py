@@ -22,6 +22,7 @@ from detkit.build.load import detector_for
 from detkit.cli import debug_argument, positive, run
 from detkit.data.voc import VOC_CLASSES
 from detkit.errors import DetkitError
+from detkit.ops.convolution import CONV1X1, CONV3X3, DEPTHWISE
 from detkit.registry import DATASETS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -31,8 +32,7 @@ HEADER = """\
 |---|---|---|---|---|---|"""
 COCO_CLASSES = 80
 # MXNet's operators, and detkit's own convolutions, which replace some of them.
-LAYERS = ("Convolution", "Deconvolution", "FullyConnected")
-LAYERS += ("detkit_conv3x3", "detkit_conv1x1", "detkit_depthwise")
+LAYERS = ("Convolution", "Deconvolution", "FullyConnected", CONV3X3, CONV1X1, DEPTHWISE)
 SIZE = (480, 640)
 PROPOSALS = 1000
 

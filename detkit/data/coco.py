@@ -12,7 +12,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 import numpy as np
 
 from detkit import segmentations
-from detkit.data.coco_keypoints import keypoints_fault, points_of, pose_of, stacked
+from detkit.data.coco_keypoints import keypoints_fault, names_of, points_of, stacked
 from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
 from detkit.data.keypoints import Keypoints, check_field, order_of_sides
 from detkit.data.names import check_pixels, check_text, is_file, path_below
@@ -58,7 +58,7 @@ class COCO:
     (``iscrowd``) are difficult objects: training ignores them, and so does the evaluation of
     detections within them.
 
-    keypoint_names, skeleton: see detkit.data.coco_keypoints.Pose; empty without keypoints.
+    keypoint_names: the names of the J keypoints of an object; empty without keypoints.
     dropped: (image_id, reason) of the dropped objects: degenerate, outside, without an outline, or
         with malformed keypoints.
     bad_images: (image_id, reason) of the images whose file is damaged; they are left out.
@@ -72,7 +72,7 @@ class COCO:
         self._file = Path(annotations).expanduser()
         content = _content(self._file)
         self.category_ids, self.class_names = _categories(self._file, content["categories"])
-        self.keypoint_names, self.skeleton = pose_of(content["categories"], str(self._file))
+        self.keypoint_names = names_of(content["categories"], str(self._file))
         self._labels = {category: label for label, category in enumerate(self.category_ids)}
         self.dropped: Faults = []
         self.bad_images: Faults = []

@@ -1,7 +1,7 @@
 """Keypoints in COCO's files: the names of a category, and the points of an annotation."""
 
 import reprlib
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -13,57 +13,38 @@ from detkit.segmentations import is_number
 FLAGS = (0, 1, 2)  # not labelled, hidden, visible
 
 
-class Pose(NamedTuple):
-    """The keypoints of a dataset's objects.
+def names_of(categories: List[Dict[str, Any]], file: str) -> Tuple[str, ...]:
+    """Returns the names of the J keypoints of a file's categories, none if no category has any.
 
-    names: the J names. skeleton: pairs of indices of keypoints that a drawing connects.
+    A ``skeleton`` beside them is not read: the keypoint head has the one that is drawn.
+
+    Raises DataError, with the place in ``file``, for names of another form, and if two categories
+    have different ones, because one head finds the keypoints of all classes.
     """
-
-    names: Tuple[str, ...] = ()
-    skeleton: Tuple[Tuple[int, int], ...] = ()
-
-
-def pose_of(categories: List[Dict[str, Any]], file: str) -> Pose:
-    """Returns the Pose of the categories of a file, which is empty if none has keypoints.
-
-    Raises DataError, with the place in ``file``, for names or a skeleton of another form, and if
-    two categories have different ones, because one head finds the keypoints of all classes.
-    """
-    poses: List[Pose] = []
+    found: List[Tuple[str, ...]] = []
     for index, category in enumerate(categories):
         if category.get("keypoints"):
-            where = f"{file}: categories[{index}]"
-            poses.append(_pose(category["keypoints"], category.get("skeleton") or [], where))
-            if poses[-1] != poses[0]:
+            where = f"{file}: categories[{index}].keypoints"
+            found.append(_names(category["keypoints"], where))
+            if found[-1] != found[0]:
                 raise DataError(
-                    f"{where}.keypoints: expected the names and the skeleton of the categories "
-                    f"before, {reprlib.repr(poses[0].names)}, found "
-                    f"{reprlib.repr(poses[-1].names)}; all classes share their keypoints"
+                    f"{where}: expected the names of the categories before, "
+                    f"{reprlib.repr(found[0])}, found {reprlib.repr(found[-1])}; all classes share "
+                    "their keypoints"
                 )
-    return poses[0] if poses else Pose()
+    return found[0] if found else ()
 
 
-def _pose(names: Any, skeleton: Any, where: str) -> Pose:
+def _names(names: Any, where: str) -> Tuple[str, ...]:
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
     if not is_list or len(set(names)) < len(names) or len(names) > MOST_KEYPOINTS:
         raise DataError(
-            f"{where}.keypoints: expected at most {MOST_KEYPOINTS} different names, found "
+            f"{where}: expected at most {MOST_KEYPOINTS} different names, found "
             f"{reprlib.repr(names)}"
         )
     for name in names:
-        check_text(name, f"{where}.keypoints")
-    numbers = range(1, len(names) + 1)  # COCO counts keypoints from 1
-    if not isinstance(skeleton, list) or not all(_is_limb(limb, numbers) for limb in skeleton):
-        raise DataError(
-            f"{where}.skeleton: expected pairs of numbers from 1 to {len(names)}, found "
-            f"{reprlib.repr(skeleton)}"
-        )
-    return Pose(tuple(names), tuple((first - 1, second - 1) for first, second in skeleton))
-
-
-def _is_limb(limb: Any, numbers: range) -> bool:
-    is_pair = isinstance(limb, list) and len(limb) == 2
-    return is_pair and all(type(end) is int and end in numbers for end in limb)
+        check_text(name, where)
+    return tuple(names)
 
 
 def keypoints_fault(values: Any, count: int, reach: int) -> Optional[str]:

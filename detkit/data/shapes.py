@@ -89,7 +89,6 @@ class Shapes:
 
     class_names: Tuple[str, ...] = tuple(OUTLINES)
     keypoint_names: Tuple[str, ...] = KEYPOINTS
-    skeleton: Tuple[Tuple[int, int], ...] = ((0, 1), (1, 2), (2, 3), (3, 0))
 
     def __init__(
         self,

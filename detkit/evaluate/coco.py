@@ -31,8 +31,9 @@ class COCOEvaluator:
     It is called with (dataset, {image_id: Detections}) and returns AP, AP50, AP75, APs, APm, APl,
     AR100 and per_class, the AP50 by name. A value is nan if it has no ground truth. If the
     detections and the dataset have masks, mask_AP, mask_AP50, ... are the same metrics of masks. If
-    they have keypoints, keypoint_AP, AP50, AP75, APm, APl and AR20 are those of keypoints, whose
-    measure is the OKS instead of the IoU (https://cocodataset.org/#keypoints-eval).
+    they have keypoints, keypoint_AP, keypoint_AP50, ... are those of keypoints, AP, AP50, AP75,
+    APm, APl and AR20, whose measure is the OKS instead of the IoU
+    (https://cocodataset.org/#keypoints-eval).
 
     sigmas: the tolerance of each keypoint in the OKS, as a share of the object's size, or one
         number for all; by default COCO's, for the 17 keypoints of a person.

@@ -10,7 +10,7 @@ from detkit.data import COCO, HorizontalFlip, Loader
 from detkit.errors import DataError
 
 NAMES = ["nose", "left_eye", "right_eye"]
-CATEGORY = {"id": 1, "name": "person", "keypoints": NAMES, "skeleton": [[1, 2], [1, 3]]}
+CATEGORY = {"id": 1, "name": "person", "keypoints": NAMES, "skeleton": "not read"}
 POINTS = [20, 10, 2, 25, 8, 1, 0, 0, 0]
 
 
@@ -33,12 +33,11 @@ def read(tmp_path):
     return build
 
 
-def test_names_skeleton_and_points(read):
+def test_names_and_points(read):
     without = person(box=(30, 5, 10, 10), num_keypoints=0)
     del without["keypoints"]
     dataset = read(person(num_keypoints=2), without)
     assert dataset.keypoint_names == tuple(NAMES)
-    assert dataset.skeleton == ((0, 1), (0, 2))
     points = dataset.field("keypoints", 0).points
     assert points.dtype == np.float32
     # The middle of the pixel that COCO states; what is not labelled is 0.
@@ -87,11 +86,6 @@ def test_slightly_outside_is_right(read):
         ({"keypoints": ["nose"] * 2}, ("categories[0].keypoints", "different names")),
         ({"keypoints": [str(n) for n in range(513)]}, ("categories[0].keypoints", "at most 512")),
         ({"keypoints": ["\ud800"]}, ("categories[0].keypoints", "surrogate")),
-        ({"skeleton": 7}, ("categories[0].skeleton", "from 1 to 3", "7")),
-        ({"skeleton": [[1]]}, ("categories[0].skeleton", "[[1]]")),
-        ({"skeleton": [[0, 1]]}, ("categories[0].skeleton", "from 1 to 3", "[[0, 1]]")),
-        ({"skeleton": [[1, 4]]}, ("categories[0].skeleton", "[[1, 4]]")),
-        ({"skeleton": [[1, True]]}, ("categories[0].skeleton", "[[1, True]]")),
     ],
 )
 def test_categories_of_another_form_are_refused(read, changes, fragments):
@@ -107,11 +101,11 @@ def test_all_classes_share_their_keypoints(read):
     dataset = read(person(), person(category_id=2), categories=[CATEGORY, other, plain])
     assert dataset.field("keypoints", 0).points.shape == (2, 3, 3)
     with pytest.raises(DataError, match=r"categories\[1\].keypoints: .*share their keypoints"):
-        read(person(), categories=[CATEGORY, {**other, "keypoints": NAMES[:2], "skeleton": []}])
+        read(person(), categories=[CATEGORY, {**other, "keypoints": NAMES[:2]}])
 
 
 def test_a_file_without_keypoints_has_no_field(read):
     dataset = read(person("anything"), categories=[{"id": 1, "name": "person"}])
-    assert (dataset.keypoint_names, dataset.skeleton, dataset.dropped) == ((), (), [])
+    assert (dataset.keypoint_names, dataset.dropped) == ((), [])
     with pytest.raises(DataError, match=r"COCO: expected the field 'keypoints'.*found no fields"):
         dataset.field("keypoints", 0)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import detkit
+from detkit.data import Shapes
+from detkit.export.precision.precisions import Int8, examples_of
 from detkit.models import Proposals
 from support.environment import BACKENDS
 from support.exports import KINDS, assert_same, detector_of, exported, photos
@@ -68,6 +70,19 @@ def test_onnx_takes_the_scales(small_model, images, kind):
         (*images((50, 96), (96, 70), canvas=(96, 96)), np.float32([[2, 1.9], [0.3, 0.3]])),
     ]
     assert_agree(model_of(small_model, kind), *batches)
+
+
+@pytest.mark.parametrize("ops", BACKENDS)
+def test_a_calibration_takes_the_scales(small_model, tmp_path, ops):
+    model, images = model_of(small_model, "FasterRCNN"), photos(*SCALES)
+    precision = Int8(examples_of(detector_of(model), Shapes(2, size=(80, 100)), 2))
+    exported(model, tmp_path, ops, precision)
+    loaded = detkit.load_exported(tmp_path)
+    assert loaded.manifest.inputs == ["images", "sizes", "scales"]
+    expected = expected_detections(small_model, "FasterRCNN", images)
+    for found, other in zip(loaded.detect(images), expected):
+        assert len(found.boxes) > 0
+        np.testing.assert_allclose(found.scores.max(), other.scores.max(), rtol=0, atol=0.1)
 
 
 def test_it_is_no_other_network(small_model):

@@ -8,12 +8,14 @@
 //   deploy_parts resize LIKE H W HEIGHT WIDTH FILE raw RGB in, (3, HEIGHT, WIDTH) float32 out
 //   deploy_parts size LIKE SHORT LONG H W          what the image is resized to
 //   deploy_parts keypoints COUNT SIDE H W FILE     float32 box and heatmaps in, keypoints out
+//   deploy_parts draw H W X Y ...                  a black picture with a skeleton of these points out
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 
+#include "draw.hpp"
 #include "graph.hpp"
 #include "json.hpp"
 #include "keypoints.hpp"
@@ -22,6 +24,9 @@
 #include "sha256.hpp"
 
 using detkit::Json;
+
+// Stands for mask.cpp, which needs a kernel: the detections that are drawn have no masks.
+std::vector<float> detkit::paste_mask(const Detection&, int, int) { return {}; }
 
 namespace {
 
@@ -57,7 +62,7 @@ std::string write(const Json& value) {
 
 }  // namespace
 
-int main(int, char** words) {
+int main(int count, char** words) {
   const std::string what = words[1];
   const auto like = [&] { return detkit::Like(std::atoi(words[2])); };
   const auto number = [&](int i) { return std::atoi(words[i]); };
@@ -86,6 +91,18 @@ int main(int, char** words) {
           detkit::decode_keypoints(values.data() + 4, size_t(number(2)), size_t(number(3)),
                                    values.data(), {number(4), number(5)});
       std::fwrite(points.data(), sizeof(detkit::Keypoint), points.size(), stdout);
+    } else if (what == "draw") {
+      detkit::Picture picture;
+      picture.height = number(2), picture.width = number(3);
+      picture.rgb.resize(size_t(3) * size_t(picture.height) * size_t(picture.width));
+      detkit::Detection found{0, 0, 0, 0, 1, 0, 0, {}, {}};
+      detkit::Limbs skeleton;
+      for (int i = 4; i + 1 < count; i += 2) {
+        found.keypoints.push_back({float(std::atof(words[i])), float(std::atof(words[i + 1])), 1});
+        if (i > 4) skeleton.emplace_back(i / 2 - 3, i / 2 - 2);
+      }
+      detkit::draw({found}, {"cat"}, skeleton, &picture);
+      std::fwrite(picture.rgb.data(), 1, picture.rgb.size(), stdout);
     } else {
       const std::string pixels = contents(words[7]);
       const detkit::Image image{reinterpret_cast<const uint8_t*>(pixels.data()), number(3),

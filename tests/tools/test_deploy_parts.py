@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "tools" / "deploy"
 PARTS = (
     *("graph", "json", "json_checks", "model", "nodes", "operators", "outputs", "parameters"),
-    *("keypoints", "resize", "sha256", "variables"),
+    *("draw", "keypoints", "resize", "sha256", "variables"),
 )
 
 pytestmark = pytest.mark.skipif(not shutil.which("c++"), reason="there is no C++ compiler")
@@ -86,6 +86,24 @@ def test_keypoints_are_pythons(parts, tmp_path, side):
         found = np.frombuffer(done.stdout, np.float32).reshape(3, 3)
         (expected,) = decode(heatmaps[None], box[None], (320, 640))
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def drawn(parts, *points):
+    """Which pixels (60, 80) are drawn for keypoints, each connected with the next, x and y."""
+    done = parts("draw", 60, 80, *np.ravel(points).tolist())
+    assert done.returncode == 0
+    return np.frombuffer(done.stdout, np.uint8).reshape(60, 80, 3).any(axis=2)
+
+
+def test_keypoints_are_drawn_where_they_are(parts):
+    none = drawn(parts)  # the corner of the box alone
+    pair = drawn(parts, (20.5, 30.5), (50.5, 30.5))
+    assert pair[30, 20:51].all() and pair[28:33, 18:23].all()
+    assert not pair[40:].any() and not pair[:, 60:].any()
+    half = drawn(parts, (60.5, 30.5), (160.5, 30.5))  # the second lies outside
+    assert half[30, 60:].all() and not half[29, 64:].any()
+    far = drawn(parts, (-40, 20), (40, 1e30), (1e30, -1e30), (90, 70))
+    np.testing.assert_array_equal(far, none)
 
 
 def test_sha256(parts, tmp_path):

@@ -22,8 +22,6 @@ void check_image(const Image& image, size_t index) {
   if (!image.rgb) throw Error(name + ": expected pixels, found a null pointer");
 }
 
-constexpr size_t kHeatmapAxes = 5;
-
 // The rows of the outputs that belong to one image.
 struct Rows {
   const float *boxes, *scores, *labels;
@@ -37,7 +35,7 @@ void check_outputs(const std::vector<Output>& outputs, size_t batch, const std::
               outputs[0].shape[2] == 4 && dimensions(1) == 2 && dimensions(2) == 2;
   if (fine && outputs.size() == 4) {
     const size_t last = dimensions(3) - 1;
-    fine = (dimensions(3) == 4 || dimensions(3) == kHeatmapAxes) &&
+    fine = (dimensions(3) == kMaskAxes || dimensions(3) == kHeatmapAxes) &&
            outputs[3].shape[last] == outputs[3].shape[last - 1];
   }
   for (size_t i = 0; fine && i < outputs.size(); ++i) {

@@ -61,16 +61,18 @@ void tint(const std::vector<float>& mask, const Colour& colour, Picture* picture
   }
 }
 
-// Fills the pixels of a square around a point, of `reach` pixels to each side, within the picture.
+// Fills those pixels of a square around a point, of `reach` pixels to each side, that lie in the
+// picture.
 void dot(float x, float y, int reach, const Colour& colour, Picture* picture) {
-  const auto inside = [](float at, int side) {
-    return int(std::floor(std::clamp(at, 0.0f, float(side - 1))));
+  const auto clipped = [](float at, int side) {
+    return int(std::clamp(std::floor(at), 0.0f, float(side)));
   };
-  const float by = float(reach);
-  for (int row = inside(y - by, picture->height); row <= inside(y + by, picture->height); ++row) {
-    for (int left = inside(x - by, picture->width); left <= inside(x + by, picture->width);
-         ++left) {
-      std::copy(colour.begin(), colour.end(), pixel(picture, left, row));
+  const float before = float(reach), after = before + 1;
+  const int bottom = clipped(y + after, picture->height);
+  const int right = clipped(x + after, picture->width);
+  for (int row = clipped(y - before, picture->height); row < bottom; ++row) {
+    for (int column = clipped(x - before, picture->width); column < right; ++column) {
+      std::copy(colour.begin(), colour.end(), pixel(picture, column, row));
     }
   }
 }

@@ -7,7 +7,6 @@ namespace {
 
 constexpr int kMostRows = 100000, kLargestMask = 1024, kMostKeypoints = 512;
 constexpr size_t kMostLimbs = 4096;
-constexpr size_t kMaskAxes = 4, kHeatmapAxes = 5;
 
 // Returns the sides of an output after "B", or nothing if its shape is no list of whole numbers.
 std::vector<double> sides_of(const Json& output) {

@@ -1,6 +1,7 @@
 // The outputs of the network in model.json.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,8 @@
 #include "json.hpp"
 
 namespace detkit {
+
+constexpr size_t kMaskAxes = 4, kHeatmapAxes = 5;  // of the fourth output
 
 struct Outputs {
   std::vector<std::string> names;

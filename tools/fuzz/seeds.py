@@ -131,7 +131,7 @@ def coco() -> List[Files]:
         ],
         "categories": [
             {"id": 3, "name": "cat"},
-            {"id": 7, "name": "dog", "keypoints": ["nose", "tail"], "skeleton": [[1, 2]]},
+            {"id": 7, "name": "dog", "keypoints": ["nose", "tail"]},
         ],
         "annotations": [
             {"id": i, "image_id": 1 + i % 2, "category_id": 3 + 4 * (i % 2), "iscrowd": i // 3,
