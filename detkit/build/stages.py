@@ -18,7 +18,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # of a folder
 
 
 class Made(NamedTuple):
-    """What a stage has left for later ones.
+    """The files of a stage that later stages take.
 
     checkpoint: the folder of its last checkpoint, or None if it was not trained. proposals: {split:
     file}, empty if no later stage takes them.
