@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 from detkit.build.data import build_dataset
 from detkit.build.model import build_model, choose_operators, detector_of
 from detkit.build.sections import check_norms, check_parts, check_sections
-from detkit.build.stages import Stage
+from detkit.build.stage import Stage
 from detkit.build.start import check_start
 from detkit.build.train_step import build_train_step
 from detkit.checkpoints import CONFIG, FOLDER, numbered

@@ -14,9 +14,10 @@ import tempfile
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from detkit.build.resume import LENGTHS, check_changes
+from detkit.build.stage import Made, Stage
 from detkit.build.stage_checks import check_networks, check_same_start
 from detkit.build.stage_proposals import ground_truth_as_proposals, write_proposals
-from detkit.build.stages import Made, Stage, joined, read_stages
+from detkit.build.stages import joined, read_stages
 from detkit.build.training import Training
 from detkit.checkpoints import (
     FOLDER,
