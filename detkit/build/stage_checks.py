@@ -10,7 +10,7 @@ from detkit.build.sections import check_norms, check_parts, check_sections
 from detkit.build.stage import Stage
 from detkit.build.start import check_start
 from detkit.build.train_step import build_train_step
-from detkit.checkpoints import CONFIG, FOLDER, numbered
+from detkit.checkpoints import CONFIG, FOLDER, Checkpoint, numbered
 from detkit.config import Config, place, require
 from detkit.config.yaml import read_yaml
 from detkit.construct import construct
@@ -20,6 +20,7 @@ from detkit.errors import CheckpointError, ConfigError
 from detkit.runner.freezing import Freezing
 from detkit.runner.optimizer import Optimizer
 from detkit.runner.options import TrainOptions
+from detkit.runner.time_budget import TimeBudget
 
 Shapes = Dict[str, Tuple[int, ...]]  # of weights, by name
 
@@ -69,6 +70,18 @@ def check_same_start(folder: str, config: Config) -> None:
             f"{folder}: expected what the stage began from, found something else:\n  {listed}\n"
             "An earlier stage was changed; begin another run with --work-dir DIR"
         )
+
+
+def goes_on(config: Config, end: Checkpoint) -> bool:
+    """Returns whether a stage that ended with the checkpoint ``end`` is longer by ``config``."""
+    options: TrainOptions = construct(TrainOptions, config["train"])
+    length = options.length
+    if isinstance(length, TimeBudget):
+        if end.spent:
+            length.watch.restore(end.spent)
+        length.start(end.progress.step)
+    is_patient = options.patience is None or end.stale < options.patience
+    return is_patient and not length.reached(end.progress)
 
 
 def _shapes(config: Config, names: Sequence[str]) -> Dict[str, Shapes]:
