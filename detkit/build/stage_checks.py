@@ -4,7 +4,8 @@ import gc
 import os
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from detkit.build.data import build_dataset
+from detkit.build.data import build_dataset, build_evaluator, build_transforms
+from detkit.build.left_out import filter_of
 from detkit.build.model import build_model, choose_operators, detector_of
 from detkit.build.sections import check_norms, check_parts, check_sections
 from detkit.build.stage import Stage
@@ -17,7 +18,9 @@ from detkit.construct import construct
 from detkit.data.one_class import OneClass
 from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
+from detkit.registry import HOOKS, SCHEDULES
 from detkit.runner.freezing import Freezing
+from detkit.runner.intervals import read_interval
 from detkit.runner.optimizer import Optimizer
 from detkit.runner.options import TrainOptions
 from detkit.runner.time_budget import TimeBudget
@@ -89,7 +92,8 @@ def _shapes(config: Config, names: Sequence[str]) -> Dict[str, Shapes]:
     check_sections(config)
     check_parts(config)
     check_norms(config["model"])
-    options = construct(TrainOptions, require(config, "train", dict))
+    options: TrainOptions = construct(TrainOptions, require(config, "train", dict))
+    _check_settings(config, options)
     names = names if detector_of(config).TELLS_CLASSES else OneClass.class_names
     model = build_model(config, names, find_device("cpu"), pretrained=False)
     build_train_step(config, model, len(names))
@@ -101,6 +105,19 @@ def _shapes(config: Config, names: Sequence[str]) -> Dict[str, Shapes]:
         part: {name: weight.shape for name, weight in weights.items()}
         for part, weights in parts.items()
     }
+
+
+def _check_settings(config: Config, options: TrainOptions) -> None:
+    """Raises ConfigError for a schedule, evaluator, filter, transform, hook or interval."""
+    SCHEDULES.build(options.schedule)
+    build_evaluator(config)
+    filter_of(config)
+    for split in ("train", "val"):
+        build_transforms(config, split)
+    for node in options.hooks:
+        HOOKS.build(node)
+    for interval in (options.evaluate_every, options.checkpoint_every):
+        read_interval(interval)
 
 
 def _taken(config: Any) -> Dict[str, str]:

@@ -187,6 +187,12 @@ REFUSED = {
     "an unknown part": ("stages=[{name: a, freeze: [backbon]}]", "stages.0.freeze", "backbone"),
     "an unknown detector": ("stages=[{name: a, model: {type: RNP}}]", "model.type", "mean 'RPN'"),
     "a wrong argument": ("stages=[{name: a, model: {roi_head: {hiden: [3]}}}]", "hiden", "hidden"),
+    "a schedule": ("stages=[{name: a, train: {schedule: {factor: 2}}}]", "factor: expected", "2"),
+    "an evaluator": ("stages=[{name: a, evaluate: {type: VOC}}]", "evaluate.type", "VOCEval"),
+    "a filter": ("stages=[{name: a, data: {filter: rois}}]", "data.filter", "'FasterRCNN'"),
+    "a hook": ("stages=[{name: a, train: {hooks: [{type: None}]}}]", "hooks.0.type"),
+    "an interval": ("stages=[{name: a, train: {evaluate_every: {days: 2}}}]", "'days'", "epochs"),
+    "a transform": ("stages=[{name: a, data: {val_transforms: [{type: A}]}}]", "val_transforms.0"),
     "other weights": ("stages=[{name: a, model: {roi_head: {hidden: [3]}}}]", "roi_head", "'a'"),
     "proposals of no use": (
         f"stages=[{RPN}, {{name: b, proposals: a}}]",
