@@ -115,17 +115,13 @@ def test_a_few_steps_lower_the_losses(small_model, images):
 # --- by a config ----------------------------------------------------------------------------------
 
 
-def windows(config, folder, split):
-    """The override that names windows of the images of a split."""
-    out = folder / f"{split}.npz"
-    words = ("--method", "sliding_windows", "--split", split, "--limit", 90, "--out", out)
-    assert tiny.tool("propose", config, *words) == 0
-    return f"data.{split}_proposals={{path: {out}}}"
-
-
 @pytest.fixture(scope="module")
 def stored(config, tmp_path_factory):
-    return windows(config, tmp_path_factory.mktemp("stored"), "train")
+    """The override that names windows of the training images."""
+    out = tmp_path_factory.mktemp("stored") / "train.npz"
+    words = ("--method", "sliding_windows", "--split", "train", "--limit", 90, "--out", out)
+    assert tiny.tool("propose", config, *words) == 0
+    return f"data.train_proposals={{path: {out}}}"
 
 
 def test_a_config_trains_with_them_and_resumes(stored, config, tmp_path):
@@ -137,36 +133,6 @@ def test_a_config_trains_with_them_and_resumes(stored, config, tmp_path):
     last = "checkpoints/step-00000006"
     tiny.assert_same_checkpoint(whole / last, parts / last)
     assert tiny.tool("test", whole / "config.yaml", whole / last, "--split", "train") == 0
-
-
-def test_a_validation_loss_takes_those_of_the_validation_images(stored, config, tmp_path, capsys):
-    chosen = (TYPE, stored, "train.val_loss=true")
-    message = tiny.refused(capsys, "train", config, "--dry-run", "--set", *chosen)
-    tiny.assert_says(message, "'val_proposals' is missing")
-    chosen = (*chosen, windows(config, tmp_path, "val"), "train.epochs=1")
-    assert tiny.train(config, tmp_path / "work", *chosen) == 0
-    (record,) = tiny.records(tmp_path / "work", "val_loss")
-    assert record["roi_class"] > 0
-
-
-def test_stages_of_a_schedule_take_them(stored, config, tmp_path):
-    schedule = "stages=[{name: one, freeze: [backbone]}, {name: two, start_from: one}]"
-    assert tiny.train(config, tmp_path, TYPE, stored, schedule, "train.epochs=1") == 0
-    for stage in ("one", "two"):
-        resolved = (tmp_path / "stages" / stage / "config.yaml").read_text()
-        tiny.assert_says(resolved, "FasterRCNNWithNegatives", "train.npz")
-
-
-def test_a_stage_may_propose_them(config, tmp_path):
-    """The stage of the RPN has a step of its own, and the other one takes no file in testing."""
-    schedule = (
-        "stages=[{name: rpn, model: {type: RPN}, evaluate: {type: ProposalEvaluator}}, "
-        "{name: whole, proposals: rpn}]"
-    )
-    assert tiny.train(config, tmp_path, TYPE, schedule, "train.epochs=1") == 0
-    data = load_config(tmp_path / "stages/whole/config.yaml")["data"]
-    assert data["train_proposals"]["path"].endswith("rpn/proposals/train-step-00000003.npz")
-    assert "val_proposals" not in data
 
 
 def test_the_preflight_counts_them(stored, tmp_path):
@@ -196,3 +162,34 @@ def test_what_does_not_fit_is_refused(config, stored, overrides, fragments, caps
 
 def test_the_detectors_own_step_may_be_named(config):
     assert tiny.tool("train", config, "--dry-run", "--set", "train_step.type=FasterRCNN") == 0
+
+
+# --- in stages ------------------------------------------------------------------------------------
+
+PROPOSED = (
+    "stages=[{name: rpn, model: {type: RPN}, evaluate: {type: ProposalEvaluator}}, "
+    "{name: whole, proposals: rpn}]"
+)
+
+
+def test_the_stages_of_a_schedule_take_them(stored, config, tmp_path):
+    schedule = "stages=[{name: one, freeze: [backbone]}, {name: two, start_from: one}]"
+    assert tiny.train(config, tmp_path, TYPE, stored, schedule, "train.epochs=1") == 0
+    for stage in ("one", "two"):
+        resolved = (tmp_path / "stages" / stage / "config.yaml").read_text()
+        tiny.assert_says(resolved, "FasterRCNNWithNegatives", "train.npz")
+
+
+def test_a_stage_may_propose_them(config, tmp_path):
+    """The stage of the RPN has a step of its own, and the other one takes no file in testing."""
+    assert tiny.train(config, tmp_path, TYPE, PROPOSED, "train.epochs=1") == 0
+    data = load_config(tmp_path / "stages/whole/config.yaml")["data"]
+    assert data["train_proposals"]["path"].endswith("rpn/proposals/train-step-00000003.npz")
+    assert "val_proposals" not in data
+
+
+def test_a_validation_loss_of_a_stage_takes_those_of_validation(config, tmp_path):
+    chosen = (TYPE, PROPOSED, "train.epochs=1", "train.val_loss=true")
+    assert tiny.train(config, tmp_path, *chosen) == 0
+    (record,) = tiny.records(tmp_path / "stages/whole", "val_loss")
+    assert record["roi_class"] > 0
