@@ -92,13 +92,7 @@ def expand_regime(config: Config) -> None:
             f"{place(config, 'stages')}: expected a list of stages, because regime is {regime!r}, "
             f"found {stages!r}; a mapping changes the stages of regime: {ALTERNATING}"
         )
-    kind = section(config, "model").get("type")
-    if kind != "FasterRCNN":
-        raise ConfigError(
-            f"{place(config, 'regime')}: expected a FasterRCNN for the regime {ALTERNATING!r}, "
-            f"found {kind!r}; write the stages as a list"
-        )
-    _refuse_step(config, ALTERNATING)
+    _check_alternating(config)
     origin = place(config, "regime")
     own = {stage["name"]: stage for stage in _alternating(config)}
     changes = section(config, "stages")
@@ -111,6 +105,17 @@ def expand_regime(config: Config) -> None:
         stage = parse_yaml(dump_yaml(plain), lambda mark: origin, f"stages.{name}")
         expanded.put(index, overlaid(stage, changes.get(name, Node(stage.path))), origin)
     config.put("stages", expanded, origin)
+
+
+def _check_alternating(config: Config) -> None:
+    """Raises ConfigError unless ``model`` and ``train_step`` are those of the regime's detector."""
+    kind = section(config, "model").get("type")
+    if kind != "FasterRCNN":
+        raise ConfigError(
+            f"{place(config, 'regime')}: expected a FasterRCNN for the regime {ALTERNATING!r}, "
+            f"found {kind!r}; write the stages as a list"
+        )
+    _refuse_step(config, ALTERNATING)
 
 
 def _refuse_step(config: Config, regime: str) -> None:
@@ -126,8 +131,8 @@ def _refuse_step(config: Config, regime: str) -> None:
 def _alternating(config: Config) -> List[Dict[str, Any]]:
     """Returns the stages of alternating training (Ren et al. 2015, section 3.2, i).
 
-    As in py-faster-rcnn, the head of the RPN begins anew in the third stage, and the RoI head of
-    the second stage goes on in the fourth.
+    The third stage trains a new head of the RPN, and the fourth goes on with the RoI head of the
+    second, as in py-faster-rcnn.
     """
     shared = [part for part in ("backbone", "neck") if config["model"].get(part) is not None]
     train_step = section(config, "train_step")

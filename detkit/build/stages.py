@@ -206,8 +206,9 @@ def _check_joined(config: Config, stages: Sequence[Stage], sources: Mapping[str,
                 raise ConfigError(
                     f"{place(config, 'stages')}: expected that the {part} of {stage.name!r}, the "
                     f"last stage that has one, was trained on the {below} that the joined detector "
-                    f"gets, found that it was trained on that of {theirs!r}, and the last is that "
-                    f"of {ours!r}; freeze the {below} in later stages, or train the {part} again"
+                    f"gets, found that it was trained on the {below} of {theirs!r}, and the "
+                    f"detector gets the one of {ours!r}; freeze the {below} in later stages, or "
+                    f"train the {part} again"
                 )
 
 
