@@ -157,7 +157,7 @@ class Lineage:
 
 
 def torchvision_job(config: Any, args: argparse.Namespace, seed: int) -> Dict[str, Any]:
-    """Returns what train_torchvision.py is told: the data and the schedule of "joint"."""
+    """Returns the job of train_torchvision.py: the data and the schedule of "joint"."""
     data, train = config["data"], config["train"]
     resize = data["val_transforms"][0]
     return {

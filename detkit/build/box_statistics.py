@@ -60,7 +60,8 @@ def measure_box_statistics(config: Config) -> Measured:
     loader = build_loader(config, "train", dataset, BATCH, train_step_of(detector).INPUTS)
     names = "proposals", "proposal_scores", "boxes", "labels"
     sums = _Sums(len(dataset.class_names))
-    with tqdm(total=len(dataset), unit=" images", disable=None) as bar:
+    count = len(dataset) - len(loader.left_out)
+    with tqdm(total=count, unit=" images", disable=None) as bar:
         for batch in loader.batches(epoch=0):
             _, labels, deltas, _ = targets.assign(*map(mx.nd.array, map(batch.array, names)))
             sums.add(labels.asnumpy(), deltas.asnumpy())

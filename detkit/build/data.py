@@ -1,11 +1,12 @@
 """The sections ``data``, ``tta`` and ``evaluate`` -> datasets, batches, views and an evaluator."""
 
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Type
 
 import numpy as np
 
 from detkit.build.left_out import find_left_out
 from detkit.build.model import detector_of
+from detkit.build.train_step import chosen_step
 from detkit.config import Config, place, require, section, without
 from detkit.config.yaml import Node
 from detkit.construct import construct, signature
@@ -15,6 +16,7 @@ from detkit.data.one_class import OneClass
 from detkit.data.precomputed import load_proposals
 from detkit.data.sample import Batch, Dataset, Transform
 from detkit.errors import ConfigError, DataError
+from detkit.models import Network
 from detkit.registry import DATASETS, EVALUATORS, TRANSFORMS
 from detkit.tta import TTA
 
@@ -123,6 +125,19 @@ def build_proposals(
         return construct(load_proposals, node, dataset=dataset)
     except DataError as error:
         raise DataError(f"{place(node)}: {error}") from error
+
+
+def taken_proposals(config: Config, detector: Type[Network]) -> Sequence[str]:
+    """Returns the keys of PROPOSALS that a training of ``detector`` reads in ``data``.
+
+    A training step may take proposals although the detector makes its own. It takes those of
+    ``data.val`` only for ``train.val_loss``.
+    """
+    if "proposals" in detector.INPUTS:
+        return PROPOSALS
+    if "proposals" not in chosen_step(config, detector).INPUTS:
+        return ()
+    return PROPOSALS if section(config, "train").get("val_loss") else PROPOSALS[:1]
 
 
 def pad_multiple_of(config: Config) -> int:

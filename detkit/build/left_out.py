@@ -31,20 +31,11 @@ def find_left_out(
 
     proposals: {image_id: boxes (R, 4)} of all images, or None.
 
-    Raises ConfigError for another value, and for "rois" if the detector makes its own proposals.
+    Raises the ConfigError of ``filter_of``.
     """
-    rule = config["data"].get("filter")
+    rule = filter_of(config)
     if rule is None:
         return {}
-    where = place(config["data"], "filter")
-    if rule not in (OBJECTS, ROIS):
-        hint = did_you_mean(rule, (OBJECTS, ROIS))
-        raise ConfigError(f"{where}: expected {OBJECTS} or {ROIS}, found {rule!r}{hint}")
-    if rule == ROIS and "proposals" not in detector_of(config).INPUTS:
-        raise ConfigError(
-            f"{where}: expected {OBJECTS}, because the detector {config['model']['type']!r} makes "
-            f"its own proposals, of which nothing is known before, found {ROIS!r}"
-        )
     annotations = enumerate(map(dataset.annotation, range(len(dataset))))
     empty = {index: one for index, one in annotations if one.difficult.all()}
     if rule == OBJECTS:
@@ -56,6 +47,26 @@ def find_left_out(
         for index, one in empty.items()
         if not _is_trained_on(one, known[one.image_id], assigner)
     }
+
+
+def filter_of(config: Config) -> Optional[str]:
+    """Returns ``data.filter``; None without the key.
+
+    Raises ConfigError for another value, and for "rois" if the detector makes its own proposals.
+    """
+    rule: Optional[str] = config["data"].get("filter")
+    if rule is None:
+        return None
+    where = place(config["data"], "filter")
+    if rule not in (OBJECTS, ROIS):
+        hint = did_you_mean(rule, (OBJECTS, ROIS))
+        raise ConfigError(f"{where}: expected {OBJECTS} or {ROIS}, found {rule!r}{hint}")
+    if rule == ROIS and "proposals" not in detector_of(config).INPUTS:
+        raise ConfigError(
+            f"{where}: expected {OBJECTS}, because the detector {config['model']['type']!r} makes "
+            f"its own proposals, of which nothing is known before, found {ROIS!r}"
+        )
+    return rule
 
 
 def _is_trained_on(annotation: Annotation, boxes: np.ndarray, assigner: HybridBlock) -> bool:

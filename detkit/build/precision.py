@@ -38,7 +38,7 @@ def use_precision(config: Config, model: Network, precision: str) -> str:
 
 
 def multiply_in_bfloat16(model: HybridBlock) -> None:
-    """Lets the convolutions of a network multiply in bfloat16, and hybridizes it anew."""
+    """Lets the convolutions of a network multiply in bfloat16, and hybridizes it again."""
 
     def change(block: Block) -> None:
         if isinstance(block, Conv2D):

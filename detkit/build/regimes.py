@@ -48,12 +48,7 @@ def exact_step_of(config: Config, model: Network) -> Type[TrainStep]:
     Raises ConfigError if there is none, if ``train_step.type`` names another one, or if the pooling
     of the RoIs has no gradient with respect to them.
     """
-    named = section(config, "train_step")
-    if named.get("type") is not None:
-        raise ConfigError(
-            f"{place(named, 'type')}: expected no type, because regime is {EXACT!r} and names "
-            f"the step, found {named['type']!r}; leave out one of the two"
-        )
+    _refuse_step(config, EXACT)
     where, names = place(config, "regime"), TRAIN_STEPS.names()
     detectors = {DETECTORS.get(name): name for name in DETECTORS.names()}
     kinds = [detectors[kind] for kind in type(model).__mro__ if kind in detectors]
@@ -81,8 +76,8 @@ def expand_regime(config: Config) -> None:
     ``stages`` may be a mapping {name of a stage: what is changed in it}. A list is a schedule
     already, and stays as it is.
 
-    Raises ConfigError for a detector that has no such training, for an unknown name, and for
-    ``stages`` that do not fit the regime.
+    Raises ConfigError for a detector that has no such training, for an unknown name, for
+    ``stages`` that do not fit the regime, and for a ``train_step.type``.
     """
     regime, stages = regime_of(config), config.get("stages")
     if isinstance(stages, list) or (stages is None and regime != ALTERNATING):
@@ -97,12 +92,7 @@ def expand_regime(config: Config) -> None:
             f"{place(config, 'stages')}: expected a list of stages, because regime is {regime!r}, "
             f"found {stages!r}; a mapping changes the stages of regime: {ALTERNATING}"
         )
-    kind = section(config, "model").get("type")
-    if kind != "FasterRCNN":
-        raise ConfigError(
-            f"{place(config, 'regime')}: expected a FasterRCNN for the regime {ALTERNATING!r}, "
-            f"found {kind!r}; write the stages as a list"
-        )
+    _check_alternating(config)
     origin = place(config, "regime")
     own = {stage["name"]: stage for stage in _alternating(config)}
     changes = section(config, "stages")
@@ -117,11 +107,32 @@ def expand_regime(config: Config) -> None:
     config.put("stages", expanded, origin)
 
 
+def _check_alternating(config: Config) -> None:
+    """Raises ConfigError unless ``model`` and ``train_step`` are those of the regime's detector."""
+    kind = section(config, "model").get("type")
+    if kind != "FasterRCNN":
+        raise ConfigError(
+            f"{place(config, 'regime')}: expected a FasterRCNN for the regime {ALTERNATING!r}, "
+            f"found {kind!r}; write the stages as a list"
+        )
+    _refuse_step(config, ALTERNATING)
+
+
+def _refuse_step(config: Config, regime: str) -> None:
+    """Raises ConfigError if ``train_step.type`` names a step, which the regime does itself."""
+    named = section(config, "train_step")
+    if named.get("type") is not None:
+        raise ConfigError(
+            f"{place(named, 'type')}: expected no type, because regime is {regime!r} and names "
+            f"the step, found {named['type']!r}; leave out one of the two"
+        )
+
+
 def _alternating(config: Config) -> List[Dict[str, Any]]:
     """Returns the stages of alternating training (Ren et al. 2015, section 3.2, i).
 
-    As in py-faster-rcnn, the head of the RPN begins anew in the third stage, and the RoI head of
-    the second stage goes on in the fourth.
+    The third stage trains a new head of the RPN, and the fourth goes on with the RoI head of the
+    second, as in py-faster-rcnn.
     """
     shared = [part for part in ("backbone", "neck") if config["model"].get(part) is not None]
     train_step = section(config, "train_step")

@@ -36,6 +36,7 @@ HARMLESS = (
 )
 LENGTHS = ("train.epochs", "train.steps")
 TIME = "train.time"
+ENDS = (*LENGTHS, TIME, "train.patience")  # the keys that say when a run ends
 _LONGEST = 60  # characters of a value that are shown
 _MISSING = object()
 

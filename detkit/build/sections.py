@@ -3,7 +3,7 @@
 import os
 from typing import Any, Iterable, Union
 
-from detkit.build.data import DATA_KEYS, build_tta
+from detkit.build.data import DATA_KEYS, PROPOSALS, build_tta, taken_proposals
 from detkit.build.model import detector_of
 from detkit.build.outdated import check_outdated
 from detkit.build.regimes import WITH_ANCHORS, expand_regime, regime_of
@@ -82,9 +82,8 @@ def check_norms(node: Any) -> None:
 def check_parts(config: Config) -> None:
     """Raises ConfigError for a part that neither the detector nor its training step has.
 
-    It also refuses stored proposals that neither the detector nor the training step takes, which
-    reads those of validation for ``train.val_loss`` alone; an argument of the proposals that the
-    regime sets; and a wrong ``tta``. Plugins must be imported.
+    It also refuses stored proposals that a training does not take, an argument of the proposals
+    that the regime sets, and a wrong ``tta``. Plugins must be imported.
     """
     detector = detector_of(config)
     _check_proposals(config)
@@ -92,11 +91,9 @@ def check_parts(config: Config) -> None:
     check_keys(section(config, "train_step"), ("type", *step.PARTS))
     if "tta" in config:
         build_tta(config)
-    both = {*detector.INPUTS, *step.INPUTS}
-    val_loss = section(config, "train").get("val_loss")
-    readers = {"train_proposals": both, "val_proposals": both if val_loss else detector.INPUTS}
-    for key, inputs in readers.items():
-        if key in config["data"] and "proposals" not in inputs:
+    taken = taken_proposals(config, detector)
+    for key in PROPOSALS:
+        if key in config["data"] and key not in taken:
             raise ConfigError(
                 f"{place(config['data'], key)}: expected no proposals, because the detector "
                 f"{config['model']['type']!r} makes its own, found the key; remove it"

@@ -4,22 +4,26 @@ import gc
 import os
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from detkit.build.data import build_dataset
+from detkit.build.data import build_dataset, build_evaluator, build_transforms
+from detkit.build.left_out import filter_of
 from detkit.build.model import build_model, choose_operators, detector_of
 from detkit.build.sections import check_norms, check_parts, check_sections
-from detkit.build.stages import Stage
+from detkit.build.stage import Stage
 from detkit.build.start import check_start
 from detkit.build.train_step import build_train_step
-from detkit.checkpoints import CONFIG, FOLDER, numbered
+from detkit.checkpoints import CONFIG, FOLDER, Checkpoint, numbered
 from detkit.config import Config, place, require
 from detkit.config.yaml import read_yaml
 from detkit.construct import construct
 from detkit.data.one_class import OneClass
 from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
+from detkit.registry import HOOKS, SCHEDULES
 from detkit.runner.freezing import Freezing
+from detkit.runner.intervals import read_interval
 from detkit.runner.optimizer import Optimizer
 from detkit.runner.options import TrainOptions
+from detkit.runner.time_budget import TimeBudget
 
 Shapes = Dict[str, Tuple[int, ...]]  # of weights, by name
 
@@ -71,12 +75,25 @@ def check_same_start(folder: str, config: Config) -> None:
         )
 
 
+def goes_on(config: Config, end: Checkpoint) -> bool:
+    """Returns whether a stage that ended with the checkpoint ``end`` is longer by ``config``."""
+    options: TrainOptions = construct(TrainOptions, config["train"])
+    length = options.length
+    if isinstance(length, TimeBudget):
+        if end.spent:
+            length.watch.restore(end.spent)
+        length.start(end.progress.step)
+    is_patient = options.patience is None or end.stale < options.patience
+    return is_patient and not length.reached(end.progress)
+
+
 def _shapes(config: Config, names: Sequence[str]) -> Dict[str, Shapes]:
     """Builds all that a training builds without data; returns {part: shapes of its weights}."""
     check_sections(config)
     check_parts(config)
     check_norms(config["model"])
-    options = construct(TrainOptions, require(config, "train", dict))
+    options: TrainOptions = construct(TrainOptions, require(config, "train", dict))
+    _check_settings(config, options)
     names = names if detector_of(config).TELLS_CLASSES else OneClass.class_names
     model = build_model(config, names, find_device("cpu"), pretrained=False)
     build_train_step(config, model, len(names))
@@ -88,6 +105,19 @@ def _shapes(config: Config, names: Sequence[str]) -> Dict[str, Shapes]:
         part: {name: weight.shape for name, weight in weights.items()}
         for part, weights in parts.items()
     }
+
+
+def _check_settings(config: Config, options: TrainOptions) -> None:
+    """Raises ConfigError for a schedule, evaluator, filter, transform, hook or interval."""
+    SCHEDULES.build(options.schedule)
+    build_evaluator(config)
+    filter_of(config)
+    for split in ("train", "val"):
+        build_transforms(config, split)
+    for node in options.hooks:
+        HOOKS.build(node)
+    for interval in (options.evaluate_every, options.checkpoint_every):
+        read_interval(interval)
 
 
 def _taken(config: Any) -> Dict[str, str]:

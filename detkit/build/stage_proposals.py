@@ -32,7 +32,7 @@ def write_proposals(
         named after.
 
     The recall of what is written goes to ``log``. Raises Interrupted after a signal; the file that
-    was under way is then made anew in a resumed run.
+    was under way is then made again in a resumed run.
     """
     folder = os.path.join(folder, "proposals")
     files = {split: os.path.join(folder, f"{split}-step-{step:08d}.npz") for split in SPLITS}

@@ -13,10 +13,11 @@ import os
 import tempfile
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-from detkit.build.resume import LENGTHS, check_changes
-from detkit.build.stage_checks import check_networks, check_same_start
+from detkit.build.resume import ENDS, check_changes
+from detkit.build.stage import Made, Stage
+from detkit.build.stage_checks import check_networks, check_same_start, goes_on
 from detkit.build.stage_proposals import ground_truth_as_proposals, write_proposals
-from detkit.build.stages import Made, Stage, joined, read_stages
+from detkit.build.stages import joined, read_stages
 from detkit.build.training import Training
 from detkit.checkpoints import (
     FOLDER,
@@ -137,25 +138,28 @@ class StagedTraining:
         """Returns whether a stage was trained to its end.
 
         Raises CheckpointError for a change of its config that is not accepted. Such a change is a
-        greater length, if a later stage has begun with the stage's weights.
+        greater length, if a later stage has begun or the stages were joined.
         """
         folder = _folder(work_dir, stage)
         last = read_last(os.path.join(folder, FOLDER))
         if last is None or not os.path.isfile(os.path.join(folder, RESULT)):
             return False
         try:
-            load_checkpoint(last.path)
+            end = load_checkpoint(last.path)
         except CheckpointError:
             return False  # the run goes on from the checkpoint before, and says why
         changes = check_changes(last.path, dump_config(config, self._plugin_files), force)
-        longer = [change.text for change in changes if change.key in LENGTHS]
+        longer = [change.text for change in changes if change.key in ENDS]
+        if not longer or not goes_on(config, end):
+            return True
         later = self.stages[self.stages.index(stage) + 1 :]
-        if longer and any(_begun(work_dir, other) for other in later):
+        if _is_joined(work_dir) or any(_begun(work_dir, other) for other in later):
             raise CheckpointError(
-                f"{folder}: expected the length of a stage that later stages began from, found "
-                f"{longer[0]}; undo the change, or begin another run with --work-dir DIR"
+                f"{folder}: expected the length of a stage that later stages began from, or the "
+                f"joined detector was made of, found {longer[0]}; undo the change, or begin "
+                "another run with --work-dir DIR"
             )
-        return not longer
+        return False
 
     def _join(
         self, work_dir: str, made: Mapping[str, Made], force: bool
@@ -171,13 +175,19 @@ class StagedTraining:
         runner = training.runner(work_dir, "auto", force)
         if runner.progress == Progress():
             runner.progress = Progress(steps, epochs)
+        if runner.progress != Progress(steps, epochs):  # it would train the joined detector
+            raise CheckpointError(
+                f"{work_dir}: expected the detector of stages of {steps} steps in all, found one "
+                f"of {runner.progress.step}; move its {FOLDER} away, and --resume auto joins the "
+                "stages again"
+            )
         runner.run()
         return runner.metrics
 
     def _check_folder(self, work_dir: str, resume: Optional[str]) -> None:
         """Raises CheckpointError unless the folder is new, or holds this run and is resumed."""
         begun = [stage.name for stage in self.stages if _begun(work_dir, stage)]
-        whole = bool(numbered(os.path.join(work_dir, FOLDER)))
+        whole = _is_joined(work_dir)
         if resume not in (None, "auto"):
             raise CheckpointError(
                 f"--resume {resume}: expected auto, which finds the stage that a run of several "
@@ -202,3 +212,7 @@ def _folder(work_dir: str, stage: Stage) -> str:
 
 def _begun(work_dir: str, stage: Stage) -> bool:
     return bool(numbered(os.path.join(_folder(work_dir, stage), FOLDER)))
+
+
+def _is_joined(work_dir: str) -> bool:
+    return bool(numbered(os.path.join(work_dir, FOLDER)))

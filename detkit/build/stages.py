@@ -2,11 +2,12 @@
 
 import copy
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Type
+from typing import Any, Dict, List, Mapping, Sequence, Type
 
-from detkit.build.data import PROPOSALS
+from detkit.build.data import PROPOSALS, taken_proposals
 from detkit.build.model import detector_of
-from detkit.build.train_step import train_step_of
+from detkit.build.stage import Stage
+from detkit.build.train_step import chosen_step
 from detkit.config import Config, Node, check_keys, overlaid, place, require, section
 from detkit.errors import ConfigError
 from detkit.models import Network
@@ -15,70 +16,6 @@ from detkit.models import Network
 CHANGED = ("regime", "model", "train_step", "data", "train", "evaluate")
 KEYS = ("name", *CHANGED, "freeze", "start_from", "proposals")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # of a folder
-
-
-class Made(NamedTuple):
-    """What a stage has left for later ones.
-
-    checkpoint: the folder of its last checkpoint, or None if it was not trained. proposals: {split:
-    file}, empty if no later stage takes them.
-    """
-
-    checkpoint: Optional[str]
-    proposals: Mapping[str, str]
-
-
-class Stage(NamedTuple):
-    """One training of several.
-
-    node: its section. config: the whole config of its training, in which ``train.start_from`` still
-    names stages, and proposals are missing. proposals: the stage whose proposals it is trained on.
-    limits: {split: how many of an image's}.
-    """
-
-    name: str
-    node: Node
-    config: Config
-    proposals: Optional[str] = None
-    limits: Mapping[str, int] = {}
-
-    def __str__(self) -> str:
-        """Returns the stage in words: '3-rpn trains RPN, backbone frozen'."""
-        frozen = self.config["train"].get("freeze")
-        kept = f", {' and '.join(frozen)} frozen" if frozen else ""
-        return f"{self.name} trains {self.config['model']['type']}{kept}"
-
-    @property
-    def sources(self) -> Dict[Optional[str], str]:
-        """Returns {part: stage or folder that its weights come from}; the key None is for all."""
-        named = self.config["train"].get("start_from")
-        return dict(named) if isinstance(named, dict) else {None: named} if named else {}
-
-    def placed(self, made: Mapping[str, Made]) -> Config:
-        """Returns the config with the files of earlier stages instead of their names."""
-        config = copy.deepcopy(self.config)
-        train: Node = config["train"]
-        named = train.get("start_from")
-        if isinstance(named, Node):
-            for part, source in list(named.items()):
-                named.put(part, _folder(source, made), named.where(part))
-                if named[part] is None:
-                    del named[part]
-                elif isinstance(config["model"].get(part), dict):
-                    config["model"][part].pop("pretrained", None)  # it would be replaced at once
-        elif named:
-            train.put("start_from", _folder(named, made), train.where("start_from"))
-        if not train.get("start_from"):
-            train.pop("start_from", None)
-        if self.proposals is not None:
-            origin = place(self.node, "proposals")
-            for split, path in made[self.proposals].proposals.items():
-                file = Node(f"data.{split}_proposals", origin)
-                file.put("path", path, origin)
-                if split in self.limits:
-                    file.put("limit", self.limits[split], origin)
-                config["data"].put(f"{split}_proposals", file, origin)
-        return config
 
 
 def read_stages(config: Config) -> List[Stage]:
@@ -103,6 +40,7 @@ def read_stages(config: Config) -> List[Stage]:
         if proposals is not None:
             _check_proposals(node, {stage.name: stage for stage in stages})
         stages.append(Stage(name, node, _config_of(config, node), proposals, _limits(config)))
+        _check_taken(stages[-1])
         _check_sources(stages[-1], names, [node.get("name") for node in nodes])
     if not stages:
         raise ConfigError(f"{place(config, 'stages')}: expected at least one stage, found none")
@@ -113,6 +51,9 @@ def joined(config: Config, stages: Sequence[Stage], parts: Sequence[str]) -> Sta
     """Returns the stage that joins others: it has the whole detector and trains nothing.
 
     parts: the parts of the detector that have weights. Each comes from the last stage that has it.
+
+    A detector that takes proposals gets those of the last stage that has some, unless the config
+    names their files.
 
     Raises ConfigError for a part that no stage has, and for one that was trained on another
     backbone or neck than the joined detector's.
@@ -133,9 +74,12 @@ def joined(config: Config, stages: Sequence[Stage], parts: Sequence[str]) -> Sta
     for part, stage in sources.items():
         named.put(part, stage.name, origin)
     train = whole["train"]
-    for key, value in (("freeze", []), ("epochs", 1), ("steps", None), ("start_from", named)):
+    length: Dict[str, Any] = {"epochs": 1, "steps": None, "time": None}
+    for key, value in {**length, "freeze": [], "start_from": named}.items():
         train.put(key, value, origin)
-    return Stage("joined", Node("stages", origin), whole)
+    result = Stage("joined", Node("stages", origin), whole, limits=_limits(config))
+    given = [stage.proposals for stage in stages if stage.proposals is not None]
+    return result._replace(proposals=given[-1]) if given and result.missing else result
 
 
 def _config_of(config: Config, node: Node) -> Config:
@@ -168,17 +112,20 @@ def _with_type(inherited: Node, node: Node) -> Node:
 
 
 def _keep_parts(result: Config, config: Config, node: Node) -> None:
-    """Drops the inherited sections of parts that the stage's detector or its step has not."""
+    """Drops what a stage inherits for another detector: its parts, its step and its proposals."""
     detector = _detector_of_type(result)
-    for key, parts in (("model", detector.PARTS), ("train_step", train_step_of(detector).PARTS)):
+    own_step = section(node, "train_step")
+    if detector is not _detector_of_type(config) and "type" not in own_step:
+        section(result, "train_step").pop("type", None)
+    step = chosen_step(result, detector)
+    for key, parts in (("model", detector.PARTS), ("train_step", step.PARTS)):
         own = section(node, key)
         for name in list(result.get(key) or ()):
             if name not in (*parts, "type", *own):
                 del result[key][name]
-    if "proposals" not in detector.INPUTS:
-        for key in PROPOSALS:
-            if key not in section(node, "data"):
-                result["data"].pop(key, None)
+    for key in PROPOSALS:
+        if key not in (*taken_proposals(result, detector), *section(node, "data")):
+            result["data"].pop(key, None)
 
 
 def _detector_of_type(config: Config) -> Type[Network]:
@@ -200,6 +147,22 @@ def _limits(config: Config) -> Dict[str, int]:
     parts = {"train": section(config, "train_step"), "val": config["model"]}
     counts = {split: section(node, "proposals").get("post_nms") for split, node in parts.items()}
     return {split: count for split, count in counts.items() if count is not None}
+
+
+def _check_taken(stage: Stage) -> None:
+    """Raises ConfigError if a stage has proposals that it does not take, or lacks some."""
+    kind = stage.config["model"]["type"]
+    if stage.proposals is not None and not stage.taken:
+        raise ConfigError(
+            f"{place(stage.node, 'proposals')}: expected no proposals, because the {kind} of the "
+            f"stage makes its own, found {stage.proposals!r}; remove the key"
+        )
+    if stage.proposals is None and stage.missing:
+        raise ConfigError(
+            f"{place(stage.node)}: expected proposals for the {kind} of the stage "
+            f"{stage.name!r}, found none; write proposals: NAME of an earlier stage, or the files "
+            f"under data.{' and data.'.join(stage.missing)}"
+        )
 
 
 def _check_proposals(node: Node, before: Mapping[str, Stage]) -> None:
@@ -243,8 +206,9 @@ def _check_joined(config: Config, stages: Sequence[Stage], sources: Mapping[str,
                 raise ConfigError(
                     f"{place(config, 'stages')}: expected that the {part} of {stage.name!r}, the "
                     f"last stage that has one, was trained on the {below} that the joined detector "
-                    f"gets, found that it was trained on that of {theirs!r}, and the last is that "
-                    f"of {ours!r}; freeze the {below} in later stages, or train the {part} again"
+                    f"gets, found that it was trained on the {below} of {theirs!r}, and the "
+                    f"detector gets the one of {ours!r}; freeze the {below} in later stages, or "
+                    f"train the {part} again"
                 )
 
 
@@ -262,8 +226,3 @@ def _origins(stages: Sequence[Stage]) -> Dict[str, Dict[str, str]]:
             if source is not None:
                 made[stage.name][part] = made.get(source, {}).get(part, source)
     return made
-
-
-def _folder(source: Any, made: Mapping[str, Made]) -> Any:
-    """Returns the checkpoint of a stage, or the folder that is named instead of one."""
-    return made[source].checkpoint if source in made else source

@@ -33,7 +33,7 @@ class Progress(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What a run of ``train.time`` has spent, in seconds.
+    """The time that a run of ``train.time`` has spent, in seconds.
 
     seconds: the time of all its processes.
     evaluation: the time of the last evaluation; None before the first one.

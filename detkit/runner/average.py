@@ -62,10 +62,21 @@ class Average:
 
         Raises CheckpointError for what is no such number.
         """
-        count = float(arrays[AVERAGED].asscalar()) if AVERAGED in arrays else 0.0
-        if not 0 <= count < math.inf:
-            raise CheckpointError(f"{AVERAGED}: expected a number of updates, found {count}")
-        self._updates = int(count)
+        self._updates = count_at(arrays, AVERAGED)
+
+
+def count_at(arrays: Mapping[str, NDArray], key: str) -> int:
+    """Returns the number of updates or steps at a key of an optimizer's state, 0 without the key.
+
+    Raises CheckpointError for a number that counts nothing.
+    """
+    count = float(arrays[key].asscalar()) if key in arrays else 0.0
+    if not 0 <= count < math.inf:
+        raise CheckpointError(
+            f"the optimizer's state: {key}: expected a number of updates, found {count}; use "
+            "another checkpoint"
+        )
+    return int(count)
 
 
 def trained_shapes(network: Block) -> Dict[str, tuple]:

@@ -125,7 +125,7 @@ class _FrozenPart:
 
     def release(self) -> None:
         for parameter, request in self._requests:
-            if request != "null":  # a constant refuses even to be told what it is
+            if request != "null":  # a constant refuses every assignment
                 parameter.grad_req = request
         for norm, uses_statistics in self._norms:
             norm._kwargs["use_global_stats"] = uses_statistics

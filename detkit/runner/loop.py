@@ -99,7 +99,7 @@ class Runner:
 
     @property
     def spent(self) -> Optional[Spent]:
-        """What a checkpoint keeps of a TimeBudget; None for an Interval."""
+        """The time spent that a checkpoint keeps of a TimeBudget; None for an Interval."""
         if isinstance(self.length, Interval):
             return None
         return self.length.spent(self.progress, evaluated=self.metrics is not None)

@@ -13,7 +13,7 @@ from detkit.config import place, require
 from detkit.construct import construct, signature
 from detkit.errors import CheckpointError, ConfigError
 from detkit.registry import OPTIMIZERS
-from detkit.runner.average import Average, load_trained, trained_shapes
+from detkit.runner.average import Average, count_at, load_trained, trained_shapes
 from detkit.runner.options import TrainOptions
 from detkit.typing import NDArray
 
@@ -213,10 +213,8 @@ class Optimizer:
         if self._average is not None:
             self._average.load_state(arrays)
         updater = self._trainer._updaters[0]
-        if UPDATES in arrays:
-            self._updates.num_update = int(arrays[UPDATES].asscalar())
-        if PARTIAL in arrays:
-            self._partial = int(arrays[PARTIAL].asscalar())
+        self._updates.num_update = count_at(arrays, UPDATES)
+        self._partial = count_at(arrays, PARTIAL)
         for index, (name, parameter) in enumerate(self._trained.items()):
             context = parameter.list_ctx()[0]
             means = [arrays[key] for key in (f"mean0/{name}", f"mean1/{name}") if key in arrays]
@@ -225,9 +223,9 @@ class Optimizer:
                 updater.states_synced[index] = True
                 # A weight that was never updated has no means, and its count begins at 0.
                 self._updates._set_current_context(context.device_id)
-                count = arrays.get(f"{UPDATES}/{name}", arrays.get(UPDATES))
-                if count is not None:
-                    self._updates._index_update_count[index] = int(count.asscalar())
+                own = f"{UPDATES}/{name}"
+                count = count_at(arrays, own if own in arrays else UPDATES)
+                self._updates._index_update_count[index] = count
             elif f"momentum/{name}" in arrays:
                 updater.states[index] = arrays[f"momentum/{name}"].as_in_context(context)
                 updater.states_synced[index] = True

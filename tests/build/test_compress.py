@@ -51,8 +51,9 @@ def test_the_product_is_the_nearest_of_its_rank(sides):
     assert truncated(np.zeros(sides, "float32"), 2)[2] == 1
 
 
-def test_at_full_rank_it_finds_the_same(config):
-    detector = detector_of(config)
+@pytest.mark.parametrize("statistics", ["null", "{means: [0, 0.1, 0, 0], stds: [2, 2, 1, 1]}"])
+def test_at_full_rank_it_finds_the_same(config, statistics):
+    detector = detector_of(config, f"model.postprocess.box_statistics={statistics}")
     small, truncations = compressed(detector, {"fc6": 1.0, "fc7": 10})
     assert [each[:4] for each in truncations] == [
         ("roi_head.fc6", 12, 144, 12),

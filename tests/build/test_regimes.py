@@ -39,6 +39,10 @@ def test_a_pooling_without_the_gradient_is_refused(tmp_path, pooling):
         (("regime=3",), ("regime", "expected str", "3 (int)")),
         (("train_step.proposals.with_anchors=true",), ("with_anchors", "the regime sets it")),
         (("model.proposals.with_anchors=false",), ("model.proposals.with_anchors", "remove it")),
+        (
+            ("regime=exact", POOL, "train_step.type=FasterRCNNWithNegatives"),
+            ("train_step.type", "no type", "'exact'", "'FasterRCNNWithNegatives'"),
+        ),
         (("regime=exact", *RPN), ("'exact'", "FasterRCNN", "'RPN'", "regime: joint")),
     ],
 )

@@ -1,5 +1,6 @@
 """Alternating training: its stages by hand, its interruptions, and what a resumed run refuses."""
 
+import json
 import os
 import shutil
 import signal
@@ -239,12 +240,33 @@ def test_a_changed_stage_is_refused_with_its_folder(config, work, capsys):
     tiny.assert_says(message, "stages/2-fast-rcnn", "train.lr", "0.5", "--force")
 
 
-@pytest.mark.parametrize("force", [False, True])
-def test_a_stage_that_others_began_from_is_not_lengthened(config, work, capsys, force):
-    longer = "stages.1-rpn.train.epochs=2"
+@pytest.mark.parametrize(
+    ("stage", "force"), [("1-rpn", False), ("1-rpn", True), ("4-fast-rcnn", True)]
+)
+def test_a_stage_that_others_or_the_join_began_from_is_not_lengthened(
+    config, work, capsys, stage, force
+):
+    longer = f"stages.{stage}.train.epochs=2"
     message = refusal(capsys, config, work, *ALTERNATING, longer, force=force)
-    tiny.assert_says(message, "stages/1-rpn", "train.epochs", "later stages began")
-    assert not last_of(work, "1-rpn", step=6).exists()
+    tiny.assert_says(message, f"stages/{stage}", "train.epochs", "later stages began", "joined")
+    assert not last_of(work, stage, step=6).exists()
+
+
+def test_the_last_stage_is_lengthened_before_the_join(config, work):
+    shutil.rmtree(work / "checkpoints")
+    longer = "stages.4-fast-rcnn.train.epochs=2"
+    assert tiny.train(config, work, *ALTERNATING, longer, resume="auto", force=True) == 0
+    joined = work / "checkpoints/step-00000015"
+    assert_same(arrays(joined, "roi_head"), arrays(last_of(work, STAGES[3], step=6), "roi_head"))
+
+
+def test_the_detector_of_other_stages_is_not_trained(config, work, capsys):
+    """The last stage of a run of train.time may end elsewhere if it is repeated."""
+    state = json.loads((work / JOINED / "state.json").read_text())
+    state["progress"]["epoch"] -= 1
+    tiny.rewrite_state(work / JOINED, state)
+    message = refusal(capsys, config, work, *ALTERNATING, force=True)
+    tiny.assert_says(message, str(work), "12 steps", "move its checkpoints away")
 
 
 def test_a_stage_that_began_from_something_else_is_refused(config, work, capsys):

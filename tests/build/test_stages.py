@@ -5,8 +5,9 @@ import re
 import pytest
 
 from detkit.build import open_config
+from detkit.build.stage import Made
 from detkit.build.staged import StagedTraining
-from detkit.build.stages import Made, read_stages
+from detkit.build.stages import read_stages
 from detkit.build.training import Training
 from detkit.config import dump_config, load_config, place, to_plain
 from detkit.errors import ConfigError
@@ -186,9 +187,26 @@ REFUSED = {
     "an unknown part": ("stages=[{name: a, freeze: [backbon]}]", "stages.0.freeze", "backbone"),
     "an unknown detector": ("stages=[{name: a, model: {type: RNP}}]", "model.type", "mean 'RPN'"),
     "a wrong argument": ("stages=[{name: a, model: {roi_head: {hiden: [3]}}}]", "hiden", "hidden"),
+    "a schedule": ("stages=[{name: a, train: {schedule: {factor: 2}}}]", "factor: expected", "2"),
+    "an evaluator": ("stages=[{name: a, evaluate: {type: VOC}}]", "evaluate.type", "VOCEval"),
+    "a filter": ("stages=[{name: a, data: {filter: rois}}]", "data.filter", "'FasterRCNN'"),
+    "a hook": ("stages=[{name: a, train: {hooks: [{type: None}]}}]", "hooks.0.type"),
+    "an interval": ("stages=[{name: a, train: {evaluate_every: {days: 2}}}]", "'days'", "epochs"),
+    "a transform": ("stages=[{name: a, data: {val_transforms: [{type: A}]}}]", "val_transforms.0"),
     "other weights": ("stages=[{name: a, model: {roi_head: {hidden: [3]}}}]", "roi_head", "'a'"),
-    "no proposals": (
-        f"stages=[{RPN}, {{name: b, model: {{type: FastRCNN}}}}]",
+    "proposals of no use": (
+        f"stages=[{RPN}, {{name: b, proposals: a}}]",
+        "stages.1.proposals",
+        "the FasterRCNN of the stage makes its own",
+    ),
+    "a Fast R-CNN without proposals": (
+        f"stages=[{RPN}, {{name: b, model: {{type: FastRCNN}}, freeze: [backbone]}}]",
+        "stages.1",
+        "proposals for the FastRCNN of the stage 'b'",
+        "data.train_proposals and data.val_proposals",
+    ),
+    "another backbone": (
+        f"stages=[{RPN}, {{name: b, model: {{type: FastRCNN}}, proposals: a}}]",
         "rpn_head of 'a'",
         "backbone",
         "freeze the backbone",
@@ -212,6 +230,10 @@ def test_stages_that_cannot_be_are_refused(config, case):
         (("regime=alternating", "stages.1-rpn=3"), ("stages.1-rpn", "a mapping", "3 (int)")),
         (("regime=alternating", "model.type=RPN"), ("FasterRCNN", "'RPN'", "as a list")),
         (("regime=alternating", "stages=3"), ("stages", "3")),
+        (
+            ("regime=alternating", "train_step.type=FasterRCNNWithNegatives"),
+            ("train_step.type", "no type", "'alternating'", "'FasterRCNNWithNegatives'"),
+        ),
     ],
 )
 def test_a_regime_that_does_not_fit_the_stages_is_refused(config, overrides, fragments):

@@ -275,3 +275,17 @@ def test_the_state_of_another_network_is_refused():
     optimizer = Optimizer(network(), options())
     with pytest.raises(CheckpointError, match="'backbone.weight'"):
         optimizer.load_state({"momentum/backbone.weight": mx.nd.zeros(3)})
+
+
+@pytest.mark.parametrize("key", ["updates", "updates/{weight}", "partial"])
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -1])
+def test_a_number_that_counts_nothing_is_refused(key, number):
+    chosen, block = options(optimizer={"type": "Adam"}, momentum=None), network()
+    optimizer = Optimizer(block, chosen)
+    backward(block, slice(None))
+    optimizer.step(1, 0.1)
+    state = {name: array.copy() for name, array in optimizer.state().items()}
+    Optimizer(network(), chosen).load_state(state)
+    key = key.format(weight=next(iter(values(block))))
+    with pytest.raises(CheckpointError, match=f"{key}: expected a number of updates.*{number}"):
+        Optimizer(network(), chosen).load_state({**state, key: mx.nd.array([number])})

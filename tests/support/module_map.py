@@ -18,6 +18,7 @@ this page, and a test compares it with the tree.
 ELSEWHERE = {
     "build/maps.py": "build/test_model.py",
     "build/resume.py": "faults/test_changed_config.py",
+    "build/stage.py": "build/test_stages.py",
     "build/stage_checks.py": "build/test_stages.py",
     "build/stage_proposals.py": "build/test_staged.py",
     "build/train_step.py": "models/test_kinds_with_a_default.py",

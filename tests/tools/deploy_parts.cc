@@ -8,7 +8,7 @@
 //   deploy_parts resize LIKE H W HEIGHT WIDTH FILE raw RGB in, (3, HEIGHT, WIDTH) float32 out
 //   deploy_parts size LIKE SHORT LONG H W          what the image is resized to
 //   deploy_parts keypoints COUNT SIDE H W FILE     float32 box and heatmaps in, keypoints out
-//   deploy_parts draw H W X Y ...                  a black picture with a skeleton of these points out
+//   deploy_parts draw H W X Y ...                  these points connected, raw RGB out
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>

@@ -6,6 +6,7 @@ import pytest
 from mxnet import autograd
 from mxnet.gluon import Block
 
+from detkit.config import load_config
 from detkit.models import Proposals
 from detkit.preflight import preflight
 from detkit.targets import MaxIoUAssigner, RandomSampler, RoITargets
@@ -172,3 +173,34 @@ def test_what_does_not_fit_is_refused(config, stored, overrides, fragments, caps
 
 def test_the_detectors_own_step_may_be_named(config):
     assert tiny.tool("train", config, "--dry-run", "--set", "train_step.type=FasterRCNN") == 0
+
+
+# --- in stages ------------------------------------------------------------------------------------
+
+PROPOSED = (
+    "stages=[{name: rpn, model: {type: RPN}, evaluate: {type: ProposalEvaluator}}, "
+    "{name: whole, proposals: rpn}]"
+)
+
+
+def test_the_stages_of_a_schedule_take_them(stored, config, tmp_path):
+    schedule = "stages=[{name: one, freeze: [backbone]}, {name: two, start_from: one}]"
+    assert tiny.train(config, tmp_path, TYPE, stored, schedule, "train.epochs=1") == 0
+    for stage in ("one", "two"):
+        resolved = (tmp_path / "stages" / stage / "config.yaml").read_text()
+        tiny.assert_says(resolved, "FasterRCNNWithNegatives", "train.npz")
+
+
+def test_a_stage_may_propose_them(config, tmp_path):
+    """The stage of the RPN has a step of its own, and the other one takes no file in testing."""
+    assert tiny.train(config, tmp_path, TYPE, PROPOSED, "train.epochs=1") == 0
+    data = load_config(tmp_path / "stages/whole/config.yaml")["data"]
+    assert data["train_proposals"]["path"].endswith("rpn/proposals/train-step-00000003.npz")
+    assert "val_proposals" not in data
+
+
+def test_a_validation_loss_of_a_stage_takes_those_of_validation(config, tmp_path):
+    chosen = (TYPE, PROPOSED, "train.epochs=1", "train.val_loss=true")
+    assert tiny.train(config, tmp_path, *chosen) == 0
+    (record,) = tiny.records(tmp_path / "stages/whole", "val_loss")
+    assert record["roi_class"] > 0

@@ -1,4 +1,4 @@
-"""What a trained system of tools/lineage.py finds, how well it proposes, and how long it takes."""
+"""The judgement of a trained system of tools/lineage.py: its metrics, its proposals, its time."""
 
 import time
 from pathlib import Path

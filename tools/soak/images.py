@@ -98,6 +98,7 @@ class Batches:
         self._config, self._inputs, self._class_names = config, inputs, class_names
         self._sides, self._seed, self._length = sides, seed, length
         self.skipped: dict = {}
+        self.left_out: dict = {}
         self.dropped: Faults = []
 
     def __len__(self) -> int:

@@ -102,7 +102,7 @@ def test_class_and_box_learn_apart():
         ({"blocks": 0}, "at least 1"),
         ({"channels": 6}, "multiple of 4"),
         ({"hidden": [0]}, "at least 1"),
-        ({"norm": "IN"}, "BN, FrozenBN, FrozenStatsBN, SyncBN, GN"),
+        ({"norm": "LN"}, "BN, FrozenBN, FrozenStatsBN, SyncBN, GN, IN"),
     ],
 )
 def test_arguments_are_checked(wrong, expected):
