@@ -1,4 +1,4 @@
-"""Some hundred mutated files of every format: success or a clear error, and nothing else."""
+"""Mutated files of every format: success or a clear error, and nothing else."""
 
 import re
 import subprocess
@@ -15,7 +15,8 @@ TRAINED = ("checkpoint", "export")  # their seeds take a training
 FORMATS = [
     pytest.param(name, marks=pytest.mark.slow) if name in TRAINED else name for name in SEEDS
 ]
-CASES = 200
+CASES = 80
+MORE_CASES = {"safetensors": 200}  # few mutations leave its header whole
 OPEN = """
 import os, sys
 from pathlib import Path
@@ -42,14 +43,15 @@ except MemoryError:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_mutated_files(name, capsys):
-    status = tiny.tool("fuzz_files", "--cases", CASES, "--seed", 7, "--only", name)
+    cases = MORE_CASES.get(name, CASES)
+    status = tiny.tool("fuzz_files", "--cases", cases, "--seed", 7, "--only", name)
     captured = capsys.readouterr()
     assert status == 0, captured.err
-    row = re.search(rf"\| {name} \| {CASES} \| (\d+) \| (\d+) \| 0 \|", captured.out)
+    row = re.search(rf"\| {name} \| {cases} \| (\d+) \| (\d+) \| 0 \|", captured.out)
     accepted, clear = map(int, row.groups())
-    assert accepted + clear == CASES
+    assert accepted + clear == cases
     assert accepted > 0
-    assert clear > 50
+    assert clear > 20
 
 
 def test_the_guard_sees_what_it_must(tmp_path):

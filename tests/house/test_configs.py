@@ -84,7 +84,7 @@ def proposals_of(path, dataset, limit):
 
 
 def shrink(node):
-    """Few proposals and few samples: what a network is made of stays, its work does not."""
+    """Few proposals, few samples, small regions: what a network is made of stays, its work not."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         if isinstance(value, (dict, list)):
             shrink(value)
@@ -92,6 +92,8 @@ def shrink(node):
             node.put(key, 30, "the test")
         elif key == "size" and "Sampler" in str(node.get("type")):
             node.put(key, 16, "the test")
+        elif key == "size" and node.get("type") == "Warp":
+            node.put(key, 64, "the test")
 
 
 def build(path, monkeypatch, overrides=()):
