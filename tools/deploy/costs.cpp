@@ -15,6 +15,7 @@ constexpr double kMostSteps = 1ll << 33, kStepsPerInput = 1 << 14;
 constexpr double kSmallInputs = 3 * 256 * 256;  // values of an image
 constexpr double kProducts = 256;               // that count as one step
 constexpr double kPooled = 4;    // values that a pooling convolution computes for each it writes
+constexpr double kSample = 8;    // steps of MXNet's RoIAlign for a sample
 constexpr double kSorting = 32;  // steps for each value that is sorted
 constexpr double kCopies = 4;    // of its input in the workspace of an operator that sorts
 constexpr char kVariable[] = "null";
@@ -87,9 +88,10 @@ double more_steps(const ShapedNode& node, const std::vector<Shape>& read, double
     return written * std::max(product(node.text("kernel")), double(node.whole("nsize", 1)));
   }
   if (node.op == "_contrib_ROIAlign" || node.op == "detkit_roi_align") {
-    const char* key = node.op == "_contrib_ROIAlign" ? "sample_ratio" : "sampling";
+    const bool is_mxnets = node.op == "_contrib_ROIAlign";
+    const char* key = is_mxnets ? "sample_ratio" : "sampling";
     const double samples = double(std::max<int64_t>(node.whole(key, 1), 1));
-    return written * samples * samples;
+    return written * samples * samples * (is_mxnets ? kSample : 1);
   }
   const double sorting = kSorting * double(count(read[0]));
   if (node.op == "_contrib_box_nms" || node.op == "detkit_nms") {

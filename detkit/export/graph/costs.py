@@ -25,6 +25,7 @@ SMALL_INPUTS = 3 * 256 * 256  # values of an image
 VARIABLE = "null"  # the operator of one; the parameters are not counted
 PRODUCTS = 256  # that count as one step
 POOLED = 4  # values that a 3x3 convolution with a pooling computes for each that it writes
+SAMPLE = 8  # steps of MXNet's RoIAlign for a sample: it reads four values and their four weights
 SORTING = 32  # steps for each value that is sorted
 COPIES = 4  # of its input in the workspace of an operator that sorts
 SORTERS = ("sort", "argsort", "topk", "_contrib_box_nms")
@@ -102,9 +103,10 @@ def _more_steps(node: Node, shapes: List[Shape], written: int) -> int:
     if node.op in ("Pooling", "_contrib_quantized_pooling", "LRN"):
         window = [int(word) for word in re.findall(r"\d+", node.attributes.get("kernel", "1"))]
         return written * max(count(tuple(window)), node.whole("nsize", 1))
-    if node.op in ("_contrib_ROIAlign", "detkit_roi_align"):
-        key = "sample_ratio" if node.op == "_contrib_ROIAlign" else "sampling"
-        return written * max(node.whole(key, 1), 1) ** 2
+    if node.op == "_contrib_ROIAlign":
+        return written * SAMPLE * max(node.whole("sample_ratio", 1), 1) ** 2
+    if node.op == "detkit_roi_align":
+        return written * max(node.whole("sampling", 1), 1) ** 2
     if node.op in ("_contrib_box_nms", "detkit_nms"):
         rows = shapes[0][-2] if len(shapes[0]) > 1 else shapes[0][-1]
         kept = node.whole("topk", -1)

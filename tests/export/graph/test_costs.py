@@ -26,6 +26,23 @@ def test_the_work_of_a_convolution_is_bounded(op):
     assert "steps" in expected and found > 4096 * 256 * 256 * 4096 * 9 // 256
 
 
+@pytest.mark.parametrize(
+    "op, key, steps",
+    [("_contrib_ROIAlign", "sample_ratio", 8), ("detkit_roi_align", "sampling", 1)],
+)
+def test_the_samples_of_roi_align_are_bounded(op, key, steps):
+    def pooled(samples):
+        return [
+            Node("null", "x", {}, [], [(1, 256, 16, 16)]),
+            Node("null", "rois", {}, [], [(1000, 5)]),
+            Node(op, "pool", {key: str(samples)}, [(0, 0), (1, 0)], [(1000, 256, 7, 7)]),
+        ]
+
+    assert check_costs(pooled(4), [(2, 0)], IMAGE) is None
+    expected, found = check_costs(pooled(60), [(2, 0)], IMAGE)
+    assert "steps" in expected and found // (1000 * 256 * 49 * 3600) == steps
+
+
 def test_small_images_count_as_one_of_256_x_256():
     nodes = layer("Convolution", 512, 4096)  # as many values as 1,000 RoIs of R50-C4 need
     small = {"images": (1, 3, 64, 80)}
