@@ -1,24 +1,16 @@
-"""Measures the box targets of a Fast R-CNN, and prints the config that normalises them."""
+"""Measures the box targets of a Fast R-CNN: ``detkit box-statistics``."""
 
 import argparse
-import sys
-from typing import Optional, Sequence
+from typing import Iterable
 
 from detkit.build import open_config
 from detkit.build.box_statistics import Measured, measure_box_statistics
-from detkit.cli import common_arguments, run
 
 DIGITS = 6  # significant ones
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(args: argparse.Namespace) -> None:
     """Prints the section ``model.postprocess`` that the measured numbers make."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    common_arguments(parser)
-    parser.add_argument(
-        "--per-class", action="store_true", help="print a row for each class, not one for all"
-    )
-    args = parser.parse_args(argv)
     measured = measure_box_statistics(open_config(args.config, args.overrides))
     print(as_config(measured, args.per_class), end="")
 
@@ -43,9 +35,5 @@ def as_config(measured: Measured, per_class: bool) -> str:
     return "\n".join([*lines, ""])
 
 
-def _row(numbers: Sequence[float]) -> str:
+def _row(numbers: Iterable[float]) -> str:
     return f"[{', '.join(f'{number:.{DIGITS}g}' for number in numbers)}]"
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

@@ -1,9 +1,8 @@
-"""Compresses the fully connected layers of a trained detector by truncated SVD."""
+"""Compresses the layers of a trained detector: ``detkit compress``."""
 
 import argparse
-import sys
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -11,8 +10,7 @@ from mxnet.gluon import HybridBlock
 
 from detkit import load
 from detkit.build import build_dataset, build_evaluator, build_loader, open_config
-from detkit.build.compress import Rank, Truncation, compressed, heads_of
-from detkit.cli import common_arguments, positive, run
+from detkit.build.compress import Truncation, compressed, heads_of
 from detkit.config import Config, dump_config
 from detkit.converters.run_folder import check_folder, write_run
 from detkit.detector import Detector
@@ -35,59 +33,20 @@ class Measured(NamedTuple):
     heads: float
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(args: argparse.Namespace) -> None:
     """Compresses, writes the folder of a run; with --split, evaluates before and after."""
-    args = parsed(argv)
     check_folder(args.out)
     config = open_config(args.config, args.overrides)
     detector = load(config, args.checkpoint)
     smaller, truncations = compressed(detector, dict(args.ranks))
     print(table_of(truncations))
+    assert config.plugin_report is not None  # open_config sets it
+    assert smaller.config is not None  # that of the detector
     text = dump_config(smaller.config, config.plugin_report.files)
     path, checkpoint = write_run(args.out, text, smaller.model, smaller.class_names)
     print(f"written: {path}, {checkpoint}")
     if args.split:
         print(comparison(*measured(config, args, [detector, smaller])))
-
-
-def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
-    """Returns the arguments."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    common_arguments(parser)
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="the folder of a checkpoint")
-    parser.add_argument(
-        "--ranks",
-        metavar="LAYER=RANK",
-        nargs="+",
-        type=rank_argument,
-        required=True,
-        help="layers of the head, fc6, fc7 and so on, with a rank each, or with a share of the "
-        "largest rank, such as 0.25",
-    )
-    parser.add_argument("--out", metavar="DIR", required=True, help="a new folder")
-    parser.add_argument(
-        "--split",
-        choices=("val", "train"),
-        help="evaluate both detectors on the images of data.val or data.train, and time them",
-    )
-    parser.add_argument("--batch-size", type=positive, default=1, metavar="B", help="default: 1")
-    return parser.parse_args(argv)
-
-
-def rank_argument(text: str) -> Tuple[str, Rank]:
-    """Parses LAYER=RANK; a number with a point is a share."""
-    name, _, number = text.partition("=")
-    share = "." in number
-    try:
-        rank: Rank = float(number) if share else int(number)
-    except ValueError:
-        rank = 0
-    if not name or rank <= 0 or (share and rank > 1):
-        raise argparse.ArgumentTypeError(
-            f"expected LAYER=RANK with a rank of at least 1, or a share above 0.0 and at most 1.0, "
-            f"found {text!r}"
-        )
-    return name, rank
 
 
 def table_of(truncations: Sequence[Truncation]) -> str:
@@ -142,6 +101,7 @@ def head_seconds(detectors: Sequence[Detector]) -> List[float]:
 
 def head_calls(detector: Detector) -> Iterator[Tuple[HybridBlock, NDArray]]:
     """Yields each head of a detector and features (ROIS, inputs of its first layer) for it."""
+    assert detector.config is not None  # load and compressed give it
     for _, head, _ in heads_of(detector.model, detector.config):
         weight = next(iter(head.collect_params().values())).data()
         yield head, mx.nd.ones((ROIS, weight.shape[1]), ctx=weight.context)
@@ -157,7 +117,3 @@ def comparison(before: Measured, after: Measured) -> str:
     for label, field in times.items():
         lines.append(f"{label:24} {getattr(before, field):8.1f} {getattr(after, field):8.1f}")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

@@ -1,25 +1,15 @@
-"""Prints a config as detkit reads it, with its bases, --set and environment variables applied."""
+"""Prints a config as detkit reads it: ``detkit config``."""
 
 import argparse
-import sys
-from typing import Any, Optional, Sequence
+from typing import Any
 
 from detkit.build.regimes import expand_regime
-from detkit.cli import common_arguments, run
 from detkit.config import Config, dump_config, leaves, load_config, to_plain
 from detkit.config.yaml import dump_yaml
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(args: argparse.Namespace) -> None:
     """Prints the config."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    common_arguments(parser)
-    parser.add_argument(
-        "--origin",
-        action="store_true",
-        help="print for each value where it was written",
-    )
-    args = parser.parse_args(argv)
     config = load_config(args.config, args.overrides)
     expand_regime(config)
     print(origins(config) if args.origin else dump_config(config), end="")
@@ -35,7 +25,3 @@ def origins(config: Config) -> str:
 def one_line(value: Any) -> str:
     """Returns a scalar or a list of scalars as YAML, without the end-of-document mark."""
     return dump_yaml(to_plain(value)).split("\n...")[0].strip()
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

@@ -1,4 +1,4 @@
-"""Prints what detkit finds on this machine: packages, processor, compiler, GPU and operators."""
+"""Prints what detkit finds on this machine: ``detkit doctor``."""
 
 import argparse
 import ctypes
@@ -7,14 +7,11 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 from pathlib import Path
-from typing import Optional, Sequence
 
 import detkit
-from detkit import processor
-from detkit.cli import debug_argument, run
-from detkit.errors import DetkitError
+from detkit import processor, shipped
+from detkit.requirements import import_mxnet
 from detkit.threads import VARIABLE, physical_cores
 
 PACKAGES = ("numpy", "cv2", "yaml", "pycocotools", "tqdm", "defusedxml")
@@ -22,20 +19,15 @@ KERNELS = ("every processor of its kind", "AVX2", "AVX-512", "AVX-512 with bfloa
 INDENT = "\n" + " " * 13
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Prints a line for each package and each part of the machine; with --build, a path alone."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--build",
-        action="store_true",
-        help="compile detkit's operators, unless the cache has them, and print their path alone; "
-        "python -m detkit.ops.build does the same",
-    )
-    debug_argument(parser)
-    if parser.parse_args(argv).build:
+def main(args: argparse.Namespace) -> None:
+    """Prints a line for each package and each part of the machine; with an option, a path alone."""
+    if args.build:
         from detkit.ops.compile import library  # a broken MXNet must not stop the lines below
 
         print(library())
+        return
+    if args.sources:
+        print(shipped.folder(shipped.DEPLOY))
         return
     row("detkit", f"{detkit.__version__} in {Path(detkit.__file__).parent}")
     row("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
@@ -73,13 +65,7 @@ def describe_processor() -> str:
 
 def describe_mxnet() -> str:
     """Returns version, build and GPUs. Raises DetkitError if MXNet cannot be imported."""
-    try:
-        import mxnet as mx
-    except Exception as error:  # an AttributeError with numpy 1.24, an OSError without a library
-        advice = 'reinstall detkit with pip install -e ".[cpu]", or ".[cu112]" for a GPU'
-        if platform.machine() == "aarch64" and "libarmpl" in str(error):
-            advice = "MXNet's wheel for aarch64 needs the Arm Performance Libraries; install them"
-        raise DetkitError(f"mxnet cannot be imported: {error}\n  {advice}") from error
+    mx = import_mxnet()
     features = mx.runtime.Features()
     build = "GPU build" if features.is_enabled("CUDA") else "CPU build"
     dnn = "with" if features.is_enabled("MKLDNN") else "without"
@@ -132,7 +118,3 @@ def first_line(compiler: str) -> str:
     printed = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
     lines = [line for line in printed.splitlines() if "Copyright" not in line and line.strip()]
     return lines[-1] if "nvcc" in compiler else lines[0]
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

@@ -1,18 +1,18 @@
-"""Exports a checkpoint as files that need none of detkit's models, for Python and for C++."""
+"""Exports a checkpoint as files that need none of detkit's models: ``detkit export``."""
 
 import argparse
+import hashlib
 import os
 import shutil
-import sys
 from pathlib import Path
-from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from detkit import load, load_exported
+from detkit import load, load_exported, shipped
 from detkit.build import build_dataset, build_proposals, open_config
 from detkit.checkpoints import WEIGHTS
-from detkit.cli import common_arguments, positive, proposals_argument, run
+from detkit.commands.arguments.export import CALIBRATION, ONNX, ONNX_INT8
 from detkit.data import Dataset, proposals_of_files
 from detkit.data.images import decode_image, list_images
 from detkit.detections import Detections
@@ -25,22 +25,19 @@ from detkit.export.check import (
     run_onnx,
     run_program,
 )
-from detkit.export.manifest import ANY, VNNI
+from detkit.export.manifest import ANY
 from detkit.export.onnx import save, save_int8
-from detkit.export.precision.calibrate import ENTROPY, NAIVE
+from detkit.export.precision.calibrate import NAIVE
 from detkit.export.precision.precisions import BFloat16, Float32, Int8, examples_of
 from detkit.export.precision.quantize import KEEP
 from detkit.export.symbol import check_folder, export
-from detkit.files.disk import sha256_of
+from detkit.files.disk import cache_folder, sha256_of
 
-ROOT = Path(__file__).resolve().parents[1]
-ONNX, ONNX_INT8, REPORT = "model.onnx", "model-int8.onnx", "quantization.json"
-CALIBRATION = 32  # images
+REPORT = "quantization.json"
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(args: argparse.Namespace) -> None:
     """Exports; with --check, raises ExportError if an exported file finds something else."""
-    args = parsed(argv)
     check_folder(args.out)
     paths = list_images(args.check)
     images = [decode_image(path) for path in paths]
@@ -52,7 +49,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     manifest = export(detector, args.out, args.ops, sha256, precision)
     remove_optional_files(args.out)
     names = list(manifest.files)
-    if isinstance(precision, Int8):
+    if isinstance(precision, Int8) and precision.report:
         print(precision.report.table())
         write_text(os.path.join(args.out, REPORT), precision.report.text())
         names.append(REPORT)
@@ -67,80 +64,6 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         print(f"written: {path}, {os.path.getsize(path) / 1e6:.1f} MB")
     if images:
         check(detector, args.out, images, proposals)
-
-
-def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
-    """Returns the arguments, checked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    common_arguments(parser)
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="the folder of a checkpoint")
-    parser.add_argument(
-        "--out", metavar="DIR", required=True, help="a new folder, or one of an earlier export"
-    )
-    parser.add_argument(
-        "--ops",
-        choices=("native", "mxnet"),
-        default="native",
-        help="native: detkit's operators, compiled for this kind of machine (the default); mxnet: "
-        "operators of MXNet alone",
-    )
-    parser.add_argument(
-        "--onnx", action="store_true", help=f"also write {ONNX} and, with --int8, {ONNX_INT8}"
-    )
-    precision_arguments(parser)
-    parser.add_argument(
-        "--check",
-        metavar="IMAGE",
-        nargs="+",
-        default=[],
-        help="compare the detections of the exported files, in Python, in the C++ program and in "
-        "ONNX Runtime, with those of the checkpoint in these images",
-    )
-    proposals_argument(parser)
-    args = parser.parse_args(argv)
-    if (args.calib or args.calib_mode or args.int8_for) and not args.int8:
-        parser.error("--calib, --calib-mode and --int8-for are for --int8")
-    if args.keep is not None and not (args.int8 or args.bf16):
-        parser.error("--keep is for --int8 and --bf16")
-    if args.proposals and not args.check:
-        parser.error("--proposals is for --check")
-    return args
-
-
-def precision_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that choose the numbers of the layers."""
-    fewer_bits = parser.add_mutually_exclusive_group()
-    fewer_bits.add_argument(
-        "--int8", action="store_true", help="layers with 8-bit numbers, on CPUs"
-    )
-    fewer_bits.add_argument(
-        "--bf16", action="store_true", help="layers with bfloat16 numbers, on CPUs that have them"
-    )
-    parser.add_argument(
-        "--calib",
-        type=positive,
-        metavar="N",
-        help=f"images of data.train that --int8 is calibrated by; default: {CALIBRATION}",
-    )
-    parser.add_argument(
-        "--calib-mode",
-        choices=(NAIVE, ENTROPY),
-        help=f"{NAIVE}: 8 bits cover all values in the images (the default); {ENTROPY}: rare large "
-        "values are clipped",
-    )
-    parser.add_argument(
-        "--int8-for",
-        choices=(ANY, VNNI),
-        help=f"{ANY}: for every CPU, with the same results (the default); {VNNI}: for CPUs with "
-        "VNNI alone, one bit more precise there and wrong elsewhere",
-    )
-    parser.add_argument(
-        "--keep",
-        nargs="*",
-        metavar="LAYER",
-        help='layers that stay float32: names, their beginnings, patterns with *, "first", '
-        f'"final"; default: {" ".join(KEEP)} for --int8, none for --bf16',
-    )
 
 
 class Calibration(NamedTuple):
@@ -159,6 +82,7 @@ class Calibration(NamedTuple):
 
 def calibration_of(args: argparse.Namespace, detector: Detector) -> Calibration:
     """Returns the Calibration that the arguments describe."""
+    assert detector.config is not None  # load gives it
     dataset = build_dataset(detector.config, "train")
     return Calibration(
         dataset,
@@ -272,7 +196,7 @@ def ways_to_run(
     if exported.takes_proposals:
         print("C++: not compared, it takes no proposals")
     elif shutil.which("cmake"):
-        program = build_program(ROOT / "tools/deploy", ROOT / "build/deploy")
+        program = build_program(*deploy_folders())
         found = run_program(program, folder, images, exported.class_names)
         ways.append(Way("C++", expected if exact else symbol, found, judged=True))
     else:
@@ -280,11 +204,20 @@ def ways_to_run(
     for name, file in (("ONNX", ONNX), ("ONNX INT8", ONNX_INT8)):
         path = os.path.join(folder, file)
         if os.path.exists(path):
-            given = proposals if exported.takes_proposals else None
-            found = run_onnx(path, exported, images, given)
+            given = [boxes for boxes in proposals if boxes is not None]
+            found = run_onnx(path, exported, images, given or None)
             ways.append(Way(name, expected, found, judged=file == ONNX))
     return ways
 
 
-if __name__ == "__main__":
-    sys.exit(run(main))
+def deploy_folders() -> Tuple[Path, Path]:
+    """Returns the folder of the C++ program's sources, and the one that it is built in.
+
+    The checkout has build/. An installed package is built in the cache, for each folder of sources
+    apart, because CMake refuses a folder that other sources were built in.
+    """
+    sources = shipped.folder(shipped.DEPLOY)
+    if shipped.in_checkout():
+        return sources, sources.parents[1] / "build/deploy"
+    installation = hashlib.sha256(os.fsencode(sources)).hexdigest()[:12]
+    return sources, cache_folder("deploy") / installation

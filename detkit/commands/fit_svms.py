@@ -1,16 +1,11 @@
-"""Fits an R-CNN's linear SVMs and box regressors on the features of a trained checkpoint.
-
-The SVMs and regressors become the last layers of the network, in a config and a checkpoint of their
-own, which the other tools test, draw and export like any other.
-"""
+"""Fits an R-CNN's SVMs and box regressors: ``detkit fit-svms``."""
 
 import argparse
 import sys
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List
 
 from detkit import load
 from detkit.build import build_dataset, build_loader, open_config
-from detkit.cli import common_arguments, positive, run
 from detkit.config import Config, dump_config, place, to_plain
 from detkit.converters.run_folder import check_folder, write_run
 from detkit.detector import Detector
@@ -21,12 +16,9 @@ from detkit.models import RCNN, Postprocess
 from detkit.models.postprocess import SVM
 from detkit.models.roi_heads import RCNNHead
 
-DEFAULTS = FitOptions()
 
-
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(args: argparse.Namespace) -> None:
     """Fits, writes the folder, prints the examples of each class and the commands that use it."""
-    args = parsed(argv)
     config = open_config(args.config, args.overrides)
     check_folder(args.out)
     require_solver()
@@ -49,58 +41,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     for image_id, reason in loader.skipped.items():
         print(f"skipped {image_id}: {reason}", file=sys.stderr)
     print(table(fitted))
+    assert config.plugin_report is not None  # open_config sets it
     text = dump_config(without_training(config), config.plugin_report.files)
     written, checkpoint = write_run(args.out, text, detector.model, detector.class_names)
     print(f"written: {written}, {checkpoint}")
-    print(f"test:    python tools/test.py {written} {checkpoint}")
-
-
-def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
-    """Returns the arguments."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    common_arguments(parser)
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="the folder of a checkpoint")
-    parser.add_argument("--out", metavar="DIR", required=True, help="a new folder")
-    parser.add_argument(
-        "--passes",
-        type=positive,
-        default=DEFAULTS.passes,
-        help="passes over the images in search of hard negatives (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--svm-c",
-        type=above_zero,
-        default=DEFAULTS.svm.c,
-        metavar="C",
-        help="the weight of the SVMs' losses (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--ridge",
-        type=above_zero,
-        default=DEFAULTS.penalty,
-        metavar="LAMBDA",
-        help="the penalty of the box regressors (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--pairs",
-        type=positive,
-        default=DEFAULTS.pairs,
-        metavar="N",
-        help="pairs of a proposal and an object that a class's regressor is fitted on, at most "
-        "(default: %(default)s); each takes memory for the features of a region",
-    )
-    return parser.parse_args(argv)
-
-
-def above_zero(text: str) -> float:
-    """Parses an argument that is a number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
-    return number
+    print(f"test:    detkit test {written} {checkpoint}")
 
 
 def check_head(detector: Detector, config: Config) -> None:
@@ -136,7 +81,3 @@ def table(fitted: List[Fitted]) -> str:
         for each in fitted
     ]
     return "\n".join(rows)
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

@@ -1,12 +1,10 @@
-"""Lists the parts that a config can name, with their arguments, and the plugins in ./plugins."""
+"""Lists the parts that a config can name: ``detkit list``."""
 
 import argparse
 import inspect
-import sys
-from typing import Any, Optional, Sequence
+from typing import Any
 
 import detkit.parts  # noqa: F401
-from detkit.cli import debug_argument, run
 from detkit.config import display_path
 from detkit.construct import signature
 from detkit.errors import ConfigError
@@ -15,17 +13,9 @@ from detkit.registry import REGISTRIES, Registry
 from detkit.wording import did_you_mean
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(args: argparse.Namespace) -> None:
     """Prints the kinds, then the plugins."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "kinds",
-        metavar="KIND",
-        nargs="*",
-        help=f"of {', '.join(REGISTRIES)}; default: all",
-    )
-    debug_argument(parser)
-    kinds = parser.parse_args(argv).kinds or list(REGISTRIES)
+    kinds = args.kinds or list(REGISTRIES)
     for kind in kinds:
         if kind not in REGISTRIES:
             hint = did_you_mean(kind, REGISTRIES)
@@ -56,7 +46,3 @@ def _arguments(target: Any) -> str:
     """Returns a signature, or the names of the parts of something that takes only parts."""
     parts, (_, others_pass) = getattr(target, "PARTS", None), signature(target)
     return f"({', '.join(parts)})" if parts and others_pass else str(inspect.signature(target))
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

@@ -1,36 +1,28 @@
-"""Draws the detections of a checkpoint into images: boxes, names, scores."""
+"""Draws the detections of a checkpoint into images: ``detkit predict``."""
 
 import argparse
 import os
 import sys
+from typing import List, Optional, Sequence, Union
+
+import numpy as np
 
 from detkit import load
 from detkit.build import build_tta, open_config
-from detkit.cli import common_arguments, proposals_argument, run, tta_argument
 from detkit.data import proposals_of_files
 from detkit.data.images import decode_image, list_images
 from detkit.detections.draw import draw_detections, save_image
+from detkit.detector import Detector
 from detkit.errors import DataError, ImageError
 from detkit.files.disk import make_folder
 from detkit.tta import TTADetector
 
 
-def main(argv=None):
+def main(args: argparse.Namespace) -> None:
     """Draws every image that can be read; raises DataError at the end for the others."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    common_arguments(parser)
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="the folder of a checkpoint")
-    parser.add_argument(
-        "images", metavar="IMAGE_OR_FOLDER", nargs="+", help="files, and folders of images"
-    )
-    parser.add_argument("--out", metavar="DIR", required=True, help="folder of the drawn images")
-    parser.add_argument("--score", type=float, default=0.5, help="the least score (default: 0.5)")
-    proposals_argument(parser)
-    tta_argument(parser)
-    args = parser.parse_args(argv)
     paths = list_images(args.images)
     config = open_config(args.config, args.overrides)
-    detector = load(config, args.checkpoint)
+    detector: Union[Detector, TTADetector] = load(config, args.checkpoint)
     if args.tta:
         detector = TTADetector(detector, build_tta(config))
     proposals = proposals_of_files(args.proposals, paths, detector.takes_proposals, detector.name)
@@ -44,14 +36,20 @@ def main(argv=None):
         raise DataError(f"{len(unreadable)} of {len(paths)} images could not be read, see above")
 
 
-def output_names(paths):
+def output_names(paths: Sequence[str]) -> List[str]:
     """Returns 'street.png' for each path, numbered if several images have the same name."""
     stems = [os.path.splitext(os.path.basename(path))[0] for path in paths]
     again = [stems[:position].count(stem) for position, stem in enumerate(stems)]
     return [f"{stem}-{n + 1}.png" if n else f"{stem}.png" for stem, n in zip(stems, again)]
 
 
-def draw(detector, path, proposals, out, score):
+def draw(
+    detector: Union[Detector, TTADetector],
+    path: str,
+    proposals: Optional[np.ndarray],
+    out: str,
+    score: float,
+) -> bool:
     """Writes the drawn image as PNG, prints its detections; returns False for an unreadable one.
 
     proposals: boxes (R, 4) of the image, or None.
@@ -70,7 +68,3 @@ def draw(detector, path, proposals, out, score):
     save_image(out, draw_detections(image, found, score))
     print(f"{path} -> {out}: {', '.join(shown) or 'nothing'}")
     return True
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

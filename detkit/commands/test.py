@@ -1,9 +1,9 @@
-"""Evaluates a checkpoint or an export on the images of data.val or data.train."""
+"""Evaluates a checkpoint or an export: ``detkit test``."""
 
 import argparse
 import os
 import sys
-from typing import Optional, Sequence, Tuple, Union
+from typing import Tuple, Union
 
 from detkit import load, load_exported
 from detkit.build import (
@@ -14,7 +14,6 @@ from detkit.build import (
     open_config,
 )
 from detkit.build.model import detector_of
-from detkit.cli import common_arguments, positive, run, split_argument, tta_argument
 from detkit.config import Config
 from detkit.detections.of_dataset import detect_dataset
 from detkit.detections.proposal_files import check_written, is_proposal_file
@@ -29,9 +28,8 @@ from detkit.files.disk import make_folder
 from detkit.tta import TTADetector
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(args: argparse.Namespace) -> None:
     """Detects, evaluates, writes result.json."""
-    args = parsed(argv)
     if args.out:
         check_written(args.out)
     config = open_config(args.config, args.overrides)
@@ -51,6 +49,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     for folder in (args.work_dir or run_dir, os.path.dirname(args.out or "") or "."):
         make_folder(folder)
     detections = detect_dataset(detector, loader)
+    assert detections is not None  # nothing interrupts it
     for image_id, reason in loader.skipped.items():
         print(f"skipped {image_id}: {reason}", file=sys.stderr)
     if args.out:
@@ -59,32 +58,6 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     print(format_table(metrics))
     name = "_".join(["result"] + ["train"] * (args.split == "train") + ["tta"] * args.tta)
     print(f"written: {save_metrics(args.work_dir or run_dir, metrics, f'{name}.json')}")
-
-
-def parsed(argv: Optional[Sequence[str]]) -> argparse.Namespace:
-    """Returns the arguments."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    common_arguments(parser)
-    parser.add_argument(
-        "checkpoint",
-        metavar="CHECKPOINT",
-        help="the folder of a checkpoint or an export",
-    )
-    parser.add_argument(
-        "--out",
-        metavar="FILE",
-        help="write the detections as COCO results JSON, or, for an RPN, as FILE.npz, which is "
-        "far smaller",
-    )
-    split_argument(parser)
-    tta_argument(parser)
-    parser.add_argument(
-        "--work-dir",
-        metavar="DIR",
-        help="of result.json; default: the run's or export's",
-    )
-    parser.add_argument("--batch-size", type=positive, default=1, metavar="B", help="default: 1")
-    return parser.parse_args(argv)
 
 
 def opened(
@@ -101,7 +74,3 @@ def opened(
     detector = load(config, folder)
     run_dir = os.path.dirname(os.path.dirname(os.path.abspath(folder)))
     return TTADetector(detector, build_tta(config)) if tta else detector, run_dir
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

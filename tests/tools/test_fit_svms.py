@@ -156,7 +156,7 @@ def test_images_that_lack_a_class_are_named_with_their_place(trained, tmp_path, 
 def test_a_machine_without_scikit_learn(trained, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.svm", None)
     message = tiny.refused(capsys, "fit_svms", *run_of(trained), "--out", tmp_path / "svm")
-    tiny.assert_says(message, "scikit-learn", "pip install 'detkit[rcnn]'")
+    tiny.assert_says(message, "scikit-learn", "pip install 'detkit-gluon[rcnn]'")
 
 
 @pytest.mark.parametrize("words", [("--svm-c", "0"), ("--ridge", "nan"), ("--passes", "0")])

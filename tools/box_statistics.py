@@ -1,0 +1,13 @@
+"""Measures the box targets of a Fast R-CNN, and prints the config that normalises them."""
+
+import functools
+import sys
+
+from detkit.commands.line import call
+
+from detkit.cli import run
+
+main = functools.partial(call, "box-statistics")
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,13 @@
+"""Compresses the fully connected layers of a trained detector by truncated SVD."""
+
+import functools
+import sys
+
+from detkit.commands.line import call
+
+from detkit.cli import run
+
+main = functools.partial(call, "compress")
+
+if __name__ == "__main__":
+    sys.exit(run(main))

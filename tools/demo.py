@@ -1,0 +1,13 @@
+"""Draws the detections of a checkpoint into images: boxes, names, scores."""
+
+import functools
+import sys
+
+from detkit.commands.line import call
+
+from detkit.cli import run
+
+main = functools.partial(call, "predict")
+
+if __name__ == "__main__":
+    sys.exit(run(main))

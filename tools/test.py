@@ -1,0 +1,13 @@
+"""Evaluates a checkpoint or an export on the images of data.val or data.train."""
+
+import functools
+import sys
+
+from detkit.commands.line import call
+
+from detkit.cli import run
+
+main = functools.partial(call, "test")
+
+if __name__ == "__main__":
+    sys.exit(run(main))
