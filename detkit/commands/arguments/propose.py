@@ -15,7 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common_arguments(parser)
     split_argument(parser)
     parser.add_argument(
-        "--method", choices=("selective_search", "sliding_windows"), default="selective_search"
+        "--method",
+        choices=("selective_search", "sliding_windows"),
+        default="selective_search",
+        help="of R-CNN and Fast R-CNN (the default), or windows on a grid",
     )
     parser.add_argument(
         "--out",
