@@ -1,6 +1,7 @@
 """What is packed, and what it needs; the metadata and the settings are in pyproject.toml."""
 
 import re
+import sys
 from pathlib import Path
 
 from setuptools import Distribution, find_packages, setup
@@ -45,6 +46,12 @@ class Wheel(bdist_wheel):
 # These folders stay where people look for them in the checkout. In a wheel they lie beside
 # detkit/shipped/__init__.py, which finds them in both cases.
 SHIPPED = {"detkit.shipped.configs": "configs", "detkit.shipped.deploy": "tools/deploy"}
+FOLDERS = {"": ".", **SHIPPED}
+if "editable_wheel" in sys.argv:
+    # pip install -e: the folders are found in the checkout. Without them setuptools puts the
+    # checkout on the path of modules. Otherwise it installs an importer, and a folder detkit/ in
+    # the working directory, such as the checkout itself seen from above, would come before it.
+    SHIPPED, FOLDERS = {}, {"": "."}
 
 # All else is in pyproject.toml. MXNet 1.9.1 is one module, "mxnet", in two packages: exactly one of
 # the extras installs it.
@@ -55,7 +62,7 @@ setup(
     version=VERSION,
     license="Apache-2.0",
     packages=[*find_packages(include=["detkit", "detkit.*"]), *SHIPPED],
-    package_dir=SHIPPED,
+    package_dir=FOLDERS,
     # Without a prebuilt library, the operators are compiled on the user's machine.
     package_data={
         "detkit": [
