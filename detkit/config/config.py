@@ -13,7 +13,7 @@ misspelt key is always refused.
 import os
 from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
-from detkit.config.names import SUFFIXES, find_base, find_config, is_name, is_shipped
+from detkit.config.names import find_base, find_config, is_shipped
 from detkit.config.nodes import Node, NodeList, display_path, join_path, place
 from detkit.config.types import describe, matches, shown
 from detkit.config.yaml import dump_yaml, parse_yaml, read_yaml
@@ -188,7 +188,7 @@ def _load(file: str, children: Tuple[str, ...], loaded: List[str]) -> Node:
         )
     inherited = Node()
     for base in bases:
-        path = _base(base, file, children, origin)
+        path = find_base(base, file, origin, children)
         if len(loaded) >= MOST_FILES:
             raise ConfigError(
                 f"{origin}: _base_: expected at most {MOST_FILES} files in all, found more; "
@@ -196,30 +196,6 @@ def _load(file: str, children: Tuple[str, ...], loaded: List[str]) -> Node:
             )
         inherited = _merge(inherited, _load(path, children, loaded), exclusive=True)
     return _merge(inherited, root)
-
-
-def _base(base: str, file: str, children: Tuple[str, ...], origin: str) -> str:
-    """Returns the path of a base of ``file``. Raises ConfigError if it is none."""
-    path = os.path.normpath(os.path.join(os.path.dirname(file), base))
-    if is_name(base) and not os.path.isfile(path):
-        return find_base(base, file, origin, children)
-    if not path.endswith(SUFFIXES):
-        raise ConfigError(
-            f"{origin}: _base_: expected a config, whose name ends with {' or '.join(SUFFIXES)}, "
-            f"found {display_path(path)}"
-        )
-    if os.path.realpath(path) in children:
-        chain = " -> ".join(display_path(file) for file in (*children, os.path.realpath(path)))
-        raise ConfigError(
-            f"{origin}: _base_: expected files that do not inherit from each other, found the "
-            f"circle {chain}"
-        )
-    if not os.path.exists(path):
-        folder = os.path.dirname(path)
-        names = os.listdir(folder) if os.path.isdir(folder) else []
-        hint = did_you_mean(os.path.basename(path), names)
-        raise ConfigError(f"{origin}: _base_: no such file: {display_path(path)}{hint}")
-    return path
 
 
 def _merge(inherited: Node, node: Node, exclusive: bool = False) -> Node:

@@ -41,23 +41,27 @@ def find_config(named: Union[str, "os.PathLike[str]"]) -> str:
     return found or text
 
 
-def find_base(name: str, file: str, origin: str, passed: Container[str]) -> str:
-    """Returns the path of a base that the config ``file`` names.
+def find_base(base: str, file: str, origin: str, children: Sequence[str]) -> str:
+    """Returns the path of a base of the config ``file``: a path relative to it, or a name.
 
     Names are looked for in the folder ``configs`` in which the file lies, or in the one beside it,
-    then among the configs that detkit ships.
+    then among the configs that detkit ships. The configs that inherit from the base are passed
+    over, so that a config may extend the shipped one of its own name.
 
-    origin: the place of the name. passed: the real paths of the configs that inherit from the base,
-        which are passed over, so that a config may extend the shipped one of its own name.
+    origin: the place of ``base``. children: the real paths of the configs that inherit from it.
 
-    Raises ConfigError, with the places that were looked at and the near match, if there is none.
+    Raises ConfigError for a base that there is not, one that is no config, and a circle.
     """
+    path = os.path.normpath(os.path.join(os.path.dirname(file), base))
+    if not is_name(base) or os.path.isfile(path):
+        _check_base(path, children, origin)
+        return path
     above = Path(file).parents
     own = next((path for path in above if path.name == CONFIGS), above[0] / CONFIGS)
     folders = (own, folder(CONFIGS))
-    found = _first(name, folders, passed)
+    found = _first(base, folders, children)
     if found is None:
-        raise ConfigError(f"{origin}: _base_: {name!r}: {_not_found(name, folders)}")
+        raise ConfigError(f"{origin}: _base_: {base!r}: {_not_found(base, folders)}")
     return found
 
 
@@ -100,7 +104,7 @@ def _candidates(name: str, folders: Sequence[Path]) -> List[Path]:
 def _first(name: str, folders: Sequence[Path], passed: Container[str] = ()) -> Optional[str]:
     """Returns the first file of that name that is not passed over, or None."""
     for path in _candidates(name, folders):
-        if path.is_file() and os.path.realpath(path) not in passed:
+        if os.path.isfile(path) and os.path.realpath(path) not in passed:
             return str(path)
     return None
 
@@ -116,10 +120,29 @@ def _not_found(name: str, folders: Sequence[Path]) -> str:
 
 def _check_no_shipped(path: str) -> None:
     """Raises ConfigError for the path that a shipped config has in the checkout."""
-    name = Path(path).with_suffix("").as_posix()
+    name = Path(os.path.splitext(path)[0]).as_posix()
     name = name[len(CONFIGS) + 1 :] if name.startswith(f"{CONFIGS}/") else name
     if name in names_of(folder(CONFIGS)):
         raise ConfigError(
             f"{path}: no such file; the config that detkit ships is named without folder and "
             f"suffix: {name}"
         )
+
+
+def _check_base(path: str, children: Sequence[str], origin: str) -> None:
+    if not path.endswith(SUFFIXES):
+        raise ConfigError(
+            f"{origin}: _base_: expected a config, whose name ends with {' or '.join(SUFFIXES)}, "
+            f"found {display_path(path)}"
+        )
+    if os.path.realpath(path) in children:
+        chain = " -> ".join(display_path(file) for file in (*children, os.path.realpath(path)))
+        raise ConfigError(
+            f"{origin}: _base_: expected files that do not inherit from each other, found the "
+            f"circle {chain}"
+        )
+    if not os.path.exists(path):
+        parent = os.path.dirname(path)
+        names = os.listdir(parent) if os.path.isdir(parent) else []
+        hint = did_you_mean(os.path.basename(path), names)
+        raise ConfigError(f"{origin}: _base_: no such file: {display_path(path)}{hint}")

@@ -4,6 +4,7 @@ import pytest
 
 from detkit.config import load_config
 from detkit.config.names import is_name, names_of, title
+from detkit.config.yaml import dump_yaml
 from detkit.errors import ConfigError
 from support import tiny
 
@@ -69,6 +70,14 @@ def test_the_path_in_the_checkout_leads_to_the_name(write):
 @pytest.mark.parametrize("text", ["a.yaml", "a.yml", "/etc/passwd", "../a", "a/../b", ""])
 def test_what_is_no_name(text):
     assert not is_name(text)
+
+
+@pytest.mark.parametrize("text", ["", "/", "..", ".", "a" * 5000, "a/" * 3000, "\0", "a\nb", "*"])
+def test_an_odd_name_is_refused_by_a_message(write, text):
+    with pytest.raises(ConfigError):
+        load_config(text)
+    with pytest.raises(ConfigError):
+        load_config(write("a.yaml", dump_yaml({"_base_": text})))
 
 
 # --- _base_ ---------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def lines_of_detkit():
             yield guide, command, shlex.split(arguments)
 
 
-@pytest.mark.parametrize(("guide", "command", "arguments"), lines_of_detkit())
+@pytest.mark.parametrize(("guide", "command", "arguments"), list(lines_of_detkit()))
 def test_a_line_of_detkit_is_understood(guide, command, arguments, capsys):
     assert command in line.COMMANDS, guide
     if arguments:  # otherwise it is named in a sentence
