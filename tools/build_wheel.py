@@ -57,7 +57,7 @@ class WheelError(DetkitError):
 def main(argv=None):
     """Writes the wheel and prints its path."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", metavar="FOLDER", default="dist", help="the default is dist")
+    parser.add_argument("--out", metavar="DIR", default="dist", help="the default is dist")
     debug_argument(parser)
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
