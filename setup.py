@@ -1,6 +1,7 @@
-"""Packaging of detkit; tool settings are in pyproject.toml."""
+"""What is packed, and what it needs; the metadata and the settings are in pyproject.toml."""
 
 import re
+import sys
 from pathlib import Path
 
 from setuptools import Distribution, find_packages, setup
@@ -11,7 +12,15 @@ except ImportError:  # setuptools before 70.1
     from wheel.bdist_wheel import bdist_wheel
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (HERE / "detkit/__init__.py").read_text()).group(1)
+
+
+def constant(name, file):
+    """Returns a string that a module of the package defines, without importing the package."""
+    return re.search(rf'^{name} = "(.+?)"', (HERE / "detkit" / file).read_text(), re.M).group(1)
+
+
+VERSION = constant("__version__", "__init__.py")
+DISTRIBUTION = constant("DISTRIBUTION", "wording.py")
 
 # Later ones of onnx need numpy 1.24. Of ml_dtypes, ONNX Runtime's quantizer says nothing itself.
 ONNX = ["onnx>=1.14,<1.18", "onnxruntime>=1.16", "ml_dtypes"]
@@ -34,17 +43,26 @@ class Wheel(bdist_wheel):
         return ("py3", "none", "manylinux2014_x86_64") if PREBUILT else super().get_tag()
 
 
-# MXNet 1.9.1 is one module, "mxnet", in two packages: exactly one of the extras installs it.
+# These folders stay where people look for them in the checkout. In a wheel they lie beside
+# detkit/shipped/__init__.py, which finds them in both cases.
+SHIPPED = {"detkit.shipped.configs": "configs", "detkit.shipped.deploy": "tools/deploy"}
+FOLDERS = {"": ".", **SHIPPED}
+if "editable_wheel" in sys.argv:
+    # pip install -e: the folders are found in the checkout. Without them setuptools puts the
+    # checkout on the path of modules. Otherwise it installs an importer, and a folder detkit/ in
+    # the working directory, such as the checkout itself seen from above, would come before it.
+    SHIPPED, FOLDERS = {}, {"": "."}
+
+# All else is in pyproject.toml. MXNet 1.9.1 is one module, "mxnet", in two packages: exactly one of
+# the extras installs it.
 setup(
     cmdclass={"bdist_wheel": Wheel},
     distclass=Contents,
-    name="detkit",
+    name=DISTRIBUTION,
     version=VERSION,
-    description="Two-stage object detection on MXNet/Gluon, put together out of named parts",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
-    long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=find_packages(include=["detkit", "detkit.*"]),
+    packages=[*find_packages(include=["detkit", "detkit.*"]), *SHIPPED],
+    package_dir=FOLDERS,
     # Without a prebuilt library, the operators are compiled on the user's machine.
     package_data={
         "detkit": [
@@ -54,15 +72,17 @@ setup(
             "ops/native/*/*",
             "ops/prebuilt/*",
             "export/graph/operators.inc",
-        ]
+        ],
+        "detkit.shipped.configs": ["*.yaml", "*/*.yaml", "README.md"],
+        "detkit.shipped.deploy": ["CMakeLists.txt", "*.cpp", "*.hpp", "README.md"],
     },
-    python_requires=">=3.8, <3.12",
     install_requires=[
         "defusedxml",
         "numpy<1.24",  # MXNet 1.9.1 uses aliases that numpy 1.24 removed
         "opencv-python<4.12",  # later ones need numpy 2
         "pycocotools",
         "pyyaml",
+        "shtab",  # writes detkit completion
         "tqdm",
     ],
     extras_require={
@@ -70,13 +90,14 @@ setup(
         "cu112": ["mxnet-cu112==1.9.1"],
         "onnx": ONNX,
         "plot": ["matplotlib"],  # of tools/benchmark.py
-        # The same module as opencv-python, with Selective Search for tools/propose.py: uninstall
+        # The same module as opencv-python, with Selective Search for detkit propose: uninstall
         # opencv-python first.
         "proposals": ["opencv-contrib-python<4.12"],
-        "rcnn": ["scikit-learn"],  # the SVMs of tools/fit_svms.py
+        "rcnn": ["scikit-learn"],  # the SVMs of detkit fit-svms
         "test": [
             "clang-format==18.1.8",  # every version formats a little differently
             *("gluoncv", "hypothesis", "pytest", "pytest-xdist", "scikit-learn", *ONNX),
+            *("setuptools>=61", "wheel"),  # the wheel is built without a download
             *("import-linter", "mypy", "ruff", "types-PyYAML", "types-defusedxml", "types-tqdm"),
         ],
         "wheel": ["pip", "ziglang==0.17.1"],  # of tools/build_wheel.py

@@ -4,7 +4,7 @@
     for detections in detector.detect(["street.jpg"]):
         print(detections.boxes, detections.scores, detections.labels)
 
-An exported detector, the folder that tools/export.py writes, is used in the same way. It needs none
+An exported detector, the folder that detkit export writes, is used in the same way. It needs none
 of detkit's models: ``detkit.load_exported("exported").detect(["street.jpg"])``.
 """
 

@@ -23,6 +23,9 @@ from detkit.config import Config, display_path, is_plugin_file, place, require
 from detkit.errors import ConfigError
 from detkit.registry import FAILED_PLUGINS
 
+# Plugins of earlier versions, which their runs list, and whose parts are detkit's own now.
+IN_THE_PACKAGE = ("mobilenet_v2.py",)
+
 
 class Failure(NamedTuple):
     """A plugin that could not be imported."""
@@ -67,6 +70,8 @@ def import_plugins(config: Config) -> PluginReport:
             report.modules.append(entry)
             continue
         path = _find(entry, config, where)
+        if path is None:
+            continue
         failure = _import_file(path)
         if failure:
             raise ConfigError(
@@ -130,13 +135,18 @@ def _record(failure: Failure) -> None:
         FAILED_PLUGINS.append(failure)
 
 
-def _find(entry: str, config: Config, where: str) -> str:
-    """Returns the real path of a listed file, relative to the config's folder or the project's."""
+def _find(entry: str, config: Config, where: str) -> Optional[str]:
+    """Returns the real path of a listed file, relative to the config's folder or the project's.
+
+    It is None for a file that is gone because its part is in the package.
+    """
     folders = dict.fromkeys((os.path.dirname(config.file), config.project_root))
     paths = [os.path.join(folder, os.path.expanduser(entry)) for folder in folders]
     for path in paths:
         if os.path.isfile(path):
             return os.path.realpath(path)
+    if os.path.basename(entry) in IN_THE_PACKAGE:
+        return None
     tried = " or ".join(map(display_path, paths))
     raise ConfigError(f"{where}: expected a plugin file, found none at {tried}")
 

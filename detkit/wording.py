@@ -1,4 +1,4 @@
-"""Near matches of an unknown name and lists cut short, in words that all messages share.
+"""Near matches of an unknown name, lists cut short, and what to install, for all messages.
 
 The module lies below all packages, because configs, networks and files of weights all have names
 that can be misspelt.
@@ -6,6 +6,8 @@ that can be misspelt.
 
 import difflib
 from typing import Iterable, List, Sequence
+
+DISTRIBUTION = "detkit-gluon"  # the name for pip; "detkit" there is another project's
 
 
 def near_matches(name: object, names: Iterable[object], most: int = 3) -> List[str]:
@@ -31,3 +33,8 @@ def first_few(names: Sequence[object], most: int = 5) -> str:
     """Returns the first names of a list, separated by commas, and the number of the others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(str, names[:most])) + more
+
+
+def install(extra: str) -> str:
+    """Returns the command that installs the packages of an extra, "pip install 'NAME[extra]'"."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"

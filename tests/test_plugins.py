@@ -149,6 +149,16 @@ def test_a_listed_plugin_must_import(project, listed, fragments):
         assert fragment in str(caught.value)
 
 
+def test_a_run_that_lists_a_plugin_which_is_in_the_package_now(project, tmp_path):
+    """Every run of earlier versions lists plugins/mobilenet_v2.py by its absolute path."""
+    gone = tmp_path / "elsewhere/mobilenet_v2.py"
+    config = project(f"plugins: [{gone}]\n", one="x = 1\n")
+    assert import_plugins(config).files == [str(Path("plugins/one.py").resolve())]
+    gone.parent.mkdir()
+    gone.write_text("x = 1\n")  # somebody's own file of this name
+    assert str(gone) in import_plugins(config).files
+
+
 # --- tools/list.py ---------------------------------------------------------------------------
 
 
@@ -159,7 +169,9 @@ def list_main(monkeypatch):
     spec = importlib.util.spec_from_file_location("tool_list", TOOLS / "list.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.main
+    monkeypatch.delitem(sys.modules, "detkit.commands.list", raising=False)
+    yield module.main
+    sys.modules.pop("detkit.commands.list", None)  # one without the parts
 
 
 def test_list_shows_signatures_docstrings_and_plugins(project, list_main, capsys):

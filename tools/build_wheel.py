@@ -35,7 +35,11 @@ from detkit.ops.prebuilt import MANIFEST, Manifest
 
 ROOT = Path(__file__).resolve().parents[1]
 PORTABLE = ROOT / "tools/wheel/portable.cc"
-PACKAGE = ("detkit", "setup.py", "pyproject.toml", "README.md", "LICENSE")  # of a wheel
+# What a wheel is made of.
+PACKAGE = (
+    *("detkit", "configs", "tools/deploy"),
+    *("setup.py", "pyproject.toml", "README.md", "LICENSE"),
+)
 TAG = "py3-none-manylinux2014_x86_64"
 GLIBC = "2.17"
 # The newest versions of symbols that systems of glibc 2.17 have, with their GCC 4.8. The versions
@@ -53,7 +57,7 @@ class WheelError(DetkitError):
 def main(argv=None):
     """Writes the wheel and prints its path."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", metavar="FOLDER", default="dist", help="the default is dist")
+    parser.add_argument("--out", metavar="DIR", default="dist", help="the default is dist")
     debug_argument(parser)
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
@@ -66,7 +70,7 @@ def main(argv=None):
 
 def copy_package(target):
     """Copies what a wheel is made of; returns the folder."""
-    target.mkdir()
+    (target / "tools").mkdir(parents=True)
     for name in PACKAGE:
         if (ROOT / name).is_dir():
             ignored = shutil.ignore_patterns("__pycache__", PREBUILT.parent.name)

@@ -1,62 +1,13 @@
 """Lists the parts that a config can name, with their arguments, and the plugins in ./plugins."""
 
-import argparse
-import inspect
+import functools
 import sys
-from typing import Any, Optional, Sequence
 
-import detkit.parts  # noqa: F401
-from detkit.cli import debug_argument, run
-from detkit.config import display_path
-from detkit.construct import signature
-from detkit.errors import ConfigError
-from detkit.plugins import import_folder
-from detkit.registry import REGISTRIES, Registry
-from detkit.wording import did_you_mean
+from detkit.commands.line import call
 
+from detkit.cli import run
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Prints the kinds, then the plugins."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "kinds",
-        metavar="KIND",
-        nargs="*",
-        help=f"of {', '.join(REGISTRIES)}; default: all",
-    )
-    debug_argument(parser)
-    kinds = parser.parse_args(argv).kinds or list(REGISTRIES)
-    for kind in kinds:
-        if kind not in REGISTRIES:
-            hint = did_you_mean(kind, REGISTRIES)
-            raise ConfigError(
-                f"KIND: expected one of {', '.join(REGISTRIES)}, found {kind!r}{hint}"
-            )
-    plugins = import_folder("plugins")
-    for kind in kinds:
-        print(describe(kind, REGISTRIES[kind]))
-    print("plugins")
-    for file in plugins.files:
-        print(f"  {display_path(file)}")
-    for failure in plugins.failures:
-        print(f"  failed: {failure}")
-
-
-def describe(kind: str, registry: Registry) -> str:
-    """Returns the kind, then each name with its signature and its docstring's first line."""
-    lines = [kind]
-    for name in registry.names():
-        target = registry.get(name)
-        lines.append(f"  {name}{_arguments(target)}")
-        lines += [f"      {line}" for line in (target.__doc__ or "").strip().splitlines()[:1]]
-    return "\n".join(lines)
-
-
-def _arguments(target: Any) -> str:
-    """Returns a signature, or the names of the parts of something that takes only parts."""
-    parts, (_, others_pass) = getattr(target, "PARTS", None), signature(target)
-    return f"({', '.join(parts)})" if parts and others_pass else str(inspect.signature(target))
-
+main = functools.partial(call, "list")
 
 if __name__ == "__main__":
     sys.exit(run(main))

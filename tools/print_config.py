@@ -1,41 +1,13 @@
 """Prints a config as detkit reads it, with its bases, --set and environment variables applied."""
 
-import argparse
+import functools
 import sys
-from typing import Any, Optional, Sequence
 
-from detkit.build.regimes import expand_regime
-from detkit.cli import common_arguments, run
-from detkit.config import Config, dump_config, leaves, load_config, to_plain
-from detkit.config.yaml import dump_yaml
+from detkit.commands.line import call
 
+from detkit.cli import run
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Prints the config."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    common_arguments(parser)
-    parser.add_argument(
-        "--origin",
-        action="store_true",
-        help="print for each value where it was written",
-    )
-    args = parser.parse_args(argv)
-    config = load_config(args.config, args.overrides)
-    expand_regime(config)
-    print(origins(config) if args.origin else dump_config(config), end="")
-
-
-def origins(config: Config) -> str:
-    """Returns one line for each value: 'path: value  # file:line', the places aligned."""
-    rows = [(f"{path}: {one_line(value)}", where) for path, value, where in leaves(config)]
-    width = max((len(text) for text, _ in rows), default=0)
-    return "".join(f"{text:{width}}  # {where}\n" for text, where in rows)
-
-
-def one_line(value: Any) -> str:
-    """Returns a scalar or a list of scalars as YAML, without the end-of-document mark."""
-    return dump_yaml(to_plain(value)).split("\n...")[0].strip()
-
+main = functools.partial(call, "config")
 
 if __name__ == "__main__":
     sys.exit(run(main))

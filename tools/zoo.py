@@ -7,7 +7,6 @@ The image is 480 x 640, resized as the config says. Each config runs in a proces
 import argparse
 import json
 import multiprocessing
-import re
 import sys
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from mxnet.gluon import HybridBlock
 from detkit.build import build_model, open_config
 from detkit.build.load import detector_for
 from detkit.cli import debug_argument, positive, run
+from detkit.config.names import title
 from detkit.data.voc import VOC_CLASSES
 from detkit.errors import DetkitError
 from detkit.ops.convolution import CONV1X1, CONV3X3, DEPTHWISE
@@ -143,17 +143,6 @@ def row(path: Path, weights: int, operations: int, size: Tuple[int, ...], second
         f"| [{name}]({name}) | {what} | {weights / 1e6:.1f} | {operations / 1e9:.1f} | "
         f"{size[0]} x {size[1]} | {seconds:.2f} |"
     )
-
-
-def title(path: Path) -> str:
-    """Returns the first sentence of a config's first comment."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    comment = []
-    for line in lines:
-        if not line.startswith("#"):
-            break
-        comment.append(line.lstrip("# "))
-    return re.split(r"(?<!\bal)[.:;](?:\s|$)", " ".join(comment))[0]
 
 
 def write(path: Path, table: str) -> None:

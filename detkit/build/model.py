@@ -202,7 +202,7 @@ def _check_statistics(postprocess: Optional[Block], node: Node, num_classes: int
         raise ConfigError(
             f"{place(node['postprocess'], 'box_statistics')}: expected four numbers, or a row of "
             f"four for each of {num_classes} classes, found {statistics.rows} rows; "
-            "tools/box_statistics.py measures them"
+            "detkit box-statistics measures them"
         )
 
 

@@ -1,13 +1,15 @@
 """The weights that a new run begins with: those of one checkpoint, or parts of several."""
 
+import os
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from detkit.build.load import start_from
-from detkit.checkpoints import load_checkpoint
+from detkit.checkpoints import FOLDER, load_checkpoint
 from detkit.config import place, require, unknown_key
 from detkit.config.yaml import Node
 from detkit.errors import CheckpointError, ConfigError
 from detkit.models import Network
+from detkit.weights.published import PUBLISHED
 
 START = "start_from"
 
@@ -65,4 +67,16 @@ def _take(
         saved = load_checkpoint(folder)
         return saved.path, start_from(model, saved, parts)
     except CheckpointError as error:
-        raise CheckpointError(f"{where}: {error}") from error
+        raise CheckpointError(f"{where}: {error}{_how_to_convert(folder)}") from error
+
+
+def _how_to_convert(named: str) -> str:
+    """Returns the commands for a detector of another framework; "" for what is a path."""
+    if os.path.exists(named) or os.path.basename(named) != named:
+        return ""
+    theirs = f"torchvision {named}" if named in PUBLISHED else "FRAMEWORK MODEL FILE"
+    run = os.path.join("work_dirs", named)
+    return (
+        f"\n  a detector of another framework is converted first: detkit convert-weights {theirs} "
+        f"--out {run}\n  then write {START}: {os.path.join(run, FOLDER, 'step-00000000')}"
+    )

@@ -129,7 +129,7 @@ def _refuse_svms(config: Config) -> NoReturn:
     """Raises ConfigError because the class logits of an SVM are no loss's."""
     raise ConfigError(
         f"{place(section(config['model'], 'postprocess'), 'scores')}: expected {SOFTMAX!r} or "
-        f"{SIGMOID!r} in a config with a training step, found {SVM!r}; tools/fit_svms.py fits SVMs "
+        f"{SIGMOID!r} in a config with a training step, found {SVM!r}; detkit fit-svms fits SVMs "
         "to a trained checkpoint, and writes a config without a training step for them"
     )
 

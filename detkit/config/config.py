@@ -3,7 +3,8 @@
     config = load_config("configs/faster_rcnn_vgg16.yaml", ["train.epochs=2"])
     config["train"].where("epochs")           # '--set train.epochs=2'
 
-``_base_`` names the file or files to inherit from. Mappings are merged; lists and scalars replace
+``_base_`` names the file or files to inherit from: a path relative to the config, or the name of a
+config (names.py). Mappings are merged; lists and scalars replace
 the inherited value. ``_delete_: true`` in a mapping drops the keys that the mapping inherits. The
 code that uses a mapping also checks its keys (``check_keys``, ``construct``), so that a
 misspelt key is always refused.
@@ -12,6 +13,7 @@ misspelt key is always refused.
 import os
 from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
+from detkit.config.names import find_base, find_config, is_shipped
 from detkit.config.nodes import Node, NodeList, display_path, join_path, place
 from detkit.config.types import describe, matches, shown
 from detkit.config.yaml import dump_yaml, parse_yaml, read_yaml
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from detkit.plugins import PluginReport
 
 
-SUFFIXES = (".yaml", ".yml")  # of a base
 MOST_FILES = 100  # of a config with its bases; bases of bases grow exponentially
 
 
@@ -32,28 +33,37 @@ class Config(Node):
     file: the absolute path of the file.
     project_root: the file's own folder if it holds a folder ``plugins``; otherwise the nearest
         folder that holds ``plugins`` beside a folder ``configs`` in which the file lies; otherwise
-        the file's own folder.
+        the file's own folder. A shipped config that was found by its name belongs to no folder of
+        its own, and to the project in the working directory.
     foreign_plugins: the other folders ``plugins`` above the file. They may be those of a shared
         folder that somebody else writes to, and are not imported.
     plugin_report: the result of import_plugins; None until detkit.build.open_config has called it.
     """
 
-    def __init__(self, node: Node, file: Union[str, "os.PathLike[str]"]) -> None:
+    def __init__(
+        self, node: Node, file: Union[str, "os.PathLike[str]"], project: Optional[str] = None
+    ) -> None:
         super().__init__("", display_path(file))
         self.update(node)
         self.origins = dict(node.origins)
         self.inherited = node.inherited
         self.file = os.path.abspath(file)
-        self.project_root, self.foreign_plugins = _project(os.path.dirname(self.file))
+        found = (project, ()) if project else _project(os.path.dirname(self.file))
+        self.project_root, self.foreign_plugins = found
         self.plugin_report: Optional[PluginReport] = None
 
 
 def load_config(path: Union[str, "os.PathLike[str]"], overrides: Iterable[str] = ()) -> Config:
     """Reads a config file with its bases, then applies the 'a.b=c' overrides in order.
 
+    path: a path, or the name of a config (`find_config`).
+
     Raises ConfigError, with the place, for a file or an override that is wrong.
     """
-    config = Config(_load(os.path.abspath(os.fspath(path)), (), []), path)
+    file = find_config(path)
+    named = file != os.fspath(path)
+    project = os.getcwd() if named and is_shipped(file) else None
+    config = Config(_load(os.path.abspath(file), (), []), file, project)
     for override in overrides:
         _override(config, override)
     return config
@@ -178,8 +188,7 @@ def _load(file: str, children: Tuple[str, ...], loaded: List[str]) -> Node:
         )
     inherited = Node()
     for base in bases:
-        path = os.path.normpath(os.path.join(os.path.dirname(file), base))
-        _check_base(path, children, origin)
+        path = find_base(base, file, origin, children)
         if len(loaded) >= MOST_FILES:
             raise ConfigError(
                 f"{origin}: _base_: expected at most {MOST_FILES} files in all, found more; "
@@ -187,25 +196,6 @@ def _load(file: str, children: Tuple[str, ...], loaded: List[str]) -> Node:
             )
         inherited = _merge(inherited, _load(path, children, loaded), exclusive=True)
     return _merge(inherited, root)
-
-
-def _check_base(path: str, children: Tuple[str, ...], origin: str) -> None:
-    if not path.endswith(SUFFIXES):
-        raise ConfigError(
-            f"{origin}: _base_: expected a config, whose name ends with {' or '.join(SUFFIXES)}, "
-            f"found {display_path(path)}"
-        )
-    if os.path.realpath(path) in children:
-        chain = " -> ".join(display_path(file) for file in (*children, os.path.realpath(path)))
-        raise ConfigError(
-            f"{origin}: _base_: expected files that do not inherit from each other, found the "
-            f"circle {chain}"
-        )
-    if not os.path.exists(path):
-        folder = os.path.dirname(path)
-        names = os.listdir(folder) if os.path.isdir(folder) else []
-        hint = did_you_mean(os.path.basename(path), names)
-        raise ConfigError(f"{origin}: _base_: no such file: {display_path(path)}{hint}")
 
 
 def _merge(inherited: Node, node: Node, exclusive: bool = False) -> Node:

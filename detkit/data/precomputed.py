@@ -16,7 +16,7 @@ from detkit.wording import did_you_mean
 def load_proposals(path: str, dataset: Dataset, limit: int = 2000) -> Dict[Any, np.ndarray]:
     """Returns {image_id: boxes (R, 4) float32} of every image of the dataset, the best box first.
 
-    path: an .npz of proposals, as tools/test.py writes for an RPN (see `save_proposals`); a .mat of
+    path: an .npz of proposals, as detkit test writes for an RPN (see `save_proposals`); a .mat of
         Fast R-CNN's (see `read_mat_proposals`); or, by any other name, COCO's results JSON with
         category_id 1 alone, which is slow beyond some hundred images.
     limit: the number of boxes with the highest scores that are kept for each image.
@@ -71,8 +71,8 @@ def proposals_of_files(
         )
     if not is_proposal_file(path):
         raise DataError(
-            f"--proposals: expected an .npz or a .mat of proposals, found {path}; tools/test.py "
-            "--out FILE.npz writes one for an RPN, tools/propose.py one of Selective Search"
+            f"--proposals: expected an .npz or a .mat of proposals, found {path}; detkit test "
+            "--out FILE.npz writes one for an RPN, detkit propose one of Selective Search"
         )
     return _of_images(path, images)
 

@@ -197,7 +197,7 @@ def _read(path: Path) -> Tuple[np.ndarray, ...]:
     except Exception as error:  # zipfile and numpy raise many types for damaged bytes
         raise DataError(
             f"{path}: expected an .npz of proposals, found another or a damaged file ({error}); "
-            "write it again with tools/test.py --out"
+            "write it again with detkit test --out"
         ) from error
     return tuple(arrays.values())
 

@@ -1,4 +1,4 @@
-"""Exports a detector as files that need none of detkit's models; see tools/export.py.
+"""Exports a detector as files that need none of detkit's models; see commands/export.py.
 
     symbol.py     a Detector -> a folder
     graph/        the network's graph: graph.py is its form, simplify.py removes what only training

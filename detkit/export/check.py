@@ -16,6 +16,7 @@ from detkit.detections.overlap import pairwise_iou
 from detkit.errors import ExportError
 from detkit.export.exported import ExportedDetector
 from detkit.segmentations import decode
+from detkit.wording import install
 
 # Two boxes are of one object if their IoU is at least SAME, or their corners are at most NEAR
 # pixels apart.
@@ -164,7 +165,7 @@ def run_onnx(
     except ImportError as error:
         raise ExportError(
             f"{path}: expected the package onnxruntime to run it, found none ({error}); "
-            "pip install 'detkit[onnx]'"
+            f"{install('onnx')}"
         ) from error
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names, manifest = exported.class_names, exported.manifest

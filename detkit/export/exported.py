@@ -41,7 +41,7 @@ MXNET_ERRORS = (mx.MXNetError, ValueError, TypeError, IndexError)  # what its op
 def load_exported(
     folder: Union[str, "os.PathLike[str]"], device: str = "auto", fuse: bool = False
 ) -> "ExportedDetector":
-    """Returns the ExportedDetector of a folder that tools/export.py wrote.
+    """Returns the ExportedDetector of a folder that detkit export wrote.
 
     device: "auto", "cpu" or "gpu". "auto" is a GPU if MXNet has one and the files can run on it. If
         only the files prevent it, a warning of one line says so.

@@ -17,7 +17,7 @@ MANIFEST = "model.json"
 SYMBOL, PARAMETERS = "model-symbol.json", "model-0000.params"
 FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"  # precisions
 ANY, VNNI = "any", "vnni"  # the CPUs that INT8 is for
-AGAIN = "export it again (tools/export.py)"
+AGAIN = "export it again (detkit export)"
 
 PathName = Union[str, "os.PathLike[str]"]
 
@@ -104,7 +104,7 @@ def parse_manifest(folder: PathName) -> Manifest:
     except FileNotFoundError as error:
         raise ExportError(
             f"{path}: expected the folder of an export, found no such file; name a folder that "
-            "tools/export.py wrote"
+            "detkit export wrote"
         ) from error
     except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error}; {AGAIN}") from error

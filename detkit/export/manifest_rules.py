@@ -29,7 +29,7 @@ BOXES, SCORES, LABELS = "boxes", "scores", "labels"
 MASKS, HEATMAPS = "masks", "heatmaps"
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
-AGAIN = "export it again (tools/export.py)"
+AGAIN = "export it again (detkit export)"
 
 
 def check_values(place: str, content: Dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The layers of an R-CNN that no gradient trains: linear SVMs and box regressors in closed form.
 
-tools/fit_svms.py is the program. The layers are fully connected ones of the detector's head.
+detkit fit-svms is the program. The layers are fully connected ones of the detector's head.
 """
 
 from detkit.fitting.head import FitOptions, Fitted, fit_head

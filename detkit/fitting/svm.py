@@ -12,6 +12,7 @@ import numpy as np
 
 from detkit.errors import DataError, TrainingError
 from detkit.fitting.ridge import Linear
+from detkit.wording import install
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,8 @@ def require_solver() -> Any:
         from sklearn.svm import LinearSVC
     except ImportError as error:
         raise TrainingError(
-            f"SVMs: expected the package scikit-learn to fit them, found none ({error}); pip "
-            "install 'detkit[rcnn]'"
+            f"SVMs: expected the package scikit-learn to fit them, found none ({error}); "
+            f"{install('rcnn')}"
         ) from error
     return LinearSVC
 

@@ -35,7 +35,7 @@ class Selection(HybridBlock):
     scores: "softmax" of all logits of a RoI, for a head trained by CrossEntropy or SoftmaxFocal, or
         "sigmoid" of each logit, for one trained by SigmoidBCE or SigmoidFocal. The background's
         logit, 0, gives no detection. "svm" is the sigmoid, too, for logits that are the margins of
-        linear SVMs, which tools/fit_svms.py fits and no loss trains. A score of 0.5 is the border
+        linear SVMs, which detkit fit-svms fits and no loss trains. A score of 0.5 is the border
         that an SVM draws, and a margin of -1 gives 0.27. The order of the margins, and so AP, stays
         the same.
     nms: "hard", "linear" or "gaussian", see suppression.py; null: hard.

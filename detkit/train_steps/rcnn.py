@@ -15,7 +15,7 @@ from detkit.typing import NDArray
 class RCNNTrainStep(TrainStep):
     """The classification of sampled regions by 1 + K classes (Girshick et al. 2014, section 2.3).
 
-    The SVMs and box regressors that the paper fits afterwards are those of tools/fit_svms.py.
+    The SVMs and box regressors that the paper fits afterwards are those of detkit fit-svms.
     """
 
     PARTS = {"roi_targets": RoITargets, "roi_loss": RoILoss}

@@ -88,3 +88,15 @@ def test_a_part_of_another_network_is_refused_by_its_name(runs, capsys):
     overrides = ("--dry-run", "--set", mapping, "model.roi_head.hidden=[16, 16]")
     message = tiny.refused(capsys, "train", runs / "configs/tiny.yaml", *overrides)
     tiny.assert_says(message, "start_from.roi_head", str(runs / "b"), "weights of the roi_head")
+
+
+def test_the_name_of_a_detector_leads_to_its_conversion(runs, capsys):
+    def refused(named):
+        words = (runs / "configs/tiny.yaml", "--work-dir", runs / "named")
+        return tiny.refused(capsys, "train", *words, "--set", f"train.start_from={named}")
+
+    message = refused("fasterrcnn_resnet50_fpn")
+    command = "detkit convert-weights torchvision fasterrcnn_resnet50_fpn --out "
+    tiny.assert_says(message, "train.start_from", command, "fpn/checkpoints/step-00000000")
+    tiny.assert_says(refused("faster_rcnn_R_50_FPN_3x"), "detkit convert-weights FRAMEWORK")
+    assert "convert-weights" not in refused("work_dirs/absent/checkpoints/best")

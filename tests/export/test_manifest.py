@@ -28,7 +28,7 @@ def test_a_truncated_file(folder, name):
 
 
 def test_a_folder_that_is_none(folder, tmp_path):
-    refused(tmp_path / "absent", "absent/model.json: ", "no such file", "tools/export.py")
+    refused(tmp_path / "absent", "absent/model.json: ", "no such file", "detkit export")
     (folder / MANIFEST).write_text((folder / MANIFEST).read_text()[:50])
     refused(folder, f"{folder}/model.json: ", "JSON", "line 4 column ")
 

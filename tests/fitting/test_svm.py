@@ -107,7 +107,7 @@ def test_a_class_without_negatives():
 
 def test_a_machine_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.svm", None)
-    with pytest.raises(TrainingError, match=r"scikit-learn.*pip install 'detkit\[rcnn\]'"):
+    with pytest.raises(TrainingError, match=r"scikit-learn.*pip install 'detkit-gluon\[rcnn\]'"):
         require_solver()
 
 

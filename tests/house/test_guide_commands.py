@@ -7,6 +7,7 @@ import shlex
 import pytest
 
 from detkit.build import open_config
+from detkit.commands import line
 from support import tiny
 
 GUIDES = (
@@ -15,6 +16,7 @@ GUIDES = (
     *("tests/README.md",),
 )
 TOOL = re.compile(r"python (tools/(\w+)\.py[^`\n]*)")
+COMMAND = re.compile(r"(?:^    (?:\.venv/bin/)?|`)detkit ([a-z][a-z-]*)([^`\n>|]*)", re.MULTILINE)
 
 
 class Parsed(Exception):
@@ -60,3 +62,21 @@ def test_a_command_is_understood(guide, tool, arguments, monkeypatch, capsys):
     config = getattr(args, "config", None)
     if config is not None and config != "CONFIG":
         open_config(tiny.ROOT / config, args.set if "set" in args else [])
+
+
+def lines_of_detkit():
+    """(guide, command, arguments) of every use of the command detkit in a guide."""
+    for guide in GUIDES:
+        text = (tiny.ROOT / guide).read_text(encoding="utf-8")
+        for command, arguments in COMMAND.findall(re.sub(r"\\\n\s*", " ", text)):
+            yield guide, command, shlex.split(arguments)
+
+
+@pytest.mark.parametrize(("guide", "command", "arguments"), list(lines_of_detkit()))
+def test_a_line_of_detkit_is_understood(guide, command, arguments, capsys):
+    assert command in line.COMMANDS, guide
+    if arguments:  # otherwise it is named in a sentence
+        try:
+            line.whole_parser().parse_args([command, *arguments])
+        except SystemExit as status:
+            assert not status.code, f"{guide}: {capsys.readouterr().err}"

@@ -73,6 +73,8 @@ LONGEST_FILE, LONGEST_FUNCTION, SHORTEST_MODULE = 300, 40, 40  # lines
 
 # Why a module is shorter than SHORTEST_MODULE.
 SHORT = {
+    "__main__.py": "the start of the program",
+    "commands/": "one file for each command, and one for its arguments",
     "constants.py": "the counterpart of kernels.h, without MXNet",
     "converters/coco_labels.py": "a table that three converters and the benchmark share",
     "data/one_class.py": "a wrapper of datasets",
@@ -83,6 +85,7 @@ SHORT = {
     "ops/": "one wrapper for each kernel",
     "memory.py": "must not import MXNet",
     "parts.py": "imports every room that registers parts",
+    "requirements.py": "below everything that needs MXNet",
     "runner/seed.py": "used by the loop and by the assembly",
     "threads.py": "must not import MXNet",
     "train_steps/": "one file for each detector",

@@ -151,7 +151,7 @@ def test_a_plugin_may_stop_a_run(config, tmp_path, capsys):
     assert tiny.train(config, tmp_path, tiny.hook("StopAfter", step=4)) == 0
     assert tiny.checkpoints(tmp_path) == ["best", "step-00000003", "step-00000004"]
     assert tiny.train(config, tmp_path / "early", tiny.hook("StopAfter", step=1)) == 0
-    tiny.assert_says(capsys.readouterr().out, "before an evaluation", "tools/test.py")
+    tiny.assert_says(capsys.readouterr().out, "before an evaluation", "detkit test")
     assert not (tmp_path / "early/result.json").exists()
 
 

@@ -1,7 +1,8 @@
 """detkit/MODULES.md: each module, what it is, and its test; ``python tests/support/module_map.py``.
 
-A test has its module's name, in the folder of the same name. ELSEWHERE lists the modules that are
-tested by another file, because several modules are one idea for a test.
+A test has its module's name, in the folder of the same name. ELSEWHERE lists the modules, and the
+folders of modules, that are tested by another file, because several modules are one idea for a
+test.
 """
 
 import ast
@@ -16,6 +17,7 @@ this page, and a test compares it with the tree.
 
 """
 ELSEWHERE = {
+    "__main__.py": "commands/test_line.py",
     "build/maps.py": "build/test_model.py",
     "build/resume.py": "faults/test_changed_config.py",
     "build/stage.py": "build/test_stages.py",
@@ -23,6 +25,20 @@ ELSEWHERE = {
     "build/stage_proposals.py": "build/test_staged.py",
     "build/train_step.py": "models/test_kinds_with_a_default.py",
     "build/training.py": "runner/test_resume.py",
+    "commands/arguments/": "commands/test_arguments.py",
+    "commands/box_statistics.py": "tools/test_box_statistics.py",
+    "commands/compress.py": "tools/test_compress.py",
+    "commands/config.py": "test_cli.py",
+    "commands/convert_weights.py": "tools/test_convert_weights.py",
+    "commands/doctor.py": "tools/test_doctor.py",
+    "commands/evaluate.py": "tools/test_tools.py",
+    "commands/export.py": "tools/test_export.py",
+    "commands/fit_svms.py": "tools/test_fit_svms.py",
+    "commands/list.py": "test_plugins.py",
+    "commands/predict.py": "tools/test_tools.py",
+    "commands/propose.py": "tools/test_propose.py",
+    "commands/test.py": "tools/test_tools.py",
+    "commands/train.py": "tools/test_tools.py",
     "checkpoints/branches.py": "faults/test_branches.py",
     "checkpoints/names.py": "faults/test_branches.py",
     "checkpoints/state.py": "checkpoints/test_checkpoint.py",
@@ -80,6 +96,7 @@ ELSEWHERE = {
     "ops/fallback/proposals.py": "ops/test_proposals.py",
     "ops/fallback/roi_pooling.py": "ops/test_roi_pooling.py",
     "ops/fallback/separable.py": "ops/test_roi_pooling.py",
+    "shipped/__init__.py": "test_shipped.py",
     "parts.py": "house/test_house.py",
     "runner/hooks.py": "runner/test_loop.py",
     "runner/interrupt.py": "runner/test_loop.py",
@@ -122,7 +139,9 @@ def public_names(path):
 
 def test_of(module):
     """The path of a module's test, relative to tests/."""
-    return Path(ELSEWHERE.get(module.as_posix(), module.with_name(f"test_{module.name}")))
+    own = module.with_name(f"test_{module.name}").as_posix()
+    folder = f"{module.parent.as_posix()}/"
+    return Path(ELSEWHERE.get(module.as_posix()) or ELSEWHERE.get(folder) or own)
 
 
 def summary(module):

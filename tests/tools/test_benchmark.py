@@ -241,7 +241,7 @@ def test_several_sizes_and_training(fakes, tmp_path, capsys):
 def test_a_plot_needs_matplotlib(fakes, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     message = tiny.refused(capsys, "benchmark", NAME, "--plot", "out.png")
-    tiny.assert_says(message, "--plot needs Matplotlib", "pip install 'detkit[plot]'")
+    tiny.assert_says(message, "--plot needs Matplotlib", "pip install 'detkit-gluon[plot]'")
 
 
 @pytest.mark.parametrize(

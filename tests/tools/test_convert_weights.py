@@ -177,7 +177,7 @@ def test_the_tools_take_what_it_writes(converted, monkeypatch, tmp_path, capsys)
     config, checkpoint = out / "config.yaml", out / "checkpoints/step-00000000"
     printed = capsys.readouterr().out
     assert f"written: {config}, {checkpoint}" in printed
-    assert f"python tools/train.py {config} --work-dir {out} --resume auto" in printed
+    assert f"detkit train {config} --work-dir {out} --resume auto" in printed
 
     assert tiny.tool("test", config, checkpoint) == 0
     assert set(json.loads((out / "result.json").read_text())["per_class"]) == {"cat", "dog"}

@@ -62,7 +62,7 @@ def test_a_level_that_there_is_not(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("machine", "missing", "advice"),
     [
-        ("x86_64", "libgfortran.so.3: not found", "reinstall detkit"),
+        ("x86_64", "libgfortran.so.3: not found", "pip install 'detkit-gluon[cpu]'"),
         ("aarch64", "libarmpl_lp64_mp.so: not found", "the Arm Performance Libraries"),
     ],
 )

@@ -77,7 +77,7 @@ def test_it_is_the_same_every_time(trained, fitted, tmp_path, capsys):
     again = tmp_path / "again"
     assert tiny.tool("fit_svms", *run_of(trained), "--out", again, "--svm-c", 1) == 0
     printed = capsys.readouterr().out
-    tiny.assert_says(printed, "objects  negatives  pairs", "python tools/test.py", str(again))
+    tiny.assert_says(printed, "objects  negatives  pairs", "detkit test", str(again))
     (one, before), (other, after) = fitted_run(fitted), fitted_run(again)
     assert one.read_text() == other.read_text()
     weights = [load_checkpoint(str(each)).weights for each in (before, after)]
@@ -89,7 +89,7 @@ def test_its_config_has_no_training_step_and_cannot_be_trained(fitted, tmp_path,
     config, _ = fitted_run(fitted)
     assert "train_step" not in load_config(config)
     message = tiny.refused(capsys, "train", config, "--work-dir", tmp_path)
-    tiny.assert_says(message, "model.postprocess.scores", "'svm'", "tools/fit_svms.py")
+    tiny.assert_says(message, "model.postprocess.scores", "'svm'", "detkit fit-svms")
 
 
 def test_a_trained_network_is_not_scored_as_svms(trained, tmp_path, capsys):
@@ -156,7 +156,7 @@ def test_images_that_lack_a_class_are_named_with_their_place(trained, tmp_path, 
 def test_a_machine_without_scikit_learn(trained, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.svm", None)
     message = tiny.refused(capsys, "fit_svms", *run_of(trained), "--out", tmp_path / "svm")
-    tiny.assert_says(message, "scikit-learn", "pip install 'detkit[rcnn]'")
+    tiny.assert_says(message, "scikit-learn", "pip install 'detkit-gluon[rcnn]'")
 
 
 @pytest.mark.parametrize("words", [("--svm-c", "0"), ("--ridge", "nan"), ("--passes", "0")])

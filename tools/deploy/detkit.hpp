@@ -1,4 +1,4 @@
-// detkit's exported detectors in C++: a folder of tools/export.py, an image in, objects out.
+// detkit's exported detectors in C++: a folder of detkit export, an image in, objects out.
 //
 //   detkit::Detector detector("exported");
 //   for (const detkit::Detection& found : detector.detect(rgb, height, width)) { ... }

@@ -10,7 +10,7 @@ namespace detkit {
 
 void fail(const std::string& where, const std::string& expected, const std::string& found) {
   throw Error(where + ": expected " + expected + ", found " + found +
-              "; export it again (tools/export.py)");
+              "; export it again (detkit export)");
 }
 
 // Returns a value in error messages.

@@ -136,7 +136,7 @@ NetworkShapes::~NetworkShapes() {
 void NetworkShapes::refuse(const std::string& where, const std::string& expected,
                            const std::string& found) const {
   throw Error(place_ + ": " + where + ": expected " + expected + ", found " + found +
-              "; export it again (tools/export.py)");
+              "; export it again (detkit export)");
 }
 
 void NetworkShapes::check(const std::map<std::string, Shape>& inputs) {
@@ -183,7 +183,7 @@ void NetworkShapes::infer(const ShapedNodes& nodes, ShapedNode* node, const Json
     message = message.substr(0, message.find("\nStack trace:"));
     message = message.substr(0, message.find_last_not_of(" :\n") + 1);
     throw Error(place_ + ": this MXNet cannot run it: " + where + " with inputs of " +
-                shapes_text(read) + ": " + message + "; export it again (tools/export.py)");
+                shapes_text(read) + ": " + message + "; export it again (detkit export)");
   }
   if (found.inputs != read) {
     refuse(where, "inputs of the shapes " + shapes_text(found.inputs), shapes_text(read));

@@ -104,7 +104,7 @@ class NetworkShapes:
                 reason = str(error).strip().splitlines()[-1]
                 raise ExportError(
                     f"{self._place}: MXNet {mx.__version__} cannot run it: {where} with inputs of "
-                    f"{read}: {reason}; export it again (tools/export.py)"
+                    f"{read}: {reason}; export it again (detkit export)"
                 ) from error
             fitting = [tuple(shape) for shape in (*arguments, *auxiliary)]
             if fitting != read:

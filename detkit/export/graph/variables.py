@@ -28,7 +28,7 @@ def refuse(place: str, where: str, expected: str, found: Any) -> NoReturn:
     shown = repr(found)
     shown = f"{shown[:100]}..." if len(shown) > 103 else shown
     raise ExportError(
-        f"{place}: {where}: expected {expected}, found {shown}; export it again (tools/export.py)"
+        f"{place}: {where}: expected {expected}, found {shown}; export it again (detkit export)"
     )
 
 

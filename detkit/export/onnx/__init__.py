@@ -21,6 +21,7 @@ from detkit.errors import ExportError
 from detkit.export.manifest import ANY
 from detkit.export.precision.calibrate import NAIVE
 from detkit.export.precision.quantize import KEEP
+from detkit.wording import install
 
 PathName = Union[str, "os.PathLike[str]"]
 
@@ -44,7 +45,7 @@ def convert(detector: Detector) -> Any:
         import onnx  # noqa: F401
     except ImportError as error:
         raise ExportError(
-            f"ONNX: expected the package onnx, found none ({error}); pip install 'detkit[onnx]'"
+            f"ONNX: expected the package onnx, found none ({error}); {install('onnx')}"
         ) from error
     from detkit.export.onnx.model import converted
 
@@ -87,8 +88,8 @@ def save_int8(
         import onnxruntime.quantization  # noqa: F401
     except ImportError as error:
         raise ExportError(
-            f"INT8 in ONNX: expected ONNX Runtime's quantizer, found none ({error}); pip install "
-            "'detkit[onnx]'"
+            f"INT8 in ONNX: expected ONNX Runtime's quantizer, found none ({error}); "
+            f"{install('onnx')}"
         ) from error
     from detkit.export.onnx.quantize import quantized
 

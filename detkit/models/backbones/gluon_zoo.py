@@ -12,7 +12,7 @@ from detkit.models.levels import maps_of_strides
 from detkit.models.norms import freeze_norms, freeze_statistics
 from detkit.registry import BACKBONES
 from detkit.typing import Namespace, Symbol, Tensor
-from detkit.wording import did_you_mean
+from detkit.wording import did_you_mean, install
 
 PROBES = (512, 1024)  # the sides in pixels of the images that strides are measured with
 FREEZING: Dict[str, Callable[[HybridBlock], None]] = {
@@ -111,7 +111,7 @@ def classifier(name: str) -> HybridBlock:
     except ImportError as error:
         raise ValueError(
             f"name: expected a network of Gluon's own model zoo, found {name!r}; GluonCV "
-            f"may have it, but cannot be imported ({error}): pip install 'detkit[zoo]'"
+            f"may have it, but cannot be imported ({error}): {install('zoo')}"
         ) from error
     try:
         return model_zoo.get_model(name, pretrained=False)

@@ -25,7 +25,7 @@ class FCHead(HybridBlock):
         which suits wide layers over a pretrained backbone and makes narrow ones start too small.
     ranks: the rank of the weights of each layer, or null for a layer of full rank. A layer of rank
         t is two, the first with t outputs and neither bias nor ReLU (Girshick 2015, section 3.1).
-        tools/compress.py makes such layers of trained ones. null: all are of full rank.
+        detkit compress makes such layers of trained ones. null: all are of full rank.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class FCHead(HybridBlock):
             raise WeightsError(
                 f"expected layers of full rank for the weights of a file, found the ranks "
                 f"{list(self._ranks)}; leave out pretrained, or leave out ranks and compress the "
-                "trained detector (tools/compress.py)"
+                "trained detector (detkit compress)"
             )
         return self.fc, vgg_names(self.fc)
 

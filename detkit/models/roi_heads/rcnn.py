@@ -15,7 +15,7 @@ class RCNNHead(HybridBlock):
     """Class logits of fully connected layers over a region's map, and box deltas of that map.
 
     The SVMs of Girshick et al. 2014 read the last hidden layer (section 2.3), their box regressors
-    the map before the first (pool5, appendix C). tools/fit_svms.py fits both. A training fits the
+    the map before the first (pool5, appendix C). detkit fit-svms fits both. A training fits the
     layers and a softmax; with ``box_weight: 0`` in ``roi_loss`` it leaves the boxes to the tool, as
     the paper does. The defaults are VGG16's pool5, fc6 and fc7.
 

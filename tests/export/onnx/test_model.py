@@ -199,5 +199,5 @@ def test_a_file_that_cannot_be_written(small_model, tmp_path):
 
 def test_without_the_package(small_model, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ExportError, match=r"pip install 'detkit\[onnx\]'"):
+    with pytest.raises(ExportError, match=r"pip install 'detkit-gluon\[onnx\]'"):
         convert(detector_of(small_model()))

@@ -245,5 +245,5 @@ def test_what_cannot_be_quantized(small_model, tmp_path, quantized, monkeypatch)
     with pytest.raises(ExportError, match=f"{path}: .*No such file"):
         save_int8(detector, str(path), Photos(), 1)
     monkeypatch.setitem(sys.modules, "onnxruntime.quantization", None)
-    with pytest.raises(ExportError, match=r"quantizer.*pip install 'detkit\[onnx\]'"):
+    with pytest.raises(ExportError, match=r"quantizer.*pip install 'detkit-gluon\[onnx\]'"):
         save_int8(detector, str(path), Photos(), 1)

@@ -233,6 +233,6 @@ def test_a_network_for_one_size_of_image_is_refused():
 def test_without_gluoncv_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "gluoncv", None)
     assert GluonZoo("resnet18_v1").channels == (256,)
-    message = r"name: .*'resnet18_v1b'.*\(.*gluoncv.*\): pip install 'detkit\[zoo\]'$"
+    message = r"name: .*'resnet18_v1b'.*\(.*gluoncv.*\): pip install 'detkit-gluon\[zoo\]'$"
     with pytest.raises(ConfigError, match=message):
         BACKBONES.build({"type": "GluonZoo", "name": "resnet18_v1b"})

@@ -8,6 +8,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
+from detkit.wording import install
+
 from ..errors import BenchmarkError
 from .sides import Side
 
@@ -126,9 +128,7 @@ def pyplot() -> Any:
     try:
         import matplotlib
     except ImportError as error:
-        raise BenchmarkError(
-            f"--plot needs Matplotlib ({error}): pip install 'detkit[plot]'"
-        ) from error
+        raise BenchmarkError(f"--plot needs Matplotlib ({error}): {install('plot')}") from error
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -1,31 +1,22 @@
-"""The plugin MobileNetV2: torchvision's names and file, strides, and what is frozen."""
+"""MobileNetV2: torchvision's names and file, strides, and what is frozen."""
 
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd
 
-from detkit.plugins import import_folder
-from detkit.registry import BACKBONES
+from detkit.models.backbones import MobileNetV2
 from detkit.weights import load_weights, read_pth
 from support import backbones
 from support.backbones import torch_shapes
-from support.environment import REPOSITORY, SHARED
+from support.environment import SHARED
 from support.refusals import assert_refused
 
 FILE = SHARED / "data" / "weights" / "mobilenet_v2-b0353104.pth"
 
 
-@pytest.fixture(scope="module")
-def mobilenet():
-    """The plugin's class, found as the tools find it."""
-    report = import_folder(REPOSITORY / "plugins")
-    assert not report.failures
-    return BACKBONES.get("MobileNetV2")
-
-
-def test_stride_and_channels(mobilenet):
-    backbone = mobilenet()
+def test_stride_and_channels():
+    backbone = MobileNetV2()
     backbone.initialize()
     backbone.hybridize()
     assert (backbone.strides, backbone.channels) == ((16,), (96,))
@@ -34,9 +25,9 @@ def test_stride_and_channels(mobilenet):
         assert features.shape == (2, 96, height // 16, width // 16)
 
 
-def test_maps_of_several_strides(mobilenet):
+def test_maps_of_several_strides():
     """Each is what the layers up to torchvision's last one of that stride make of the images."""
-    backbone = backbones.fill(mobilenet(out_strides=[2, 4, 8, 16, 32]))
+    backbone = backbones.fill(MobileNetV2(out_strides=[2, 4, 8, 16, 32]))
     assert backbone.channels == (16, 24, 32, 96, 320)
     assert backbone.strides == (2, 4, 8, 16, 32)
     images = mx.nd.array(backbones.probe(64, 96))
@@ -52,20 +43,20 @@ def test_maps_of_several_strides(mobilenet):
         np.testing.assert_allclose(features.asnumpy(), expected[last], rtol=1e-4, atol=1e-5)
 
 
-def test_ends_with_the_last_map_that_is_asked_for(mobilenet):
-    backbone = mobilenet(out_strides=(4, 8))
+def test_ends_with_the_last_map_that_is_asked_for():
+    backbone = MobileNetV2(out_strides=(4, 8))
     assert (backbone.channels, backbone.strides) == ((24, 32), (4, 8))
     assert len(backbone.features) == 7
 
 
 @pytest.mark.parametrize("wrong", [[], [16, 8], [8, 8], [3, 16], [64]])
-def test_has_maps_of_five_strides(mobilenet, wrong):
-    assert_refused(mobilenet, "2, 4, 8, 16, 32", out_strides=wrong)
+def test_has_maps_of_five_strides(wrong):
+    assert_refused(MobileNetV2, "2, 4, 8, 16, 32", out_strides=wrong)
 
 
 @pytest.mark.parametrize("norm", ["FrozenStatsBN", "BN"])
-def test_statistics_are_frozen_or_not(mobilenet, norm):
-    backbone = mobilenet(norm=norm)
+def test_statistics_are_frozen_or_not(norm):
+    backbone = MobileNetV2(norm=norm)
     backbone.initialize()
     parameters = backbone._collect_params_with_prefix()
     statistics = {n: p.data().asnumpy() for n, p in parameters.items() if "running" in n}
@@ -81,8 +72,8 @@ def test_statistics_are_frozen_or_not(mobilenet, norm):
 
 @pytest.mark.skipif(not FILE.is_file(), reason=f"{FILE} is not there")
 @pytest.mark.parametrize("out_strides", [(16,), (4, 8, 16, 32)])
-def test_has_torchvisions_names_and_takes_its_file(mobilenet, out_strides):
-    backbone = mobilenet(out_strides)
+def test_has_torchvisions_names_and_takes_its_file(out_strides):
+    backbone = MobileNetV2(out_strides)
     backbone.initialize()
     state = read_pth(FILE)
     last = max(int(name.split(".")[1]) for name in backbone._collect_params_with_prefix())

@@ -1,0 +1,22 @@
+"""Evaluates saved detections or proposals: ``detkit evaluate``."""
+
+import argparse
+
+from detkit.build import build_dataset, build_evaluator, open_config
+from detkit.build.model import detector_of
+from detkit.data.one_class import OneClass
+from detkit.detections.proposal_files import is_proposal_file
+from detkit.detections.results import load_results
+from detkit.evaluate import format_table
+from detkit.evaluate.recall import recall_table
+
+
+def main(args: argparse.Namespace) -> None:
+    """Reads the results, prints the table."""
+    config = open_config(args.config, args.overrides)
+    dataset = build_dataset(config, args.split)
+    if is_proposal_file(args.results) and detector_of(config).TELLS_CLASSES:
+        objects = OneClass(dataset)
+        print(recall_table(objects, load_results(args.results, objects)))
+        return
+    print(format_table(build_evaluator(config)(dataset, load_results(args.results, dataset))))

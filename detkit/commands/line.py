@@ -1,0 +1,108 @@
+"""The command line ``detkit COMMAND ...``, and each command as a program of its own.
+
+The arguments of a command are parsed before anything slow is imported. Therefore help, completion
+and the messages about wrong arguments come at once, and need no MXNet.
+"""
+
+import argparse
+import importlib
+from typing import Any, Optional, Sequence
+
+import detkit
+from detkit.requirements import import_mxnet
+from detkit.wording import did_you_mean
+
+# Each with its line in --help, in the order of a project's life.
+COMMANDS = {
+    "doctor": "print what this machine has, and which operators are used",
+    "configs": "list the configs that can be trained by name",
+    "config": "print a config with its bases, or where each value was written",
+    "list": "list the parts that a config can name",
+    "convert-weights": "turn another framework's detector into a run",
+    "propose": "write proposals that need no training",
+    "box-statistics": "measure the box targets of a Fast R-CNN",
+    "train": "train a detector",
+    "test": "evaluate a checkpoint or an export",
+    "evaluate": "evaluate saved detections or proposals",
+    "predict": "draw detections into images",
+    "fit-svms": "fit the SVMs and box regressors of an R-CNN",
+    "compress": "make the layers of a trained head smaller",
+    "export": "write files for Python, C++ and ONNX Runtime",
+    "completion": "print the completion of a shell",
+}
+WITHOUT_MXNET = ("doctor", "configs", "completion")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Runs a command with its arguments; the first of ``argv`` that is no option is its name.
+
+    Raises DetkitError, as the command does. An unknown command is an error of the command line.
+    """
+    parser = whole_parser()
+    argv = list(argv or ["--help"])
+    name = next((word for word in argv if not word.startswith("-")), None)
+    if name is not None and name not in COMMANDS:
+        parser.error(
+            f"COMMAND: expected one of {', '.join(COMMANDS)}, found {name!r}"
+            f"{did_you_mean(name, COMMANDS)}"
+        )
+    _run(parser.parse_args(argv))
+
+
+def call(command: str, argv: Optional[Sequence[str]] = None) -> None:
+    """Runs one command with its arguments, ``sys.argv`` by default. Raises as the command does."""
+    module = arguments_of(command)
+    parser = argparse.ArgumentParser(description=module.__doc__)
+    _fill(parser, command, module)
+    _run(parser.parse_args(argv))
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """Returns the parser of ``detkit``, with a parser for each command in it."""
+    first, *_ = (detkit.__doc__ or "").splitlines()
+    parser = argparse.ArgumentParser(
+        "detkit",
+        usage="detkit [-h] [--version] COMMAND ...",
+        description=first,
+        epilog=_table(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"detkit {detkit.__version__}")
+    commands = parser.add_subparsers(prog="detkit", metavar="COMMAND", help=argparse.SUPPRESS)
+    commands.required = True
+    for name, summary in COMMANDS.items():
+        module = arguments_of(name)
+        one = commands.add_parser(name, help=summary, description=module.__doc__)
+        _fill(one, name, module)
+    return parser
+
+
+def _table() -> str:
+    """Returns a line for each command."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {summary}" for name, summary in COMMANDS.items()]
+    return "\n".join(["commands:", *lines, "", "detkit COMMAND --help explains a command."])
+
+
+def arguments_of(command: str) -> Any:
+    """Returns the module of ``commands/arguments/`` for a command."""
+    return importlib.import_module(f"detkit.commands.arguments.{_module(command)}")
+
+
+def _module(command: str) -> str:
+    return command.replace("-", "_")
+
+
+def _fill(parser: argparse.ArgumentParser, command: str, module: Any) -> None:
+    """Adds the arguments of a command, and what ``_run`` has to know of it."""
+    module.add_arguments(parser)
+    parser.set_defaults(command=command, parser=parser, wrong=getattr(module, "wrong", None))
+
+
+def _run(args: argparse.Namespace) -> None:
+    message = args.wrong and args.wrong(args)
+    if message:
+        args.parser.error(message)
+    if args.command not in WITHOUT_MXNET:
+        import_mxnet()
+    importlib.import_module(f"detkit.commands.{_module(args.command)}").main(args)

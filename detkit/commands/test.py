@@ -1,0 +1,76 @@
+"""Evaluates a checkpoint or an export: ``detkit test``."""
+
+import argparse
+import os
+import sys
+from typing import Tuple, Union
+
+from detkit import load, load_exported
+from detkit.build import (
+    build_dataset,
+    build_evaluator,
+    build_loader,
+    build_tta,
+    open_config,
+)
+from detkit.build.model import detector_of
+from detkit.config import Config
+from detkit.detections.of_dataset import detect_dataset
+from detkit.detections.proposal_files import check_written, is_proposal_file
+from detkit.detections.results import save_results
+from detkit.detector import Detector
+from detkit.errors import CheckpointError, ConfigError
+from detkit.evaluate import format_table
+from detkit.evaluate.metrics import save_metrics
+from detkit.export.exported import ExportedDetector
+from detkit.export.manifest import MANIFEST
+from detkit.files.disk import make_folder
+from detkit.tta import TTADetector
+
+
+def main(args: argparse.Namespace) -> None:
+    """Detects, evaluates, writes result.json."""
+    if args.out:
+        check_written(args.out)
+    config = open_config(args.config, args.overrides)
+    detector, run_dir = opened(config, args.checkpoint, args.tta)
+    if args.out and is_proposal_file(args.out) and detector_of(config).TELLS_CLASSES:
+        raise ConfigError(
+            f"--out {args.out}: expected a .json file, because the detector "
+            f"{config['model']['type']!r} has classes, which an .npz does not keep; found an .npz"
+        )
+    dataset = build_dataset(config, args.split)
+    if tuple(dataset.class_names) != detector.class_names:
+        raise CheckpointError(
+            f"{args.checkpoint}: expected the classes of data.{args.split}, "
+            f"{list(dataset.class_names)}, in this order; found {list(detector.class_names)}"
+        )
+    loader = build_loader(config, args.split, dataset, args.batch_size, as_on_disk=args.tta)
+    for folder in (args.work_dir or run_dir, os.path.dirname(args.out or "") or "."):
+        make_folder(folder)
+    detections = detect_dataset(detector, loader)
+    assert detections is not None  # nothing interrupts it
+    for image_id, reason in loader.skipped.items():
+        print(f"skipped {image_id}: {reason}", file=sys.stderr)
+    if args.out:
+        save_results(args.out, detections, dataset)
+    metrics = build_evaluator(config)(dataset, detections)
+    print(format_table(metrics))
+    name = "_".join(["result"] + ["train"] * (args.split == "train") + ["tta"] * args.tta)
+    print(f"written: {save_metrics(args.work_dir or run_dir, metrics, f'{name}.json')}")
+
+
+def opened(
+    config: Config, folder: str, tta: bool = False
+) -> Tuple[Union[Detector, ExportedDetector], str]:
+    """Returns the detector of a checkpoint or an export, and the folder of its results."""
+    if os.path.isfile(os.path.join(folder, MANIFEST)):
+        if tta:
+            raise CheckpointError(
+                f"{folder}: expected the folder of a checkpoint for --tta, which needs the parts "
+                "of the detector, found an export"
+            )
+        return load_exported(folder), folder
+    detector = load(config, folder)
+    run_dir = os.path.dirname(os.path.dirname(os.path.abspath(folder)))
+    return TTADetector(detector, build_tta(config)) if tta else detector, run_dir

@@ -1,0 +1,49 @@
+"""Trains a detector: ``detkit train``."""
+
+import argparse
+import contextlib
+import os
+import sys
+from typing import Union
+
+from detkit.build import open_config
+from detkit.build.staged import StagedTraining
+from detkit.build.training import Training
+from detkit.evaluate import format_table
+from detkit.evaluate.metrics import save_metrics
+from detkit.files.disk import make_folder
+from detkit.files.lock import locked
+from detkit.preflight import preflight
+
+
+def main(args: argparse.Namespace) -> None:
+    """Checks config and data, then takes a dry run, or trains to the end."""
+    config = open_config(args.config, args.overrides)
+    assert config.plugin_report is not None  # open_config sets it
+    for failure in config.plugin_report.failures:
+        print(f"warning: a plugin cannot be used: {failure}", file=sys.stderr)
+    training: Union[Training, StagedTraining]
+    if config.get("stages") is None:
+        training = Training(config, config.plugin_report.files)
+        print("\n".join(preflight(training)), flush=True)
+    else:
+        training = StagedTraining(config, config.plugin_report.files, describe=preflight)
+    if args.dry_run:
+        print(training.dry_run())
+        return
+    name = os.path.splitext(os.path.basename(args.config))[0]
+    work_dir = args.work_dir or os.path.join("work_dirs", name)
+    make_folder(work_dir)
+    with locked(work_dir):
+        metrics = training.train(work_dir, args.resume, args.force)
+        if metrics is None:
+            _tell("stopped before an evaluation; detkit test evaluates a checkpoint")
+            return
+        written = save_metrics(work_dir, metrics)
+        _tell(f"{format_table(metrics)}\nwritten: {written}")
+
+
+def _tell(text: str) -> None:
+    # The terminal may have been closed during the training, which is no failure of it.
+    with contextlib.suppress(OSError):
+        print(text, flush=True)

@@ -1,0 +1,37 @@
+"""MXNet, or the reason why it cannot be imported and what to install.
+
+MXNet is an extra of the package, because its builds for CPUs and for GPUs are two packages of one
+module. It is imported late, so that this message is all that a user without it sees.
+"""
+
+import platform
+import sys
+from typing import Any
+
+from detkit.errors import DetkitError
+from detkit.wording import install
+
+PYTHONS = ((3, 8), (3, 11))  # the first and the last that MXNet 1.9.1 runs on
+
+
+def import_mxnet() -> Any:
+    """Returns the module ``mxnet``.
+
+    Raises DetkitError, with the remedy, if it cannot be imported.
+    """
+    try:
+        import mxnet
+    except Exception as error:  # an AttributeError with numpy 1.24, an OSError without a library
+        raise DetkitError(f"mxnet cannot be imported: {error}\n  {_remedy(error)}") from error
+    return mxnet
+
+
+def _remedy(error: Exception) -> str:
+    if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
+        first, last = (".".join(map(str, version)) for version in PYTHONS)
+        return f"MXNet 1.9.1 needs Python {first} to {last}; make an environment with one of these"
+    if platform.machine() == "aarch64" and "libarmpl" in str(error):
+        return "MXNet's wheel for aarch64 needs the Arm Performance Libraries; install them"
+    if "numpy" in str(error):
+        return "MXNet 1.9.1 needs an older numpy: pip install 'numpy<1.24'"
+    return f"install it: {install('cpu')}, or {install('cu112')} for a GPU with CUDA 11.2"
