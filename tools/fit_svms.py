@@ -20,6 +20,7 @@ from detkit.fitting import FitOptions, Fitted, SVMOptions, fit_head, require_sol
 from detkit.models import RCNN, Postprocess
 from detkit.models.postprocess import SVM
 from detkit.models.roi_heads import RCNNHead
+from detkit.plugins import copies_of
 
 DEFAULTS = FitOptions()
 
@@ -49,8 +50,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     for image_id, reason in loader.skipped.items():
         print(f"skipped {image_id}: {reason}", file=sys.stderr)
     print(table(fitted))
-    text = dump_config(without_training(config), config.plugin_report.files)
-    written, checkpoint = write_run(args.out, text, detector.model, detector.class_names)
+    plugins = copies_of(config.plugin_report.files)
+    text = dump_config(without_training(config), plugins.listed)
+    written, checkpoint = write_run(args.out, text, detector.model, detector.class_names, plugins)
     print(f"written: {written}, {checkpoint}")
     print(f"test:    python tools/test.py {written} {checkpoint}")
 

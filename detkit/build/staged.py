@@ -31,6 +31,7 @@ from detkit.config import Config, dump_config, place
 from detkit.errors import CheckpointError
 from detkit.evaluate.metrics import save_metrics
 from detkit.files.disk import make_folder
+from detkit.plugins import copies_of
 from detkit.runner.log import RunLog
 
 STAGES, RESULT = "stages", "result.json"
@@ -40,7 +41,7 @@ Describe = Callable[[Training], Sequence[str]]
 class StagedTraining:
     """The trainings that ``stages`` of a config describe, and the detector made of their parts.
 
-    config: with ``stages`` as a list. plugin_files: the plugins that it used.
+    config: with ``stages`` as a list. plugin_files: as of a Training.
     describe: a function from a Training to lines about it, which refuses data that cannot be
         trained on; it is called before the first step of each stage.
 
@@ -50,6 +51,7 @@ class StagedTraining:
 
     def __init__(self, config: Config, plugin_files: Sequence[str], describe: Describe) -> None:
         self._config, self._plugin_files, self._describe = config, plugin_files, describe
+        self._plugins = copies_of(plugin_files)
         self.stages = read_stages(config)
         parts = check_networks(config, self.stages)
         self._joined = joined(config, self.stages, parts)
@@ -148,7 +150,8 @@ class StagedTraining:
             end = load_checkpoint(last.path)
         except CheckpointError:
             return False  # the run goes on from the checkpoint before, and says why
-        changes = check_changes(last.path, dump_config(config, self._plugin_files), force)
+        text = dump_config(config, self._plugins.listed)
+        changes = check_changes(last.path, text, self._plugins, force)
         longer = [change.text for change in changes if change.key in ENDS]
         if not longer or not goes_on(config, end):
             return True
@@ -170,7 +173,7 @@ class StagedTraining:
         steps, epochs = sum(end.step for end in ends), max(sum(end.epoch for end in ends), 1)
         config = self._joined.placed(made)
         config["train"].put("epochs", epochs, place(self._config, "stages"))
-        whole = dump_config(self._config, self._plugin_files)
+        whole = dump_config(self._config, self._plugins.listed)
         training = Training(config, self._plugin_files, config_text=whole)
         runner = training.runner(work_dir, "auto", force)
         if runner.progress == Progress():

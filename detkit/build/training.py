@@ -29,6 +29,7 @@ from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
 from detkit.files.disk import make_folder, whole_file
 from detkit.memory import bound_arenas
+from detkit.plugins import copies_of, write_copies
 from detkit.registry import HOOKS, SCHEDULES
 from detkit.runner.average import Average
 from detkit.runner.freezing import FreezeHook, Freezing
@@ -50,13 +51,13 @@ class Training:
     """All objects that a config describes; the Runner is built on demand.
 
     config: the Config. Its ``stages`` are for StagedTraining; here all parts are trained together.
-    plugin_files: the plugins that it used, for the config in the run's folder.
-    config_text: that config, if it is another than ``config``.
+    plugin_files: the absolute paths of the plugins that it used, which are copied into the run.
+    config_text: the config in the run's folder, if it is another than ``config``.
 
     Its attributes are what a run consists of:
 
-    config, config_text, seed, options: the config, its resolved YAML, its sections ``seed`` and
-        ``train``.
+    config, config_text, plugins, seed, options: the config, its resolved YAML, the Copies of its
+        plugins, its sections ``seed`` and ``train``.
     class_names, train_set, val_set, loader, val_loader: the data.
     val_loss: the ValidationLoss, or None.
     ctx, precision, model, train_step: the device, "fp32" or "bf16", the network that is trained and
@@ -83,7 +84,8 @@ class Training:
         check_parts(config)
         check_norms(config["model"])
         self.config = config
-        self.config_text = config_text or dump_config(config, plugin_files)
+        self.plugins = copies_of(plugin_files)
+        self.config_text = config_text or dump_config(config, self.plugins.listed)
         self.seed = _seed(config)
         seed_run(self.seed)
         self.options: TrainOptions = construct(TrainOptions, require(config, "train", dict))
@@ -146,6 +148,7 @@ class Training:
         folder = os.path.join(work_dir, FOLDER)
         for each in (work_dir, folder):
             make_folder(each)
+        write_copies(work_dir, self.plugins)
         with whole_file(Path(work_dir, CONFIG)) as part:
             part.write_text(self.config_text, encoding="utf-8")
         branch = resumed.branch if resumed else new_branch()
@@ -242,6 +245,7 @@ class Training:
                 self.optimizer,
                 self.class_names,
                 self.config_text,
+                self.plugins.files,
                 self.checkpoint_every,
                 options.keep,
                 getattr(self.evaluator, "main", "AP50"),
@@ -255,7 +259,8 @@ class Training:
     def _restore(self, checkpoint: Checkpoint, force: bool) -> List[Change]:
         """Puts a checkpoint into model and optimizer; returns the changes of the config."""
         untrained = checkpoint.progress.step == 0  # a converter's: every training may begin there
-        changes = check_changes(checkpoint.path, self.config_text, force or untrained)
+        accepted = force or untrained
+        changes = check_changes(checkpoint.path, self.config_text, self.plugins, accepted)
         if checkpoint.class_names != self.class_names:
             raise CheckpointError(
                 f"{checkpoint.path}: expected the classes of data.train, {list(self.class_names)}, "

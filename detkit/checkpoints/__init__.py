@@ -17,6 +17,7 @@ from detkit.checkpoints.checkpoint import (
     check_finite,
     load_checkpoint,
     read_state,
+    read_sums,
     save_checkpoint,
 )
 from detkit.checkpoints.names import (
@@ -60,5 +61,6 @@ __all__ = [
     "prune",
     "read_last",
     "read_state",
+    "read_sums",
     "save_checkpoint",
 ]

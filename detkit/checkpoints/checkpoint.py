@@ -5,7 +5,8 @@
                       train.ema, also the weights that are trained
     state.json        the run's progress, metrics, class names and random number generators
     config.yaml       the resolved config
-    SHA256SUMS        the sums of the four files; it is written last and completes the checkpoint
+    plugins/          the plugins that the config lists, if there are any (detkit/plugins/copies.py)
+    SHA256SUMS        the sums of these files; it is written last and completes the checkpoint
 
 The folder is written under a temporary name and renamed, so that a folder with the final name is
 complete.
@@ -13,8 +14,9 @@ complete.
 
 import errno
 import os
+import re
 import shutil
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
+from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -49,8 +51,10 @@ from detkit.files.disk import sha256_of, sync
 from detkit.files.params import read_params
 from detkit.typing import NDArray
 
-_LONGEST_SUMS = 4096  # characters
+_LONGEST_SUMS = 1 << 20  # characters
 _FILES = (WEIGHTS, OPTIMIZER, STATE, CONFIG)
+# The copy of a plugin. No part of its path is "..".
+_PLUGIN = re.compile(r"plugins/[0-9a-f]{12}(/(?!\.\.(/|$))[^/]+)+")
 
 
 class HasState(Protocol):
@@ -95,10 +99,12 @@ def save_checkpoint(
     branch: Branch,
     stale: int = 0,
     spent: Optional[Spent] = None,
+    plugins: Optional[Mapping[str, bytes]] = None,
 ) -> None:
     """Writes the folder ``path``; an older folder of that name is replaced.
 
-    The arguments are the content, as in Checkpoint; config_text is the resolved config.
+    The arguments are the content, as in Checkpoint; config_text is the resolved config, and plugins
+    are the copies of its plugins, {relative path: content}.
 
     Raises CheckpointError if it cannot be written (disk full, no permission). An older folder is
     then left as it was.
@@ -111,10 +117,13 @@ def save_checkpoint(
         arrays = optimizer.state()
         _save_arrays(os.path.join(partial, OPTIMIZER), arrays)
         standing = (progress, class_names, metrics, best, branch, stale, spent)
-        _write(os.path.join(partial, STATE), state_text(*standing, averaged=AVERAGED in arrays))
-        _write(os.path.join(partial, CONFIG), config_text)
-        _write(os.path.join(partial, SUMS), _sums(partial))
-        sync(partial)
+        state = state_text(*standing, averaged=AVERAGED in arrays)
+        texts = {STATE: state.encode(), CONFIG: config_text.encode(), **(plugins or {})}
+        for name, data in texts.items():
+            _write(os.path.join(partial, name), data)
+        _write(os.path.join(partial, SUMS), _sums(partial, (*_FILES, *(plugins or ()))).encode())
+        for folder, _, _ in os.walk(partial):
+            sync(folder)
         _replace(partial, path)
     except (OSError, mx.base.MXNetError) as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -220,16 +229,17 @@ def _read_arrays(path: str) -> Dict[str, NDArray]:
         ) from error
 
 
-def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
+def _write(path: str, data: bytes) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _sums(folder: str) -> str:
-    """Returns the sums of a checkpoint's files as sha256sum prints them."""
-    return "".join(f"{sha256_of(os.path.join(folder, name))}  {name}\n" for name in _FILES)
+def _sums(folder: str, names: Iterable[str]) -> str:
+    """Returns the sums of files as sha256sum prints them."""
+    return "".join(f"{sha256_of(os.path.join(folder, name))}  {name}\n" for name in names)
 
 
 def _replace(partial: str, path: str) -> None:
@@ -248,20 +258,35 @@ def _replace(partial: str, path: str) -> None:
     sync(os.path.dirname(path))
 
 
-def _verify(path: str) -> None:
+def read_sums(path: str) -> Dict[str, str]:
+    """Returns {name: sha256} of the files of a checkpoint, whose content is not verified.
+
+    Raises CheckpointError if the file of sums cannot be read, or if it names a file elsewhere.
+    """
     try:
         # Nothing but a file: opening a pipe would wait for ever.
         if not os.path.isfile(os.path.join(path, SUMS)):
             raise FileNotFoundError(SUMS)
         with open(os.path.join(path, SUMS), encoding="utf-8") as file:
-            lines = [line.split() for line in file.read(_LONGEST_SUMS).splitlines()]
+            lines = [line.split(maxsplit=1) for line in file.read(_LONGEST_SUMS).splitlines()]
         sums = {name: digest for digest, name in lines}
     except (OSError, ValueError):
         raise CheckpointError(
             f"{path}: expected a complete checkpoint, found no readable {SUMS}, which is written "
             "last; use another checkpoint (--resume auto takes the latest complete one)"
         ) from None
-    for name in _FILES:
+    for name in sums:
+        if name not in _FILES and not _PLUGIN.fullmatch(name):
+            raise CheckpointError(
+                f"{path}: {SUMS}: expected the names of a checkpoint's files, found {name!r}; use "
+                "another checkpoint"
+            )
+    return sums
+
+
+def _verify(path: str) -> None:
+    sums = read_sums(path)
+    for name in dict.fromkeys((*_FILES, *sums)):
         member = os.path.join(path, name)
         if not os.path.isfile(member) or sha256_of(member) != sums.get(name):
             raise CheckpointError(

@@ -3,7 +3,7 @@
 import itertools
 import math
 import os
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from mxnet.gluon import Block
 
@@ -101,8 +101,8 @@ class CheckpointHook(Hook):
 
     folder: the folder of the checkpoints.
     branch: the line of training that the checkpoints belong to.
-    model, optimizer, class_names, config_text: what a checkpoint holds beside the progress. The
-        model is the one that is evaluated.
+    model, optimizer, class_names, config_text, plugins: what a checkpoint holds beside the
+        progress. The model is the one that is evaluated.
     every: the Interval between two checkpoints.
     keep: the number of the latest checkpoints that are kept, beside the best.
     main: the name of the metric that chooses the best.
@@ -117,6 +117,7 @@ class CheckpointHook(Hook):
         optimizer: Optimizer,
         class_names: Sequence[str],
         config_text: str,
+        plugins: Mapping[str, bytes],
         every: Interval,
         keep: int,
         main: str,
@@ -124,7 +125,8 @@ class CheckpointHook(Hook):
         self._log, self._folder, self._branch = log, folder, branch
         self._every, self._keep, self._main = every, keep, main
         self._model, self._optimizer = model, optimizer
-        self._class_names, self._config_text = class_names, config_text
+        self._class_names = class_names
+        self._config_text, self._plugins = config_text, plugins
         self._saved: Optional[Progress] = None  # the progress of the last checkpoint
         self._kept: List[str] = []  # checkpoints of other branches that the user was told of
 
@@ -199,6 +201,7 @@ class CheckpointHook(Hook):
             branch=self._branch,
             stale=run.stale,
             spent=run.spent,
+            plugins=self._plugins,
         )
         point_last_to(self._folder, path, run.progress.step, self._branch)
         self._saved = run.progress

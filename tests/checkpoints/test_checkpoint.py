@@ -177,6 +177,44 @@ def test_another_architecture_is_described(tmp_path):
     np.testing.assert_array_equal(other[0].weight.data().asnumpy(), before)
 
 
+# --- plugins -------------------------------------------------------------------------------------
+
+COPIES = {"plugins/0123456789ab/a b.py": b"x = 1\n", "plugins/0123456789ab/lab/c.py": b""}
+
+
+def test_plugins_are_part_of_a_checkpoint(tmp_path):
+    save(tmp_path / "a", trained(), plugins=COPIES)
+    for name, data in COPIES.items():
+        assert (tmp_path / "a" / name).read_bytes() == data
+    load_checkpoint(str(tmp_path / "a"))
+    plugin = tmp_path / "a/plugins/0123456789ab/a b.py"
+    plugin.write_text("x = 2\n")
+    with pytest.raises(CheckpointError, match=f"{plugin}: expected the file with the sha256"):
+        load_checkpoint(str(tmp_path / "a"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "plugins/0123456789ab/../../../secret.py",
+        "plugins/0123456789ab/..",
+        "plugins/../secret.py",
+        "plugins/secret.py",
+        "../secret.py",
+        "/etc/passwd",
+    ],
+)
+def test_no_other_file_is_read(tmp_path, name):
+    save(tmp_path / "a", trained())
+    (tmp_path / "secret.py").write_text("")
+    with open(tmp_path / "a/SHA256SUMS", "a") as sums:
+        sums.write(f"{'0' * 64}  {name}\n")
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(str(tmp_path / "a"))
+    message = f"{tmp_path}/a: SHA256SUMS: expected the names of a checkpoint's files, found {name!r}"
+    assert str(caught.value).startswith(message)
+
+
 # --- saving that fails ---------------------------------------------------------------------------
 
 

@@ -74,6 +74,7 @@ ELSEWHERE = {
     "models/suppression.py": "models/test_nms_choices.py",
     "models/voting.py": "models/test_nms_choices.py",
     "naming.py": "models/roi_heads/test_mask.py",
+    "plugins/imports.py": "test_plugins.py",
     "ops/build.py": "tools/test_doctor.py",
     "ops/fallback/masks.py": "ops/test_masks.py",
     "ops/fallback/match.py": "ops/test_match.py",

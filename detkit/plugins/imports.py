@@ -1,12 +1,15 @@
 """Imports the parts that live outside the package.
 
-Every ``plugins/*.py`` of the project is imported, then the files and modules that the config lists
-under ``plugins:``. A failing file of the folder is recorded, and a message about an unknown name
-lists it. A failing file or module of the list is an error at once.
+Every ``plugins/*.py`` of the project is imported, then the files, packages and modules that the
+config lists under ``plugins:``. A failing file of the folder is recorded, and a message about an
+unknown name lists it. A failing file or module of the list is an error at once.
 
 A plugin is a program. Without being listed, only the project's own folder is imported
 (`Config.project_root`), and only if nobody but the user or root could have written it. Git treats
 repositories of other owners in the same way (CVE-2022-24765).
+
+The files of a folder are modules of one package, so that a plugin may import the file beside it by
+``from . import _helper``. The name of the package is made from the folder's path.
 """
 
 import glob
@@ -14,14 +17,19 @@ import hashlib
 import importlib
 import importlib.util
 import os
+import re
 import stat
 import sys
 import traceback
-from typing import List, NamedTuple, Optional, Sequence
+import types
+from typing import Collection, List, NamedTuple, Optional, Sequence
 
 from detkit.config import Config, display_path, is_plugin_file, place, require
 from detkit.errors import ConfigError
+from detkit.plugins.copies import PACKAGE
 from detkit.registry import FAILED_PLUGINS
+
+_FILE = re.compile(r"(.+\.ya?ml):[0-9]+.*")  # the place of a value in a file
 
 
 class Failure(NamedTuple):
@@ -40,7 +48,7 @@ class Failure(NamedTuple):
 class PluginReport(NamedTuple):
     """The plugins that were imported and those that failed.
 
-    files: the absolute paths of imported files.
+    files: the absolute paths of imported files; that of a package is its ``__init__.py``.
     modules: the names of imported modules.
     failures: the files that could not be imported.
     """
@@ -55,18 +63,21 @@ def import_plugins(config: Config) -> PluginReport:
 
     Raises ConfigError, with the traceback, if a listed plugin is missing or fails.
     """
-    listed: Sequence[str] = require(config, "plugins", List[str]) if "plugins" in config else ()
-    report = import_folder(os.path.join(config.project_root, "plugins"))
+    entries: Sequence[str] = require(config, "plugins", List[str]) if "plugins" in config else ()
+    listed = [
+        _find(entry, config, index) if is_plugin_file(entry) else None
+        for index, entry in enumerate(entries)
+    ]
+    report = import_folder(os.path.join(config.project_root, "plugins"), set(filter(None, listed)))
     for folder in filter(_files_of, config.foreign_plugins):
         reason = "it is not imported, because it does not belong to the config's project"
         _record(Failure(folder, None, f"{reason}; {_how_to_allow(folder)}", ""))
-    for index, entry in enumerate(listed):
+    for index, (entry, path) in enumerate(zip(entries, listed)):
         where = place(config["plugins"], index)
-        if not is_plugin_file(entry):
+        if path is None:
             _import_module(entry, where)
             report.modules.append(entry)
             continue
-        path = _find(entry, config, where)
         failure = _import_file(path)
         if failure:
             raise ConfigError(
@@ -77,15 +88,18 @@ def import_plugins(config: Config) -> PluginReport:
     return report
 
 
-def import_folder(folder: str) -> PluginReport:
+def import_folder(folder: str, listed: Collection[str] = ()) -> PluginReport:
     """Imports every ``*.py`` of a folder whose name does not begin with '_', in order of names.
 
-    If another user could have written the folder or a file in it, nothing is imported, and the
-    folder is the one failure of the report.
+    listed: the paths that a config lists, and which may therefore be anybody's.
+
+    If another user could have written the folder or one of the other files in it, nothing is
+    imported, and the folder is the one failure of the report.
     """
     report = PluginReport([], [], [])
     paths = _files_of(folder)
-    stranger = _writable_by_others([folder, *paths] if paths else [])
+    others = [path for path in paths if path not in listed]
+    stranger = _writable_by_others([folder, *others] if others else [])
     if stranger:
         report.failures.append(Failure(folder, None, f"{stranger}; {_how_to_allow(folder)}", ""))
         _record(report.failures[0])
@@ -130,15 +144,25 @@ def _record(failure: Failure) -> None:
         FAILED_PLUGINS.append(failure)
 
 
-def _find(entry: str, config: Config, where: str) -> str:
-    """Returns the real path of a listed file, relative to the config's folder or the project's."""
-    folders = dict.fromkeys((os.path.dirname(config.file), config.project_root))
+def _find(entry: str, config: Config, index: int) -> str:
+    """Returns the real path of a listed file or package.
+
+    It is relative to the folder of the file that lists it, to the config's, or to the project's.
+    """
+    where = config["plugins"].where(index)
+    file = _FILE.fullmatch(where)
+    lists = os.path.dirname(os.path.abspath(file[1])) if file else os.path.dirname(config.file)
+    folders = dict.fromkeys((lists, os.path.dirname(config.file), config.project_root))
     paths = [os.path.join(folder, os.path.expanduser(entry)) for folder in folders]
     for path in paths:
-        if os.path.isfile(path):
-            return os.path.realpath(path)
+        for candidate in (path, os.path.join(path, PACKAGE)):
+            if os.path.isfile(candidate):
+                return os.path.realpath(candidate)
     tried = " or ".join(map(display_path, paths))
-    raise ConfigError(f"{where}: expected a plugin file, found none at {tried}")
+    raise ConfigError(
+        f"{place(config['plugins'], index)}: expected a plugin file, or the folder of a package "
+        f"with {PACKAGE}, found none at {tried}"
+    )
 
 
 def _import_module(name: str, where: str) -> None:
@@ -153,8 +177,7 @@ def _import_module(name: str, where: str) -> None:
 
 def _import_file(path: str) -> Optional[Failure]:
     """Imports one real path; returns the Failure of this or of an earlier attempt, or None."""
-    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
-    name = f"_detkit_plugin_{digest}"
+    name = _module_name(path)
     if name in sys.modules:
         return None
     for failure in FAILED_PLUGINS:
@@ -168,6 +191,19 @@ def _import_file(path: str) -> Optional[Failure]:
         FAILED_PLUGINS.append(failure)
         return failure
     return None
+
+
+def _module_name(path: str) -> str:
+    """Returns the name of a file's module, and makes the package of its folder."""
+    folder, stem = os.path.split(os.path.splitext(path)[0])
+    if os.path.basename(path) == PACKAGE:
+        folder, stem = os.path.split(folder)
+    parent = f"_detkit_plugins_{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
+    if parent not in sys.modules:
+        package = types.ModuleType(parent)
+        package.__path__ = [folder]
+        sys.modules[parent] = package
+    return f"{parent}.{stem}"
 
 
 def _execute(name: str, path: str) -> None:
@@ -188,7 +224,16 @@ def _failure(path: str, error: BaseException) -> Failure:
     if isinstance(error, SyntaxError) and error.filename == path and error.lineno is not None:
         lines.append(error.lineno)
     text = "".join(traceback.format_exception(type(error), error, trace))
-    return Failure(path, lines[-1] if lines else None, _reason(error), text)
+    reason = _reason(error) + _advice(path, error)
+    return Failure(path, lines[-1] if lines else None, reason, text)
+
+
+def _advice(path: str, error: BaseException) -> str:
+    """Returns how to import the file beside a plugin that was not found; "" of another error."""
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    if name is None or not os.path.isfile(os.path.join(os.path.dirname(path), f"{name}.py")):
+        return ""
+    return f"; {name}.py is beside the plugin: write `from . import {name}`"
 
 
 def _reason(error: BaseException) -> str:
