@@ -32,6 +32,7 @@ from detkit.checkpoints.names import (
     TEMPORARY,
     WEIGHTS,
     find_checkpoints,
+    folder_of,
     remove,
 )
 from detkit.checkpoints.state import (
@@ -137,10 +138,12 @@ def save_checkpoint(
 def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
     """Reads a checkpoint.
 
+    path: its folder, or a file such as ``best`` that names it (``folder_of``).
     restore_random: whether to set the global random number generators to the saved state.
 
     Raises CheckpointError if the checkpoint is missing, incomplete or damaged.
     """
+    path = folder_of(path)
     if not os.path.isdir(path):
         raise CheckpointError(
             f"{path}: expected a checkpoint, found no such folder; a run keeps its checkpoints in "

@@ -133,7 +133,7 @@ class CheckpointHook(Hook):
     def start(self, run: Runner) -> None:
         """Remembers where the run begins, because its state need not be saved there.
 
-        If a kill came between the best checkpoint and the link ``best``, the link is made now.
+        If a kill came between the best checkpoint and the file ``best``, the file is written now.
         """
         self._saved = run.progress
         if run.best is not None:

@@ -177,6 +177,39 @@ def test_another_architecture_is_described(tmp_path):
     np.testing.assert_array_equal(other[0].weight.data().asnumpy(), before)
 
 
+# --- a file that names a checkpoint ---------------------------------------------------------------
+
+
+def test_a_file_names_the_checkpoint_beside_it(tmp_path):
+    pair = trained()
+    save(tmp_path / "step-7", pair)
+    name = tmp_path / "mine"
+    name.write_text('{"checkpoint": "step-7"}')
+    assert assert_holds(name, pair).path == str(tmp_path / "step-7")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "step-7",
+        "[" * 90_000,
+        "{}",
+        '{"checkpoint": 7}',
+        '{"checkpoint": ""}',
+        '{"checkpoint": ".."}',
+        '{"checkpoint": "../step-7"}',
+        '{"checkpoint": "/step-7"}',
+    ],
+)
+def test_a_file_that_names_none_is_refused(tmp_path, text):
+    save(tmp_path / "step-7", trained())
+    (tmp_path / "best").write_text(text)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(str(tmp_path / "best"))
+    assert str(caught.value).startswith(f"{tmp_path}/best: expected a checkpoint, ")
+
+
 # --- plugins -------------------------------------------------------------------------------------
 
 COPIES = {"plugins/0123456789ab/a b.py": b"x = 1\n", "plugins/0123456789ab/lab/c.py": b""}
@@ -211,8 +244,9 @@ def test_no_other_file_is_read(tmp_path, name):
         sums.write(f"{'0' * 64}  {name}\n")
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(str(tmp_path / "a"))
-    message = f"{tmp_path}/a: SHA256SUMS: expected the names of a checkpoint's files, found {name!r}"
-    assert str(caught.value).startswith(message)
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path}/a: SHA256SUMS: expected the names of ")
+    assert f"found {name!r}" in message
 
 
 # --- saving that fails ---------------------------------------------------------------------------
