@@ -44,6 +44,17 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     row("processor", describe_processor())
     row("mxnet", describe_mxnet())
     row("operators", describe_operators())
+    row("plugins", describe_plugins())
+
+
+def describe_plugins() -> str:
+    """Returns the plugins of installed packages, and why some cannot be imported."""
+    from detkit.plugins import find_installed, import_installed
+
+    report = import_installed()
+    lines = [str(plugin) for plugin in find_installed()[0] if plugin.module in report.modules]
+    lines += [f"failed: {failure}" for failure in report.failures]
+    return INDENT.join(lines) or "none in installed packages"
 
 
 def row(name: str, text: str) -> None:

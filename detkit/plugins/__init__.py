@@ -5,8 +5,10 @@ from detkit.plugins.imports import (
     Failure,
     PluginReport,
     import_folder,
+    import_installed,
     import_plugins,
 )
+from detkit.plugins.installed import find_installed
 from detkit.registry import FAILED_PLUGINS
 
 __all__ = [
@@ -15,7 +17,9 @@ __all__ = [
     "Failure",
     "PluginReport",
     "copies_of",
+    "find_installed",
     "import_folder",
+    "import_installed",
     "import_plugins",
     "write_copies",
 ]

@@ -1,8 +1,9 @@
 """Imports the parts that live outside the package.
 
-Every ``plugins/*.py`` of the project is imported, then the files, packages and modules that the
-config lists under ``plugins:``. A failing file of the folder is recorded, and a message about an
-unknown name lists it. A failing file or module of the list is an error at once.
+The plugins of installed packages (``installed.py``) are imported, then every ``plugins/*.py`` of
+the project, then the files, packages and modules that the config lists under ``plugins:``. A
+failing installed plugin or file of the folder is recorded, and a message about an unknown name
+lists it. A failing file or module of the list is an error at once.
 
 A plugin is a program. Without being listed, only the project's own folder is imported
 (`Config.project_root`), and only if nobody but the user or root could have written it. Git treats
@@ -27,13 +28,17 @@ from typing import Collection, List, NamedTuple, Optional, Sequence
 from detkit.config import Config, display_path, is_plugin_file, place, require
 from detkit.errors import ConfigError
 from detkit.plugins.copies import PACKAGE
+from detkit.plugins.installed import find_installed
 from detkit.registry import FAILED_PLUGINS
 
 _FILE = re.compile(r"(.+\.ya?ml):[0-9]+.*")  # the place of a value in a file
 
 
 class Failure(NamedTuple):
-    """A plugin that could not be imported."""
+    """A plugin that could not be imported.
+
+    path: the absolute path of a file or folder, or the name of an installed plugin.
+    """
 
     path: str
     line: Optional[int]
@@ -42,15 +47,16 @@ class Failure(NamedTuple):
 
     def __str__(self) -> str:
         line = "" if self.line is None else f":{self.line}"
-        return f"{display_path(self.path)}{line}: {self.reason}"
+        where = display_path(self.path) if os.path.isabs(self.path) else self.path
+        return f"{where}{line}: {self.reason}"
 
 
 class PluginReport(NamedTuple):
     """The plugins that were imported and those that failed.
 
     files: the absolute paths of imported files; that of a package is its ``__init__.py``.
-    modules: the names of imported modules.
-    failures: the files that could not be imported.
+    modules: the names of imported modules, those of installed plugins first.
+    failures: the files and installed plugins that could not be imported.
     """
 
     files: List[str]
@@ -59,7 +65,7 @@ class PluginReport(NamedTuple):
 
 
 def import_plugins(config: Config) -> PluginReport:
-    """Imports the project's plugins and those that the config lists, each file once in a process.
+    """Imports installed plugins, the project's, and those that the config lists, each file once.
 
     Raises ConfigError, with the traceback, if a listed plugin is missing or fails.
     """
@@ -68,7 +74,10 @@ def import_plugins(config: Config) -> PluginReport:
         _find(entry, config, index) if is_plugin_file(entry) else None
         for index, entry in enumerate(entries)
     ]
-    report = import_folder(os.path.join(config.project_root, "plugins"), set(filter(None, listed)))
+    report = import_installed()
+    own = import_folder(os.path.join(config.project_root, "plugins"), set(filter(None, listed)))
+    report.files.extend(own.files)
+    report.failures.extend(own.failures)
     for folder in filter(_files_of, config.foreign_plugins):
         reason = "it is not imported, because it does not belong to the config's project"
         _record(Failure(folder, None, f"{reason}; {_how_to_allow(folder)}", ""))
@@ -85,6 +94,27 @@ def import_plugins(config: Config) -> PluginReport:
             )
         if path not in report.files:
             report.files.append(path)
+    return report
+
+
+def import_installed() -> PluginReport:
+    """Imports the plugins of installed packages, in the order of their names."""
+    report = PluginReport([], [], [])
+    plugins, faults = find_installed()
+    for where, fault in faults.items():
+        report.failures.append(Failure(where, None, _reason(fault), ""))
+    known = {failure.path: failure for failure in FAILED_PLUGINS}
+    for plugin in plugins:
+        failure = known.get(str(plugin))
+        try:
+            if failure is None:
+                importlib.import_module(plugin.module)
+                report.modules.append(plugin.module)
+        except (Exception, SystemExit) as error:
+            failure = Failure(str(plugin), None, _reason(error), traceback.format_exc())
+        report.failures.extend([failure] if failure else [])
+    for failure in report.failures:
+        _record(failure)
     return report
 
 
@@ -140,7 +170,7 @@ def _how_to_allow(folder: str) -> str:
 
 
 def _record(failure: Failure) -> None:
-    if failure not in FAILED_PLUGINS:
+    if failure.path not in [known.path for known in FAILED_PLUGINS]:
         FAILED_PLUGINS.append(failure)
 
 
