@@ -2,7 +2,6 @@
 
 import argparse
 import ctypes
-import importlib
 import os
 import platform
 import shutil
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 import detkit
-from detkit import processor
+from detkit import environment, processor
 from detkit.cli import debug_argument, run
 from detkit.errors import DetkitError
 from detkit.threads import VARIABLE, physical_cores
@@ -40,11 +39,12 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     row("detkit", f"{detkit.__version__} in {Path(detkit.__file__).parent}")
     row("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     for name in PACKAGES:
-        row(name, version_of(name))
+        row(name, environment.version_of(name))
     row("processor", describe_processor())
     row("mxnet", describe_mxnet())
     row("operators", describe_operators())
     row("plugins", describe_plugins())
+    row("project", environment.git_state(".") or "no git repository")
 
 
 def describe_plugins() -> str:
@@ -62,15 +62,6 @@ def row(name: str, text: str) -> None:
     print(f"{name:12} {text}")
 
 
-def version_of(name: str) -> str:
-    """Returns a package's version, or why it cannot be imported."""
-    try:
-        module = importlib.import_module(name)
-    except ImportError as error:
-        return f"cannot be imported: {error}"
-    return getattr(module, "__version__", "installed")
-
-
 def describe_processor() -> str:
     """Returns its name, its level of instructions, what it lacks, and its cores."""
     lines = [processor.describe()]
@@ -78,7 +69,7 @@ def describe_processor() -> str:
         lines.append("no VNNI: INT8 needs an export made with --int8-for any, and gains less")
     if not processor.has_bfloat16():
         lines.append("no bfloat16: exports with --bf16 do not run")
-    lines.append(f"{physical_cores()} cores, {VARIABLE}={os.environ.get(VARIABLE)}")
+    lines.append(f"{physical_cores()} cores, {VARIABLE}={environment.threads()}")
     return INDENT.join(lines)
 
 
@@ -108,6 +99,7 @@ def describe_operators() -> str:
         cuda = "with" if backend.has_cuda(choice.reason) else "without"
         lines.append(f"kernels for {used}, {cuda} CUDA")
         lines.append(describe_library())
+        lines.append(f"named in the log of a run: {environment.operators()}")
     lines.append(describe_convolutions())
     for tool in (os.environ.get("CXX") or "g++", "nvcc"):
         path = shutil.which(tool)

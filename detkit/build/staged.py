@@ -13,6 +13,7 @@ import os
 import tempfile
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
+from detkit.build.records import describe_run, log_environment
 from detkit.build.resume import ENDS, check_changes
 from detkit.build.stage import Made, Stage
 from detkit.build.stage_checks import check_networks, check_same_start, goes_on
@@ -28,6 +29,7 @@ from detkit.checkpoints import (
     read_state,
 )
 from detkit.config import Config, dump_config, place
+from detkit.device import find_device
 from detkit.errors import CheckpointError
 from detkit.evaluate.metrics import save_metrics
 from detkit.files.disk import make_folder
@@ -93,6 +95,9 @@ class StagedTraining:
         self._check_folder(work_dir, resume)
         make_folder(work_dir)
         log = RunLog(work_dir, total=0)
+        if log.is_new:
+            device = find_device(self.stages[0].config["train"].get("device", "auto"))
+            log_environment(log, describe_run(self._config, device))
         made: Dict[str, Made] = {}
         for stage, line in zip(self.stages, self.summary()):
             log.say(line)

@@ -9,6 +9,7 @@ from detkit.build.data import build_dataset, build_evaluator, build_loader
 from detkit.build.load import detector_for, load_model_weights
 from detkit.build.model import build_model, choose_operators
 from detkit.build.precision import use_precision
+from detkit.build.records import describe_run, log_environment, log_faults
 from detkit.build.resume import Change, check_changes, find_resumed
 from detkit.build.sections import check_norms, check_parts, check_sections
 from detkit.build.start import check_start, start
@@ -18,6 +19,7 @@ from detkit.checkpoints import (
     FOLDER,
     Branch,
     Checkpoint,
+    Origin,
     new_branch,
     point_last_to,
 )
@@ -154,8 +156,11 @@ class Training:
         branch = resumed.branch if resumed else new_branch()
         done = checkpoint.progress.step if checkpoint else 0
         log = RunLog(work_dir, self.length.total_steps(len(self.loader)), done)
-        self._log_faults(log)
-        runner = self._runner(work_dir, self._hooks(work_dir, log, branch))
+        environment = describe_run(self.config, self.ctx, self.train_set, self.val_set)
+        log_environment(log, environment, checkpoint.environment if checkpoint else None)
+        log_faults(log, self.loader, (self.train_set, self.val_set))
+        origin = Origin(self.config_text, self.plugins.files, environment)
+        runner = self._runner(work_dir, self._hooks(work_dir, log, branch, origin))
         if checkpoint:
             runner.progress = checkpoint.progress
             runner.metrics, runner.best = checkpoint.metrics, checkpoint.best
@@ -181,15 +186,6 @@ class Training:
         runner = self.runner(work_dir, resume, force)
         runner.run()
         return runner.metrics
-
-    def _log_faults(self, log: RunLog) -> None:
-        for image_id, reason in [*self.train_set.dropped, *self.val_set.dropped]:
-            log.write("dropped_box", image_id=image_id, reason=reason)
-        for image_id, reason in [*self.train_set.bad_images, *self.val_set.bad_images]:
-            log.write("bad_image", image_id=image_id, reason=reason)
-        for index, reason in self.loader.left_out.items():
-            image_id = self.train_set.annotation(index).image_id
-            log.write("left_out", image_id=image_id, reason=reason)
 
     def dry_run(self) -> str:
         """Makes one training step and evaluates one batch; returns a line about them."""
@@ -227,7 +223,7 @@ class Training:
             evaluate_every=rarer,
         )
 
-    def _hooks(self, work_dir: str, log: RunLog, branch: Branch) -> List[object]:
+    def _hooks(self, work_dir: str, log: RunLog, branch: Branch, origin: Origin) -> List[object]:
         options = self.options
         evaluate = EvaluateHook(log, self.detector, self.val_loader, self.evaluator, self.val_loss)
         length = self.length
@@ -244,8 +240,7 @@ class Training:
                 self.evaluated,
                 self.optimizer,
                 self.class_names,
-                self.config_text,
-                self.plugins.files,
+                origin,
                 self.checkpoint_every,
                 options.keep,
                 getattr(self.evaluator, "main", "AP50"),

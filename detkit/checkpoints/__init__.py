@@ -14,10 +14,10 @@ from detkit.checkpoints.branches import (
 )
 from detkit.checkpoints.checkpoint import (
     Checkpoint,
+    Origin,
     check_finite,
     load_checkpoint,
     read_state,
-    read_sums,
     save_checkpoint,
 )
 from detkit.checkpoints.names import (
@@ -33,6 +33,7 @@ from detkit.checkpoints.names import (
     numbered,
 )
 from detkit.checkpoints.state import AVERAGED, TRAINED, Branch, Parent, Progress, Spent
+from detkit.checkpoints.sums import read_sums
 
 __all__ = [
     "AVERAGED",
@@ -44,6 +45,7 @@ __all__ = [
     "WEIGHTS",
     "Branch",
     "Checkpoint",
+    "Origin",
     "Parent",
     "Progress",
     "Resumed",

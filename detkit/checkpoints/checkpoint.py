@@ -14,9 +14,9 @@ complete.
 
 import errno
 import os
-import re
 import shutil
-from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
+from types import MappingProxyType
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -47,15 +47,11 @@ from detkit.checkpoints.state import (
     spent_of,
     state_text,
 )
+from detkit.checkpoints.sums import FILES, sums_text, verify
 from detkit.errors import CheckpointError, TrainingError, WeightsError
-from detkit.files.disk import sha256_of, sync
+from detkit.files.disk import sync
 from detkit.files.params import read_params
 from detkit.typing import NDArray
-
-_LONGEST_SUMS = 1 << 20  # characters
-_FILES = (WEIGHTS, OPTIMIZER, STATE, CONFIG)
-# The copy of a plugin. No part of its path is "..".
-_PLUGIN = re.compile(r"plugins/[0-9a-f]{12}(/(?!\.\.(/|$))[^/]+)+")
 
 
 class HasState(Protocol):
@@ -63,6 +59,19 @@ class HasState(Protocol):
 
     def state(self) -> Mapping[str, NDArray]:
         """Returns the arrays to save, by name."""
+
+
+class Origin(NamedTuple):
+    """What a checkpoint was made by.
+
+    config_text: the resolved config.
+    plugins: {relative path: content} of the copies of its plugins.
+    environment: versions and machine, {name: text}; None if no training has made it.
+    """
+
+    config_text: str
+    plugins: Mapping[str, bytes] = MappingProxyType({})
+    environment: Optional[Mapping[str, str]] = None
 
 
 class Checkpoint(NamedTuple):
@@ -74,6 +83,7 @@ class Checkpoint(NamedTuple):
     branch: the line of training that the checkpoint belongs to.
     stale: the number of evaluations since the best one.
     spent: the time of a run of ``train.time``, or None.
+    environment: as of an Origin; None if it is not known.
     """
 
     path: str
@@ -86,6 +96,7 @@ class Checkpoint(NamedTuple):
     branch: Branch
     stale: int
     spent: Optional[Spent]
+    environment: Optional[Mapping[str, str]]
 
 
 def save_checkpoint(
@@ -94,18 +105,16 @@ def save_checkpoint(
     optimizer: HasState,
     progress: Progress,
     class_names: Sequence[str],
-    config_text: str,
+    origin: Origin,
     metrics: Optional[Mapping[str, Any]],
     best: Optional[float],
     branch: Branch,
     stale: int = 0,
     spent: Optional[Spent] = None,
-    plugins: Optional[Mapping[str, bytes]] = None,
 ) -> None:
     """Writes the folder ``path``; an older folder of that name is replaced.
 
-    The arguments are the content, as in Checkpoint; config_text is the resolved config, and plugins
-    are the copies of its plugins, {relative path: content}.
+    The arguments are the content, as in Checkpoint, and the Origin.
 
     Raises CheckpointError if it cannot be written (disk full, no permission). An older folder is
     then left as it was.
@@ -118,11 +127,12 @@ def save_checkpoint(
         arrays = optimizer.state()
         _save_arrays(os.path.join(partial, OPTIMIZER), arrays)
         standing = (progress, class_names, metrics, best, branch, stale, spent)
-        state = state_text(*standing, averaged=AVERAGED in arrays)
-        texts = {STATE: state.encode(), CONFIG: config_text.encode(), **(plugins or {})}
+        state = state_text(*standing, origin.environment, averaged=AVERAGED in arrays)
+        texts = {STATE: state.encode(), CONFIG: origin.config_text.encode(), **origin.plugins}
         for name, data in texts.items():
             _write(os.path.join(partial, name), data)
-        _write(os.path.join(partial, SUMS), _sums(partial, (*_FILES, *(plugins or ()))).encode())
+        sums = sums_text(partial, (*FILES, *origin.plugins))
+        _write(os.path.join(partial, SUMS), sums.encode())
         for folder, _, _ in os.walk(partial):
             sync(folder)
         _replace(partial, path)
@@ -155,7 +165,7 @@ def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
             f"{path}: expected a checkpoint, found the folder of a run; its checkpoints: "
             f"{', '.join(inside) or '(none yet)'}"
         )
-    _verify(path)
+    verify(path)
     state = read_state(path)
     checkpoint = Checkpoint(
         path=path,
@@ -168,6 +178,7 @@ def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
         branch=branch_of(state),
         stale=state.get("stale", 0),
         spent=spent_of(state),
+        environment=state.get("environment"),
     )
     if restore_random:
         restore_random_state(state["random"])
@@ -240,11 +251,6 @@ def _write(path: str, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sums(folder: str, names: Iterable[str]) -> str:
-    """Returns the sums of files as sha256sum prints them."""
-    return "".join(f"{sha256_of(os.path.join(folder, name))}  {name}\n" for name in names)
-
-
 def _replace(partial: str, path: str) -> None:
     """Renames ``partial`` to ``path``; an older folder is moved aside first and removed last."""
     aside = partial + ASIDE
@@ -259,43 +265,6 @@ def _replace(partial: str, path: str) -> None:
         raise
     shutil.rmtree(aside, ignore_errors=True)
     sync(os.path.dirname(path))
-
-
-def read_sums(path: str) -> Dict[str, str]:
-    """Returns {name: sha256} of the files of a checkpoint, whose content is not verified.
-
-    Raises CheckpointError if the file of sums cannot be read, or if it names a file elsewhere.
-    """
-    try:
-        # Nothing but a file: opening a pipe would wait for ever.
-        if not os.path.isfile(os.path.join(path, SUMS)):
-            raise FileNotFoundError(SUMS)
-        with open(os.path.join(path, SUMS), encoding="utf-8") as file:
-            lines = [line.split(maxsplit=1) for line in file.read(_LONGEST_SUMS).splitlines()]
-        sums = {name: digest for digest, name in lines}
-    except (OSError, ValueError):
-        raise CheckpointError(
-            f"{path}: expected a complete checkpoint, found no readable {SUMS}, which is written "
-            "last; use another checkpoint (--resume auto takes the latest complete one)"
-        ) from None
-    for name in sums:
-        if name not in _FILES and not _PLUGIN.fullmatch(name):
-            raise CheckpointError(
-                f"{path}: {SUMS}: expected the names of a checkpoint's files, found {name!r}; use "
-                "another checkpoint"
-            )
-    return sums
-
-
-def _verify(path: str) -> None:
-    sums = read_sums(path)
-    for name in dict.fromkeys((*_FILES, *sums)):
-        member = os.path.join(path, name)
-        if not os.path.isfile(member) or sha256_of(member) != sums.get(name):
-            raise CheckpointError(
-                f"{member}: expected the file with the sha256 in {SUMS}, found another or none; "
-                "use another checkpoint"
-            )
 
 
 def _disk_full(error: Exception) -> bool:

@@ -7,7 +7,7 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 from detkit.build import SECTIONS, build_model
-from detkit.checkpoints import FOLDER, Progress, new_branch, point_last_to, save_checkpoint
+from detkit.checkpoints import FOLDER, Origin, Progress, new_branch, point_last_to, save_checkpoint
 from detkit.config import Config, dump_config, load_config, to_plain
 from detkit.config.yaml import dump_yaml
 from detkit.converters.recipes import BACKGROUND, load_recipe
@@ -73,11 +73,10 @@ def write_run(
         _NoOptimizer(),
         Progress(),
         class_names,
-        dump_config(load_config(config_path)),
+        Origin(dump_config(load_config(config_path)), plugins.files if plugins else {}),
         metrics=None,
         best=None,
         branch=branch,
-        plugins=plugins.files if plugins else None,
     )
     point_last_to(os.path.dirname(checkpoint), checkpoint, 0, branch)
     return config_path, checkpoint

@@ -36,6 +36,11 @@ class RunLog:
             dynamic_ncols=True,
         )
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the log has no record."""
+        return not os.path.exists(self._path)
+
     def write(self, kind: str, **fields: Any) -> None:
         """Appends a record; numbers that are not finite become null. Raises DetkitError."""
         try:

@@ -3,12 +3,13 @@
 import itertools
 import math
 import os
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from mxnet.gluon import Block
 
 from detkit.checkpoints import (
     Branch,
+    Origin,
     Progress,
     check_finite,
     make_room,
@@ -101,8 +102,8 @@ class CheckpointHook(Hook):
 
     folder: the folder of the checkpoints.
     branch: the line of training that the checkpoints belong to.
-    model, optimizer, class_names, config_text, plugins: what a checkpoint holds beside the
-        progress. The model is the one that is evaluated.
+    model, optimizer, class_names, origin: what a checkpoint holds beside the progress. The model
+        is the one that is evaluated.
     every: the Interval between two checkpoints.
     keep: the number of the latest checkpoints that are kept, beside the best.
     main: the name of the metric that chooses the best.
@@ -116,8 +117,7 @@ class CheckpointHook(Hook):
         model: Block,
         optimizer: Optimizer,
         class_names: Sequence[str],
-        config_text: str,
-        plugins: Mapping[str, bytes],
+        origin: Origin,
         every: Interval,
         keep: int,
         main: str,
@@ -125,8 +125,7 @@ class CheckpointHook(Hook):
         self._log, self._folder, self._branch = log, folder, branch
         self._every, self._keep, self._main = every, keep, main
         self._model, self._optimizer = model, optimizer
-        self._class_names = class_names
-        self._config_text, self._plugins = config_text, plugins
+        self._class_names, self._origin = class_names, origin
         self._saved: Optional[Progress] = None  # the progress of the last checkpoint
         self._kept: List[str] = []  # checkpoints of other branches that the user was told of
 
@@ -195,13 +194,12 @@ class CheckpointHook(Hook):
             self._optimizer,
             progress=run.progress,
             class_names=self._class_names,
-            config_text=self._config_text,
+            origin=self._origin,
             metrics=run.metrics,
             best=run.best,
             branch=self._branch,
             stale=run.stale,
             spent=run.spent,
-            plugins=self._plugins,
         )
         point_last_to(self._folder, path, run.progress.step, self._branch)
         self._saved = run.progress

@@ -24,7 +24,6 @@ ELSEWHERE = {
     "build/train_step.py": "models/test_kinds_with_a_default.py",
     "build/training.py": "runner/test_resume.py",
     "checkpoints/branches.py": "faults/test_branches.py",
-    "checkpoints/names.py": "faults/test_branches.py",
     "checkpoints/state.py": "checkpoints/test_checkpoint.py",
     "config/nodes.py": "config/test_config.py",
     "construct.py": "test_registry.py",
