@@ -82,7 +82,6 @@ ELSEWHERE = {
     "ops/fallback/separable.py": "ops/test_roi_pooling.py",
     "parts.py": "house/test_house.py",
     "runner/hooks.py": "runner/test_loop.py",
-    "runner/interrupt.py": "runner/test_loop.py",
     "runner/loss_window.py": "runner/test_loop.py",
     "runner/options.py": "config/test_bad_config.py",
     "runner/stopwatch.py": "runner/test_time_budget.py",
