@@ -32,8 +32,8 @@ class AnchorGrid(HybridBlock):
     pixel_corners: whether a box ends with its last pixel, one less than its corner, and has sides
         of whole pixels if it is as large as a cell, as in py-faster-rcnn and GluonCV.
 
-    The attribute ``maps`` is the slice of the maps that have anchors, which their head is given, and
-    ``strides`` are the strides of these maps.
+    The attribute ``maps`` is the slice of the maps that have anchors, which their head is given;
+    ``strides`` are those of these maps.
     """
 
     def __init__(
