@@ -34,7 +34,8 @@ def check_folder(folder: Path, what: str) -> None:
     if not os.path.isdir(folder):
         found = "a file" if is_file(folder) else "none"
         above = folder.absolute().parent
-        hint = did_you_mean(folder.name, os.listdir(above)) if above.is_dir() else ""
+        beside = [path.name for path in above.iterdir() if path.is_dir()] if above.is_dir() else []
+        hint = did_you_mean(folder.name, beside)
         raise DataError(
             f"{what}: expected a folder, found {found} at {folder}{relative_to(folder)}{hint}"
         )
