@@ -7,6 +7,7 @@ import numpy as np
 
 from detkit.build.training import Training
 from detkit.config import place
+from detkit.data.anchor_sizes import MATCHABLE, propose_anchors, shape_iou
 from detkit.data.keypoints import FIELD
 from detkit.data.loader import Loader
 from detkit.data.sample import Batch, Dataset
@@ -19,9 +20,7 @@ from detkit.runner.time_budget import TimeBudget
 from detkit.wording import first_few
 
 LOOKED_AT = 64  # images; their boxes are taken through the transforms
-# From this IoU an object counts as matched. For an anchor, the two shapes are compared around one
-# centre, which gives an upper bound of the IoU at any place.
-MATCHABLE = 0.5
+MANY = 0.1  # the share of objects without a fitting anchor from which a warning is given
 
 
 def preflight(training: Training) -> List[str]:
@@ -120,7 +119,7 @@ def _bad_images(dataset: Dataset) -> str:
 
 
 def _anchor_lines(training: Training) -> List[str]:
-    """Returns two lines on how well the anchors fit the objects as the network will see them."""
+    """Returns lines on how well the anchors fit the objects as the network will see them."""
     shapes: Sequence[np.ndarray] = training.model.anchors.shapes
     anchors = np.concatenate(shapes)
     sides = anchors[:, 2:] - anchors[:, :2]
@@ -142,7 +141,7 @@ def _anchor_lines(training: Training) -> List[str]:
             f"         the first {LOOKED_AT} images have no object to compare them with",
         ]
     low, middle, high = np.percentile(np.sqrt(boxes.prod(axis=1)), (5, 50, 95))
-    iou = _shape_iou(boxes, sides)
+    iou = shape_iou(boxes, sides)
     unmatched = (iou.max(axis=1) < MATCHABLE).mean()
     unused = [f"{w:.0f}x{h:.0f}" for w, h in sides[iou.max(axis=0) < MATCHABLE]]
     return [
@@ -150,7 +149,24 @@ def _anchor_lines(training: Training) -> List[str]:
         f"{middle:.0f}, 5 % above {high:.0f}",
         f"         {unmatched:.1%} of the objects reach IoU {MATCHABLE} with no anchor; anchors "
         f"that reach it with no object: {', '.join(unused) or 'none'}",
+        *(_other_anchors(training, boxes, unmatched) if unmatched > MANY else ()),
     ]
+
+
+def _other_anchors(training: Training, boxes: np.ndarray, unmatched: float) -> List[str]:
+    """Returns a warning, and the arguments of an AnchorGrid that fits the boxes (M, 2) better."""
+    node = training.config["model"]["anchors"]
+    lines = [
+        f"warning: {place(training.config['model'], 'anchors')}: expected anchors for most "
+        f"objects, found none for {unmatched:.1%} of them, which are hard to find"
+    ]
+    if node.get("type") != "AnchorGrid":
+        return lines
+    better = propose_anchors(boxes, training.model.anchors.strides)
+    if better.unmatched >= unmatched:
+        return lines
+    sizes, ratios = (f"'model.anchors.{key}={getattr(better, key)}'" for key in ("sizes", "ratios"))
+    return [*lines, f"         {better.unmatched:.1%} with --set {sizes} {ratios}"]
 
 
 def _transformed_boxes(loader: Loader) -> Tuple[np.ndarray, np.ndarray]:
@@ -169,12 +185,6 @@ def _transformed_boxes(loader: Loader) -> Tuple[np.ndarray, np.ndarray]:
 def _first_batches(loader: Loader) -> Iterator[Batch]:
     """Returns the batches of the first LOOKED_AT images of a training."""
     return itertools.islice(loader.batches(epoch=0), -(-LOOKED_AT // loader.batch_size))
-
-
-def _shape_iou(boxes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """Returns the IoU (M, A) of widths and heights (M, 2) and (A, 2) around one centre."""
-    overlap = np.minimum(boxes[:, None], anchors[None]).prod(axis=2)
-    return overlap / (boxes.prod(axis=1)[:, None] + anchors.prod(axis=1)[None] - overlap)
 
 
 def _proposal_line(training: Training) -> str:

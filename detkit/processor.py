@@ -113,11 +113,16 @@ def has_bfloat16() -> bool:
 def describe() -> str:
     """Returns a line with the processor's name, its level and the variable that limits it."""
     best, used = levels()[-1], level()
-    text = f"{_field('model name') or platform.machine()}, {used.title}"
+    text = f"{name()}, {used.title}"
     if used == best:
         return text
     variable = VARIABLE if VARIABLE in os.environ else ONEDNN_VARIABLE
     return f"{text} (limited by {variable}={os.environ[variable]}; the CPU has {best.title})"
+
+
+def name() -> str:
+    """Returns the processor's name, or its architecture if Linux does not know the name."""
+    return _field("model name") or platform.machine()
 
 
 def is_x86() -> bool:

@@ -10,6 +10,8 @@ checks and calls.
 """
 
 import contextlib
+import filecmp
+import os
 import sys
 import typing
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, TypeVar
@@ -42,6 +44,16 @@ class Entry(NamedTuple):
         return f"{display_path(self.file)}:{self.line}"
 
 
+def _is_copy(entry: Entry, known: Entry) -> bool:
+    """Returns whether a part is the known one in a copy of its file, as a run has of a plugin."""
+    if (entry.line, os.path.basename(entry.file)) != (known.line, os.path.basename(known.file)):
+        return False
+    try:
+        return entry.file != known.file and filecmp.cmp(entry.file, known.file, shallow=False)
+    except OSError:  # a file that is gone, or text that was executed without one
+        return False
+
+
 class Registry:
     """The parts of one kind, by name.
 
@@ -59,7 +71,7 @@ class Registry:
 
         name: the name to register; None takes the name of the class or function.
         force: whether to replace the part that has the name. Otherwise a name that is taken raises
-            ConfigError.
+            ConfigError, unless the part is the same one in a copy of its file.
         """
         if name is not None and not isinstance(name, str):
             raise TypeError(f"register: expected a name, found {name!r}; write @....register()")
@@ -74,7 +86,7 @@ class Registry:
 
     def _add(self, entry: Entry, force: bool) -> None:
         known = self._entries.get(entry.name)
-        if known and not force:
+        if known and not force and not _is_copy(entry, known):
             raise ConfigError(
                 f"{entry.where}: expected a new name, found the {self.kind} {entry.name!r}, which "
                 f"is registered at {known.where}; choose another name, or register with force=True"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from detkit import cli, registry
-from detkit.config import dump_config, load_config
+from detkit.config import load_config
 from detkit.errors import ConfigError
 from detkit.plugins import FAILED_PLUGINS, import_plugins
 from detkit.registry import BACKBONES
@@ -123,13 +123,53 @@ def test_listed_files_and_modules_are_imported(project, tmp_path):
     assert project.registered() == ["extra", "near"]
 
 
-def test_a_resolved_config_finds_its_plugins_from_another_folder(project, tmp_path):
-    config = project(one=PLUGIN.format(name="one"))
-    report = import_plugins(config)
-    elsewhere = tmp_path / "elsewhere"
-    (elsewhere / "plugins").mkdir(parents=True)
-    (elsewhere / "config.yaml").write_text(dump_config(config, report.files))
-    assert import_plugins(load_config(elsewhere / "config.yaml")).files == report.files
+def test_a_file_is_listed_relative_to_the_config_that_lists_it(project, tmp_path):
+    far = tmp_path / "far"
+    far.mkdir()
+    (far / "near.py").write_text(PLUGIN.format(name="near"))
+    (far / "base.yaml").write_text("plugins: [near.py]\n")
+    report = import_plugins(project("_base_: ../far/base.yaml\n"))
+    assert report.files == [str(far / "near.py")]
+
+
+def test_a_plugin_imports_the_file_beside_it(project):
+    text = "from ._helper import part\nfrom . import _helper\nassert _helper.part is part\n"
+    report = import_plugins(project(user=text, _helper=PLUGIN.format(name="part")))
+    assert [Path(file).name for file in report.files] == ["user.py"]
+    assert report.failures == []
+    assert project.registered() == ["part"]
+
+
+def test_a_plugin_that_imports_it_in_another_way_is_told_how(project):
+    report = import_plugins(project(user="import _helper\n", _helper=""))
+    (failure,) = report.failures
+    assert str(failure).startswith("plugins/user.py:1: ModuleNotFoundError: ")
+    assert failure.reason.endswith("write `from . import _helper`")
+
+
+def test_a_package_is_listed_by_its_folder(project, tmp_path):
+    package = tmp_path / "plugins/lab"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("from .nets import deep\n")
+    (package / "nets.py").write_text(PLUGIN.format(name="deep"))
+    for entry in ("plugins/lab", "plugins/lab/", "plugins/lab/__init__.py"):
+        report = import_plugins(project(f"plugins: [{entry}]\n"))
+        assert report.files == [str(package / "__init__.py")]
+    assert project.registered() == ["deep"]
+
+
+def test_a_copy_of_a_plugin_defines_its_parts_again_and_another_version_does_not(project, tmp_path):
+    import_plugins(project(one=PLUGIN.format(name="one")))
+    for name, text in (("same", ""), ("other", "# changed\n")):
+        copy = tmp_path / name / "one.py"
+        copy.parent.mkdir()
+        copy.write_text(PLUGIN.format(name="one") + text)
+    import_plugins(project(f"plugins: [{tmp_path}/same/one.py]\n"))
+    assert BACKBONES.entry("one").where == "same/one.py:4"
+    with pytest.raises(ConfigError) as caught:
+        import_plugins(project(f"plugins: [{tmp_path}/other/one.py]\n"))
+    for fragment in ("other/one.py:4: expected a new name", "registered at same/one.py:4"):
+        assert fragment in str(caught.value)
 
 
 @pytest.mark.parametrize(

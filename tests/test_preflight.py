@@ -98,6 +98,17 @@ def test_anchors_and_objects_that_do_not_match_are_counted(training):
     says(lines[6], "66.7% of the objects", "IoU 0.5", ": 40x40, 100x100")
 
 
+def test_anchors_that_fit_few_objects_are_warned_about_and_others_proposed(training):
+    train = Listed([[(0, 0, 10, 10), BOX, (0, 0, 60, 60)]])
+    lines = preflight(training(train, None, "model.anchors.sizes=[24, 40, 100]"))
+    says(lines[7], "warning: ", "tiny.yaml:7: model.anchors: ", "66.7% of them")
+    says(lines[8], "0.0% with --set 'model.anchors.sizes=[10, 24, 60]' 'model.anchors.ratios=[1.0]")
+    sizes, ratios = (word for word in lines[8].split("'") if "model.anchors" in word)
+    lines = preflight(training(train, None, sizes, ratios))
+    assert not any("warning" in line for line in lines)
+    says(lines[6], "0.0% of the objects")
+
+
 def test_boxes_are_compared_as_the_network_sees_them(training):
     resize = "data.train_transforms=[{type: Resize, short: 128, long: 128}]"
     lines = preflight(training(Listed([[BOX]]), None, resize))

@@ -3,9 +3,8 @@
 import functools
 import sys
 
-from detkit.commands.line import call
-
 from detkit.cli import run
+from detkit.commands.line import call
 
 main = functools.partial(call, "fit-svms")
 

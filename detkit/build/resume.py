@@ -1,8 +1,10 @@
 """The checkpoint that a run goes on from, and what the config has changed since it was written."""
 
+import hashlib
 import json
 import os
-from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
+import re
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from detkit.checkpoints import (
     CONFIG,
@@ -13,9 +15,12 @@ from detkit.checkpoints import (
     load_last,
     mend_checkpoints,
     numbered,
+    read_sums,
 )
 from detkit.config.yaml import parse_yaml, read_yaml
 from detkit.errors import CheckpointError, ConfigError
+from detkit.plugins import Copies
+from detkit.plugins.copies import name_in_folder
 from detkit.runner.time_budget import read_duration
 
 # The trained weights depend neither on these keys nor on those below them.
@@ -35,8 +40,10 @@ HARMLESS = (
     "tta",
 )
 LENGTHS = ("train.epochs", "train.steps")
-TIME = "train.time"
+TIME, PLUGINS = "train.time", "plugins"
 ENDS = (*LENGTHS, TIME, "train.patience")  # the keys that say when a run ends
+PROPOSALS = ("data.train_proposals.path", "data.val_proposals.path")
+_STAGED = re.compile("/stages/[^/]+/proposals/[^/]+$")  # the end of a path
 _LONGEST = 60  # characters of a value that are shown
 _MISSING = object()
 
@@ -76,10 +83,11 @@ def find_resumed(work_dir: str, resume: Optional[str]) -> Optional[Resumed]:
     return None
 
 
-def check_changes(path: str, config_text: str, force: bool) -> List[Change]:
+def check_changes(path: str, config_text: str, plugins: Copies, force: bool) -> List[Change]:
     """Returns the differences between the config of the checkpoint ``path`` and the run's config.
 
-    config_text: the resolved config of the run.
+    config_text, plugins: the resolved config of the run, and the copies of its plugins. A plugin
+        that has changed may mean anything.
     force: whether changes of what the training means are accepted.
 
     Raises CheckpointError, which lists the differences, unless all are harmless or forced.
@@ -89,7 +97,8 @@ def check_changes(path: str, config_text: str, force: bool) -> List[Change]:
         old = read_yaml(file)
     except ConfigError as error:
         raise CheckpointError(f"{error}; use another checkpoint") from error
-    changes = list(_changes(old, parse_yaml(config_text, lambda mark: "config"), ""))
+    new = parse_yaml(config_text, lambda mark: "config")
+    changes = [*_changes(_named(old), _named(new), ""), *_changed_plugins(path, plugins)]
     refused = [change for change in changes if not change.harmless]
     if refused and not force:
         accepted = [change for change in changes if change.harmless]
@@ -102,6 +111,35 @@ def check_changes(path: str, config_text: str, force: bool) -> List[Change]:
             f"with --work-dir DIR --set train.start_from={path}"
         )
     return changes
+
+
+def _named(config: Any) -> Any:
+    """Returns a config that lists the copies of plugins by their names alone."""
+    entries = config.get(PLUGINS) if isinstance(config, dict) else None
+    if not isinstance(entries, list):
+        return config
+    copies = [name_in_folder(entry) if isinstance(entry, str) else None for entry in entries]
+    names = [copy[1] if copy else entry for copy, entry in zip(copies, entries)]
+    return {**config, PLUGINS: names}
+
+
+def _changed_plugins(path: str, plugins: Copies) -> Iterator[Change]:
+    """Yields the files of plugins that have other content than those of the checkpoint ``path``."""
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in plugins.files.items()}
+    old, new = _sums_by_name(read_sums(path)), _sums_by_name(sums)
+    for name in sorted(old.keys() & new.keys()):
+        if old[name] != new[name]:
+            text = f"{PLUGINS}: {name}: the file has changed since the checkpoint"
+            yield Change(PLUGINS, text, harmless=False)
+
+
+def _sums_by_name(sums: Mapping[str, str]) -> Dict[str, Set[str]]:
+    found: Dict[str, Set[str]] = {}
+    for path, digest in sums.items():
+        copy = name_in_folder(path)
+        if copy:
+            found.setdefault(copy[1], set()).add(digest)
+    return found
 
 
 def _changes(old: Any, new: Any, key: str) -> Iterator[Change]:
@@ -125,6 +163,10 @@ def _is_harmless(key: str, old: Any, new: Any) -> bool:
             return read_duration(new) >= read_duration(old)
         except ValueError:  # the checkpoint's config may be damaged
             return False
+    if key in PROPOSALS and isinstance(old, str) and isinstance(new, str):
+        # A run in stages that was moved: the file is named after the step that it was made by.
+        one, other = _STAGED.search(old), _STAGED.search(new)
+        return one is not None and other is not None and one[0] == other[0]
     harmless = any(f"{key}.".startswith(f"{known}.") for known in HARMLESS)
     return harmless or key.endswith(".pretrained")  # the checkpoint has the weights
 

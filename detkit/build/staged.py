@@ -13,6 +13,7 @@ import os
 import tempfile
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
+from detkit.build.records import describe_run, log_environment
 from detkit.build.resume import ENDS, check_changes
 from detkit.build.stage import Made, Stage
 from detkit.build.stage_checks import check_networks, check_same_start, goes_on
@@ -28,9 +29,11 @@ from detkit.checkpoints import (
     read_state,
 )
 from detkit.config import Config, dump_config, place
+from detkit.device import find_device
 from detkit.errors import CheckpointError
 from detkit.evaluate.metrics import save_metrics
 from detkit.files.disk import make_folder
+from detkit.plugins import copies_of
 from detkit.runner.log import RunLog
 
 STAGES, RESULT = "stages", "result.json"
@@ -40,7 +43,7 @@ Describe = Callable[[Training], Sequence[str]]
 class StagedTraining:
     """The trainings that ``stages`` of a config describe, and the detector made of their parts.
 
-    config: with ``stages`` as a list. plugin_files: the plugins that it used.
+    config: with ``stages`` as a list. plugin_files: as of a Training.
     describe: a function from a Training to lines about it, which refuses data that cannot be
         trained on; it is called before the first step of each stage.
 
@@ -50,6 +53,7 @@ class StagedTraining:
 
     def __init__(self, config: Config, plugin_files: Sequence[str], describe: Describe) -> None:
         self._config, self._plugin_files, self._describe = config, plugin_files, describe
+        self._plugins = copies_of(plugin_files)
         self.stages = read_stages(config)
         parts = check_networks(config, self.stages)
         self._joined = joined(config, self.stages, parts)
@@ -91,6 +95,9 @@ class StagedTraining:
         self._check_folder(work_dir, resume)
         make_folder(work_dir)
         log = RunLog(work_dir, total=0)
+        if log.is_new:
+            device = find_device(self.stages[0].config["train"].get("device", "auto"))
+            log_environment(log, describe_run(self._config, device))
         made: Dict[str, Made] = {}
         for stage, line in zip(self.stages, self.summary()):
             log.say(line)
@@ -148,7 +155,8 @@ class StagedTraining:
             end = load_checkpoint(last.path)
         except CheckpointError:
             return False  # the run goes on from the checkpoint before, and says why
-        changes = check_changes(last.path, dump_config(config, self._plugin_files), force)
+        text = dump_config(config, self._plugins.listed)
+        changes = check_changes(last.path, text, self._plugins, force)
         longer = [change.text for change in changes if change.key in ENDS]
         if not longer or not goes_on(config, end):
             return True
@@ -170,7 +178,7 @@ class StagedTraining:
         steps, epochs = sum(end.step for end in ends), max(sum(end.epoch for end in ends), 1)
         config = self._joined.placed(made)
         config["train"].put("epochs", epochs, place(self._config, "stages"))
-        whole = dump_config(self._config, self._plugin_files)
+        whole = dump_config(self._config, self._plugins.listed)
         training = Training(config, self._plugin_files, config_text=whole)
         runner = training.runner(work_dir, "auto", force)
         if runner.progress == Progress():

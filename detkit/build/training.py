@@ -9,6 +9,7 @@ from detkit.build.data import build_dataset, build_evaluator, build_loader
 from detkit.build.load import detector_for, load_model_weights
 from detkit.build.model import build_model, choose_operators
 from detkit.build.precision import use_precision
+from detkit.build.records import describe_run, log_environment, log_faults
 from detkit.build.resume import Change, check_changes, find_resumed
 from detkit.build.sections import check_norms, check_parts, check_sections
 from detkit.build.start import check_start, start
@@ -18,6 +19,7 @@ from detkit.checkpoints import (
     FOLDER,
     Branch,
     Checkpoint,
+    Origin,
     new_branch,
     point_last_to,
 )
@@ -29,6 +31,7 @@ from detkit.device import find_device
 from detkit.errors import CheckpointError, ConfigError
 from detkit.files.disk import make_folder, whole_file
 from detkit.memory import bound_arenas
+from detkit.plugins import copies_of, write_copies
 from detkit.registry import HOOKS, SCHEDULES
 from detkit.runner.average import Average
 from detkit.runner.freezing import FreezeHook, Freezing
@@ -50,13 +53,13 @@ class Training:
     """All objects that a config describes; the Runner is built on demand.
 
     config: the Config. Its ``stages`` are for StagedTraining; here all parts are trained together.
-    plugin_files: the plugins that it used, for the config in the run's folder.
-    config_text: that config, if it is another than ``config``.
+    plugin_files: the absolute paths of the plugins that it used, which are copied into the run.
+    config_text: the config in the run's folder, if it is another than ``config``.
 
     Its attributes are what a run consists of:
 
-    config, config_text, seed, options: the config, its resolved YAML, its sections ``seed`` and
-        ``train``.
+    config, config_text, plugins, seed, options: the config, its resolved YAML, the Copies of its
+        plugins, its sections ``seed`` and ``train``.
     class_names, train_set, val_set, loader, val_loader: the data.
     val_loss: the ValidationLoss, or None.
     ctx, precision, model, train_step: the device, "fp32" or "bf16", the network that is trained and
@@ -83,7 +86,8 @@ class Training:
         check_parts(config)
         check_norms(config["model"])
         self.config = config
-        self.config_text = config_text or dump_config(config, plugin_files)
+        self.plugins = copies_of(plugin_files)
+        self.config_text = config_text or dump_config(config, self.plugins.listed)
         self.seed = _seed(config)
         seed_run(self.seed)
         self.options: TrainOptions = construct(TrainOptions, require(config, "train", dict))
@@ -146,13 +150,17 @@ class Training:
         folder = os.path.join(work_dir, FOLDER)
         for each in (work_dir, folder):
             make_folder(each)
+        write_copies(work_dir, self.plugins)
         with whole_file(Path(work_dir, CONFIG)) as part:
             part.write_text(self.config_text, encoding="utf-8")
         branch = resumed.branch if resumed else new_branch()
         done = checkpoint.progress.step if checkpoint else 0
         log = RunLog(work_dir, self.length.total_steps(len(self.loader)), done)
-        self._log_faults(log)
-        runner = self._runner(work_dir, self._hooks(work_dir, log, branch))
+        environment = describe_run(self.config, self.ctx, self.train_set, self.val_set)
+        log_environment(log, environment, checkpoint.environment if checkpoint else None)
+        log_faults(log, self.loader, (self.train_set, self.val_set))
+        origin = Origin(self.config_text, self.plugins.files, environment)
+        runner = self._runner(work_dir, self._hooks(work_dir, log, branch, origin))
         if checkpoint:
             runner.progress = checkpoint.progress
             runner.metrics, runner.best = checkpoint.metrics, checkpoint.best
@@ -178,15 +186,6 @@ class Training:
         runner = self.runner(work_dir, resume, force)
         runner.run()
         return runner.metrics
-
-    def _log_faults(self, log: RunLog) -> None:
-        for image_id, reason in [*self.train_set.dropped, *self.val_set.dropped]:
-            log.write("dropped_box", image_id=image_id, reason=reason)
-        for image_id, reason in [*self.train_set.bad_images, *self.val_set.bad_images]:
-            log.write("bad_image", image_id=image_id, reason=reason)
-        for index, reason in self.loader.left_out.items():
-            image_id = self.train_set.annotation(index).image_id
-            log.write("left_out", image_id=image_id, reason=reason)
 
     def dry_run(self) -> str:
         """Makes one training step and evaluates one batch; returns a line about them."""
@@ -224,7 +223,7 @@ class Training:
             evaluate_every=rarer,
         )
 
-    def _hooks(self, work_dir: str, log: RunLog, branch: Branch) -> List[object]:
+    def _hooks(self, work_dir: str, log: RunLog, branch: Branch, origin: Origin) -> List[object]:
         options = self.options
         evaluate = EvaluateHook(log, self.detector, self.val_loader, self.evaluator, self.val_loss)
         length = self.length
@@ -241,7 +240,7 @@ class Training:
                 self.evaluated,
                 self.optimizer,
                 self.class_names,
-                self.config_text,
+                origin,
                 self.checkpoint_every,
                 options.keep,
                 getattr(self.evaluator, "main", "AP50"),
@@ -255,7 +254,8 @@ class Training:
     def _restore(self, checkpoint: Checkpoint, force: bool) -> List[Change]:
         """Puts a checkpoint into model and optimizer; returns the changes of the config."""
         untrained = checkpoint.progress.step == 0  # a converter's: every training may begin there
-        changes = check_changes(checkpoint.path, self.config_text, force or untrained)
+        accepted = force or untrained
+        changes = check_changes(checkpoint.path, self.config_text, self.plugins, accepted)
         if checkpoint.class_names != self.class_names:
             raise CheckpointError(
                 f"{checkpoint.path}: expected the classes of data.train, {list(self.class_names)}, "

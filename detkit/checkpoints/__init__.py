@@ -14,6 +14,7 @@ from detkit.checkpoints.branches import (
 )
 from detkit.checkpoints.checkpoint import (
     Checkpoint,
+    Origin,
     check_finite,
     load_checkpoint,
     read_state,
@@ -25,11 +26,14 @@ from detkit.checkpoints.names import (
     STATE,
     SUMS,
     WEIGHTS,
+    find_best,
     find_checkpoints,
+    folder_of,
     mend_checkpoints,
     numbered,
 )
 from detkit.checkpoints.state import AVERAGED, TRAINED, Branch, Parent, Progress, Spent
+from detkit.checkpoints.sums import read_sums
 
 __all__ = [
     "AVERAGED",
@@ -41,13 +45,16 @@ __all__ = [
     "WEIGHTS",
     "Branch",
     "Checkpoint",
+    "Origin",
     "Parent",
     "Progress",
     "Resumed",
     "Spent",
     "branch_from",
     "check_finite",
+    "find_best",
     "find_checkpoints",
+    "folder_of",
     "load_checkpoint",
     "load_last",
     "make_room",
@@ -60,5 +67,6 @@ __all__ = [
     "prune",
     "read_last",
     "read_state",
+    "read_sums",
     "save_checkpoint",
 ]

@@ -4,16 +4,23 @@ The file ``last`` names the newest checkpoint of the current branch. A checkpoin
 number may belong to a branch that was left when the run was resumed from an earlier checkpoint.
 """
 
-import json
 import os
 import shutil
 import sys
 import uuid
-from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Set
 
 from detkit.checkpoints.checkpoint import Checkpoint, load_checkpoint, read_state
-from detkit.checkpoints.names import find_checkpoints, numbered, remove, step_of
+from detkit.checkpoints.names import (
+    BEST,
+    LAST,
+    find_best,
+    find_checkpoints,
+    numbered,
+    read_name,
+    step_of,
+    write_name,
+)
 from detkit.checkpoints.state import (
     Branch,
     Parent,
@@ -22,10 +29,6 @@ from detkit.checkpoints.state import (
     branch_to_json,
 )
 from detkit.errors import CheckpointError
-from detkit.files.disk import sync, whole_file
-
-LAST, BEST = "last", "best"
-_LONGEST = 1 << 16  # bytes of ``last`` that are read
 
 
 class Resumed(NamedTuple):
@@ -53,8 +56,7 @@ def point_last_to(folder: str, path: str, step: int, branch: Branch) -> None:
     inside = os.path.realpath(os.path.dirname(path)) == os.path.realpath(folder)
     name = os.path.basename(path) if inside else os.path.abspath(path)
     content = {"checkpoint": name, "step": step, **branch_to_json(branch)}
-    with whole_file(Path(folder, LAST)) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_name(os.path.join(folder, LAST), content)
 
 
 def read_last(folder: str) -> Optional[Pointer]:
@@ -63,8 +65,7 @@ def read_last(folder: str) -> Optional[Pointer]:
     if not os.path.lexists(file_path):
         return None
     try:
-        with open(file_path, "rb") as file:
-            content = json.loads(file.read(_LONGEST))
+        content = read_name(file_path)
         name, step = content["checkpoint"], content["step"]
         if not isinstance(name, str) or type(step) is not int:
             raise ValueError(f"expected a path and a step, found {name!r} and {step!r}")
@@ -126,7 +127,7 @@ def prune(folder: str, branch: Branch, keep: int) -> List[str]:
 
     Checkpoints of other branches, damaged ones and links are kept; their names are returned.
     """
-    best = os.path.realpath(os.path.join(folder, BEST))
+    best = find_best(folder)
     ours: List[str] = []
     others: List[str] = []
     for path in numbered(folder):
@@ -153,8 +154,7 @@ def make_room(path: str, branch: Branch) -> Optional[str]:
     while os.path.lexists(aside):
         number += 1
         aside = f"{path}-of-{theirs.run[:8] or 'earlier'}-{number}"
-    best = os.path.join(os.path.dirname(path), BEST)
-    was_best = os.path.realpath(best) == os.path.realpath(path)
+    was_best = find_best(os.path.dirname(path)) == os.path.realpath(path)
     os.rename(path, aside)
     if was_best:
         point_best_to(aside)
@@ -162,27 +162,24 @@ def make_room(path: str, branch: Branch) -> Optional[str]:
 
 
 def point_best_to(path: str) -> None:
-    """Makes the link ``best`` beside the checkpoint ``path`` name it. Raises OSError."""
-    folder = os.path.dirname(path)
-    link = os.path.join(folder, BEST)
-    partial = link + ".partial"
-    remove(partial)
-    if os.path.isdir(link) and not os.path.islink(link):
-        shutil.rmtree(link)  # a run that was copied may have a copy instead of the link
-    os.symlink(os.path.basename(path), partial)
-    os.replace(partial, link)
-    sync(folder)
+    """Writes the file ``best`` beside the checkpoint ``path``, which names it.
+
+    Raises OSError or DataError.
+    """
+    file_path = os.path.join(os.path.dirname(path), BEST)
+    if os.path.isdir(file_path) and not os.path.islink(file_path):
+        shutil.rmtree(file_path)  # what a copy made of the link of an earlier detkit
+    write_name(file_path, {"checkpoint": os.path.basename(path)})
 
 
 def mend_best(folder: str, branch: Branch, main: str, best: float) -> None:
-    """Makes the link ``best`` name a checkpoint of a branch whose metric ``main`` is ``best``.
+    """Makes ``best`` name a checkpoint of a branch whose metric ``main`` is ``best``.
 
-    It names an earlier one if a process was killed between a better checkpoint and the link. A
-    folder without such a checkpoint is left as it is. Raises OSError.
+    It names an earlier one if a process was killed between a better checkpoint and the name. A
+    folder without such a checkpoint is left as it is. Raises OSError or DataError.
     """
     paths = [path for path in find_checkpoints(folder) if _has(path, branch, main, best)]
-    named = os.path.realpath(os.path.join(folder, BEST))
-    if paths and named not in map(os.path.realpath, paths):
+    if paths and find_best(folder) not in [os.path.realpath(path) for path in paths]:
         point_best_to(paths[0])
 
 

@@ -5,7 +5,8 @@
                       train.ema, also the weights that are trained
     state.json        the run's progress, metrics, class names and random number generators
     config.yaml       the resolved config
-    SHA256SUMS        the sums of the four files; it is written last and completes the checkpoint
+    plugins/          the plugins that the config lists, if there are any (detkit/plugins/copies.py)
+    SHA256SUMS        the sums of these files; it is written last and completes the checkpoint
 
 The folder is written under a temporary name and renamed, so that a folder with the final name is
 complete.
@@ -14,6 +15,7 @@ complete.
 import errno
 import os
 import shutil
+from types import MappingProxyType
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 import mxnet as mx
@@ -30,6 +32,7 @@ from detkit.checkpoints.names import (
     TEMPORARY,
     WEIGHTS,
     find_checkpoints,
+    folder_of,
     remove,
 )
 from detkit.checkpoints.state import (
@@ -44,13 +47,11 @@ from detkit.checkpoints.state import (
     spent_of,
     state_text,
 )
+from detkit.checkpoints.sums import FILES, sums_text, verify
 from detkit.errors import CheckpointError, TrainingError, WeightsError
-from detkit.files.disk import sha256_of, sync
+from detkit.files.disk import sync
 from detkit.files.params import read_params
 from detkit.typing import NDArray
-
-_LONGEST_SUMS = 4096  # characters
-_FILES = (WEIGHTS, OPTIMIZER, STATE, CONFIG)
 
 
 class HasState(Protocol):
@@ -58,6 +59,19 @@ class HasState(Protocol):
 
     def state(self) -> Mapping[str, NDArray]:
         """Returns the arrays to save, by name."""
+
+
+class Origin(NamedTuple):
+    """What a checkpoint was made by.
+
+    config_text: the resolved config.
+    plugins: {relative path: content} of the copies of its plugins.
+    environment: versions and machine, {name: text}; None if no training has made it.
+    """
+
+    config_text: str
+    plugins: Mapping[str, bytes] = MappingProxyType({})
+    environment: Optional[Mapping[str, str]] = None
 
 
 class Checkpoint(NamedTuple):
@@ -69,6 +83,7 @@ class Checkpoint(NamedTuple):
     branch: the line of training that the checkpoint belongs to.
     stale: the number of evaluations since the best one.
     spent: the time of a run of ``train.time``, or None.
+    environment: as of an Origin; None if it is not known.
     """
 
     path: str
@@ -81,6 +96,7 @@ class Checkpoint(NamedTuple):
     branch: Branch
     stale: int
     spent: Optional[Spent]
+    environment: Optional[Mapping[str, str]]
 
 
 def save_checkpoint(
@@ -89,7 +105,7 @@ def save_checkpoint(
     optimizer: HasState,
     progress: Progress,
     class_names: Sequence[str],
-    config_text: str,
+    origin: Origin,
     metrics: Optional[Mapping[str, Any]],
     best: Optional[float],
     branch: Branch,
@@ -98,7 +114,7 @@ def save_checkpoint(
 ) -> None:
     """Writes the folder ``path``; an older folder of that name is replaced.
 
-    The arguments are the content, as in Checkpoint; config_text is the resolved config.
+    The arguments are the content, as in Checkpoint, and the Origin.
 
     Raises CheckpointError if it cannot be written (disk full, no permission). An older folder is
     then left as it was.
@@ -111,10 +127,14 @@ def save_checkpoint(
         arrays = optimizer.state()
         _save_arrays(os.path.join(partial, OPTIMIZER), arrays)
         standing = (progress, class_names, metrics, best, branch, stale, spent)
-        _write(os.path.join(partial, STATE), state_text(*standing, averaged=AVERAGED in arrays))
-        _write(os.path.join(partial, CONFIG), config_text)
-        _write(os.path.join(partial, SUMS), _sums(partial))
-        sync(partial)
+        state = state_text(*standing, origin.environment, averaged=AVERAGED in arrays)
+        texts = {STATE: state.encode(), CONFIG: origin.config_text.encode(), **origin.plugins}
+        for name, data in texts.items():
+            _write(os.path.join(partial, name), data)
+        sums = sums_text(partial, (*FILES, *origin.plugins))
+        _write(os.path.join(partial, SUMS), sums.encode())
+        for folder, _, _ in os.walk(partial):
+            sync(folder)
         _replace(partial, path)
     except (OSError, mx.base.MXNetError) as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -128,10 +148,12 @@ def save_checkpoint(
 def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
     """Reads a checkpoint.
 
+    path: its folder, or a file such as ``best`` that names it (``folder_of``).
     restore_random: whether to set the global random number generators to the saved state.
 
     Raises CheckpointError if the checkpoint is missing, incomplete or damaged.
     """
+    path = folder_of(path)
     if not os.path.isdir(path):
         raise CheckpointError(
             f"{path}: expected a checkpoint, found no such folder; a run keeps its checkpoints in "
@@ -143,7 +165,7 @@ def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
             f"{path}: expected a checkpoint, found the folder of a run; its checkpoints: "
             f"{', '.join(inside) or '(none yet)'}"
         )
-    _verify(path)
+    verify(path)
     state = read_state(path)
     checkpoint = Checkpoint(
         path=path,
@@ -156,6 +178,7 @@ def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
         branch=branch_of(state),
         stale=state.get("stale", 0),
         spent=spent_of(state),
+        environment=state.get("environment"),
     )
     if restore_random:
         restore_random_state(state["random"])
@@ -220,16 +243,12 @@ def _read_arrays(path: str) -> Dict[str, NDArray]:
         ) from error
 
 
-def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
+def _write(path: str, data: bytes) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sums(folder: str) -> str:
-    """Returns the sums of a checkpoint's files as sha256sum prints them."""
-    return "".join(f"{sha256_of(os.path.join(folder, name))}  {name}\n" for name in _FILES)
 
 
 def _replace(partial: str, path: str) -> None:
@@ -246,28 +265,6 @@ def _replace(partial: str, path: str) -> None:
         raise
     shutil.rmtree(aside, ignore_errors=True)
     sync(os.path.dirname(path))
-
-
-def _verify(path: str) -> None:
-    try:
-        # Nothing but a file: opening a pipe would wait for ever.
-        if not os.path.isfile(os.path.join(path, SUMS)):
-            raise FileNotFoundError(SUMS)
-        with open(os.path.join(path, SUMS), encoding="utf-8") as file:
-            lines = [line.split() for line in file.read(_LONGEST_SUMS).splitlines()]
-        sums = {name: digest for digest, name in lines}
-    except (OSError, ValueError):
-        raise CheckpointError(
-            f"{path}: expected a complete checkpoint, found no readable {SUMS}, which is written "
-            "last; use another checkpoint (--resume auto takes the latest complete one)"
-        ) from None
-    for name in _FILES:
-        member = os.path.join(path, name)
-        if not os.path.isfile(member) or sha256_of(member) != sums.get(name):
-            raise CheckpointError(
-                f"{member}: expected the file with the sha256 in {SUMS}, found another or none; "
-                "use another checkpoint"
-            )
 
 
 def _disk_full(error: Exception) -> bool:

@@ -1,11 +1,14 @@
 """The names in a folder of checkpoints, and what a process that was killed leaves there."""
 
+import json
 import os
 import re
 import shutil
-from typing import List
+from pathlib import Path
+from typing import Any, List, Optional
 
 from detkit.errors import CheckpointError
+from detkit.files.disk import whole_file
 
 WEIGHTS, OPTIMIZER, STATE, CONFIG = (
     "weights.params",
@@ -15,6 +18,8 @@ WEIGHTS, OPTIMIZER, STATE, CONFIG = (
 )
 SUMS = "SHA256SUMS"
 FOLDER = "checkpoints"  # of a run, within its work folder
+LAST, BEST = "last", "best"  # files that name a checkpoint
+_LONGEST = 1 << 16  # bytes of such a file that are read
 TEMPORARY, ASIDE = ".partial-", ".old"
 # A user's own copies (step-00000012-good) have other names, and nothing here touches them.
 _NAME = re.compile(r"step-([0-9]+)")
@@ -39,6 +44,50 @@ def numbered(folder: str) -> List[str]:
 def find_checkpoints(folder: str) -> List[str]:
     """Returns the paths of the complete checkpoints in ``folder``, the oldest first."""
     return [path for path in numbered(folder) if os.path.isfile(os.path.join(path, SUMS))]
+
+
+def write_name(file_path: str, content: Any) -> None:
+    """Writes a file that names a checkpoint under the key ``checkpoint``. Raises DataError."""
+    with whole_file(Path(file_path)) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_name(file_path: str) -> Any:
+    """Returns the content of such a file. Raises OSError, ValueError or RecursionError."""
+    with open(file_path, "rb") as file:
+        return json.loads(file.read(_LONGEST))
+
+
+def folder_of(path: str) -> str:
+    """Returns the folder of the checkpoint ``path``, which may be a file that names one beside it.
+
+    ``checkpoints/best`` and ``checkpoints/last`` are such files. An earlier detkit made ``best`` a
+    link. Another path is returned as it is.
+
+    Raises CheckpointError for a file that names none.
+    """
+    if not os.path.isfile(path):
+        return path
+    try:
+        content = read_name(path)
+        name = content["checkpoint"]
+        if not isinstance(name, str) or name in ("", "..") or os.path.basename(name) != name:
+            raise ValueError(f"found {name!r}")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: expected a checkpoint, which is a folder, or a file that names one beside it "
+            f"as {BEST} does, found another file ({error})"
+        ) from error
+    return os.path.join(os.path.dirname(path), name)
+
+
+def find_best(folder: str) -> Optional[str]:
+    """Returns the real path of the checkpoint that ``folder``/best names; None if it names none."""
+    path = os.path.join(folder, BEST)
+    try:
+        return os.path.realpath(folder_of(path)) if os.path.lexists(path) else None
+    except CheckpointError:
+        return None
 
 
 def mend_checkpoints(folder: str) -> None:

@@ -74,6 +74,7 @@ def state_text(
     branch: Branch,
     stale: int,
     spent: Optional[Spent],
+    environment: Optional[Mapping[str, str]],
     averaged: bool,
 ) -> str:
     """Returns the content of a state.json, with the random states of this moment.
@@ -89,6 +90,7 @@ def state_text(
         "stale": stale,
         "spent": None if spent is None else spent._asdict(),
         **branch_to_json(branch),
+        "environment": None if environment is None else dict(environment),
         "random": random_state(),
     }
     return json.dumps(state, indent=1)
@@ -202,6 +204,11 @@ def _is_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
+def _is_texts(value: Any) -> bool:
+    is_mapping = isinstance(value, dict)
+    return value is None or (is_mapping and all(isinstance(text, str) for text in value.values()))
+
+
 def _is_metrics(value: Any) -> bool:
     """Returns whether a value is null, or numbers by name and by name of a class."""
     if value is None:
@@ -247,7 +254,13 @@ def _is_finite(value: Any) -> bool:
 
 
 # Earlier checkpoints have none of these.
-_OPTIONAL: Mapping[str, Any] = {"run": "", "parent": None, "stale": 0, "spent": None}
+_OPTIONAL: Mapping[str, Any] = {
+    "run": "",
+    "parent": None,
+    "stale": 0,
+    "spent": None,
+    "environment": None,
+}
 _VALUES: Mapping[str, Tuple[Callable[[Any], bool], str]] = {
     "progress": (_is_progress, "whole numbers step, epoch and batch"),
     "class_names": (_is_names, "a list of strings"),
@@ -256,6 +269,7 @@ _VALUES: Mapping[str, Tuple[Callable[[Any], bool], str]] = {
     "stale": (_is_count, "a number of evaluations"),
     "spent": (_is_spent, "the seconds of a run, of an evaluation and of a step, or null"),
     "random": (_is_random, "the states of numpy's and Python's generators"),
+    "environment": (_is_texts, "texts by name, or null"),
     "run": (_is_run, "the id of a run"),
     "parent": (_is_parent, "a run and a step, or null"),
 }

@@ -15,6 +15,7 @@ from detkit.config import Config, dump_config
 from detkit.converters.run_folder import check_folder, write_run
 from detkit.detector import Detector
 from detkit.errors import CheckpointError
+from detkit.plugins import copies_of
 from detkit.typing import NDArray
 
 ROIS = 1000  # for which the heads alone are timed
@@ -42,8 +43,9 @@ def main(args: argparse.Namespace) -> None:
     print(table_of(truncations))
     assert config.plugin_report is not None  # open_config sets it
     assert smaller.config is not None  # that of the detector
-    text = dump_config(smaller.config, config.plugin_report.files)
-    path, checkpoint = write_run(args.out, text, smaller.model, smaller.class_names)
+    plugins = copies_of(config.plugin_report.files)
+    text = dump_config(smaller.config, plugins.listed)
+    path, checkpoint = write_run(args.out, text, smaller.model, smaller.class_names, plugins)
     print(f"written: {path}, {checkpoint}")
     if args.split:
         print(comparison(*measured(config, args, [detector, smaller])))

@@ -2,7 +2,6 @@
 
 import argparse
 import ctypes
-import importlib
 import os
 import platform
 import shutil
@@ -10,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import detkit
-from detkit import processor, shipped
+from detkit import environment, processor, shipped
 from detkit.requirements import import_mxnet
 from detkit.threads import VARIABLE, physical_cores
 
@@ -32,24 +31,27 @@ def main(args: argparse.Namespace) -> None:
     row("detkit", f"{detkit.__version__} in {Path(detkit.__file__).parent}")
     row("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     for name in PACKAGES:
-        row(name, version_of(name))
+        row(name, environment.version_of(name))
     row("processor", describe_processor())
     row("mxnet", describe_mxnet())
     row("operators", describe_operators())
+    row("plugins", describe_plugins())
+    row("project", environment.git_state(".") or "no git repository")
+
+
+def describe_plugins() -> str:
+    """Returns the plugins of installed packages, and why some cannot be imported."""
+    from detkit.plugins import find_installed, import_installed
+
+    report = import_installed()
+    lines = [str(plugin) for plugin in find_installed()[0] if plugin.module in report.modules]
+    lines += [f"failed: {failure}" for failure in report.failures]
+    return INDENT.join(lines) or "none in installed packages"
 
 
 def row(name: str, text: str) -> None:
     """Prints a line."""
     print(f"{name:12} {text}")
-
-
-def version_of(name: str) -> str:
-    """Returns a package's version, or why it cannot be imported."""
-    try:
-        module = importlib.import_module(name)
-    except ImportError as error:
-        return f"cannot be imported: {error}"
-    return getattr(module, "__version__", "installed")
 
 
 def describe_processor() -> str:
@@ -59,7 +61,7 @@ def describe_processor() -> str:
         lines.append("no VNNI: INT8 needs an export made with --int8-for any, and gains less")
     if not processor.has_bfloat16():
         lines.append("no bfloat16: exports with --bf16 do not run")
-    lines.append(f"{physical_cores()} cores, {VARIABLE}={os.environ.get(VARIABLE)}")
+    lines.append(f"{physical_cores()} cores, {VARIABLE}={environment.threads()}")
     return INDENT.join(lines)
 
 
@@ -83,6 +85,7 @@ def describe_operators() -> str:
         cuda = "with" if backend.has_cuda(choice.reason) else "without"
         lines.append(f"kernels for {used}, {cuda} CUDA")
         lines.append(describe_library())
+        lines.append(f"named in the log of a run: {environment.operators()}")
     lines.append(describe_convolutions())
     for tool in (os.environ.get("CXX") or "g++", "nvcc"):
         path = shutil.which(tool)

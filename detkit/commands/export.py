@@ -11,7 +11,7 @@ import numpy as np
 
 from detkit import load, load_exported, shipped
 from detkit.build import build_dataset, build_proposals, open_config
-from detkit.checkpoints import WEIGHTS
+from detkit.checkpoints import WEIGHTS, folder_of
 from detkit.commands.arguments.export import CALIBRATION, ONNX, ONNX_INT8
 from detkit.data import Dataset, proposals_of_files
 from detkit.data.images import decode_image, list_images
@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> None:
     proposals = proposals_of_check(args, paths, detector)
     calibration = calibration_of(args, detector) if args.int8 else None
     precision = precision_of(args, detector, calibration)
-    sha256 = sha256_of(os.path.join(args.checkpoint, WEIGHTS))
+    sha256 = sha256_of(os.path.join(folder_of(args.checkpoint), WEIGHTS))
     manifest = export(detector, args.out, args.ops, sha256, precision)
     remove_optional_files(args.out)
     names = list(manifest.files)

@@ -15,6 +15,7 @@ from detkit.fitting import FitOptions, Fitted, SVMOptions, fit_head, require_sol
 from detkit.models import RCNN, Postprocess
 from detkit.models.postprocess import SVM
 from detkit.models.roi_heads import RCNNHead
+from detkit.plugins import copies_of
 
 
 def main(args: argparse.Namespace) -> None:
@@ -42,8 +43,9 @@ def main(args: argparse.Namespace) -> None:
         print(f"skipped {image_id}: {reason}", file=sys.stderr)
     print(table(fitted))
     assert config.plugin_report is not None  # open_config sets it
-    text = dump_config(without_training(config), config.plugin_report.files)
-    written, checkpoint = write_run(args.out, text, detector.model, detector.class_names)
+    plugins = copies_of(config.plugin_report.files)
+    text = dump_config(without_training(config), plugins.listed)
+    written, checkpoint = write_run(args.out, text, detector.model, detector.class_names, plugins)
     print(f"written: {written}, {checkpoint}")
     print(f"test:    detkit test {written} {checkpoint}")
 

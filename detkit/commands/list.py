@@ -8,7 +8,7 @@ import detkit.parts  # noqa: F401
 from detkit.config import display_path
 from detkit.construct import signature
 from detkit.errors import ConfigError
-from detkit.plugins import import_folder
+from detkit.plugins import find_installed, import_folder, import_installed
 from detkit.registry import REGISTRIES, Registry
 from detkit.wording import did_you_mean
 
@@ -22,13 +22,16 @@ def main(args: argparse.Namespace) -> None:
             raise ConfigError(
                 f"KIND: expected one of {', '.join(REGISTRIES)}, found {kind!r}{hint}"
             )
-    plugins = import_folder("plugins")
+    installed, own = import_installed(), import_folder("plugins")
     for kind in kinds:
         print(describe(kind, REGISTRIES[kind]))
     print("plugins")
-    for file in plugins.files:
+    for plugin in find_installed()[0]:
+        if plugin.module in installed.modules:
+            print(f"  {plugin}")
+    for file in own.files:
         print(f"  {display_path(file)}")
-    for failure in plugins.failures:
+    for failure in (*installed.failures, *own.failures):
         print(f"  failed: {failure}")
 
 

@@ -69,16 +69,16 @@ def load_config(path: Union[str, "os.PathLike[str]"], overrides: Iterable[str] =
     return config
 
 
-def dump_config(config: Mapping[str, Any], plugin_files: Sequence[str] = ()) -> str:
+def dump_config(config: Mapping[str, Any], plugins: Sequence[str] = ()) -> str:
     """Returns the resolved config as YAML text, from which ``load_config`` reads the same values.
 
-    The absolute paths of ``plugin_files`` replace the files that are listed under ``plugins``, so
-    that the text gives the same model from any folder. Modules that are listed there are kept.
+    plugins: the paths that replace the files listed under ``plugins``, relative to the folder that
+        the text is written into: detkit.plugins.Copies.listed. Modules that are listed are kept.
     """
     values = to_plain(config)
-    if plugin_files:
+    if plugins:
         modules = [entry for entry in values.get("plugins") or () if not is_plugin_file(entry)]
-        values["plugins"] = [os.path.abspath(file) for file in plugin_files] + modules
+        values["plugins"] = [*plugins, *modules]
     return dump_yaml(values)
 
 

@@ -1,13 +1,13 @@
 """The folder of a run made of a converter's Detector: a config and a checkpoint for the tools."""
 
 import os
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 from detkit.build import SECTIONS, build_model
-from detkit.checkpoints import FOLDER, Progress, new_branch, point_last_to, save_checkpoint
+from detkit.checkpoints import FOLDER, Origin, Progress, new_branch, point_last_to, save_checkpoint
 from detkit.config import Config, dump_config, load_config, to_plain
 from detkit.config.yaml import dump_yaml
 from detkit.converters.recipes import BACKGROUND, load_recipe
@@ -15,6 +15,7 @@ from detkit.data.voc import VOC_CLASSES
 from detkit.detector import Detector
 from detkit.errors import CheckpointError, WeightsError
 from detkit.files.disk import make_folder
+from detkit.plugins import Copies, write_copies
 from detkit.typing import NDArray
 
 # torchvision's names of the labels that COCO does not use, and of a RetinaNet's background.
@@ -45,9 +46,15 @@ def save_run(detector: Detector, folder: str) -> Tuple[str, str]:
 
 
 def write_run(
-    folder: str, text: str, model: HybridBlock, class_names: Sequence[str]
+    folder: str,
+    text: str,
+    model: HybridBlock,
+    class_names: Sequence[str],
+    plugins: Optional[Copies] = None,
 ) -> Tuple[str, str]:
     """Writes a config of this text and a checkpoint of ``model`` before its first step.
+
+    plugins: the Copies of the plugins that the config lists.
 
     Returns the paths of the two in ``folder``. Raises CheckpointError if it holds a run already.
     """
@@ -56,6 +63,8 @@ def write_run(
     checkpoint = os.path.join(folder, FOLDER, f"step-{0:08d}")
     branch = new_branch()
     make_folder(os.path.join(folder, FOLDER))
+    if plugins:
+        write_copies(folder, plugins)
     with open(config_path, "w", encoding="utf-8") as file:
         file.write(text)
     save_checkpoint(
@@ -64,7 +73,7 @@ def write_run(
         _NoOptimizer(),
         Progress(),
         class_names,
-        dump_config(load_config(config_path)),
+        Origin(dump_config(load_config(config_path)), plugins.files if plugins else {}),
         metrics=None,
         best=None,
         branch=branch,

@@ -15,7 +15,7 @@ from detkit import segmentations
 from detkit.data.coco_keypoints import keypoints_fault, names_of, points_of, stacked
 from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
 from detkit.data.keypoints import Keypoints, check_field, order_of_sides
-from detkit.data.names import check_pixels, check_text, is_file, path_below
+from detkit.data.names import check_pixels, check_text, is_file, path_below, relative_to
 from detkit.data.sample import Annotation, Faults, ImageId
 from detkit.errors import DataError, ImageError
 from detkit.registry import DATASETS
@@ -203,7 +203,8 @@ def _content(file: Path) -> Dict[str, List[Any]]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(f"{file}: cannot be read: {error.strerror}") from error
+        where = f"{file}{relative_to(file)}"
+        raise DataError(f"{where}: cannot be read: {error.strerror}") from error
     except json.JSONDecodeError as error:
         raise DataError(f"{file}:{error.lineno}: malformed JSON: {error.msg}") from error
     except (ValueError, RecursionError) as error:  # not UTF-8, or lists nested too deeply

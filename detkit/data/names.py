@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from detkit.errors import DataError
+from detkit.wording import did_you_mean
 
 
 def path_below(folder: Path, name: str, where: str) -> Path:
@@ -23,6 +24,29 @@ def path_below(folder: Path, name: str, where: str) -> Path:
             "there, or make a symbolic link there"
         )
     return folder / name
+
+
+def check_folder(folder: Path, what: str) -> None:
+    """Raises DataError, which says where a relative path was looked for, unless a folder is there.
+
+    what: the name of the argument that has the path.
+    """
+    if not os.path.isdir(folder):
+        found = "a file" if is_file(folder) else "none"
+        above = folder.absolute().parent
+        beside = [path.name for path in above.iterdir() if path.is_dir()] if above.is_dir() else []
+        hint = did_you_mean(folder.name, beside)
+        raise DataError(
+            f"{what}: expected a folder, found {found} at {folder}{relative_to(folder)}{hint}"
+        )
+
+
+def relative_to(path: Path) -> str:
+    """Returns where a relative path of a config was looked for; "" of an absolute one.
+
+    Paths of data are relative to the working directory, and not to the config.
+    """
+    return "" if path.is_absolute() else f" (in the working directory {os.getcwd()})"
 
 
 def is_file(path: Path) -> bool:

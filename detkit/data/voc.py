@@ -17,7 +17,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
-from detkit.data.names import is_file, path_below
+from detkit.data.names import check_folder, is_file, path_below
 from detkit.data.sample import Annotation, Faults
 from detkit.errors import DataError, ImageError
 from detkit.registry import DATASETS
@@ -94,7 +94,9 @@ class VOC:
         self._annotations: List[Annotation] = []
         self._images: List[Path] = []
         self._found_names: Set[str] = set()
-        places = _places(Path(root).expanduser(), splits)
+        folder = Path(root).expanduser()
+        check_folder(folder, "root")
+        places = _places(folder, splits)
         _require_none([p.xml for p in places.values() if not is_file(p.xml)], "annotations", places)
         self._read_all(places)
         if not any(len(annotation.labels) for annotation in self._annotations):

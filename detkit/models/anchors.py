@@ -32,7 +32,8 @@ class AnchorGrid(HybridBlock):
     pixel_corners: whether a box ends with its last pixel, one less than its corner, and has sides
         of whole pixels if it is as large as a cell, as in py-faster-rcnn and GluonCV.
 
-    The attribute ``maps`` is the slice of the maps that have anchors, which their head is given.
+    The attribute ``maps`` is the slice of the maps that have anchors, which their head is given;
+    ``strides`` are those of these maps.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class AnchorGrid(HybridBlock):
         super().__init__()
         self.maps = chosen_levels(levels, len(strides))
         strides = strides[self.maps]
-        self._strides, self._offset = tuple(strides), offset
+        self.strides, self._offset = tuple(strides), offset
         self.measured_strides = measured_strides
         if not ratios or min(ratios) <= 0:
             raise ValueError(f"ratios: expected at least one number above 0, found {list(ratios)}")
@@ -84,7 +85,7 @@ class AnchorGrid(HybridBlock):
     ) -> List[Tensor]:
         """Returns what ``forward`` does, for the chosen levels."""
         anchors = []
-        for maps, stride, name in zip(features, self._strides, sorted(bases)):
+        for maps, stride, name in zip(features, self.strides, sorted(bases)):
             centres = ops.grid_shifts(F, maps, self._offset)
             if self.measured_strides:
                 centres = F.broadcast_mul(centres, _measured_stride(F, images, maps))

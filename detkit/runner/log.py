@@ -5,13 +5,23 @@ import math
 import os
 import sys
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, Optional, TextIO
 
 from tqdm import tqdm
 
 from detkit.data.loader import Loader
 from detkit.errors import DetkitError
 from detkit.files.disk import sync
+
+
+def _has_room(stream: TextIO) -> bool:
+    """Returns whether a stream is a terminal with columns; a bar on one of 0 columns is empty."""
+    if not stream.isatty():
+        return False
+    try:
+        return os.get_terminal_size(stream.fileno()).columns > 0
+    except OSError:  # nobody knows the size
+        return True
 
 
 class RunLog:
@@ -26,7 +36,7 @@ class RunLog:
 
     def __init__(self, work_dir: str, total: Optional[int], done: int = 0):
         self._path = os.path.join(work_dir, "log.jsonl")
-        self._interactive = sys.stderr.isatty()
+        self._interactive = _has_room(sys.stderr)
         self._closed = False  # whether nobody reads the lines any more
         self._bar = tqdm(
             total=total,
@@ -35,6 +45,11 @@ class RunLog:
             unit="step",
             dynamic_ncols=True,
         )
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the log has no record."""
+        return not os.path.exists(self._path)
 
     def write(self, kind: str, **fields: Any) -> None:
         """Appends a record; numbers that are not finite become null. Raises DetkitError."""

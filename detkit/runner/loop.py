@@ -159,7 +159,9 @@ class Runner:
     def step(self, batch: Batch) -> None:
         """Makes one training step: forward, backward, update.
 
-        It waits for the device only if an evaluation or a hook does.
+        It does not wait for the step's own results, only for the losses of the step before. Python
+        is then at most two steps ahead of the device, which has enough to do, and a run that is
+        stopped has little left to finish. An evaluation or a hook may wait longer.
         """
         step, epoch, _ = self.progress
         seed_step(self._seed, step)
@@ -176,6 +178,7 @@ class Runner:
         self.optimizer.step(step + 1, self.lr, last)
         self.progress, self._complete = progress, True
         self.losses.add(self.progress, losses, batch.image_ids)
+        self.losses.wait(before=1)
         self._evaluate_if_due()
         self.call("after_step")
 

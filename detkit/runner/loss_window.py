@@ -36,9 +36,14 @@ class LossWindow:
         """Keeps the losses {name: (1,)} of the step that led to ``progress``."""
         self._steps.append(_Step(progress, losses, image_ids))
 
-    def wait(self) -> None:
-        """Waits until the losses of the last step are computed, and copies nothing."""
-        for loss in self._steps[-1].losses.values() if self._steps else ():
+    def wait(self, before: int = 0) -> None:
+        """Waits until the losses of the last step are computed, and copies nothing.
+
+        before: 1 waits for the losses of the step before the last, and so on. Steps that were read
+            are computed.
+        """
+        step = self._steps[-1 - before] if len(self._steps) > before else None
+        for loss in step.losses.values() if step else ():
             loss.wait_to_read()
 
     def __len__(self) -> int:

@@ -9,6 +9,7 @@ from mxnet.gluon import Block
 
 from detkit.checkpoints import (
     Branch,
+    Origin,
     Progress,
     check_finite,
     make_room,
@@ -101,8 +102,8 @@ class CheckpointHook(Hook):
 
     folder: the folder of the checkpoints.
     branch: the line of training that the checkpoints belong to.
-    model, optimizer, class_names, config_text: what a checkpoint holds beside the progress. The
-        model is the one that is evaluated.
+    model, optimizer, class_names, origin: what a checkpoint holds beside the progress. The model
+        is the one that is evaluated.
     every: the Interval between two checkpoints.
     keep: the number of the latest checkpoints that are kept, beside the best.
     main: the name of the metric that chooses the best.
@@ -116,7 +117,7 @@ class CheckpointHook(Hook):
         model: Block,
         optimizer: Optimizer,
         class_names: Sequence[str],
-        config_text: str,
+        origin: Origin,
         every: Interval,
         keep: int,
         main: str,
@@ -124,14 +125,14 @@ class CheckpointHook(Hook):
         self._log, self._folder, self._branch = log, folder, branch
         self._every, self._keep, self._main = every, keep, main
         self._model, self._optimizer = model, optimizer
-        self._class_names, self._config_text = class_names, config_text
+        self._class_names, self._origin = class_names, origin
         self._saved: Optional[Progress] = None  # the progress of the last checkpoint
         self._kept: List[str] = []  # checkpoints of other branches that the user was told of
 
     def start(self, run: Runner) -> None:
         """Remembers where the run begins, because its state need not be saved there.
 
-        If a kill came between the best checkpoint and the link ``best``, the link is made now.
+        If a kill came between the best checkpoint and the file ``best``, the file is written now.
         """
         self._saved = run.progress
         if run.best is not None:
@@ -193,7 +194,7 @@ class CheckpointHook(Hook):
             self._optimizer,
             progress=run.progress,
             class_names=self._class_names,
-            config_text=self._config_text,
+            origin=self._origin,
             metrics=run.metrics,
             best=run.best,
             branch=self._branch,

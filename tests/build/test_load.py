@@ -83,7 +83,7 @@ def test_a_configs_own_anchors_and_normalisation_win(first, caplog):
 
 
 def test_a_checkpoint_that_is_loaded_keeps_the_configs_constants(first, caplog):
-    checkpoint = str(first / "work/checkpoints/best")
+    checkpoint = str(tiny.best(first / "work"))
     config = load_config(first / "configs/tiny.yaml", OTHER)
     model = detkit.load(config, checkpoint, device="cpu").model
     assert model.normalize.mean.data().asnumpy().ravel().tolist() == [1, 2, 3]

@@ -115,7 +115,7 @@ def test_a_schedule_of_ones_own_is_trained_and_joined(config, tmp_path, capsys):
     tiny.assert_says(said, "1 of 2: warm trains FasterRCNN, backbone frozen", "2 of 2: whole")
     tiny.assert_says(said, "starting from the weights of", "stages/warm/checkpoints/step-00000003")
     whole = tmp_path / "stages/whole/checkpoints/step-00000003/weights.params"
-    joined = tmp_path / "checkpoints/best/weights.params"
+    joined = tiny.best(tmp_path) / "weights.params"
     assert whole.read_bytes() == joined.read_bytes()
     assert (tmp_path / "stages/whole/config.yaml").read_text().count("lr: 0.002") == 1
 

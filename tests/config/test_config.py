@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-from pathlib import Path
 
 import pytest
 
@@ -250,7 +249,7 @@ def test_dump_loads_again_from_another_folder(write, monkeypatch):
     assert list(again) == ["z", "a", "plugins"]
     write("runs/two/config.yaml", dump_config(config, ["plugins/p.py"]))
     plugins = load_config("runs/two/config.yaml")["plugins"]
-    assert plugins == [str(Path("plugins/p.py").resolve()), "pkg.mod"]
+    assert plugins == ["plugins/p.py", "pkg.mod"]
 
 
 def test_dump_keeps_lists_of_scalars_on_one_line(write):

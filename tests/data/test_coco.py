@@ -240,3 +240,11 @@ def assert_masks_are_pycocotools(dataset, file, indices):
         expected = [reference.annToMask(entry) for entry in reference.imgToAnns[image_id]]
         np.testing.assert_array_equal(dataset.masks(index), np.array(expected))
         assert dataset.image(index).shape[:2] == dataset.masks(index).shape[1:]
+
+
+def test_a_relative_file_that_is_missing_is_looked_for_where_it_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as caught:
+        COCO("mine.json", ".")
+    where = f"mine.json (in the working directory {tmp_path})"
+    assert str(caught.value) == f"{where}: cannot be read: No such file or directory"

@@ -271,3 +271,18 @@ def test_bccd_is_read_whole():
     assert all("has no area" in reason for _, reason in trainval.dropped)
     assert test.dropped == trainval.bad_images == test.bad_images == []
     assert test.image(0).shape == (480, 640, 3)
+
+
+@pytest.mark.parametrize("kind", ["none", "a file"])
+def test_a_root_that_is_no_folder_is_looked_for_where_it_says(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/mine").mkdir(parents=True)
+    if kind == "a file":
+        (tmp_path / "data/mina").touch()
+    with pytest.raises(DataError) as caught:
+        VOC("data/mina", ["train"])
+    message = f"root: expected a folder, found {kind} at data/mina"
+    assert str(caught.value).startswith(f"{message} (in the working directory {tmp_path})")
+    assert "did you mean 'mine'" in str(caught.value)
+    with pytest.raises(DataError, match=f"found {kind} at {tmp_path}/data/mina; did you mean"):
+        VOC(f"{tmp_path}/data/mina", ["train"])

@@ -87,3 +87,69 @@ def test_force_needs_a_run_to_resume(config, tmp_path, capsys):
     with pytest.raises(SystemExit):
         tiny.tool("train", config, "--work-dir", tmp_path / "new", "--force")
     tiny.assert_says(capsys.readouterr().err, "--force", "--resume")
+
+
+# --- plugins --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(run, config, tmp_path):
+    """The project of the run, elsewhere, and the run: a config and a folder."""
+    shutil.copytree(config.parent.parent, tmp_path / "project")
+    return tmp_path / "project/configs/tiny.yaml", run
+
+
+def plugin_of(config):
+    return config.parent.parent / "plugins/tiny.py"
+
+
+def test_a_changed_plugin_is_refused_and_named(project, capsys):
+    config, run = project
+    before = files(run)
+    plugin_of(config).write_text(tiny.PLUGIN.replace("nn.BatchNorm(in_channels=16)", "nn.ELU()"))
+    message = tiny.refused(capsys, "train", *resumed(config, run, "train.keep=5"))
+    tiny.assert_says(message, "plugins: tiny.py: the file has changed since the checkpoint")
+    tiny.assert_says(message, "checkpoints/step-00000006: ", "--force", "accepted:", "train.keep")
+    assert files(run) == before
+
+
+def test_force_accepts_a_changed_plugin_and_copies_it(project, capsys):
+    config, run = project
+    (old,) = run.glob("plugins/*/tiny.py")
+    changed = f"{tiny.PLUGIN}\n# changed\n"
+    plugin_of(config).write_text(changed)
+    assert tiny.train(config, run, "train.epochs=3", resume="auto", force=True) == 0
+    assert "changed config: plugins: tiny.py: " in capsys.readouterr().out
+    (new,) = (run / "checkpoints/step-00000009").glob("plugins/*/tiny.py")
+    assert new.read_text() == changed
+    assert new.relative_to(new.parents[2]).as_posix() in (run / "config.yaml").read_text()
+    assert old.read_text() == tiny.PLUGIN  # that of the earlier checkpoints
+    assert tiny.train(run / "config.yaml", run, resume="auto") == 0
+    assert "changed config" not in capsys.readouterr().out
+
+
+def test_a_further_plugin_is_listed(project, capsys):
+    config, run = project
+    plugin_of(config).with_name("other.py").write_text("")
+    assert tiny.train(config, run, resume="auto") == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "changed config" in line)
+    tiny.assert_says(
+        line, "plugins: ", '["tiny.py"] in the checkpoint, ["other.py", "tiny.py"] now'
+    )
+
+
+def test_a_run_of_an_earlier_detkit_lists_absolute_paths(project, capsys):
+    config, run = project
+    last = run / "checkpoints/step-00000006"
+    shutil.rmtree(last / "plugins")
+    text = (last / "config.yaml").read_text()
+    (entry,) = (line for line in text.splitlines() if line.startswith("plugins: "))
+    old = text.replace(entry, f"plugins: [{plugin_of(config)}]")
+    sums = (last / "SHA256SUMS").read_text().splitlines()
+    (last / "SHA256SUMS").write_text("\n".join(sums[:4]) + "\n")
+    tiny.rewrite(last, "config.yaml", old.encode())
+    (run / "config.yaml").write_text(old)
+    assert tiny.tool("test", run / "config.yaml", last) == 0
+    assert tiny.train(run / "config.yaml", run, resume="auto") == 0
+    assert "changed config: plugins.0: " in capsys.readouterr().out
+    assert str(plugin_of(config)) not in (run / "config.yaml").read_text()

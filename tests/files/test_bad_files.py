@@ -84,11 +84,11 @@ def test_results_that_are_none(refused):
 
 def test_a_checkpoint_that_is_none(refused):
     Path("file").touch()
-    shutil.copytree("work/checkpoints/best", "half")
+    shutil.copytree(tiny.best("work"), "half")
     Path("half/SHA256SUMS").unlink()
     for path, fragments in {
         "absent": ["no such folder", "WORK_DIR/checkpoints"],
-        "file": ["no such folder"],
+        "file": ["a file that names one", "another file"],
         "work": ["folder of a run", "work/checkpoints/step-00000003"],
         "half": ["complete", "SHA256SUMS"],
     }.items():
@@ -99,7 +99,7 @@ def test_a_checkpoint_that_is_none(refused):
 
 def test_a_checkpoint_of_another_architecture(refused):
     other = ("--set", "model.roi_head.hidden=[8]")
-    best = "work/checkpoints/best"
+    best = tiny.best("work")
     resumed = ("configs/tiny.yaml", "--work-dir", "new", "--resume", best, "--force")
     for arguments in (("train", *resumed), ("test", "configs/tiny.yaml", best)):
         tiny.assert_says(

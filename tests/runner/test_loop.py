@@ -106,22 +106,33 @@ def test_hooks_stand_in_the_documented_order(config, tmp_path):
 
 
 @pytest.mark.parametrize("overrides", [(), ("train.accumulate=2", "train.clip_norm=1")])
-def test_between_log_intervals_nothing_waits(config, tmp_path, monkeypatch, overrides):
+def test_between_log_intervals_only_the_step_before_is_waited_for(
+    config, tmp_path, monkeypatch, overrides
+):
     runner = built(config, "train.log_every=100", *overrides).runner(str(tmp_path))
     batches = list(runner.loader.batches(epoch=0))
     runner.call("start")
     runner.step(batches[0])  # compiles, and is reported
+    genuine, losses, waited = runner.train_step, [], []
 
-    def waits(*_, **__):
-        raise AssertionError("the training step waits for the device")
+    def train_step(*inputs):
+        losses.append(genuine(*inputs))
+        return losses[-1]
 
+    def copies(*_, **__):
+        raise AssertionError("the training step copies an array to the host")
+
+    train_step.INPUTS, train_step.model = genuine.INPUTS, genuine.model
+    runner.train_step = train_step
     with monkeypatch.context() as patched:
-        for name in ("asnumpy", "asscalar", "wait_to_read", "__bool__"):
-            patched.setattr(mx.nd.NDArray, name, waits)
-        patched.setattr(mx.nd, "waitall", waits)
+        for name in ("asnumpy", "asscalar", "__bool__"):
+            patched.setattr(mx.nd.NDArray, name, copies)
+        patched.setattr(mx.nd, "waitall", copies)
+        patched.setattr(mx.nd.NDArray, "wait_to_read", lambda array: waited.append(id(array)))
         for batch in batches[1:]:
             runner.step(batch)
-    assert len(runner.losses) == 2
+    assert waited == [id(loss) for loss in losses[0].values()]
+    assert len(runner.losses) == len(losses) == 2
     assert runner.losses.read()["loss"] > 0
 
 

@@ -12,6 +12,7 @@ def test_the_work_folder_after_a_run(reference):
         "config.yaml",
         "log.jsonl",
         "pictures",
+        "plugins",
         "result.json",
     ]
     assert tiny.checkpoints(reference) == ["best", "step-00000003", "step-00000006"]

@@ -7,7 +7,7 @@ import numpy as np
 from mxnet import autograd
 from mxnet.gluon import nn
 
-from detkit.checkpoints import Branch, Progress, Spent, load_checkpoint, save_checkpoint
+from detkit.checkpoints import Branch, Origin, Progress, Spent, load_checkpoint, save_checkpoint
 from detkit.runner.optimizer import Optimizer
 
 NAMES = ("cat", "dog")
@@ -48,7 +48,7 @@ def save(path, pair, **changes):
     contents = {
         "progress": Progress(7, 2, 1),
         "class_names": NAMES,
-        "config_text": "seed: 1\n",
+        "origin": Origin("seed: 1\n"),
         "metrics": {"AP50": 0.5, "per_class": {"cat": float("nan"), "dog": 0.5}},
         "best": 0.75,
         "stale": 2,

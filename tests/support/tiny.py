@@ -10,7 +10,7 @@ import numpy as np
 
 from detkit import cli
 from detkit.build import build_dataset
-from detkit.checkpoints import load_checkpoint
+from detkit.checkpoints import folder_of, load_checkpoint
 from detkit.config import load_config
 from detkit.files.disk import sha256_of
 
@@ -256,6 +256,11 @@ def checkpoints(work_dir):
     """The names in a run's folder of checkpoints, sorted, without the file that names the last."""
     names = {path.name for path in Path(work_dir, "checkpoints").iterdir()}
     return sorted(names - {"last"})
+
+
+def best(work_dir):
+    """The folder of a run's best checkpoint."""
+    return Path(folder_of(str(Path(work_dir, "checkpoints/best"))))
 
 
 def rewrite(checkpoint, name, data):

@@ -42,7 +42,7 @@ def test_the_tool_exports_and_checks(finished, tmp_path, photo, without_cmake, c
     tiny.assert_says(printed, f"written: {out}/{SYMBOL}, ", "C++: not compared", "1 images, 96 det")
     assert "symbol   boxes " in printed
     content = json.loads((out / MANIFEST).read_text())
-    weights = finished / "work/checkpoints/best/weights.params"
+    weights = tiny.best(finished / "work") / "weights.params"
     expected = {"config": "tiny.yaml", "checkpoint_sha256": sha256_of(weights)}
     assert content["source"] == expected
     classes = tiny.validation_set(finished / "configs/tiny.yaml").class_names

@@ -255,11 +255,24 @@ def test_best_is_a_checkpoint_like_any_other(run):
     assert best.metrics["AP50"] == best.best
 
 
-def test_a_copied_run_whose_link_became_a_folder_goes_on(config, run, tmp_path):
-    copied = shutil.copytree(run, tmp_path / "copy", symlinks=False)
-    better = ("evaluate={type: Scripted, scores: [0.9]}", "train.epochs=3")
+@pytest.mark.parametrize("kind", ["a link", "what a copy made of a link", "a name of nothing"])
+def test_an_earlier_best_is_read_and_becomes_a_file(config, run, tmp_path, kind):
+    copied = shutil.copytree(run, tmp_path / "copy")
+    best, name = copied / "checkpoints/best", tiny.best(run).name
+    best.unlink()
+    if kind == "a link":
+        best.symlink_to(name)
+    elif kind == "a name of nothing":
+        best.write_text(json.dumps({"checkpoint": "step-00000099"}))
+    else:
+        shutil.copytree(copied / "checkpoints" / name, best)
+    if kind != "a name of nothing":
+        assert load_checkpoint(str(best)).progress == load_checkpoint(str(tiny.best(run))).progress
+    better = ("evaluate={type: Scripted, scores: [0.9]}", "train.epochs=3", "train.keep=1")
     assert tiny.train(config, copied, *better, resume="auto", force=True) == 0
-    assert (copied / "checkpoints/best").resolve().name == "step-00000009"
+    assert json.loads(best.read_text()) == {"checkpoint": "step-00000009"}
+    assert not best.is_symlink()
+    assert tiny.checkpoints(copied)[-1] == "step-00000009"  # what the link named is not written to
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "many"])

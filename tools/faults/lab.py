@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional, Sequence
 
-from detkit.checkpoints import numbered
+from detkit.checkpoints import find_best, numbered
 from detkit.errors import DetkitError
 from detkit.files.lock import LOCK
 from support import tiny
@@ -165,7 +165,7 @@ class Lab:
             require(all(map(json.loads, lines)), f"{run}/log.jsonl has a damaged line")
         results = [(run / "result.json").read_text() for run in runs]
         require(results[0] == results[1], f"{work_dir}/result.json differs")
-        best = [(run / "checkpoints/best").resolve().name for run in runs]
+        best = [os.path.basename(find_best(str(run / "checkpoints")) or "") for run in runs]
         require(best[0] == best[1], f"{work_dir}: the best is {best[0]}, not {best[1]}")
 
     def discard(self, work_dir: Path) -> None:

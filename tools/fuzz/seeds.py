@@ -211,11 +211,12 @@ def _of_a_run(exported: bool) -> List[Files]:
         config = folder / "run.yaml"
         config.write_text(RUN)
         _tool(TOOLS / "train.py", config, "--work-dir", folder / "work")
-        made = folder / "work/checkpoints/best"
+        (made,) = (folder / "work/checkpoints").glob("step-*")
         if exported:
             _tool(TOOLS / "export.py", config, made, "--out", folder / "out", "--ops", "mxnet")
             made = folder / "out"
-        return [{path.name: path.read_bytes() for path in made.iterdir()}]
+        files = (path for path in made.rglob("*") if path.is_file())
+        return [{path.relative_to(made).as_posix(): path.read_bytes() for path in files}]
 
 
 SEEDS: Dict[str, Callable[[], List[Files]]] = {
