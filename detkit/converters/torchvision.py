@@ -6,7 +6,6 @@ from typing import Dict, Mapping, NamedTuple, Optional, Sequence
 
 from mxnet.gluon import HybridBlock
 
-from detkit.converters.coco_labels import COCO_LABELS
 from detkit.converters.recipes import (
     State,
     Weights,
@@ -17,6 +16,7 @@ from detkit.converters.recipes import (
     rows_of,
     state_of,
 )
+from detkit.detections.coco_labels import COCO_LABELS
 from detkit.detector import Detector
 from detkit.naming import torch_name
 from detkit.weights.load import read_weights

@@ -8,7 +8,7 @@ import pytest
 
 import detkit.converters.torchvision as converter
 from detkit.converters import from_torchvision
-from detkit.converters.coco_labels import COCO_LABELS
+from detkit.detections.coco_labels import COCO_LABELS
 from detkit.errors import WeightsError
 from support import backbones, safetensors_files, tiny
 from support.torchvision_models import DENSE, IMAGE, SMALL, shapes_of

@@ -74,8 +74,8 @@ LONGEST_FILE, LONGEST_FUNCTION, SHORTEST_MODULE = 300, 40, 40  # lines
 # Why a module is shorter than SHORTEST_MODULE.
 SHORT = {
     "constants.py": "the counterpart of kernels.h, without MXNet",
-    "converters/coco_labels.py": "a table that three converters and the benchmark share",
     "data/one_class.py": "a wrapper of datasets",
+    "detections/coco_labels.py": "a table that converters, results and the benchmark share",
     "detections/overlap.py": "needs neither MXNet nor a file of detections",
     "device.py": "below everything that uses a device",
     "models/detectors/": "one file for each detector",

@@ -8,9 +8,9 @@ from mxnet.gluon import HybridBlock
 
 from detkit.build import build_model
 from detkit.config import Config, load_config
-from detkit.converters.coco_labels import COCO_LABELS
 from detkit.converters.recipes import make_detector
 from detkit.converters.torchvision import MODELS
+from detkit.detections.coco_labels import COCO_LABELS
 from detkit.detector import Detector
 from detkit.device import find_device
 from detkit.naming import torch_name
