@@ -123,7 +123,9 @@ def _is_pil(image: Any) -> bool:
 
 
 def _is_array(image: Any) -> bool:
-    return any(hasattr(image, name) for name in ("__array__", "__array_interface__", "asnumpy"))
+    # PIL reads the file when it is asked for its array, and may fail.
+    protocols = ("__array__", "__array_interface__", "asnumpy")
+    return _is_pil(image) or any(hasattr(image, name) for name in protocols)
 
 
 def _array_of(image: Any, name: str) -> np.ndarray:
