@@ -130,8 +130,8 @@ def examples_of(
     """
     positions = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
     for position in positions:
-        given = None
+        given: List[Any] = []
         if proposals is not None:
-            given = [proposals[dataset.annotation(int(position)).image_id]]
-        batch = detector.batch([dataset.image(int(position))], given)
+            given = [[proposals[dataset.annotation(int(position)).image_id]]]
+        batch = detector.batch([dataset.image(int(position))], *given)
         yield tuple(getattr(batch, name) for name in detector.model.INPUTS)
