@@ -1,6 +1,6 @@
 """The precisions that the layers of an exported network can calculate with."""
 
-from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
 from mxnet.gluon import HybridBlock
