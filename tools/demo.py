@@ -1,25 +1,26 @@
-"""Draws the detections of a checkpoint into images: boxes, names, scores."""
+"""Draws the detections of a checkpoint or an export into images: boxes, names, scores."""
 
 import argparse
 import os
 import sys
 
-from detkit import load
-from detkit.build import build_tta, open_config
+from detkit.build import open_config
 from detkit.cli import common_arguments, proposals_argument, run, tta_argument
 from detkit.data import proposals_of_files
 from detkit.data.images import decode_image, list_images
 from detkit.detections.draw import draw_detections, save_image
 from detkit.errors import DataError, ImageError
 from detkit.files.disk import make_folder
-from detkit.tta import TTADetector
+from detkit.loading import open_detector
 
 
 def main(argv=None):
     """Draws every image that can be read; raises DataError at the end for the others."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser)
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="the folder of a checkpoint")
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="the folder of a checkpoint or an export"
+    )
     parser.add_argument(
         "images", metavar="IMAGE_OR_FOLDER", nargs="+", help="files, and folders of images"
     )
@@ -30,9 +31,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     paths = list_images(args.images)
     config = open_config(args.config, args.overrides)
-    detector = load(config, args.checkpoint)
-    if args.tta:
-        detector = TTADetector(detector, build_tta(config))
+    detector = open_detector(config, args.checkpoint, args.tta)
     proposals = proposals_of_files(args.proposals, paths, detector.takes_proposals, detector.name)
     make_folder(args.out)
     unreadable = [
@@ -62,11 +61,7 @@ def draw(detector, path, proposals, out, score):
         print(f"skipped: {error}", file=sys.stderr)
         return False
     found = detector.detect(image, proposals)
-    shown = [
-        f"{found.class_names[label]} {confidence:.2f}"
-        for label, confidence in zip(found.labels, found.scores)
-        if confidence >= score
-    ]
+    shown = [f"{one.name} {one.score:.2f}" for one in found if one.score >= score]
     save_image(out, draw_detections(image, found, score))
     print(f"{path} -> {out}: {', '.join(shown) or 'nothing'}")
     return True

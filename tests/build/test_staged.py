@@ -69,6 +69,14 @@ def test_the_joined_detector_has_the_parts_of_the_last_stages(alternated):
     assert (record["step"], record["epoch"]) == (12, 4)
 
 
+def test_its_folder_is_enough_to_load_it(alternated):
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    expected = detkit.load(alternated / "config.yaml", alternated / JOINED).detect(image)
+    assert len(expected) > 0
+    assert detkit.load(alternated).detect(image) == expected
+    assert len(detkit.load(alternated / "stages" / STAGES[0]).detect(image)) > 0
+
+
 def test_the_convolutions_stay_bit_equal_after_the_second_stage(alternated):
     second, third, fourth = (arrays(last_of(alternated, s), "backbone") for s in STAGES[1:])
     assert any("running_var" in name for name in second)

@@ -73,6 +73,7 @@ def test_what_is_written_detects_the_same(detector, tmp_path):
     same(found, expected)
     assert {"cat", "dog"} >= {expected.class_names[label] for label in expected.labels}
     assert load_checkpoint(checkpoint).progress == (0, 0, 0)
+    assert detkit.load(tmp_path / "run").detect(IMAGE) == found
 
 
 def test_without_gaps_the_model_is_the_converters(state):
