@@ -1,5 +1,6 @@
 """A config -> a Runner: data, model, optimizer and hooks, built and connected."""
 
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -21,6 +22,7 @@ from detkit.checkpoints import (
     new_branch,
     point_last_to,
 )
+from detkit.cli import PROGRESS
 from detkit.config import Config, dump_config, place, require
 from detkit.config.types import shown
 from detkit.construct import construct
@@ -44,6 +46,8 @@ from detkit.runner.seed import seed_run
 from detkit.runner.time_budget import TimeBudget, WhileTimeIsLeft
 from detkit.runner.val_loss import ValidationLoss
 from detkit.typing import Context
+
+progress = logging.getLogger(PROGRESS)
 
 
 class Training:
@@ -191,7 +195,7 @@ class Training:
     def dry_run(self) -> str:
         """Makes one training step and evaluates one batch; returns a line about them."""
         if self.options.start_from:
-            print(self._start())
+            progress.info("%s", self._start())
         with tempfile.TemporaryDirectory() as folder:
             runner = self._runner(folder, hooks=[])
             runner.step(next(self.loader.batches(epoch=0)))

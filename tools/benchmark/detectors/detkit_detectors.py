@@ -80,5 +80,5 @@ def names_of(name: str, model: HybridBlock) -> Dict[str, str]:
 
 def _background_rows(theirs: str) -> int:
     """Returns how many rows of one of torchvision's arrays are the background's."""
-    backgrounds = MODELS["maskrcnn_resnet50_fpn"].background.items()
+    backgrounds = MODELS["maskrcnn_resnet50_fpn"].rows.items()
     return sum(count for beginning, count in backgrounds if theirs.startswith(beginning))
