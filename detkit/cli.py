@@ -30,7 +30,9 @@ def common_arguments(parser: argparse.ArgumentParser) -> None:
 
 def debug_argument(parser: argparse.ArgumentParser) -> None:
     """Adds ``--debug`` to a tool that takes no config."""
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument(
+        "--debug", action="store_true", help="show details, and the traceback of an error"
+    )
 
 
 def split_argument(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +80,7 @@ def run(main: Callable[[List[str]], Optional[int]], argv: Optional[List[str]] = 
     Any other exception is a bug and keeps its traceback.
     """
     argv = sys.argv[1:] if argv is None else argv
-    with terminal_output():
+    with terminal_output(logging.DEBUG if "--debug" in argv else logging.INFO):
         try:
             return main(argv) or 0
         except DetkitError as error:
@@ -92,15 +94,17 @@ def run(main: Callable[[List[str]], Optional[int]], argv: Optional[List[str]] = 
 
 
 @contextlib.contextmanager
-def terminal_output() -> Iterator[None]:
+def terminal_output(level: int = logging.INFO) -> Iterator[None]:
     """Writes what the package logs to the terminal, for the length of a ``with`` block.
+
+    level: the least level of the records that are written.
 
     The lines of a run go to stdout and all others to stderr, above a progress bar if there is one.
     """
     logger, handler = logging.getLogger("detkit"), _Terminal()
     before = logger.level
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(level)
     try:
         yield
     finally:
