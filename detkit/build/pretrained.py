@@ -50,8 +50,9 @@ def load_pretrained(block: HybridBlock, node: Node, normalize: Normalize) -> Non
         unused = load_weights(loaded, _with_torchs_names(state, normalize, where), names)
     except WeightsError as error:
         raise WeightsError(f"{where}: {path}: {error}") from error
-    line = "%s: read %s; %d of its %d names are not used (--debug lists them)"
-    log.info(line, node.path, path, len(unused), len(state))
+    hint = " (--debug lists them)" if unused else ""
+    line = "%s: read %s; %d of its %d names are not used%s"
+    log.info(line, node.path, path, len(unused), len(state), hint)
     log.debug("%s: names not used: %s", node.path, ", ".join(unused) or "none")
 
 
