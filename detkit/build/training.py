@@ -1,6 +1,5 @@
 """A config -> a Runner: data, model, optimizer and hooks, built and connected."""
 
-import logging
 import os
 import tempfile
 from pathlib import Path
@@ -22,7 +21,6 @@ from detkit.checkpoints import (
     new_branch,
     point_last_to,
 )
-from detkit.cli import PROGRESS
 from detkit.config import Config, dump_config, place, require
 from detkit.config.types import shown
 from detkit.construct import construct
@@ -46,8 +44,6 @@ from detkit.runner.seed import seed_run
 from detkit.runner.time_budget import TimeBudget, WhileTimeIsLeft
 from detkit.runner.val_loss import ValidationLoss
 from detkit.typing import Context
-
-progress = logging.getLogger(PROGRESS)
 
 
 class Training:
@@ -193,9 +189,8 @@ class Training:
             log.write("left_out", image_id=image_id, reason=reason)
 
     def dry_run(self) -> str:
-        """Makes one training step and evaluates one batch; returns a line about them."""
-        if self.options.start_from:
-            progress.info("%s", self._start())
+        """Makes one training step and evaluates one batch; returns lines about them."""
+        lines = [self._start()] if self.options.start_from else []
         with tempfile.TemporaryDirectory() as folder:
             runner = self._runner(folder, hooks=[])
             runner.step(next(self.loader.batches(epoch=0)))
@@ -204,7 +199,8 @@ class Training:
         detections = dict(zip(batch.image_ids, self.detector.detect_batch(batch)))
         self.evaluator(self.val_set, detections)
         numbers = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        return f"dry run: one step ({numbers}) and one evaluation batch succeeded"
+        lines.append(f"dry run: one step ({numbers}) and one evaluation batch succeeded")
+        return "\n".join(lines)
 
     def _start(self) -> str:
         """Takes the weights that ``train.start_from`` names; returns a line about them."""

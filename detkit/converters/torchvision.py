@@ -2,7 +2,7 @@
 
 import re
 from functools import partial
-from typing import Dict, Mapping, NamedTuple, Optional, Sequence
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from mxnet.gluon import HybridBlock
 
@@ -169,8 +169,6 @@ def from_torchvision(
 
     Raises WeightsError if a weight is missing, superfluous or of another shape.
     """
-    if labels not in (CONTIGUOUS, OWN):
-        raise WeightsError(f"labels: expected {CONTIGUOUS!r} or {OWN!r}, found {labels!r}")
     config, model = load_recipe(known(name, MODELS)), MODELS[name]
     arrays = _current_names(state_of(name if state is None else state, read_weights))
     count = rows_of(name, model.class_logits, arrays) // model.anchors
@@ -178,11 +176,10 @@ def from_torchvision(
     eps = _norm_eps(model, arrays) if norm_eps is None else norm_eps
     config["model"]["backbone"].put("norm_eps", eps, "from_torchvision")
     names_of = partial(torchvision_names, name)
-    if labels == OWN:
-        weights = _of_labels(model, arrays, range(model.first_label, count), count)
-        return make_detector(config, names, weights, names_of, device, model.first_label)
-    kept = [label for label in range(1, count) if names[label] != NO_CLASS]
+    kept = _kept(model, names, labels)
     weights = _of_labels(model, arrays, kept, count)
+    if labels == OWN:
+        return make_detector(config, names, weights, names_of, device, model.first_label)
     return make_detector(config, [names[label] for label in kept], weights, names_of, device)
 
 
@@ -194,6 +191,15 @@ def torchvision_names(name: str, model: HybridBlock) -> Dict[str, str]:
             if ours.startswith(beginning):
                 names[ours] = theirs + torch_name(ours)[len(beginning) :]
     return names
+
+
+def _kept(model: _Model, names: Sequence[str], labels: str) -> List[int]:
+    """Returns torchvision's labels that the Detector can detect, in their order."""
+    if labels not in (CONTIGUOUS, OWN):
+        raise WeightsError(f"labels: expected {CONTIGUOUS!r} or {OWN!r}, found {labels!r}")
+    if labels == OWN:
+        return [*range(model.first_label, len(names))]
+    return [label for label in range(1, len(names)) if names[label] != NO_CLASS]
 
 
 def _of_labels(model: _Model, state: State, kept: Sequence[int], count: int) -> State:

@@ -106,8 +106,7 @@ class Loader:
         self.proposals = proposals
         self.fields = tuple(fields)
         self.left_out = left_out
-        self.bad_images = bad_images
-        self._tolerated = _share(bad_images)
+        self.bad_images, self._tolerated = bad_images, _share(bad_images)
         self.skipped: Dict[ImageId, str] = {}
         self.dropped: Faults = []
         # If all images count as landscapes, nothing is grouped.
