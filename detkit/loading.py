@@ -107,8 +107,9 @@ def is_export(folder: str) -> bool:
 
 def _checkpoint_in(path: str) -> str:
     """Returns the path of the checkpoint that is meant by a folder's path."""
-    if any(os.path.isfile(os.path.join(path, name)) for name in (WEIGHTS, STATE, SUMS)):
-        return path
+    is_best = os.path.basename(path) == BEST and os.path.lexists(path)
+    if is_best or any(os.path.isfile(os.path.join(path, n)) for n in (WEIGHTS, STATE, SUMS)):
+        return path  # load_checkpoint knows what ``best`` stands for
     inside = os.path.join(path, FOLDER)
     folder = inside if os.path.isdir(inside) else path
     best, last, found = os.path.join(folder, BEST), read_last(folder), find_checkpoints(folder)

@@ -26,6 +26,11 @@ def run(finished):
     return finished / "run"
 
 
+def last_of(run):
+    """The folder of a run's last checkpoint."""
+    return max(run.glob("checkpoints/step-*"))
+
+
 @pytest.fixture(scope="module")
 def export(finished, run, tmp_path_factory):
     out = tmp_path_factory.mktemp("export") / "out"
@@ -105,7 +110,7 @@ def test_a_file_of_a_detector_is_named_with_what_to_do(run, export, tmp_path):
     refused(run / "config.yaml", "a file of one; name the folder", str(run))
     refused(run.parent / "configs/tiny.yaml", "a config", "detkit.load(config, checkpoint)")
     refused(export / "model.json", "name the folder", str(export))
-    refused(run / "checkpoints/best/weights.params", "name the folder", "best")
+    refused(last_of(run) / "weights.params", "name the folder", str(last_of(run)))
     for name, kind in (("a.onnx", "--onnx"), ("a.pth", "convert_weights")):
         (tmp_path / name).write_bytes(b"")
         refused(tmp_path / name, kind)
@@ -118,7 +123,7 @@ def test_an_unfinished_run_is_named(run, tmp_path):
     refused(tmp_path, "a run without a complete checkpoint")
     (tmp_path / "stages/1-rpn").mkdir(parents=True)
     refused(tmp_path, "whose stages are not joined yet", "1-rpn")
-    checkpoint = shutil.copytree(run / "checkpoints/best", tmp_path / "damaged")
+    checkpoint = shutil.copytree(last_of(run), tmp_path / "damaged")
     (checkpoint / "weights.params").write_bytes(b"")
     refused(checkpoint, "weights.params", "sha256")
     (checkpoint / "SHA256SUMS").unlink()
@@ -126,7 +131,7 @@ def test_an_unfinished_run_is_named(run, tmp_path):
 
 
 def test_the_config_in_a_checkpoint_is_checked(run, tmp_path):
-    checkpoint = shutil.copytree(run / "checkpoints/best", tmp_path / "other")
+    checkpoint = shutil.copytree(last_of(run), tmp_path / "other")
     tiny.rewrite(checkpoint, "config.yaml", b"model: {type: Unknown}\n")
     refused(checkpoint, "config.yaml", error=ConfigError)
 

@@ -55,7 +55,7 @@ def is_one_image(images: Any) -> bool:
     """Returns whether ``images`` is one image: all but arrays of 4 axes and iterables of images."""
     if isinstance(images, (str, os.PathLike, bytes, bytearray, memoryview)) or _is_pil(images):
         return True
-    return _is_array(images) and len(np.shape(images)) < 4
+    return _is_array(images) and len(getattr(images, "shape", ())) < 4
 
 
 def read_images(

@@ -6,7 +6,18 @@ boxes should neither need them nor wait for them.
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+    overload,
+)
 
 import numpy as np
 
@@ -77,7 +88,13 @@ class Detections:
     def __iter__(self) -> Iterator[Detection]:
         return (Detection(self, row) for row in range(len(self)))
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Detection: ...
+
+    @overload
+    def __getitem__(self, index: Any) -> "Detections": ...
+
+    def __getitem__(self, index: Any) -> Union[Detection, "Detections"]:
         """Returns a Detection for an integer, and otherwise the Detections of the chosen rows.
 
         Raises IndexError for rows that there are not, and for a mask of another length.

@@ -175,6 +175,8 @@ def test_what_holds_no_images_is_refused(detector, photo):
     for images in (None, 7):
         with pytest.raises(ImageError, match="images: expected a path.*or a list of these, found"):
             detector.detect(images)
+    with pytest.raises(ImageError, match=r"images\[0\]: .*cannot be read: it requires grad"):
+        detector.detect(Foreign())
     with pytest.raises(ImageError, match="channels: expected 'RGB' or 'BGR', found 'rgb'"):
         detector.detect(photo, channels="rgb")
     assert detector.detect(iter(())) == []

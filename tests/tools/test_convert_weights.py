@@ -55,10 +55,10 @@ def converted(state, monkeypatch):
 
 
 def same(found, expected):
-    """The same detections by the names of their classes."""
-    assert len(expected.boxes) > 0
-    names = [[each.class_names[label] for label in each.labels] for each in (found, expected)]
-    assert names[0] == names[1]
+    """The same detections, by labels and by names."""
+    assert len(expected) > 0
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    np.testing.assert_array_equal(found.names, expected.names)
     np.testing.assert_allclose(found.boxes, expected.boxes, rtol=1e-5, atol=1e-4)
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5)
 
