@@ -98,6 +98,7 @@ setup(
             "clang-format==18.1.8",  # every version formats a little differently
             *("gluoncv", "hypothesis", "pytest", "pytest-xdist", "scikit-learn", *ONNX),
             *("setuptools>=61", "wheel"),  # the wheel is built without a download
+            "supervision<0.30",  # later ones decode videos by a package of 30 MB
             *("import-linter", "mypy", "ruff", "types-PyYAML", "types-defusedxml", "types-tqdm"),
         ],
         "wheel": ["pip", "ziglang==0.17.1"],  # of tools/build_wheel.py

@@ -1,11 +1,12 @@
 """detkit: two-stage object detection on MXNet/Gluon, composed of named parts.
 
-    detector = detkit.load("configs/faster_rcnn_vgg16.yaml", "work_dirs/.../checkpoints/best")
-    for detections in detector.detect(["street.jpg"]):
-        print(detections.boxes, detections.scores, detections.labels)
+    detector = detkit.load("work_dirs/faster_rcnn_vgg16")
+    found = detector.detect("street.jpg", score=0.5)
+    for one in found:
+        print(one.name, one.score, one.box)
 
-An exported detector, the folder that detkit export writes, is used in the same way. It needs none
-of detkit's models: ``detkit.load_exported("exported").detect(["street.jpg"])``.
+``load`` takes the folder of a run, of a checkpoint, or of an export that detkit export wrote. An
+export needs none of detkit's models.
 """
 
 from importlib import import_module
@@ -16,14 +17,14 @@ from detkit.processor import limit_instructions
 from detkit.threads import use_physical_cores
 
 if TYPE_CHECKING:
-    from detkit.build.load import load
-    from detkit.detections import Detections
+    from detkit.detections import Detection, Detections
     from detkit.detector import Detector
     from detkit.export.exported import load_exported
+    from detkit.loading import load
     from detkit.tta import TTA, TTADetector
 
 __version__ = "0.1.0"
-__all__ = ["TTA", "Detections", "Detector", "TTADetector", "load", "load_exported"]
+__all__ = ["TTA", "Detection", "Detections", "Detector", "TTADetector", "load", "load_exported"]
 
 use_physical_cores()
 limit_instructions()
@@ -33,10 +34,11 @@ bound_primitives()
 # These are imported late: tools that only read configs should not wait for MXNet.
 _MODULE_OF = {
     "TTA": "detkit.tta",
+    "Detection": "detkit.detections",
     "Detections": "detkit.detections",
     "Detector": "detkit.detector",
     "TTADetector": "detkit.tta",
-    "load": "detkit.build.load",
+    "load": "detkit.loading",
     "load_exported": "detkit.export.exported",
 }
 

@@ -1,13 +1,16 @@
-"""The arguments and the error handling that the command lines of all tools share."""
+"""The arguments, the output and the error handling that the command lines of all tools share."""
 
 import argparse
 import contextlib
 import logging
 import sys
 import traceback
-from typing import Callable, List, Optional
+from typing import Callable, Iterator, List, Optional
 
 from detkit.errors import DetkitError
+
+PROGRESS = "detkit.runner"  # the logger of the lines of a run
+NOTICE = {"notice": True}  # ``extra`` of a record that is seen like a warning and is none
 
 
 def common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +30,9 @@ def common_arguments(parser: argparse.ArgumentParser) -> None:
 
 def debug_argument(parser: argparse.ArgumentParser) -> None:
     """Adds ``--debug`` to a tool that takes no config."""
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument(
+        "--debug", action="store_true", help="show details, and the traceback of an error"
+    )
 
 
 def split_argument(parser: argparse.ArgumentParser) -> None:
@@ -75,18 +80,54 @@ def run(main: Callable[[List[str]], Optional[int]], argv: Optional[List[str]] = 
     Any other exception is a bug and keeps its traceback.
     """
     argv = sys.argv[1:] if argv is None else argv
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("detkit").setLevel(logging.INFO)
+    with terminal_output(logging.DEBUG if "--debug" in argv else logging.INFO):
+        try:
+            return main(argv) or 0
+        except DetkitError as error:
+            if "--debug" in argv:
+                traceback.print_exc()
+            _tell(f"error: {error}")
+            return error.status
+        except KeyboardInterrupt:
+            _tell("interrupted")
+            return 130
+
+
+@contextlib.contextmanager
+def terminal_output(level: int = logging.INFO) -> Iterator[None]:
+    """Writes what the package logs to the terminal, for the length of a ``with`` block.
+
+    level: the least level of the records that are written.
+
+    The lines of a run go to stdout and all others to stderr, above a progress bar if there is one.
+    """
+    logger, handler = logging.getLogger("detkit"), _Terminal()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
     try:
-        return main(argv) or 0
-    except DetkitError as error:
-        if "--debug" in argv:
-            traceback.print_exc()
-        _tell(f"error: {error}")
-        return error.status
-    except KeyboardInterrupt:
-        _tell("interrupted")
-        return 130
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _Terminal(logging.Handler):
+    """The handler of ``terminal_output``."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes a record's line. Raises OSError if nobody reads the lines of a run any more."""
+        stream = sys.stdout if record.name == PROGRESS else sys.stderr
+        is_fault = record.levelno >= logging.WARNING and not hasattr(record, "notice")
+        text = "warning: " * is_fault + self.format(record)
+        # A bar is tqdm's, which moves it below the line. Tools without one do not import tqdm.
+        write = sys.modules["tqdm"].tqdm.write if "tqdm" in sys.modules else print
+        try:
+            write(text, file=stream)
+            stream.flush()
+        except OSError:
+            if record.name == PROGRESS:
+                raise
 
 
 def _tell(text: str) -> None:

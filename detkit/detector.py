@@ -9,7 +9,8 @@ from mxnet.gluon import HybridBlock
 
 from detkit.config import Config
 from detkit.data import add_proposals, apply, make_batch
-from detkit.data.images import MAX_PIXELS, is_one_image, read_images
+from detkit.data.given_images import detect_images, read_images
+from detkit.data.images import MAX_PIXELS
 from detkit.data.sample import Batch, Transforms, unlabelled
 from detkit.detections import Detections, detections_of
 from detkit.typing import Context
@@ -72,38 +73,67 @@ class Detector:
         return f"a {type(self.model).__name__}"
 
     @overload
-    def detect(self, images: Union[str, os.PathLike], proposals: Any = None) -> Detections: ...
+    def detect(
+        self,
+        images: Union[str, os.PathLike, bytes],
+        proposals: Any = None,
+        *,
+        score: Optional[float] = None,
+        channels: str = "RGB",
+    ) -> Detections: ...
 
     @overload
-    def detect(self, images: Union[list, tuple], proposals: Any = None) -> List[Detections]: ...
+    def detect(
+        self,
+        images: Union[list, tuple],
+        proposals: Any = None,
+        *,
+        score: Optional[float] = None,
+        channels: str = "RGB",
+    ) -> List[Detections]: ...
 
     @overload
-    def detect(self, images: np.ndarray, proposals: Any = None) -> Any: ...
+    def detect(
+        self,
+        images: Any,
+        proposals: Any = None,
+        *,
+        score: Optional[float] = None,
+        channels: str = "RGB",
+    ) -> Any: ...
 
-    def detect(self, images: Any, proposals: Any = None) -> Any:
+    def detect(
+        self,
+        images: Any,
+        proposals: Any = None,
+        *,
+        score: Optional[float] = None,
+        channels: str = "RGB",
+    ) -> Any:
         """Returns the Detections of one image, boxes in its own pixels, or a list for several.
 
-        images: an (H, W, 3) uint8 RGB array or the name of an image file; grey, RGBA and 16-bit
-            images are converted. Several images are a list or tuple of these, of any sizes, or one
-            array (B, H, W, 3). They go through the network as one batch.
+        images: the path of an image file, the bytes of one, a PIL image, an array (H, W, 3) or
+            (H, W), or an object with ``__array__``. Arrays are uint8; alpha is dropped, and 16 bits
+            become 8. A file is turned by its EXIF orientation, a PIL image is taken as it is.
+            Several images, of any sizes, are a list or another iterable, or one array (B, H, W, 3).
+            They go through the network as one batch.
         proposals: for a FastRCNN, boxes (R, 4) in pixels of the image, or one array for each of
             several images.
+        score: the least score of the detections that are returned; None returns all, from the
+            score_floor of the detector's postprocess.
+        channels: "RGB", or "BGR" for arrays of cv2.imread.
 
-        Raises ImageError, and DataError for proposals that are missing, too many or no boxes.
+        Raises ImageError, which names the file or the index of the image, and DataError for
+        proposals that are missing, too many or no boxes.
         """
-        if is_one_image(images):
-            return self._detect([images], None if proposals is None else [proposals])[0]
-        return self._detect(list(images), proposals)
+        return detect_images(self, images, proposals, score, channels)
 
-    def _detect(self, images: Sequence[Any], proposals: Any) -> List[Detections]:
-        return self.detect_batch(self.batch(images, proposals)) if images else []
-
-    def batch(self, images: Sequence[Any], proposals: Any = None) -> Batch:
+    def batch(self, images: Sequence[Any], proposals: Any = None, channels: str = "RGB") -> Batch:
         """Returns the Batch that the network gets for a list of images.
 
         The arguments and errors are the same as those of ``detect``.
         """
-        arrays = read_images(images, self.max_pixels)
+        arrays = read_images(images, self.max_pixels, channels)
         rng = np.random.default_rng(0)  # a transform may vary colours or sizes, but reproducibly
         samples = [unlabelled(array) for array in arrays]
         samples = add_proposals(samples, proposals, self.takes_proposals, self.name)

@@ -1,7 +1,8 @@
 """The checks before the first step of a training, and the ten lines that describe it."""
 
 import itertools
-from typing import Iterator, List, Sequence, Tuple
+import re
+from typing import Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from detkit.config import place
 from detkit.data.anchor_sizes import MATCHABLE, propose_anchors, shape_iou
 from detkit.data.keypoints import FIELD
 from detkit.data.loader import Loader
-from detkit.data.sample import Batch, Dataset
+from detkit.data.sample import Batch, Dataset, Faults
 from detkit.detections.overlap import pairwise_iou
 from detkit.errors import DataError
 from detkit.evaluate import COCOEvaluator
@@ -21,13 +22,17 @@ from detkit.wording import first_few
 
 LOOKED_AT = 64  # images; their boxes are taken through the transforms
 MANY = 0.1  # the share of objects without a fitting anchor from which a warning is given
+MOST_KINDS = 8  # reasons of dropped boxes that are listed
+# Of a reason: the place before the first quotation mark, and numbers.
+NOT_KIND = re.compile(r'^[^"]*(?=")|[-+]?\d[\d.,]*')
 
 
 def preflight(training: Training) -> List[str]:
     """Returns about ten lines on the data, the anchors or proposals, and the network of a Training.
 
-    Raises DataError if no training is possible: no image, no object, more than 1 % bad images, no
-    anchor that fits into the images, or keypoints that fit neither the head nor the evaluator.
+    Raises DataError if no training is possible: no image, no object, more bad images than the share
+    data.bad_images, no anchor that fits into the images, or keypoints that fit neither the head nor
+    the evaluator.
     """
     train, val = training.train_set, training.val_set
     for name, dataset in (("train", train), ("val", val)):
@@ -69,14 +74,14 @@ def _steps(length: Interval, per_epoch: int) -> str:
 def _check_dataset(where: str, dataset: Dataset) -> None:
     if not len(dataset):
         raise DataError(
-            f"{where}: expected at least one image, found none; {_bad_images(dataset)}; check the "
-            "dataset's paths and splits"
+            f"{where}: expected at least one image, found none; {'; '.join(_bad_images(dataset))}; "
+            "check the dataset's paths and splits"
         )
     annotations = (dataset.annotation(index) for index in range(len(dataset)))
     if all(annotation.difficult.all() for annotation in annotations):
         raise DataError(
             f"{where}: expected at least one object that is not difficult, found none in "
-            f"{len(dataset)} images; {_dropped(dataset)}; check the class names"
+            f"{len(dataset)} images; {'; '.join(_dropped(dataset))}; check the class names"
         )
 
 
@@ -87,10 +92,12 @@ def _dataset_lines(name: str, dataset: Dataset) -> List[str]:
     empty = sum(not len(labels) for labels in trained)
     difficult = sum(int(annotation.difficult.sum()) for annotation in annotations)
     per_class = ", ".join(f"{c} {n}" for c, n in zip(dataset.class_names, counts))
+    (dropped, *reasons), (bad, *more) = _dropped(dataset), _bad_images(dataset)
     return [
         f"{name:8} {len(dataset)} images, {empty} without an object; {counts.sum()} boxes and "
         f"{difficult} difficult: {per_class}",
-        f"         {_dropped(dataset)}; {_bad_images(dataset)}",
+        f"         {dropped}; {bad}",
+        *(f"           {line}" for line in (*reasons, *more)),
     ]
 
 
@@ -104,18 +111,31 @@ def _left_out_lines(loader: Loader) -> List[str]:
     return [f"filter   {count} left out of training, the first {image_id}: {reason}"]
 
 
-def _dropped(dataset: Dataset) -> str:
-    if not dataset.dropped:
-        return "no box dropped"
-    image_id, reason = dataset.dropped[0]
-    return f"{len(dataset.dropped)} boxes dropped, the first in {image_id}: {reason}"
+def _dropped(dataset: Dataset) -> List[str]:
+    return _kinds(dataset.dropped, "boxes dropped") or ["no box dropped"]
 
 
-def _bad_images(dataset: Dataset) -> str:
-    if not dataset.bad_images:
-        return "no bad image"
-    image_id, reason = dataset.bad_images[0]
-    return f"{len(dataset.bad_images)} bad images skipped, the first {image_id}: {reason}"
+def _bad_images(dataset: Dataset) -> List[str]:
+    return _kinds(dataset.bad_images, "bad images skipped") or ["no bad image"]
+
+
+def _kinds(faults: Faults, what: str) -> List[str]:
+    """Returns the number of faults with the first one, and a line for each kind if there are more.
+
+    Two reasons are of one kind if they differ only in numbers, and in a place before the first
+    quotation mark.
+    """
+    kinds: Dict[str, Faults] = {}
+    for image_id, reason in faults:
+        kinds.setdefault(NOT_KIND.sub("", reason), []).append((image_id, reason))
+    lines = []
+    for kind in sorted(kinds.values(), key=len, reverse=True):
+        image_id, reason = kind[0]
+        lines.append(f"{len(kind)} {what}, the first in {image_id}: {reason}")
+    if len(lines) <= 1:
+        return lines
+    more = [f"and {len(lines) - MOST_KINDS} more reasons"] * (len(lines) > MOST_KINDS)
+    return [f"{len(faults)} {what} for {len(lines)} reasons", *lines[:MOST_KINDS], *more]
 
 
 def _anchor_lines(training: Training) -> List[str]:

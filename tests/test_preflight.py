@@ -87,8 +87,29 @@ def test_difficult_dropped_and_bad_are_counted(training):
     train.bad_images = [("image8", "image8.jpg: JPEG truncated after 9 bytes")]
     lines = preflight(training(train, Listed([[BOX], [BOX]])))
     says(lines[1], "train ", "202 images", "1 without", "201 boxes", "0 difficult")
-    says(lines[2], "2 boxes dropped", 'image7: "a": box 1 1 1 1 has no area')
-    says(lines[2], "1 bad images", "image8: image8.jpg: JPEG truncated after 9 bytes")
+    says(lines[2], "2 boxes dropped for 2 reasons; 1 bad images", "image8: image8.jpg: JPEG trunc")
+    says(lines[3], "1 boxes dropped", 'image7: "a": box 1 1 1 1 has no area')
+    says(lines[4], "1 boxes dropped", "image9: the second")
+
+
+def test_every_reason_of_dropped_boxes_is_counted(training):
+    train = Listed(boxes=[[BOX]] * 2)
+    boxes = [f'a{n}.xml:{n}: "a": box {n} 1 {n}.5 1 has no area' for n in range(3)]
+    names = ['b.xml:9: "Raccoon" is not in class_names (the nearest is "raccoon")'] * 4
+    others = ["a third reason with 7 numbers"]
+    faults = [*boxes, *names, *others]
+    train.dropped = [(f"image{n}", reason) for n, reason in enumerate(faults)]
+    lines = preflight(training(train))
+    says(lines[2], "8 boxes dropped for 3 reasons; no bad image")
+    says(lines[3], "4 boxes dropped, the first in image3: b.xml:9", '"Raccoon" is not', "raccoon")
+    says(lines[4], "3 boxes dropped, the first in image0: a0.xml:0", '"a": box 0 1 0.5 1 has no')
+    says(lines[5], "1 boxes dropped, the first in image7: a third")
+    train.dropped = [("image0", f"reason {chr(97 + n)}") for n in range(12)]
+    lines = preflight(training(train))
+    says(lines[2], "12 boxes dropped for 12 reasons")
+    says(lines[11], "and 4 more reasons")
+    train.dropped = [("image0", reason) for reason in boxes]
+    says(preflight(training(train))[2], "3 boxes dropped, the first in image0: a0.xml:0", "no bad")
 
 
 def test_anchors_and_objects_that_do_not_match_are_counted(training):
@@ -171,7 +192,8 @@ def test_more_than_one_percent_bad_images_are_an_error(training, split):
     bad = Listed([[BOX]] * 198)
     bad.bad_images = [(f"bad{index}", "is empty (0 bytes)") for index in range(3)]
     sets = (bad, None) if split == "train" else (Listed(**FITS), bad)
-    assert_refused(training(*sets), "3 of 201", "1 %", "bad0: is empty")
+    assert_refused(training(*sets), "3 of 201", "1%", "bad0: is empty", "data.bad_images")
+    preflight(training(*sets, *[None] * (len(sets) < 2), "data.bad_images=1.5%"))
     bad.bad_images.pop()
     preflight(training(*sets))
 

@@ -22,7 +22,7 @@ from detkit.tta import TTA
 
 PROPOSALS = ("train_proposals", "val_proposals")
 TRANSFORMED = ("train_transforms", "val_transforms")
-LOADING = ("pad_multiple", "workers", "group_aspect")
+LOADING = ("pad_multiple", "workers", "group_aspect", "bad_images")
 DATA_KEYS = ("train", "val", *PROPOSALS, *TRANSFORMED, *LOADING, "max_pixels", "filter")
 
 

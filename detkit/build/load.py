@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 
 
 def load(
-    config: Union[str, "os.PathLike[str]", Config], checkpoint: str, device: str = "auto"
+    config: Union[str, "os.PathLike[str]", Config],
+    checkpoint: Union[str, "os.PathLike[str]"],
+    device: str = "auto",
 ) -> Detector:
     """Returns the Detector of a config and a checkpoint.
 
@@ -39,13 +41,22 @@ def load(
     CheckpointError.
     """
     built_from = opened(config if isinstance(config, Config) else load_config(config))
-    saved = load_checkpoint(checkpoint)
+    return _detector(built_from, load_checkpoint(os.fspath(checkpoint)), device)
+
+
+def load_alone(checkpoint: Union[str, "os.PathLike[str]"], device: str = "auto") -> Detector:
+    """Returns the Detector of a checkpoint and of the config in it; see ``load``."""
+    saved = load_checkpoint(os.fspath(checkpoint))
+    return _detector(opened(load_config(os.path.join(saved.path, CONFIG))), saved, device)
+
+
+def _detector(config: Config, saved: Checkpoint, device: str) -> Detector:
     ctx = find_device(device)
-    choose_operators(built_from, ctx)
-    model = build_model(built_from, saved.class_names, ctx, pretrained=False)
-    check_scores(built_from, model)  # an older config sets no scores and gets softmax
+    choose_operators(config, ctx)
+    model = build_model(config, saved.class_names, ctx, pretrained=False)
+    check_scores(config, model)  # an older config sets no scores and gets softmax
     load_model_weights(model, saved)
-    return detector_for(built_from, model, saved.class_names, ctx)
+    return detector_for(config, model, saved.class_names, ctx)
 
 
 def detector_for(

@@ -50,7 +50,10 @@ def load_pretrained(block: HybridBlock, node: Node, normalize: Normalize) -> Non
         unused = load_weights(loaded, _with_torchs_names(state, normalize, where), names)
     except WeightsError as error:
         raise WeightsError(f"{where}: {path}: {error}") from error
-    log.info("%s: read %s; names not used: %s", node.path, path, ", ".join(unused) or "none")
+    hint = " (--debug lists them)" if unused else ""
+    line = "%s: read %s; %d of its %d names are not used%s"
+    log.info(line, node.path, path, len(unused), len(state), hint)
+    log.debug("%s: names not used: %s", node.path, ", ".join(unused) or "none")
 
 
 def _check_normalisation(weights: str, normalize: Normalize, where: str) -> None:

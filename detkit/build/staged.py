@@ -122,7 +122,7 @@ class StagedTraining:
 
         if not self._has_ended(stage, work_dir, config, force):
             log.write("stage", name=stage.name, state="begins")
-            trained.append(self._run(folder, config, force))
+            trained.append(self._run(folder, config, force, log))
             log.write("stage", name=stage.name, state="ends")
         last = read_last(os.path.join(folder, FOLDER))
         assert last is not None  # a training that has ended has saved its end
@@ -130,10 +130,10 @@ class StagedTraining:
         files = write_proposals(training, folder, last.step, log) if takers else {}
         return Made(last.path, files)
 
-    def _run(self, folder: str, config: Config, force: bool) -> Training:
+    def _run(self, folder: str, config: Config, force: bool, log: RunLog) -> Training:
         """Trains a stage to its end."""
         training = Training(config, self._plugin_files)
-        print("\n".join(self._describe(training)), flush=True)
+        log.say("\n".join(self._describe(training)))
         runner = training.runner(folder, "auto", force)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(folder, RESULT))

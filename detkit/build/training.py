@@ -188,9 +188,8 @@ class Training:
         return runner.metrics
 
     def dry_run(self) -> str:
-        """Makes one training step and evaluates one batch; returns a line about them."""
-        if self.options.start_from:
-            print(self._start())
+        """Makes one training step and evaluates one batch; returns lines about them."""
+        lines = [self._start()] if self.options.start_from else []
         with tempfile.TemporaryDirectory() as folder:
             runner = self._runner(folder, hooks=[])
             runner.step(next(self.loader.batches(epoch=0)))
@@ -199,7 +198,8 @@ class Training:
         detections = dict(zip(batch.image_ids, self.detector.detect_batch(batch)))
         self.evaluator(self.val_set, detections)
         numbers = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        return f"dry run: one step ({numbers}) and one evaluation batch succeeded"
+        lines.append(f"dry run: one step ({numbers}) and one evaluation batch succeeded")
+        return "\n".join(lines)
 
     def _start(self) -> str:
         """Takes the weights that ``train.start_from`` names; returns a line about them."""

@@ -4,9 +4,9 @@ The file ``last`` names the newest checkpoint of the current branch. A checkpoin
 number may belong to a branch that was left when the run was resumed from an earlier checkpoint.
 """
 
+import logging
 import os
 import shutil
-import sys
 import uuid
 from typing import Dict, List, NamedTuple, Optional, Set
 
@@ -29,6 +29,8 @@ from detkit.checkpoints.state import (
     branch_to_json,
 )
 from detkit.errors import CheckpointError
+
+log = logging.getLogger(__name__)
 
 
 class Resumed(NamedTuple):
@@ -71,9 +73,11 @@ def read_last(folder: str) -> Optional[Pointer]:
             raise ValueError(f"expected a path and a step, found {name!r} and {step!r}")
         branch = branch_from_json(content["run"], content["parent"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        _warn(
-            f"{file_path}: expected the name of a checkpoint, found a damaged file ({error}); the "
-            "checkpoints beside it are used"
+        log.warning(
+            "%s: expected the name of a checkpoint, found a damaged file (%s); the checkpoints "
+            "beside it are used",
+            file_path,
+            error,
         )
         return None
     return Pointer(os.path.join(folder, name), step, branch)
@@ -93,7 +97,7 @@ def branch_from(folder: str, checkpoint: Checkpoint) -> Branch:
 def load_last(folder: str) -> Optional[Resumed]:
     """Loads the newest checkpoint of the current branch that is not damaged; None in a new folder.
 
-    A warning on stderr names each damaged checkpoint that is passed over. The global random number
+    A warning names each damaged checkpoint that is passed over. The global random number
     generators are set to the saved state.
 
     Raises CheckpointError if there are checkpoints and none of the branch can be used: a run from
@@ -112,7 +116,7 @@ def load_last(folder: str) -> Optional[Resumed]:
         try:
             return Resumed(load_checkpoint(path, restore_random=True), branch)
         except CheckpointError as error:
-            _warn(str(error))
+            log.warning("%s", error)
     others = [os.path.basename(path) for path in known if path not in candidates]
     raise CheckpointError(
         f"{folder}: expected a checkpoint that can be used, found that all {len(candidates)} of "
@@ -232,7 +236,3 @@ def _ancestors(branch: Branch, branches: Dict[str, Optional[Branch]]) -> List[st
         limit = parent.step if parent else 0
         current = by_run.get(parent.run, Branch(parent.run)) if parent else None
     return sorted(found, key=step_of, reverse=True)
-
-
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)

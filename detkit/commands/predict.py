@@ -1,30 +1,26 @@
-"""Draws the detections of a checkpoint into images: ``detkit predict``."""
+"""Draws the detections of a checkpoint or an export into images: ``detkit predict``."""
 
 import argparse
 import os
 import sys
-from typing import List, Optional, Sequence, Union
+from typing import List, Optional, Sequence
 
 import numpy as np
 
-from detkit import load
-from detkit.build import build_tta, open_config
+from detkit.build import open_config
 from detkit.data import proposals_of_files
 from detkit.data.images import decode_image, list_images
 from detkit.detections.draw import draw_detections, save_image
-from detkit.detector import Detector
 from detkit.errors import DataError, ImageError
 from detkit.files.disk import make_folder
-from detkit.tta import TTADetector
+from detkit.loading import AnyDetector, open_detector
 
 
 def main(args: argparse.Namespace) -> None:
     """Draws every image that can be read; raises DataError at the end for the others."""
     paths = list_images(args.images)
     config = open_config(args.config, args.overrides)
-    detector: Union[Detector, TTADetector] = load(config, args.checkpoint)
-    if args.tta:
-        detector = TTADetector(detector, build_tta(config))
+    detector = open_detector(config, args.checkpoint, args.tta)
     proposals = proposals_of_files(args.proposals, paths, detector.takes_proposals, detector.name)
     make_folder(args.out)
     unreadable = [
@@ -44,7 +40,7 @@ def output_names(paths: Sequence[str]) -> List[str]:
 
 
 def draw(
-    detector: Union[Detector, TTADetector],
+    detector: AnyDetector,
     path: str,
     proposals: Optional[np.ndarray],
     out: str,
@@ -60,11 +56,7 @@ def draw(
         print(f"skipped: {error}", file=sys.stderr)
         return False
     found = detector.detect(image, proposals)
-    shown = [
-        f"{found.class_names[label]} {confidence:.2f}"
-        for label, confidence in zip(found.labels, found.scores)
-        if confidence >= score
-    ]
+    shown = [f"{one.name} {one.score:.2f}" for one in found if one.score >= score]
     save_image(out, draw_detections(image, found, score))
     print(f"{path} -> {out}: {', '.join(shown) or 'nothing'}")
     return True

@@ -3,29 +3,17 @@
 import argparse
 import os
 import sys
-from typing import Tuple, Union
 
-from detkit import load, load_exported
-from detkit.build import (
-    build_dataset,
-    build_evaluator,
-    build_loader,
-    build_tta,
-    open_config,
-)
+from detkit.build import build_dataset, build_evaluator, build_loader, open_config
 from detkit.build.model import detector_of
-from detkit.config import Config
 from detkit.detections.of_dataset import detect_dataset
 from detkit.detections.proposal_files import check_written, is_proposal_file
 from detkit.detections.results import save_results
-from detkit.detector import Detector
 from detkit.errors import CheckpointError, ConfigError
 from detkit.evaluate import format_table
 from detkit.evaluate.metrics import save_metrics
-from detkit.export.exported import ExportedDetector
-from detkit.export.manifest import MANIFEST
 from detkit.files.disk import make_folder
-from detkit.tta import TTADetector
+from detkit.loading import is_export, open_detector
 
 
 def main(args: argparse.Namespace) -> None:
@@ -33,7 +21,8 @@ def main(args: argparse.Namespace) -> None:
     if args.out:
         check_written(args.out)
     config = open_config(args.config, args.overrides)
-    detector, run_dir = opened(config, args.checkpoint, args.tta)
+    detector = open_detector(config, args.checkpoint, args.tta)
+    run_dir = results_folder(args.checkpoint)
     if args.out and is_proposal_file(args.out) and detector_of(config).TELLS_CLASSES:
         raise ConfigError(
             f"--out {args.out}: expected a .json file, because the detector "
@@ -60,17 +49,8 @@ def main(args: argparse.Namespace) -> None:
     print(f"written: {save_metrics(args.work_dir or run_dir, metrics, f'{name}.json')}")
 
 
-def opened(
-    config: Config, folder: str, tta: bool = False
-) -> Tuple[Union[Detector, ExportedDetector], str]:
-    """Returns the detector of a checkpoint or an export, and the folder of its results."""
-    if os.path.isfile(os.path.join(folder, MANIFEST)):
-        if tta:
-            raise CheckpointError(
-                f"{folder}: expected the folder of a checkpoint for --tta, which needs the parts "
-                "of the detector, found an export"
-            )
-        return load_exported(folder), folder
-    detector = load(config, folder)
-    run_dir = os.path.dirname(os.path.dirname(os.path.abspath(folder)))
-    return TTADetector(detector, build_tta(config)) if tta else detector, run_dir
+def results_folder(folder: str) -> str:
+    """Returns the folder of the results of an export, which is itself, or of a checkpoint's run."""
+    return (
+        folder if is_export(folder) else os.path.dirname(os.path.dirname(os.path.abspath(folder)))
+    )

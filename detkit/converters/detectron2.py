@@ -7,7 +7,6 @@ import numpy as np
 from mxnet import gluon
 from mxnet.gluon import HybridBlock
 
-from detkit.converters.coco_labels import COCO_CLASSES
 from detkit.converters.recipes import (
     Replacement,
     State,
@@ -19,6 +18,7 @@ from detkit.converters.recipes import (
     rows_of,
     state_of,
 )
+from detkit.detections.coco_labels import COCO_CLASSES
 from detkit.detector import Detector
 from detkit.errors import WeightsError
 from detkit.naming import torch_name

@@ -6,7 +6,6 @@ from typing import Dict, Match, Optional, Sequence, Tuple
 
 from mxnet.gluon import HybridBlock
 
-from detkit.converters.coco_labels import COCO_CLASSES
 from detkit.converters.recipes import (
     Replacement,
     Weights,
@@ -18,6 +17,7 @@ from detkit.converters.recipes import (
     state_of,
 )
 from detkit.data.voc import VOC_CLASSES
+from detkit.detections.coco_labels import COCO_CLASSES
 from detkit.detector import Detector
 from detkit.files.params import read_params
 

@@ -1,12 +1,11 @@
 """The folder of a run made of a converter's Detector: a config and a checkpoint for the tools."""
 
 import os
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
-import mxnet as mx
 from mxnet.gluon import HybridBlock
 
-from detkit.build import SECTIONS, build_model
+from detkit.build import SECTIONS
 from detkit.checkpoints import FOLDER, Origin, Progress, new_branch, point_last_to, save_checkpoint
 from detkit.config import Config, dump_config, load_config, to_plain
 from detkit.config.yaml import dump_yaml
@@ -18,8 +17,6 @@ from detkit.files.disk import make_folder
 from detkit.plugins import Copies, write_copies
 from detkit.typing import NDArray
 
-# torchvision's names of the labels that COCO does not use, and of a RetinaNet's background.
-NO_CLASSES = ("N/A", BACKGROUND)
 CONFIG = "config.yaml"
 
 
@@ -34,15 +31,19 @@ class _NoOptimizer:
 def save_run(detector: Detector, folder: str) -> Tuple[str, str]:
     """Writes ``folder``/config.yaml and a checkpoint in it; returns their paths.
 
-    detector: a converter's Detector. Labels that are no classes (NO_CLASSES) are left out, so that
-        the classes of COCO are the 80 of the dataset, in its order. The softmax then has fewer
-        terms, and every score grows by the share of the terms that are left out.
+    detector: a converter's Detector, whose labels are 0, 1, 2, ...
 
-    Raises CheckpointError if the folder holds a run already.
+    Raises CheckpointError if the folder holds a run already, and WeightsError for a detector with
+    torchvision's numbers, which count the background.
     """
-    check_folder(folder)
-    class_names, model = without_gaps(detector)
-    return write_run(folder, config_text(_recipe_of(detector), class_names), model, class_names)
+    assert detector.config is not None  # every converter gives its Detector the recipe
+    names = detector.class_names
+    if BACKGROUND in names:
+        raise WeightsError(
+            "detector: expected the labels of classes alone, found torchvision's numbers; convert "
+            "it without labels='torchvision'"
+        )
+    return write_run(folder, config_text(detector.config, names), detector.model, names)
 
 
 def write_run(
@@ -82,11 +83,6 @@ def write_run(
     return config_path, checkpoint
 
 
-def _recipe_of(detector: Detector) -> Config:
-    assert detector.config is not None  # every converter gives its Detector the recipe
-    return detector.config
-
-
 def check_folder(folder: str) -> None:
     """Raises CheckpointError if the folder holds a run, which would be lost."""
     for name in (CONFIG, FOLDER):
@@ -119,36 +115,3 @@ def _for_training(transform: Dict[str, Any]) -> Dict[str, Any]:
     OpenCV, the default, is the fastest.
     """
     return {key: value for key, value in transform.items() if key != "like"}
-
-
-def without_gaps(detector: Detector) -> Tuple[Sequence[str], HybridBlock]:
-    """Returns the detector's names that are classes, and its model reduced to these classes."""
-    names = detector.foreground_names
-    kept = [label for label, name in enumerate(names) if name not in NO_CLASSES]
-    if len(kept) == len(names):
-        return names, detector.model
-    class_names = tuple(names[label] for label in kept)
-    model = build_model(_recipe_of(detector), class_names, mx.cpu(), pretrained=False)
-    theirs = detector.model._collect_params_with_prefix()
-    for name, parameter in model._collect_params_with_prefix().items():
-        array = theirs[name].data()
-        if array.shape != parameter.shape:
-            rows = _rows(name, len(array), kept, len(names))
-            array = array.take(mx.nd.array(rows, ctx=array.context, dtype="int32"))
-        parameter.set_data(array)
-    return class_names, model
-
-
-def _rows(name: str, length: int, kept: Sequence[int], classes: int) -> List[int]:
-    """Returns the rows, among ``length`` of a weight, that belong to the classes ``kept``."""
-    if name.startswith("roi_head.classes."):
-        return [0, *(1 + label for label in kept)]
-    if name.startswith(("roi_head.boxes.", "mask_head.")):
-        each = length // classes
-        return [label * each + row for label in kept for row in range(each)]
-    if name.startswith("head.classes."):  # a row for each anchor of a cell and each class
-        return [first + label for first in range(0, length, classes) for label in kept]
-    raise WeightsError(
-        f"{name}: expected a rule for which of its {length} rows belong to which class, found "
-        f"none; convert a detector without the labels {', '.join(NO_CLASSES)}"
-    )

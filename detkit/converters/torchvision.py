@@ -2,11 +2,10 @@
 
 import re
 from functools import partial
-from typing import Dict, Mapping, NamedTuple, Optional, Sequence
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from mxnet.gluon import HybridBlock
 
-from detkit.converters.coco_labels import COCO_LABELS
 from detkit.converters.recipes import (
     State,
     Weights,
@@ -17,9 +16,14 @@ from detkit.converters.recipes import (
     rows_of,
     state_of,
 )
+from detkit.detections.coco_labels import COCO_LABELS
 from detkit.detector import Detector
+from detkit.errors import WeightsError
 from detkit.naming import torch_name
 from detkit.weights.load import read_weights
+
+CONTIGUOUS, OWN = "contiguous", "torchvision"  # numbers of the classes
+NO_CLASS = "N/A"  # the name of a number that no class has
 
 # Names in files written before torchvision 0.13, and their replacements.
 _OLD_NAMES = (
@@ -84,8 +88,8 @@ class _Model(NamedTuple):
     anchors: the number of anchors at a cell, each with such rows in the array.
     first_label: the label of our first class; 0 if the model can detect the background.
     labels: the names of the labels that torchvision's weights have.
-    background: {beginning of names: number of rows}: the first rows of these arrays belong to the
-        background. They are never used, and our arrays do not have them.
+    rows: {beginning of names: rows of each label} of the other arrays with rows for each label. The
+        background's are never used, and our arrays do not have them.
     """
 
     names: Dict[str, str]
@@ -94,7 +98,7 @@ class _Model(NamedTuple):
     anchors: int = 1
     first_label: int = 1
     labels: Sequence[str] = COCO_LABELS
-    background: Mapping[str, int] = {
+    rows: Mapping[str, int] = {
         "roi_heads.box_predictor.bbox_pred.": 4,
         "roi_heads.mask_predictor.mask_fcn_logits.": 1,
     }
@@ -143,32 +147,40 @@ def from_torchvision(
     class_names: Optional[Sequence[str]] = None,
     norm_eps: Optional[float] = None,
     device: str = "auto",
+    labels: str = CONTIGUOUS,
 ) -> Detector:
     """Returns a Detector that detects what torchvision's model ``name`` does with ``state``.
 
     name: one of MODELS, torchvision's names.
     state: {name: array} as in its state_dict, or a path, a URL or a published name (see
         find_weights); by default the weights that torchvision publishes for ``name``.
-    class_names: the names of labels 0 (the background), 1, 2, ...; by default those of the weights
-        that torchvision publishes, if there are as many labels, else numbers.
+    class_names: the names of torchvision's labels 0 (the background), 1, 2, ...; "N/A" for a number
+        that is no class. By default those of the weights that torchvision publishes, if there are
+        as many labels, else numbers.
     norm_eps: the number that the backbone's batch norms add to their variances, if it is not
         torchvision's default (see _norm_eps).
     device: see detkit.load.
+    labels: "contiguous" numbers the classes 0, 1, 2, ..., as every other detector here does: COCO's
+        80 are 0 to 79. "torchvision" keeps torchvision's numbers: 1 is the first class, COCO's are
+        1 to 90 with gaps, and a RetinaNet can detect the background, 0.
 
-    Labels of the Detections are torchvision's: 1 is the first class, and class_names[label] its
-    name. A RetinaNet can detect the background, 0, as in torchvision.
+    The softmax of "contiguous" has no terms for the numbers that are no classes, and every score
+    grows by their share.
 
     Raises WeightsError if a weight is missing, superfluous or of another shape.
     """
     config, model = load_recipe(known(name, MODELS)), MODELS[name]
     arrays = _current_names(state_of(name if state is None else state, read_weights))
     count = rows_of(name, model.class_logits, arrays) // model.anchors
-    class_names = class_names_of(count, class_names, [model.labels], background=True)
+    names = class_names_of(count, class_names, [model.labels], background=True)
     eps = _norm_eps(model, arrays) if norm_eps is None else norm_eps
     config["model"]["backbone"].put("norm_eps", eps, "from_torchvision")
     names_of = partial(torchvision_names, name)
-    weights = _foreground(model, arrays)
-    return make_detector(config, class_names, weights, names_of, device, model.first_label)
+    kept = _kept(model, names, labels)
+    weights = _of_labels(model, arrays, kept, count)
+    if labels == OWN:
+        return make_detector(config, names, weights, names_of, device, model.first_label)
+    return make_detector(config, [names[label] for label in kept], weights, names_of, device)
 
 
 def torchvision_names(name: str, model: HybridBlock) -> Dict[str, str]:
@@ -181,15 +193,34 @@ def torchvision_names(name: str, model: HybridBlock) -> Dict[str, str]:
     return names
 
 
-def _foreground(model: _Model, state: State) -> State:
-    """Returns the state without the rows of the background."""
-    rows = {
-        name: array[count:]
-        for beginning, count in model.background.items()
-        for name, array in state.items()
-        if name.startswith(beginning)
-    }
-    return {**state, **rows}
+def _kept(model: _Model, names: Sequence[str], labels: str) -> List[int]:
+    """Returns torchvision's labels that the Detector can detect, in their order."""
+    if labels not in (CONTIGUOUS, OWN):
+        raise WeightsError(f"labels: expected {CONTIGUOUS!r} or {OWN!r}, found {labels!r}")
+    if labels == OWN:
+        return [*range(model.first_label, len(names))]
+    return [label for label in range(1, len(names)) if names[label] != NO_CLASS]
+
+
+def _of_labels(model: _Model, state: State, kept: Sequence[int], count: int) -> State:
+    """Returns the state with the rows of the labels ``kept`` alone, among ``count`` labels.
+
+    The class logits of a two-stage detector keep the background's, which softmax needs. Arrays of
+    an unexpected length stay as they are, so that load_weights reports them.
+    """
+    logits, _, _ = model.class_logits.rpartition("weight")
+    scored = [*range(model.first_label), *kept]
+    rows = {logits: [anchor * count + n for anchor in range(model.anchors) for n in scored]}
+    lengths = {logits: model.anchors * count}
+    for beginning, each in model.rows.items():
+        rows[beginning] = [label * each + row for label in kept for row in range(each)]
+        lengths[beginning] = each * count
+    current = dict(state)
+    for name, array in state.items():
+        beginning = name.rpartition(".")[0] + "."
+        if array.shape[:1] == (lengths.get(beginning),):
+            current[name] = array[rows[beginning]]
+    return current
 
 
 def _current_names(state: State) -> State:

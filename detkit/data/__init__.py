@@ -6,7 +6,8 @@ from typing import Any
 _MODULES = {
     "batch": ("group_by_aspect", "make_batch"),
     "coco": ("COCO",),
-    "images": ("check_image_file", "decode_image", "to_rgb_uint8"),
+    "given_images": ("to_rgb_uint8",),
+    "images": ("check_image_file", "decode_image"),
     "keypoints": ("Keypoints",),
     "loader": ("Loader",),
     "one_class": ("OneClass",),

@@ -1,12 +1,11 @@
-"""Reads image files and arrays as (H, W, 3) uint8 RGB.
+"""Reads image files as (H, W, 3) uint8 RGB.
 
 OpenCV fills the missing part of a truncated file with grey and reports no error. The end of a file
 is therefore checked before the file is decoded.
 """
 
-import os
 from pathlib import Path
-from typing import Any, List, Optional, Sequence, Tuple, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -45,15 +44,27 @@ def decode_image(
 
     Raises ImageError if the file is missing, empty, truncated, too large or no image.
     """
-    data = _read(path)
-    _check(path, data[:HEAD_BYTES], len(data), data)
-    _check_size(path, data, max_pixels, annotated)
+    return decode_bytes(_read(path), path, max_pixels, annotated)
+
+
+def decode_bytes(
+    data: bytes,
+    name: Union[str, Path],
+    max_pixels: int = MAX_PIXELS,
+    annotated: Optional[Tuple[int, int]] = None,
+) -> np.ndarray:
+    """Returns the image in the bytes of a file, (H, W, 3) uint8 RGB; see decode_image.
+
+    name: the place that a message begins with.
+    """
+    _check(name, data[:HEAD_BYTES], len(data), data)
+    _check_size(name, data, max_pixels, annotated)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
-        raise _undecodable(path, data, f": {error}") from error
+        raise _undecodable(name, data, f": {error}") from error
     if image is None:
-        raise _undecodable(path, data)
+        raise _undecodable(name, data)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
@@ -107,59 +118,6 @@ def check_image_file(path: Union[str, Path]) -> None:
     ends_well = (kind == "JPEG" and tail.endswith(JPEG_END)) or (kind == "PNG" and tail == PNG_END)
     if not ends_well:
         _check(path, head, size)
-
-
-def to_rgb_uint8(array: np.ndarray, name: str = "image") -> np.ndarray:
-    """Converts an array that a caller passed to (H, W, 3) uint8 RGB.
-
-    array: uint8 or uint16 of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4). An array (H, W, 3)
-        uint8 is returned unchanged. Grey is repeated, alpha is dropped, and 16 bits are divided by
-        256, as OpenCV does.
-    name: the place that a message begins with.
-
-    Raises ImageError for any other array.
-    """
-    if not isinstance(array, np.ndarray):
-        raise ImageError(f"{name}: expected a numpy array, found {type(array).__name__}")
-    channels = array.shape[2] if array.ndim == 3 else 1
-    if array.ndim not in (2, 3) or channels not in (1, 3, 4) or array.size == 0:
-        raise ImageError(
-            f"{name}: expected shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), found {array.shape}"
-        )
-    if array.dtype not in (np.uint8, np.uint16):
-        raise ImageError(
-            f"{name}: expected uint8 in [0, 255] or uint16, found {array.dtype}; "
-            "convert floats in [0, 1] by (255 * image).round().astype('uint8')"
-        )
-    if array.dtype == np.uint16:
-        array = (array >> 8).astype(np.uint8)
-    if channels == 1:
-        return np.repeat(array.reshape(array.shape[:2] + (1,)), 3, axis=2)
-    return array if channels == 3 else np.ascontiguousarray(array[:, :, :3])
-
-
-def is_one_image(images: Any) -> bool:
-    """Returns whether ``images`` is one image: a file's path or one array (H, W, 3)."""
-    if isinstance(images, np.ndarray):
-        return images.ndim < 4
-    return isinstance(images, (str, os.PathLike))
-
-
-def read_images(
-    images: Sequence[Union[str, Path, np.ndarray]], max_pixels: int = MAX_PIXELS
-) -> List[np.ndarray]:
-    """Returns each file or array as (H, W, 3) uint8 RGB.
-
-    max_pixels: the largest number of pixels of a file that is decoded.
-
-    Raises ImageError.
-    """
-    return [
-        decode_image(image, max_pixels)
-        if isinstance(image, (str, os.PathLike))
-        else to_rgb_uint8(image, f"images[{position}]")
-        for position, image in enumerate(images)
-    ]
 
 
 def list_images(paths: Sequence[Union[str, Path]]) -> List[str]:

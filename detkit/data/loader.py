@@ -4,6 +4,7 @@ The order and the augmentations depend on (seed, epoch, index) alone. A run can 
 any batch, and loading in threads gives the same bits as loading in the caller's thread.
 """
 
+import re
 from types import MappingProxyType
 from typing import (
     Any,
@@ -38,8 +39,7 @@ from detkit.data.workers import in_order
 from detkit.errors import DataError, ImageError
 from detkit.segmentations import fit
 
-TOLERATED_BAD_IMAGES = 0.01
-LISTED_BAD_IMAGES = 10
+LISTED_BAD_IMAGES = 100
 NO_IMAGES: Mapping[int, str] = MappingProxyType({})
 
 
@@ -66,6 +66,8 @@ class Loader:
     proposals: {image_id: boxes (R, 4)} of every image for the batches, or None.
     fields: the names of the dataset's fields that the batches hold.
     left_out: {index: reason} of images that are not loaded.
+    bad_images: the share of the images that may be unusable, in percent; one image always may,
+        unless the share is 0%.
 
     skipped: {image_id: reason} of the images that could not be decoded so far.
     dropped: (image_id, reason) of boxes and proposals that lie outside the decoded image.
@@ -87,6 +89,7 @@ class Loader:
         proposals: Optional[Dict[Any, np.ndarray]] = None,
         fields: Sequence[str] = (),
         left_out: Mapping[int, str] = NO_IMAGES,
+        bad_images: str = "1%",
     ) -> None:
         _require_least("batch_size", batch_size, 1)
         _require_least("seed", seed, 0)
@@ -103,6 +106,7 @@ class Loader:
         self.proposals = proposals
         self.fields = tuple(fields)
         self.left_out = left_out
+        self.bad_images, self._tolerated = bad_images, _share(bad_images)
         self.skipped: Dict[ImageId, str] = {}
         self.dropped: Faults = []
         # If all images count as landscapes, nothing is grouped.
@@ -121,7 +125,7 @@ class Loader:
 
         A batch without any image that can be decoded is left out, so that its number is missing.
 
-        Raises DataError once more than 1 % of the images (and more than one image) are unusable.
+        Raises DataError once more of the images are unusable than ``bad_images`` allows.
         """
         self._check_bad_images()
         plan = list(enumerate(self._plan(epoch)))[start:]
@@ -194,14 +198,14 @@ class Loader:
     def _check_bad_images(self) -> None:
         bad = list(self.dataset.bad_images) + list(self.skipped.items())
         total = len(self.dataset) + len(self.dataset.bad_images)
-        if len(bad) <= max(1, TOLERATED_BAD_IMAGES * total):
+        if len(bad) <= (max(1, self._tolerated * total) if self._tolerated else 0):
             return
-        listed = "\n".join(
-            f"  {image_id}: {reason}" for image_id, reason in bad[:LISTED_BAD_IMAGES]
-        )
+        listed = [f"  {image_id}: {reason}" for image_id, reason in bad[:LISTED_BAD_IMAGES]]
+        more = [f"  and {len(bad) - len(listed)} more"] * (len(bad) > len(listed))
         raise DataError(
-            f"expected at most 1 % of the images to be unusable, found {len(bad)} of {total} "
-            f"images; replace them or remove them from the dataset. The first of them:\n{listed}"
+            f"expected at most {self.bad_images} of the images to be unusable, found {len(bad)} of "
+            f"{total} images; replace them, remove them from the dataset, or raise "
+            "data.bad_images:\n" + "\n".join([*listed, *more])
         )
 
 
@@ -241,6 +245,15 @@ def sample_of(
         masks=None if masks is None else fit(masks[kept], (height, width)),
         fields={name: field.take(kept) for name, field in fields.items()},
     )
+
+
+def _share(percent: str) -> float:
+    """Returns the share in [0, 1] that a percentage such as "1%" or "0.5 %" states."""
+    number = re.fullmatch(r"(\d{1,3}(?:\.\d+)?) ?%", percent.strip())
+    share = float(number[1]) / 100 if number else -1.0
+    if not 0 <= share <= 1:
+        raise ValueError(f"bad_images: expected a percentage such as '1%', found {percent!r}")
+    return share
 
 
 def _require_least(name: str, value: int, least: int) -> None:

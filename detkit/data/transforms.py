@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from detkit.data.resize import FRAMEWORKS, resample, resized_size
-from detkit.data.sample import Sample, Transforms
+from detkit.data.sample import Sample, Transform, Transforms
 from detkit.errors import DataError
 from detkit.registry import TRANSFORMS
 
@@ -20,24 +20,59 @@ from detkit.registry import TRANSFORMS
 def apply(transforms: Transforms, sample: Sample, rng: np.random.Generator) -> Sample:
     """Applies the transforms to a sample, the first one first.
 
-    Raises DataError for a transform that moves the boxes and does not move proposals or fields.
+    Raises DataError for a transform that moves the boxes and does not move proposals or fields, and
+    for one that returns what no network can be trained on, such as a box without area.
     """
     for transform in transforms:
         given, sample = sample, transform(sample, rng)
+        fault = fault_of(sample)
+        if fault and not fault_of(given):
+            raise DataError(
+                f"image {given.image_id!r}: transform {_name(transform)}: expected {fault}; "
+                "correct the transform, or drop what it cannot keep"
+            )
         if sample.image is given.image or sample.boxes is given.boxes:
             continue
-        name = getattr(transform, "__name__", type(transform).__name__)
         if given.proposals is not None and sample.proposals is given.proposals:
             raise DataError(
-                f"transform {name}: expected the proposals to be moved with the boxes, found them "
-                "unchanged; use Sample.move_boxes, which moves both"
+                f"transform {_name(transform)}: expected the proposals to be moved with the boxes, "
+                "found them unchanged; use Sample.move_boxes, which moves both"
             )
         if given.fields and sample.fields is given.fields:
             raise DataError(
-                f"transform {name}: expected the fields {', '.join(given.fields)} to be moved with "
-                "the boxes, found them unchanged; use Sample.move_fields"
+                f"transform {_name(transform)}: expected the fields {', '.join(given.fields)} to "
+                "be moved with the boxes, found them unchanged; use Sample.move_fields"
             )
     return sample
+
+
+def fault_of(sample: Sample) -> Optional[str]:
+    """Returns "X, found Y" for a sample that cannot be trained on, and None for any other.
+
+    The image is (H, W, 3), every box is finite and has an area in the image, and there is a label
+    and, with masks, a mask of the image's size for each box.
+    """
+    if not isinstance(sample, Sample):
+        return f"a Sample, found {type(sample).__name__}"
+    image, boxes = sample.image, sample.boxes
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size or image.dtype.kind not in "uif":
+        return f"an image (H, W, 3) of numbers, found {image.dtype} {image.shape}"
+    height, width = image.shape[:2]
+    counts = [len(boxes), len(sample.labels), len(sample.difficult)]
+    if boxes.shape != (len(boxes), 4) or len(set(counts)) > 1:
+        return f"boxes (G, 4) and G labels and difficult, found {boxes.shape} and {counts[1:]}"
+    if sample.masks is not None and sample.masks.shape != (len(boxes), height, width):
+        return f"masks {(len(boxes), height, width)}, found {sample.masks.shape}"
+    inside = np.clip(boxes, 0, (width, height) * 2)
+    bad = ~((inside[:, 2:] > inside[:, :2]).all(axis=1) & np.isfinite(boxes).all(axis=1))
+    if bad.any():
+        found = boxes[bad][0].tolist()
+        return f"boxes with an area in the image of {width} x {height} pixels, found {found}"
+    return None
+
+
+def _name(transform: Transform) -> str:
+    return getattr(transform, "__name__", type(transform).__name__)
 
 
 @TRANSFORMS.register()

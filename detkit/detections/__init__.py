@@ -4,6 +4,7 @@ An exported detector imports the type from here and runs without pycocotools. Th
 imports no module that needs it.
 """
 
+from detkit.detections.detection import Detection
 from detkit.detections.detections import Detections, detections_of
 
-__all__ = ["Detections", "detections_of"]
+__all__ = ["Detection", "Detections", "detections_of"]

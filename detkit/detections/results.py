@@ -20,11 +20,12 @@ from typing import (
 import numpy as np
 
 from detkit.detections import Detections
+from detkit.detections.exchange import KEYPOINTS, KEYS, MASK
 from detkit.detections.of_dataset import no_detections, paired
 from detkit.detections.proposal_files import is_proposal_file, read_proposals, save_proposals
 from detkit.errors import DataError
 from detkit.files.disk import whole_file
-from detkit.keypoints import MOST_KEYPOINTS, from_coco, to_coco
+from detkit.keypoints import MOST_KEYPOINTS, from_coco
 from detkit.segmentations import RLE, parse_rle
 from detkit.wording import first_few
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 LIMIT = 1e37  # the sum of larger numbers may not fit a float32
 LARGEST_MASK = 2**27  # pixels
-KEYS = ("image_id", "category_id", "bbox", "score")
-MASK, KEYPOINTS = "segmentation", "keypoints"
 
 ImageId = Union[int, str]
 Corners = Tuple[float, float, float, float]
@@ -71,20 +70,11 @@ def save_results(
         save_proposals(path, detections, dataset)
         return
     ids = category_ids(dataset)
-    entries = []
-    for annotation, detected in paired(dataset, dict(detections)):
-        boxes = detected.boxes.astype(np.float64)
-        boxes[:, 2:] -= boxes[:, :2]
-        rows = zip(boxes.tolist(), detected.scores.tolist(), detected.labels)
-        for index, (box, score, label) in enumerate(rows):
-            values = (_plain(annotation.image_id), _plain(ids[label]), box, score)
-            entry = dict(zip(KEYS, values))
-            if detected.has_masks:
-                rle = detected.rle(index)
-                entry[MASK] = {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")}
-            if detected.keypoints is not None:
-                entry[KEYPOINTS] = to_coco(detected.keypoints[index])
-            entries.append(entry)
+    entries = [
+        entry
+        for annotation, detected in paired(dataset, dict(detections))
+        for entry in detected.to_coco(annotation.image_id, ids)
+    ]
     with whole_file(path) as part:
         part.write_text(json.dumps(entries), encoding="utf-8")
 
@@ -232,10 +222,6 @@ def _is_side(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < LIMIT
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _such_as(images: Mapping[Any, Any]) -> str:

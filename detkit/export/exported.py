@@ -8,7 +8,8 @@ import mxnet as mx
 import numpy as np
 
 from detkit.data.batch import make_batch
-from detkit.data.images import is_one_image, read_images
+from detkit.data.given_images import detect_images, read_images
+from detkit.data.images import MAX_PIXELS
 from detkit.data.proposed import add_proposals
 from detkit.data.resize import resample, resized_size
 from detkit.data.sample import Batch, Sample, unlabelled
@@ -63,8 +64,11 @@ class ExportedDetector:
     """A network from files, with the methods of a Detector.
 
     class_names: the names of the labels. manifest: the content of model.json. takes_proposals:
-        whether ``detect`` needs proposals, because a FastRCNN was exported.
+        whether ``detect`` needs proposals, because a FastRCNN was exported. name: the detector's
+        name in messages. max_pixels: the largest number of pixels of an image file.
     """
+
+    name, max_pixels = "this exported detector", MAX_PIXELS
 
     def __init__(self, network: CheckedNetwork, manifest: Manifest, ctx: Context) -> None:
         self.manifest = manifest
@@ -73,35 +77,64 @@ class ExportedDetector:
         self._network, self._ctx = network, ctx
 
     @overload
-    def detect(self, images: Union[str, os.PathLike], proposals: Any = None) -> Detections: ...
+    def detect(
+        self,
+        images: Union[str, os.PathLike, bytes],
+        proposals: Any = None,
+        *,
+        score: Optional[float] = None,
+        channels: str = "RGB",
+    ) -> Detections: ...
 
     @overload
-    def detect(self, images: Union[list, tuple], proposals: Any = None) -> List[Detections]: ...
+    def detect(
+        self,
+        images: Union[list, tuple],
+        proposals: Any = None,
+        *,
+        score: Optional[float] = None,
+        channels: str = "RGB",
+    ) -> List[Detections]: ...
 
     @overload
-    def detect(self, images: np.ndarray, proposals: Any = None) -> Any: ...
+    def detect(
+        self,
+        images: Any,
+        proposals: Any = None,
+        *,
+        score: Optional[float] = None,
+        channels: str = "RGB",
+    ) -> Any: ...
 
-    def detect(self, images: Any, proposals: Any = None) -> Any:
+    def detect(
+        self,
+        images: Any,
+        proposals: Any = None,
+        *,
+        score: Optional[float] = None,
+        channels: str = "RGB",
+    ) -> Any:
         """Returns the Detections of one image, boxes in its own pixels, or a list for several.
 
-        images: an (H, W, 3) uint8 RGB array or the name of an image file, or a list of these, as
-            for Detector.detect.
+        images, score, channels: as for Detector.detect.
         proposals: if ``takes_proposals``, boxes (R, 4) in pixels of the image, or one array for
             each of several images.
 
         Raises ImageError, and DataError for proposals that are missing, superfluous or no boxes.
         Raises ExportError if the network cannot run with images of this size.
         """
-        if is_one_image(images):
-            return self.detect([images], None if proposals is None else [proposals])[0]
-        images = list(images)
-        return self.detect_batch(self.batch(images, proposals)) if images else []
+        return detect_images(self, images, proposals, score, channels)
 
-    def batch(self, images: Sequence[Any], proposals: Optional[Sequence[Any]] = None) -> Batch:
+    def batch(
+        self,
+        images: Sequence[Any],
+        proposals: Optional[Sequence[Any]] = None,
+        channels: str = "RGB",
+    ) -> Batch:
         """Returns the Batch that the network gets for a list of images, see ``detect``."""
-        arrays = read_images(images)
+        arrays = read_images(images, self.max_pixels, channels)
         samples = [unlabelled(array) for array in arrays]
-        samples = add_proposals(samples, proposals, self.takes_proposals, "this exported detector")
+        samples = add_proposals(samples, proposals, self.takes_proposals, self.name)
         samples = [self._resized(sample) for sample in samples]
         originals = [(array.shape[0], array.shape[1]) for array in arrays]
         return make_batch(samples, originals, self.manifest.pad_multiple)

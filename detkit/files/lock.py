@@ -4,13 +4,15 @@ import datetime
 import errno
 import fcntl
 import json
+import logging
 import os
 import socket
-import sys
 from contextlib import contextmanager, suppress
 from typing import Dict, Iterator, Optional
 
 from detkit.errors import DetkitError
+
+log = logging.getLogger(__name__)
 
 LOCK = "run.lock"  # the file's name
 _LONGEST = 4096  # bytes of the file that are read
@@ -24,7 +26,7 @@ def locked(folder: str) -> Iterator[None]:
 
     The lock is an flock on ``folder``/run.lock. The system releases it when the process ends, even
     by SIGKILL, so that a file that is left behind is no obstacle. A file system without locks gets
-    a warning on stderr, and the block runs without one.
+    a warning, and the block runs without one.
 
     Raises DetkitError, with the process and the host, if another process holds the lock.
     """
@@ -65,10 +67,11 @@ def _acquire(path: str) -> Optional[int]:
         except OSError as error:
             if locks or error.errno not in _NO_LOCKS:
                 raise DetkitError(f"{path}: cannot be locked: {error.strerror}") from error
-            print(
-                f"warning: {path}: expected a file system with locks, found none "
-                f"({error.strerror}); make sure that no other training uses this folder",
-                file=sys.stderr,
+            log.warning(
+                "%s: expected a file system with locks, found none (%s); make sure that no other "
+                "training uses this folder",
+                path,
+                error.strerror,
             )
             return None
         finally:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator
 
+from detkit.cli import NOTICE
 from detkit.errors import DetkitError
 from detkit.files.disk import make_folder, sha256_of
 
@@ -55,7 +56,8 @@ def _compile(path: Path, compile_into: Callable[[Path, Path], None], notice: str
     for left in path.parent.glob(f"{SCRATCH}*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
     # A warning is seen in a program that has not configured its logging, too.
-    log.warning("compiling detkit's operators, once, into %s: %s", path.parent, notice)
+    line = "compiling detkit's operators, once, into %s: %s"
+    log.warning(line, path.parent, notice, extra=NOTICE)
     scratch = path.parent / f"{SCRATCH}{os.getpid()}"
     scratch.mkdir()
     try:
@@ -109,7 +111,8 @@ def _locked(path: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             holder = file.read() or "another process"
-            log.warning("waiting for %s, which compiles detkit's operators", holder)
+            line = "waiting for %s, which compiles detkit's operators"
+            log.warning(line, holder, extra=NOTICE)
             fcntl.flock(file, fcntl.LOCK_EX)
         file.truncate(0)
         file.write(f"process {os.getpid()}")

@@ -1,6 +1,7 @@
-"""The output of a run: log.jsonl always, and a progress bar or plain lines on the terminal."""
+"""The output of a run: log.jsonl always, its lines by ``logging``, and a bar on a terminal."""
 
 import json
+import logging
 import math
 import os
 import sys
@@ -9,9 +10,12 @@ from typing import Any, Iterator, Optional, TextIO
 
 from tqdm import tqdm
 
+from detkit.cli import PROGRESS
 from detkit.data.loader import Loader
 from detkit.errors import DetkitError
 from detkit.files.disk import sync
+
+progress = logging.getLogger(PROGRESS)
 
 
 def _has_room(stream: TextIO) -> bool:
@@ -30,8 +34,9 @@ class RunLog:
     work_dir: the folder of log.jsonl. total, done: the number of steps of the run, or None if it is
         not known, and of those that were made before; a run of 0 steps has no bar.
 
-    The lines for the user end when the terminal or the pipe is closed; the run goes on without
-    them.
+    The lines for the user are logged by the logger ``cli.PROGRESS``, which tools show, and other
+    programs may show, redirect or silence. They end when the terminal or the pipe is closed; the
+    run goes on without them.
     """
 
     def __init__(self, work_dir: str, total: Optional[int], done: int = 0):
@@ -71,12 +76,9 @@ class RunLog:
             raise DetkitError(f"{self._path}: cannot be written: {error.strerror}") from error
 
     def say(self, text: str) -> None:
-        """Prints a line for the user, above the bar if there is one."""
+        """Logs a line for the user."""
         with self._reader():
-            if self._interactive:
-                tqdm.write(text)
-            else:
-                print(text, flush=True)
+            progress.info("%s", text)
 
     def advance(self, step: int, total: Optional[int] = None) -> None:
         """Moves the bar to ``step``; ``total`` replaces the number of steps of the run."""
@@ -85,12 +87,12 @@ class RunLog:
             self._bar.update(step - self._bar.n)
 
     def show(self, text: str, line: str) -> None:
-        """Shows ``text`` beside the bar, or prints ``line`` if the output is no terminal."""
+        """Shows ``text`` beside the bar, or logs ``line`` if the output is no terminal."""
         with self._reader():
             if self._interactive:
                 self._bar.set_postfix_str(text)
             else:
-                print(line, flush=True)
+                progress.info("%s", line)
 
     def close(self) -> None:
         """Finishes the bar."""
@@ -116,7 +118,7 @@ class FaultLog:
         self._images = self._boxes = 0
 
     def update(self) -> None:
-        """Records each new fault in log.jsonl, and prints a line for each skipped image."""
+        """Records each new fault in log.jsonl, and logs a line for each skipped image."""
         for image_id, reason in list(self._loader.skipped.items())[self._images :]:
             self._log.write("bad_image", image_id=image_id, reason=reason)
             self._log.say(f"skipped {image_id}: {reason}")

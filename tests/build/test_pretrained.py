@@ -34,6 +34,18 @@ def test_detectrons_backbone(tmp_path, blobs):
         np.testing.assert_array_equal(block.data().asnumpy(), blobs[blob])
 
 
+def test_names_that_are_not_used_are_counted_and_listed_in_debug(tmp_path, blobs, caplog):
+    path = write_detectron(tmp_path / "R-18.pkl", {**blobs, "pred_w": np.zeros((2, 2), "f4")})
+    config = opened(tmp_path, path, BGR)
+    for level, listed in (("INFO", False), ("DEBUG", True)):
+        caplog.clear()
+        with caplog.at_level(level, "detkit"):
+            build_model(config, NAMES, mx.cpu())
+        (line,) = [one for one in caplog.messages if "names are not used" in one]
+        tiny.assert_says(line, f"read {path}; 1 of its ", "--debug")
+        assert any("not used: " in one and "pred_w" in one for one in caplog.messages) == listed
+
+
 def test_channels_in_another_order_are_refused(tmp_path, blobs):
     path = write_detectron(tmp_path / "R-18.pkl", blobs)
     with pytest.raises(ConfigError) as caught:

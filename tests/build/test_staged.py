@@ -67,6 +67,9 @@ def test_the_joined_detector_has_the_parts_of_the_last_stages(alternated):
     ).read_text()
     (record,) = tiny.records(alternated, "evaluate")
     assert (record["step"], record["epoch"]) == (12, 4)
+    image = np.full((64, 64, 3), 90, np.uint8)
+    expected = detkit.load(alternated / "config.yaml", alternated / JOINED).detect(image)
+    assert len(expected) > 0 and detkit.load(alternated).detect(image) == expected
 
 
 def test_the_convolutions_stay_bit_equal_after_the_second_stage(alternated):

@@ -9,8 +9,8 @@ import pytest
 from detkit.build import build_model
 from detkit.converters import detectron2 as converter
 from detkit.converters import from_detectron2
-from detkit.converters.coco_labels import COCO_CLASSES
 from detkit.converters.recipes import load_recipe
+from detkit.detections.coco_labels import COCO_CLASSES
 from detkit.errors import WeightsError
 from detkit.models import AnchorGrid, RPNHead
 from detkit.weights.load import load_weights

@@ -8,7 +8,7 @@ import pytest
 
 import detkit.converters.torchvision as converter
 from detkit.converters import from_torchvision
-from detkit.converters.coco_labels import COCO_LABELS
+from detkit.detections.coco_labels import COCO_CLASSES, COCO_LABELS
 from detkit.errors import WeightsError
 from support import backbones, safetensors_files, tiny
 from support.torchvision_models import DENSE, IMAGE, SMALL, shapes_of
@@ -54,14 +54,62 @@ def test_names_and_shapes_are_torchvisions(name):
     assert backbones.digest(shapes_of(name, len(converter.MODELS[name].labels))) == DIGESTS[name]
 
 
-def test_labels_are_indices_of_class_names(state):
-    (found,) = from_torchvision(SMALL, state, ["nothing", "cat", "dog"]).detect([IMAGE])
-    assert found.class_names == ("nothing", "cat", "dog")
-    assert set(found.labels) <= {1, 2}
-    assert len(found.boxes) > 0
-    (unnamed,) = from_torchvision(SMALL, state).detect([IMAGE])
-    assert unnamed.class_names == ("__background__", "1", "2")
-    same(unnamed, found)
+def test_labels_are_the_classes_and_torchvisions_numbers_on_request(state):
+    names = ["nothing", "cat", "dog"]
+    found = from_torchvision(SMALL, state, names).detect(IMAGE)
+    assert found.class_names == ("cat", "dog")
+    assert set(found.labels) == {0, 1}
+    own = from_torchvision(SMALL, state, labels="torchvision").detect(IMAGE)
+    assert own.class_names == ("__background__", "1", "2")
+    np.testing.assert_array_equal(own.labels, found.labels + 1)
+    np.testing.assert_array_equal(own.boxes, found.boxes)
+    np.testing.assert_array_equal(own.scores, found.scores)
+    tiny.assert_says(refused(SMALL, state, labels="own"), "labels", "'contiguous'", "'own'")
+
+
+GAP = ["__background__", "cat", "N/A", "dog"]
+
+
+def with_gap(name, logits):
+    """Weights of four labels of which the third is never found."""
+    state = {key: backbones.filling(key, shape) for key, shape in shapes_of(name, 4).items()}
+    state[f"{logits}.weight"][2::4] = 0
+    state[f"{logits}.bias"][2::4] = -40
+    return state
+
+
+def test_numbers_without_a_class_are_left_out():
+    state = with_gap(SMALL, CLASS_WEIGHT.rpartition(".")[0])
+    found = from_torchvision(SMALL, state, GAP).detect(IMAGE)
+    own = from_torchvision(SMALL, state, GAP, labels="torchvision").detect(IMAGE)
+    assert found.class_names == ("cat", "dog")
+    assert len(found) > 0 and set(own.labels) <= {1, 3}
+    np.testing.assert_array_equal(found.names, own.names)
+    np.testing.assert_array_equal(found.labels * 2 + 1, own.labels)
+    np.testing.assert_allclose(found.boxes, own.boxes, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(found.scores, own.scores, rtol=1e-5)
+
+
+def test_a_retina_net_keeps_neither_its_background_nor_its_gaps():
+    logits = "head.classification_head.cls_logits"
+    state = with_gap(DENSE, logits)
+    state[f"{logits}.weight"] *= 0.1
+    state[f"{logits}.bias"] = np.tile([-40.0, 0.0, -40.0, 0.0], 9)
+    whole, gapless = (
+        from_torchvision(DENSE, state, GAP, labels=n) for n in ("torchvision", "contiguous")
+    )
+    inputs = mx.nd.random.uniform(0, 255, (1, 3, 64, 96)), mx.nd.array([[64, 96]])
+    expected, found = ([a.asnumpy() for a in each.model(*inputs)] for each in (whole, gapless))
+    assert gapless.class_names == ("cat", "dog")
+    assert set(expected[2][0]) == {1, 3}
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-5)
+    np.testing.assert_array_equal(found[2] * 2 + 1, expected[2])
+
+
+def test_rows_of_another_number_are_reported(state):
+    state[f"{BOX_DELTAS}bias"] = np.zeros(7)
+    tiny.assert_says(refused(SMALL, state), f"{BOX_DELTAS}bias", "(7,)", "(8,)")
 
 
 def test_91_labels_are_cocos():
@@ -74,14 +122,15 @@ def test_91_labels_are_cocos():
         "stop sign",
         "toothbrush",
     ]
-    assert len(set(COCO_LABELS) - {"__background__", "N/A"}) == 80
+    assert tuple(name for name in COCO_LABELS[1:] if name != "N/A") == COCO_CLASSES
+    assert len(set(COCO_CLASSES)) == 80
 
 
 def test_the_two_labels_with_keypoints_are_cocos():
     name = "keypointrcnn_resnet50_fpn"
     state = {key: np.broadcast_to(np.float32(0), s) for key, s in shapes_of(name, 2).items()}
-    assert from_torchvision(name, state).class_names == ("__background__", "person")
-    assert from_torchvision(name, state, ["", "owl"]).class_names == ("", "owl")
+    assert from_torchvision(name, state).class_names == ("person",)
+    assert from_torchvision(name, state, ["", "owl"]).class_names == ("owl",)
 
 
 def test_the_backgrounds_box_deltas_do_not_matter(state):
@@ -116,10 +165,13 @@ def parameter(detector, name):
     return detector.model._collect_params_with_prefix()[name].data().asnumpy()
 
 
-def test_the_backgrounds_mask_is_left_out(mask_state):
-    detector = from_torchvision(MASKS, mask_state, ["nothing", "cat", "dog"])
+def test_only_classes_have_masks_and_boxes(mask_state):
+    detector = from_torchvision(MASKS, mask_state, ["nothing", "N/A", "dog"])
+    assert detector.class_names == ("dog",)
     for kind in ("weight", "bias"):
-        expected = mask_state[f"roi_heads.mask_predictor.mask_fcn_logits.{kind}"][1:]
+        boxes = parameter(detector, f"roi_head.boxes.{kind}")
+        np.testing.assert_allclose(boxes, mask_state[BOX_DELTAS + kind][8:], rtol=1e-6)
+        expected = mask_state[f"roi_heads.mask_predictor.mask_fcn_logits.{kind}"][2:]
         found = parameter(detector, f"mask_head.masks.{kind}")
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
@@ -149,14 +201,14 @@ def dense_state():
 def test_a_retina_nets_background_is_a_label_like_the_others(dense_state):
     bias = "head.classification_head.cls_logits.bias"
     state = {**dense_state, bias: np.tile([9.0, -9.0, -9.0], 9)}
-    detector = from_torchvision(DENSE, state, ["nothing", "cat", "dog"])
+    detector = from_torchvision(DENSE, state, ["nothing", "cat", "dog"], labels="torchvision")
     assert detector.class_names == detector.foreground_names == ("nothing", "cat", "dog")
     images, sizes = mx.nd.random.uniform(0, 255, (1, 3, 64, 96)), mx.nd.array([[64, 96]])
     _, scores, labels = (array.asnumpy() for array in detector.model(images, sizes))
     assert labels.shape == (1, 300)
     assert scores[0, 0] > 0.9
     assert labels[0, 0] == 0
-    assert from_torchvision(DENSE, state).class_names == ("__background__", "1", "2")
+    assert from_torchvision(DENSE, state).class_names == ("1", "2")
     tiny.assert_says(refused(DENSE, state, ["cat", "dog"]), "class_names", "expected 3", "found 2")
 
 

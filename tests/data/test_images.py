@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from detkit.data.images import check_image_file, decode_image, to_rgb_uint8
+from detkit.data import to_rgb_uint8
+from detkit.data.images import check_image_file, decode_image
 from detkit.errors import ImageError
 
 

@@ -218,18 +218,31 @@ def test_too_many_bad_images_are_an_error(workers):
     loader = Loader(dataset, [], 1, workers=workers)
     with pytest.raises(DataError) as error:
         list(loader.batches(0))
-    assert "1 %" in str(error.value)
+    assert "at most 1% of" in str(error.value)
     assert "3 of 201 images" in str(error.value)
     assert "\n  x: x.jpg: is empty\n  20: 20.jpg: JPEG truncated" in str(error.value)
     assert not loader_threads()
 
 
-def test_at_most_ten_bad_images_are_listed():
-    loader = Loader(Pictures([(32, 32)] * 40, broken=range(40)), [], 30)
+def test_the_first_hundred_bad_images_are_listed():
+    loader = Loader(Pictures([(32, 32)] * 140, broken=range(140)), [], 130)
     with pytest.raises(DataError) as error:
         list(loader.batches(0))
-    assert "30 of 40 images" in str(error.value)
-    assert len(str(error.value).splitlines()) == 11
+    assert "130 of 140 images" in str(error.value)
+    first, *listed, last = str(error.value).splitlines()
+    assert (len(listed), last) == (100, "  and 30 more")
+
+
+def test_the_share_of_bad_images_is_a_choice():
+    dataset = Pictures([(32, 32)] * 40, broken=range(4))
+    for share in ("10%", "10.0 %", "100%"):
+        assert len(list(Loader(dataset, [], 4, bad_images=share).batches(0))) == 9
+    for share, count in (("9.9%", 4), ("0%", 1)):
+        with pytest.raises(DataError, match=f"at most {share} of .* found {count} of 40"):
+            list(Loader(dataset, [], 1, bad_images=share).batches(0))
+    for wrong in ("101%", "5", "-1%", "", "1%%", "nan%"):
+        with pytest.raises(ValueError, match="bad_images: expected a percentage such as '1%'"):
+            Loader(dataset, [], 1, bad_images=wrong)
 
 
 def test_bad_images_of_the_reader_count_before_the_first_batch():

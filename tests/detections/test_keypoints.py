@@ -1,6 +1,7 @@
 """Keypoints of detections: found in heatmaps, written, read and drawn."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ GREY = np.full((80, 120, 3), 128, np.uint8)
 
 def posed():
     found = detected((square(0, side=40), 0.9, 1), (square(50, side=30), 0.8, 0))
-    return found._replace(keypoints=POINTS)
+    return replace(found, keypoints=POINTS)
 
 
 def batch_of():
@@ -113,18 +114,18 @@ def has(image, x, y, colour):
 def test_points_and_lines_in_the_colour_of_their_object():
     points = np.array([[[10, 70, 0.9], [60, 70, 0.9]], [[10, 50, 0.9], [60, 50, 0.9]]], "f")
     found = detected((square(0, side=9), 0.9, 1), (square(30, side=9), 0.8, 1))
-    drawn = draw_detections(GREY, found._replace(keypoints=points, skeleton=[[0, 1]]))
+    drawn = draw_detections(GREY, replace(found, keypoints=points, skeleton=[[0, 1]]))
     for row, y in enumerate((70, 50)):
         assert has(drawn, 10, y, colour_of(row))
         assert has(drawn, 35, y, colour_of(row))
-    without = draw_detections(GREY, found._replace(keypoints=points))
+    without = draw_detections(GREY, replace(found, keypoints=points))
     assert has(without, 10, 70, colour_of(0))
     assert has(without, 35, 70, (128, 128, 128))
 
 
 def test_a_larger_drawing_has_its_points_there():
     points = np.array([[[10, 30, 0.9], [50, 30, 0.9]]], "f")
-    found = detected((square(0, side=9), 0.9, 1))._replace(keypoints=points)
+    found = replace(detected((square(0, side=9), 0.9, 1)), keypoints=points)
     assert has(draw_detections(GREY, found, scale=2), 20, 60, colour_of(0))
 
 
@@ -147,5 +148,5 @@ def test_points_far_outside_do_no_harm():
 
 def test_no_detections():
     nothing = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int), ("cat",))
-    nothing = nothing._replace(keypoints=np.zeros((0, 2, 3)), skeleton=[[0, 1]])
+    nothing = replace(nothing, keypoints=np.zeros((0, 2, 3)), skeleton=[[0, 1]])
     np.testing.assert_array_equal(draw_detections(GREY, nothing), GREY)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pycocotools.coco
@@ -46,14 +47,14 @@ def left_part(box, share):
 def segmented(*rows):
     """Detections of (box, score, label, share), as read from a file."""
     rles = [segmentations.encode(left_part(box, share)) for box, _, _, share in rows]
-    return detected(*(row[:3] for row in rows))._replace(image_size=SIZE, rles=rles)
+    return replace(detected(*(row[:3] for row in rows)), image_size=SIZE, rles=rles)
 
 
 def with_probabilities(side=8):
     rng = np.random.default_rng(0)
     detections = detected(((10.3, 20.7, 50.2, 61.9), 0.9, 1), ((-5, 30, 130, 99), 0.6, 0))
     cells = rng.uniform(size=(2, side, side)).astype(np.float32)
-    return detections._replace(mask_probs=cells, image_size=SIZE)
+    return replace(detections, mask_probs=cells, image_size=SIZE)
 
 
 def test_masks_are_pasted_into_their_boxes():
@@ -74,7 +75,7 @@ def test_detections_without_masks_have_none():
     assert plain.masks is None
     with pytest.raises(ValueError, match="masks"):
         plain.mask(0)
-    nothing = detected()._replace(mask_probs=np.zeros((0, 8, 8), np.float32), image_size=SIZE)
+    nothing = replace(detected(), mask_probs=np.zeros((0, 8, 8), np.float32), image_size=SIZE)
     assert nothing.has_masks
     assert nothing.masks.shape == (0, 100, 100)
 
@@ -154,7 +155,7 @@ def test_an_image_larger_than_annotated_is_judged():
     dataset = MaskedDataset({1: [(square(0), 0, 1.0)]})
     detections = segmented((square(0), 0.9, 0, 1.0))
     larger = np.pad(left_part(square(0), 1.0), ((0, 20), (0, 0)))
-    detections = detections._replace(image_size=(120, 100), rles=[segmentations.encode(larger)])
+    detections = replace(detections, image_size=(120, 100), rles=[segmentations.encode(larger)])
     assert COCOEvaluator()(dataset, {1: detections})["mask_AP"] == pytest.approx(1)
 
 
@@ -207,7 +208,7 @@ def test_masks_are_drawn_each_in_a_colour_of_its_own():
         np.testing.assert_allclose(drawn[60, inside].astype(int) - 128, towards * 0.45, atol=1)
         assert drawn[60, outside].tolist() == [128, 128, 128]
     np.testing.assert_allclose(drawn[60, 49], colour_of(0), atol=12)  # the outline, softened
-    plain = draw_detections(grey, detections._replace(rles=None))
+    plain = draw_detections(grey, replace(detections, rles=None))
     assert plain[60, 35].tolist() == [128, 128, 128]
     assert plain[60, 20].tolist() == list(colour_of(1))  # without masks, that of the class
     assert draw_detections(grey, detections, scale=2).shape == (200, 200, 3)

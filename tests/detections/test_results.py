@@ -43,9 +43,10 @@ def test_results_survive_the_file(dataset, tmp_path):
     }
     loaded = load_results(path, dataset)
     assert list(loaded) == [7, "b", 9]
-    for ours, expected in zip(loaded[7], detected(*rows)):
-        np.testing.assert_array_equal(ours, expected)
-    assert [array.dtype for array in loaded[7][:3]] == [np.float32, np.float32, np.int32]
+    found = loaded[7]
+    assert found == detected(*rows)
+    types = [array.dtype for array in (found.boxes, found.scores, found.labels)]
+    assert types == [np.float32, np.float32, np.int32]
     assert loaded[9].boxes.shape == (0, 4)
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
 

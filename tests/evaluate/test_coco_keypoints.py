@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -42,7 +43,7 @@ def posed(*rows):
     points = np.zeros((len(rows), 2, 3), "f")
     points[..., :2] = found.boxes.reshape(-1, 2, 2)
     points[..., 0] += shifts
-    return found._replace(keypoints=points)
+    return replace(found, keypoints=points)
 
 
 def oks(shift, area):
@@ -114,7 +115,7 @@ def test_sigmas_that_are_no_tolerance_are_refused(sigmas):
 def test_another_number_of_keypoints_is_refused():
     dataset = WithKeypoints({1: [(square(0), 0, 2)]})
     found = posed((square(0), 0.9, 0, 0))
-    found = found._replace(keypoints=np.zeros((1, 5, 3), "f"))
+    found = replace(found, keypoints=np.zeros((1, 5, 3), "f"))
     with pytest.raises(DataError, match="2 of each object, found .1, 5, 3."):
         COCOEvaluator(sigmas=SIGMA)(dataset, {1: found})
 
@@ -156,8 +157,8 @@ def found_near(dataset):
         boxes = np.concatenate([annotation.boxes, annotation.boxes[:1] * np.float32(0.7)])
         order = np.argsort(-rng.uniform(size=len(boxes)))
         rows = zip(boxes[order], np.linspace(0.9, 0.2, len(boxes)), [0] * len(boxes))
-        found[annotation.image_id] = detected(*rows)._replace(
-            class_names=dataset.class_names, keypoints=points[order]
+        found[annotation.image_id] = replace(
+            detected(*rows), class_names=dataset.class_names, keypoints=points[order]
         )
     return found
 

@@ -1,5 +1,7 @@
 """How far two lists of detections are apart."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from detkit.detections import Detections
@@ -30,7 +32,7 @@ def test_the_share_of_keypoints_that_are_elsewhere():
     moved = points.copy()
     moved[1, 0, 0] += 0.4
     moved[1, 2, 1] += 0.6
-    posed, other = (expected._replace(keypoints=each) for each in (points, moved))
+    posed, other = (replace(expected, keypoints=each) for each in (points, moved))
     assert compare([posed], [posed]) == Difference()
     assert compare([posed], [other]) == Difference(keypoints=0.25)
     assert compare([posed], [expected]) == compare([expected], [posed]) == Difference(keypoints=1)

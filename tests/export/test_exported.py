@@ -133,6 +133,7 @@ import detkit
 
 image = np.arange(64 * 80 * 3, dtype=np.uint64).reshape(64, 80, 3).astype("uint8")
 found = detkit.load_exported(sys.argv[1]).detect(image)
+assert detkit.load(sys.argv[1]).detect(image) == found
 assert found.masks.shape == (len(found.boxes), 64, 80)
 wrong = ("models", "registry", "config", "build", "detector", "weights", "runner", "targets")
 assert not [name for name in wrong if "detkit." + name in sys.modules]

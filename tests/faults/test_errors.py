@@ -121,7 +121,7 @@ def test_output_that_nobody_reads_does_not_end_a_training(config, reference, tmp
     def closed(*_, **__):
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr("detkit.runner.log.print", closed, raising=False)
+    monkeypatch.setattr("tqdm.tqdm.write", closed)
     assert tiny.train(config, tmp_path) == 0
     assert len(tiny.records(tmp_path, "output_closed")) == 1
     tiny.assert_same_checkpoint(reference / LAST, tmp_path / LAST)

@@ -49,7 +49,8 @@ def golden(request, fill):
         fill.image(h, w, int(expected["seed"]) + index)
         for index, (h, w) in enumerate(expected["sizes"])
     ]
-    return expected, from_torchvision(request.param.rpartition("_")[0], state), images
+    name, _, _ = request.param.rpartition("_")
+    return expected, from_torchvision(name, state, labels="torchvision"), images
 
 
 @pytest.fixture(scope="module")

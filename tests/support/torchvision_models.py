@@ -21,7 +21,7 @@ def shapes_of(name, labels):
     names = converter.torchvision_names(name, model)
     shapes = {theirs: tuple(parameters[ours].shape) for ours, theirs in names.items()}
     for key in shapes:
-        for beginning, rows in converter.MODELS[name].background.items():
+        for beginning, rows in converter.MODELS[name].rows.items():
             if key.startswith(beginning):
                 shapes[key] = (shapes[key][0] + rows, *shapes[key][1:])
     return shapes

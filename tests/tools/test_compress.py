@@ -3,6 +3,7 @@
 import cv2
 import pytest
 
+import detkit
 from detkit.checkpoints import load_checkpoint
 from support import tiny
 from support.exports import photos
@@ -46,6 +47,7 @@ def test_it_is_tested_drawn_and_trained_like_any_other(small, tmp_path, capsys):
     assert tiny.tool("test", config, checkpoint, "--work-dir", tmp_path) == 0
     assert "AP50" in capsys.readouterr().out
     (photo,) = photos((64, 64))
+    assert detkit.load(small).detect(photo) == detkit.load(config, checkpoint).detect(photo)
     cv2.imwrite(str(tmp_path / "photo.png"), photo)
     words = (config, checkpoint, tmp_path / "photo.png", "--out", tmp_path / "drawn")
     assert tiny.tool("demo", *words) == 0

@@ -4,24 +4,22 @@ import json
 from pathlib import Path
 
 import cv2
-import mxnet as mx
 import numpy as np
 import pytest
 
 import detkit
 from detkit import converters, weights
-from detkit.build import build_dataset, build_model, check_parts, check_sections, open_config
-from detkit.build.load import detector_for
+from detkit.build import build_dataset, check_parts, check_sections
 from detkit.checkpoints import load_checkpoint
 from detkit.config import load_config
 from detkit.converters import from_torchvision, run_folder
-from detkit.converters.coco_labels import COCO_CLASSES, COCO_LABELS
 from detkit.converters.recipes import RECIPES, load_recipe
 from detkit.data.voc import VOC_CLASSES
+from detkit.detections.coco_labels import COCO_CLASSES
 from detkit.errors import WeightsError
 from support import backbones, tiny
 from support.environment import SHARED
-from support.torchvision_models import DENSE, IMAGE, SMALL, shapes_of
+from support.torchvision_models import IMAGE, SMALL, shapes_of
 
 PREDICTOR = "roi_heads.box_predictor."
 NAMES = ("__background__", "cat", "N/A", "dog")
@@ -57,10 +55,10 @@ def converted(state, monkeypatch):
 
 
 def same(found, expected):
-    """The same detections by the names of their classes."""
-    assert len(expected.boxes) > 0
-    names = [[each.class_names[label] for label in each.labels] for each in (found, expected)]
-    assert names[0] == names[1]
+    """The same detections, by labels and by names."""
+    assert len(expected) > 0
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    np.testing.assert_array_equal(found.names, expected.names)
     np.testing.assert_allclose(found.boxes, expected.boxes, rtol=1e-5, atol=1e-4)
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5)
 
@@ -73,32 +71,14 @@ def test_what_is_written_detects_the_same(detector, tmp_path):
     same(found, expected)
     assert {"cat", "dog"} >= {expected.class_names[label] for label in expected.labels}
     assert load_checkpoint(checkpoint).progress == (0, 0, 0)
+    assert detkit.load(tmp_path / "run").detect(IMAGE) == found
 
 
-def test_without_gaps_the_model_is_the_converters(state):
-    labels = ["nothing", "cat", "bird", "dog"]
-    whole = from_torchvision(SMALL, state, labels)
-    assert run_folder.without_gaps(whole) == (("cat", "bird", "dog"), whole.model)
-
-
-def test_a_retina_net_keeps_neither_its_background_nor_its_gaps():
-    shapes = shapes_of(DENSE, len(NAMES))
-    state = {name: backbones.filling(name, shape) for name, shape in shapes.items()}
-    state["head.classification_head.cls_logits.weight"] *= 0.1
-    state["head.classification_head.cls_logits.bias"] = np.tile([-40.0, 0.0, -40.0, 0.0], 9)
-    whole = from_torchvision(DENSE, state, NAMES)
-    class_names, model = run_folder.without_gaps(whole)
-    assert class_names == ("cat", "dog")
-    inputs = mx.nd.random.uniform(0, 255, (1, 3, 64, 96)), mx.nd.array([[64, 96]])
-    expected, found = ([a.asnumpy() for a in each(*inputs)] for each in (whole.model, model))
-    assert set(expected[2][0]) == {1, 3}
-    np.testing.assert_allclose(found[0], expected[0], rtol=1e-5, atol=1e-4)
-    np.testing.assert_allclose(found[1], expected[1], rtol=1e-5)
-    np.testing.assert_array_equal(found[2] * 2 + 1, expected[2])
-
-
-def test_what_is_left_of_91_labels_are_the_classes_of_coco():
-    assert tuple(name for name in COCO_LABELS if name not in run_folder.NO_CLASSES) == COCO_CLASSES
+def test_torchvisions_numbers_are_not_written(state, tmp_path):
+    numbered = from_torchvision(SMALL, state, labels="torchvision")
+    with pytest.raises(WeightsError, match="labels='torchvision'"):
+        run_folder.save_run(numbered, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.skipif(not COCO_SMALL.is_dir(), reason=f"{COCO_SMALL} is not there")
@@ -242,51 +222,6 @@ def test_wrong_arguments(arguments, said, capsys):
         tiny.tool("convert_weights", *arguments)
     assert caught.value.code == 2
     assert said in capsys.readouterr().err
-
-
-def test_rows_of_the_classes_that_stay(tmp_path):
-    masked = (
-        "model.type=MaskRCNN",
-        "model.mask_extractor={type: RoIAlign, size: 4}",
-        "model.mask_head={type: MaskHead, convs: 1, channels: 8}",
-    )
-    config = open_config(tiny.project(tmp_path), masked)
-    names = ("cat", "N/A", "dog")
-    model = build_model(config, names, mx.cpu(), pretrained=False)
-    _, kept = run_folder.without_gaps(detector_for(config, model, names, mx.cpu()))
-    for part, rows in (
-        (lambda model: model.roi_head.classes.bias, [0, 1, 3]),
-        (lambda model: model.roi_head.boxes.weight, [0, 1, 2, 3, 8, 9, 10, 11]),
-        (lambda model: model.mask_head.masks.weight, [0, 2]),
-    ):
-        before, after = (part(each).data().asnumpy() for each in (model, kept))
-        np.testing.assert_array_equal(after, before[rows])
-
-
-ODD_HEAD = '''
-from detkit.models.roi_heads.fc import FCHead, predictor
-from detkit.registry import HEADS
-
-
-@HEADS.register(force=True)
-class OddHead(FCHead):
-    """A head with a layer of rows for each class that no converter has seen."""
-
-    def __init__(self, in_channels: int, in_size: int, num_classes: int):
-        super().__init__(in_channels, in_size, num_classes, hidden=[4])
-        with self.name_scope():
-            self.unknown = predictor(3 * num_classes, 4, 0.01)
-'''
-
-
-def test_rows_that_nobody_knows_are_refused(tmp_path):
-    path = tiny.project(tmp_path)
-    (tmp_path / "plugins/odd.py").write_text(ODD_HEAD)
-    config = open_config(path, ["model.roi_head={_delete_: true, type: OddHead}"])
-    names = ("cat", "N/A", "dog")
-    model = build_model(config, names, mx.cpu(), pretrained=False)
-    with pytest.raises(WeightsError, match="head.unknown.*its 9 rows"):
-        run_folder.without_gaps(detector_for(config, model, names, mx.cpu()))
 
 
 @pytest.mark.parametrize("name", converters.__all__)

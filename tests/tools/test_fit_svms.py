@@ -71,6 +71,7 @@ def test_it_detects_and_is_evaluated_and_exported(fitted, tmp_path, capsys):
     found = detkit.load_exported(tmp_path / "out").detect(image, boxes)
     assert len(found.boxes) > 0
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
+    assert detkit.load(fitted).detect(image, boxes) == expected
 
 
 def test_it_is_the_same_every_time(trained, fitted, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Draws the detections of a checkpoint into images: boxes, names, scores."""
+"""Draws the detections of a checkpoint or an export into images: boxes, names, scores."""
 
 import argparse
 
@@ -8,7 +8,9 @@ from detkit.cli import common_arguments, proposals_argument, tta_argument
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     common_arguments(parser)
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="the folder of a checkpoint")
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="the folder of a checkpoint or an export"
+    )
     parser.add_argument(
         "images", metavar="IMAGE_OR_FOLDER", nargs="+", help="files, and folders of images"
     )

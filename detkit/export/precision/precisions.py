@@ -1,6 +1,6 @@
 """The precisions that the layers of an exported network can calculate with."""
 
-from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
 from mxnet.gluon import HybridBlock
@@ -130,7 +130,7 @@ def examples_of(
     """
     positions = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
     for position in positions:
-        given = []
+        given: List[Any] = []
         if proposals is not None:
             given = [[proposals[dataset.annotation(int(position)).image_id]]]
         batch = detector.batch([dataset.image(int(position))], *given)

@@ -8,9 +8,9 @@ from mxnet.gluon import HybridBlock
 
 from detkit.build import build_model
 from detkit.config import Config, load_config
-from detkit.converters.coco_labels import COCO_LABELS
 from detkit.converters.recipes import make_detector
 from detkit.converters.torchvision import MODELS
+from detkit.detections.coco_labels import COCO_LABELS
 from detkit.detector import Detector
 from detkit.device import find_device
 from detkit.naming import torch_name
@@ -80,5 +80,5 @@ def names_of(name: str, model: HybridBlock) -> Dict[str, str]:
 
 def _background_rows(theirs: str) -> int:
     """Returns how many rows of one of torchvision's arrays are the background's."""
-    backgrounds = MODELS["maskrcnn_resnet50_fpn"].background.items()
+    backgrounds = MODELS["maskrcnn_resnet50_fpn"].rows.items()
     return sum(count for beginning, count in backgrounds if theirs.startswith(beginning))

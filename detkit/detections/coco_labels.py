@@ -1,4 +1,6 @@
-"""COCO's names of the labels that torchvision's and Detectron2's detectors return."""
+"""COCO's classes: their names, and the numbers that COCO and torchvision give them."""
+
+from typing import Sequence, Tuple
 
 # COCO numbers 90 classes and annotates 80; the numbers that it does not use are N/A.
 _NAMES = """
@@ -15,5 +17,15 @@ _NAMES = """
 
 # The background is label 0, so that a label is an index.
 COCO_LABELS = ("__background__", *(" ".join(name.split()) for name in _NAMES.split(",")))
-# The 80 classes in the order of their numbers: the labels of the dataset and of Detectron2.
+# The 80 classes in the order of their numbers: the labels of all detectors here.
 COCO_CLASSES = tuple(name for name in COCO_LABELS[1:] if name != "N/A")
+
+
+def category_ids_of(class_names: Sequence[str]) -> Tuple[int, ...]:
+    """Returns the category id of each label: COCO's own for its 80 classes, otherwise label + 1.
+
+    COCO's own, from 1 to 90, are also the labels of torchvision's detectors.
+    """
+    if tuple(class_names) == COCO_CLASSES:
+        return tuple(map(COCO_LABELS.index, COCO_CLASSES))
+    return tuple(range(1, len(class_names) + 1))

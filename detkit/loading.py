@@ -1,0 +1,153 @@
+"""``detkit.load``: the folder of a run, of a checkpoint or of an export -> its detector."""
+
+import os
+from typing import TYPE_CHECKING, Optional, Union, overload
+
+from detkit.checkpoints import CONFIG, FOLDER, STATE, SUMS, WEIGHTS, find_checkpoints, read_last
+from detkit.checkpoints.names import BEST, LAST
+from detkit.data.images import SUFFIXES
+from detkit.errors import CheckpointError
+from detkit.export.exported import ExportedDetector, load_exported
+from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL
+from detkit.wording import did_you_mean, first_few
+
+if TYPE_CHECKING:
+    from detkit.config import Config
+    from detkit.detector import Detector
+
+PathName = Union[str, "os.PathLike[str]"]
+AnyDetector = Union["Detector", ExportedDetector]
+
+EXPECTED = "expected the folder of a run, of a checkpoint or of an export"
+STAGES = "stages"  # the folder of the stages of a run
+DATA = ("Annotations", "ImageSets", "JPEGImages", "annotations", "images", "labels", "data.yaml")
+INSIDE = (CONFIG, STATE, SUMS, WEIGHTS, LAST, MANIFEST, SYMBOL, PARAMETERS)
+FILES = {  # suffixes: what such a file is, and what to do
+    (".yaml", ".yml"): "a config; name its checkpoint, too: detkit.load(config, checkpoint)",
+    (".onnx",): "a model for ONNX Runtime alone; name the folder of detkit export --onnx",
+    (".pth", ".pt", ".pkl", ".safetensors", ".params"): "weights without a config; "
+    "detkit convert-weights makes a folder of other frameworks' weights",
+    SUFFIXES: "an image; give it to the detector's detect",
+}
+
+
+@overload
+def load(
+    source: Union[PathName, "Config"], checkpoint: PathName, device: str = "auto"
+) -> "Detector": ...
+
+
+@overload
+def load(
+    source: PathName, checkpoint: None = None, device: str = "auto"
+) -> Union["Detector", ExportedDetector]: ...
+
+
+def load(
+    source: Union[PathName, "Config"], checkpoint: Optional[PathName] = None, device: str = "auto"
+) -> Union["Detector", ExportedDetector]:
+    """Returns the detector of a folder, or of a config and a checkpoint.
+
+    source: the folder of a run, whose best checkpoint is taken, or, without a best one, the last;
+        of a checkpoint, with the config in it; or of an export. With ``checkpoint``: a config, as
+        its path or as what load_config returned.
+    checkpoint: the checkpoint's folder, for another config than the one in it.
+    device: "auto" (a GPU if MXNet has one), "cpu" or "gpu".
+
+    An export gives an ExportedDetector, which detects like the Detector that it was made of and
+    needs neither its models nor its plugins. Neither the dataset nor files of pretrained weights
+    are needed.
+
+    Raises CheckpointError, which says what was found instead, ConfigError and ExportError.
+    """
+    if checkpoint is not None:
+        from detkit.build.load import load as load_both
+
+        return load_both(source, checkpoint, device)
+    if not isinstance(source, (str, os.PathLike)):
+        raise CheckpointError(
+            f"detkit.load: {EXPECTED}, or a config and a checkpoint, found a "
+            f"{type(source).__name__} alone"
+        )
+    folder = os.fspath(source)
+    if is_export(folder):
+        return load_exported(folder, device)
+    # An export needs no models, and should not wait for them.
+    from detkit.build.load import load_alone
+
+    return load_alone(_checkpoint_in(folder), device)
+
+
+def open_detector(config: "Config", folder: str, tta: bool = False) -> AnyDetector:
+    """Returns the detector of a config and the folder of a checkpoint, or that of an export.
+
+    tta: whether the detector looks at the views of the config's section ``tta``.
+
+    Raises the errors of ``load``, and CheckpointError for an export with ``tta``.
+    """
+    if is_export(folder):
+        if tta:
+            raise CheckpointError(
+                f"{folder}: expected the folder of a checkpoint for --tta, which needs the parts "
+                "of the detector, found an export"
+            )
+        return load_exported(folder)
+    from detkit.build import build_tta
+    from detkit.tta import TTADetector
+
+    detector = load(config, folder)
+    return TTADetector(detector, build_tta(config)) if tta else detector
+
+
+def is_export(folder: str) -> bool:
+    """Returns whether a folder holds an export, even a damaged one."""
+    return any(os.path.isfile(os.path.join(folder, name)) for name in (MANIFEST, SYMBOL))
+
+
+def _checkpoint_in(path: str) -> str:
+    """Returns the path of the checkpoint that is meant by a folder's path."""
+    is_best = os.path.basename(path) == BEST and os.path.lexists(path)
+    if is_best or any(os.path.isfile(os.path.join(path, n)) for n in (WEIGHTS, STATE, SUMS)):
+        return path  # load_checkpoint knows what ``best`` stands for
+    inside = os.path.join(path, FOLDER)
+    folder = inside if os.path.isdir(inside) else path
+    best, last, found = os.path.join(folder, BEST), read_last(folder), find_checkpoints(folder)
+    if os.path.exists(best):
+        return best
+    if last is not None and os.path.isdir(last.path):
+        return last.path
+    if found:
+        return found[-1]
+    raise CheckpointError(f"{path}: {EXPECTED}, found {_what_is(path)}")
+
+
+def _what_is(path: str) -> str:
+    """Returns what is at a path instead of a detector, and what to do."""
+    if os.path.isfile(path):
+        return _what_the_file_is(path)
+    folder, name = os.path.split(os.path.abspath(path))
+    if not os.path.isdir(path):
+        beside = os.listdir(folder) if os.path.isdir(folder) else []
+        return f"nothing there{did_you_mean(name, beside)}"
+    content = sorted(os.listdir(path))
+    images = [each for each in content if each.lower().endswith(SUFFIXES)]
+    if os.path.isdir(os.path.join(path, STAGES)):
+        stages = first_few(sorted(os.listdir(os.path.join(path, STAGES))))
+        return f"a run whose stages are not joined yet; name the folder of a stage: {stages}"
+    if FOLDER in content:
+        return "a run without a complete checkpoint; a training saves its first one after an epoch"
+    if images:
+        return f"a folder of {len(images)} images; give them to the detector's detect"
+    if set(DATA) & set(content):
+        return f"a dataset ({first_few(content)}); a training makes a run of it"
+    return f"a folder with {first_few(content)}" if content else "an empty folder"
+
+
+def _what_the_file_is(path: str) -> str:
+    folder, name = os.path.split(path)
+    if name in INSIDE and not (name == CONFIG and not os.path.isdir(os.path.join(folder, FOLDER))):
+        return f"a file of one; name the folder: {folder or os.curdir}"
+    for suffixes, kind in FILES.items():
+        if name.lower().endswith(suffixes):
+            return kind
+    return f"a file of {os.path.getsize(path)} bytes"
