@@ -74,6 +74,16 @@ def decode(segmentation: Segmentation, height: int, width: int) -> np.ndarray:
     return np.ascontiguousarray(coco_masks.decode(segmentation))
 
 
+def box_of(segmentation: Segmentation) -> Tuple[float, float, float, float]:
+    """Returns the box x1 y1 x2 y2 around polygons or the pixels of an RLE; zeros around nothing."""
+    if isinstance(segmentation, dict):
+        x, y, width, height = coco_masks.toBbox(segmentation).tolist()
+        return x, y, x + width, y + height
+    points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in segmentation])
+    (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return x1, y1, x2, y2
+
+
 def encode(mask: np.ndarray) -> RLE:
     """Returns the compressed RLE, {size: [H, W], counts: bytes}, of a mask (H, W) of 0 and 1."""
     rle: RLE = coco_masks.encode(np.asfortranarray(mask, np.uint8))

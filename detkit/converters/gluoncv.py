@@ -17,7 +17,7 @@ from detkit.converters.recipes import (
     rows_of,
     state_of,
 )
-from detkit.data.voc import VOC_CLASSES
+from detkit.data.readers.voc import VOC_CLASSES
 from detkit.detector import Detector
 from detkit.files.params import read_params
 

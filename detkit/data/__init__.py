@@ -5,7 +5,6 @@ from typing import Any
 
 _MODULES = {
     "batch": ("group_by_aspect", "make_batch"),
-    "coco": ("COCO",),
     "images": ("check_image_file", "decode_image", "to_rgb_uint8"),
     "keypoints": ("Keypoints",),
     "loader": ("Loader",),
@@ -13,10 +12,10 @@ _MODULES = {
     "precomputed": ("load_proposals", "proposals_of_files"),
     "proposed": ("add_proposals", "check_proposals", "with_proposals"),
     "proposers": ("propose", "selective_search", "sliding_windows"),
+    "readers": ("COCO", "VOC", "YOLO"),
     "sample": ("Annotation", "Batch", "Dataset", "Sample", "Transform"),
     "shapes": ("Shapes",),
     "transforms": ("HorizontalFlip", "Photometric", "Resize", "VerticalFlip", "apply"),
-    "voc": ("VOC",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_MODULE_OF)

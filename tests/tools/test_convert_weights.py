@@ -17,7 +17,7 @@ from detkit.config import load_config
 from detkit.converters import from_torchvision, run_folder
 from detkit.converters.coco_labels import COCO_CLASSES, COCO_LABELS
 from detkit.converters.recipes import RECIPES, load_recipe
-from detkit.data.voc import VOC_CLASSES
+from detkit.data.readers.voc import VOC_CLASSES
 from detkit.errors import WeightsError
 from support import backbones, tiny
 from support.environment import SHARED

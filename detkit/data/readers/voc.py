@@ -9,15 +9,15 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
-from xml.etree.ElementTree import Element, ParseError
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 
 from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
 from detkit.data.names import is_file, path_below
+from detkit.data.readers.files import read_xml
+from detkit.data.readers.lists import Names, given_classes, text_lines, unknown_class
 from detkit.data.sample import Annotation, Faults
 from detkit.errors import DataError, ImageError
 from detkit.registry import DATASETS
@@ -76,7 +76,7 @@ class VOC:
         self,
         root: str,
         splits: Sequence[str],
-        class_names: Union[Sequence[str], str, None] = None,
+        class_names: Names = None,
         difficult: str = "ignore",
         max_pixels: int = MAX_PIXELS,
     ) -> None:
@@ -86,7 +86,7 @@ class VOC:
             )
         if isinstance(splits, str) or not splits:
             raise ValueError(f"splits: expected a list such as ['trainval'], found {splits!r}")
-        self.class_names = _class_names(class_names)
+        self.class_names = given_classes(class_names) or VOC_CLASSES
         self.difficult = difficult
         self._max_pixels = max_pixels
         self.dropped: Faults = []
@@ -125,7 +125,7 @@ class VOC:
     def _read_all(self, places: Dict[str, Place]) -> None:
         missing = []
         for image_id, place in places.items():
-            root = _parse(place.xml)
+            root = read_xml(place.xml)
             image = _image_path(place, root)
             if is_file(image):
                 self._read(image_id, place.xml, root, image)
@@ -163,7 +163,7 @@ class VOC:
         self._found_names.add(name)
         difficult = (node.findtext("difficult") or "").strip() == "1"
         if name not in self.class_names:
-            self.dropped.append((image_id, f'"{name}" is not in class_names'))
+            self.dropped.append((image_id, unknown_class(name, self.class_names)))
             return None
         if difficult and self.difficult == "drop":
             self.dropped.append((image_id, f'"{name}" is marked difficult'))
@@ -177,26 +177,15 @@ class VOC:
         return box, self.class_names.index(name), difficult and self.difficult == "ignore"
 
 
-def _class_names(names: Union[Sequence[str], str, None]) -> Tuple[str, ...]:
-    if names is None:
-        return VOC_CLASSES
-    if isinstance(names, str):
-        names = _lines(Path(names), "class names, one per line")
-    stripped = tuple(str(name).strip() for name in names)
-    repeated = sorted({name for name in stripped if stripped.count(name) > 1})
-    if not stripped or repeated:
-        found = f"{', '.join(map(repr, repeated))} more than once" if repeated else "none"
-        raise ValueError(f"class_names: expected names that differ, found {found}")
-    return stripped
-
-
 def _places(root: Path, splits: Sequence[str]) -> Dict[str, Place]:
     """Returns {image_id: place}; an id is the file's stem, after its folder if stems repeat."""
     places: List[Place] = []
     for split in splits:
         folder, name = (root / split).parent, (root / split).name
         file = folder / "ImageSets" / "Main" / f"{name}.txt"
-        for line in _lines(file, f"the list of the split {split!r}"):
+        for line in text_lines(file, f"the list of the split {split!r}"):
+            if not line.strip():
+                continue
             place = Place(folder, CLASS_COLUMN.sub("", line.strip()))
             path_below(folder / "Annotations", place.name, str(file))
             places.append(place)
@@ -207,41 +196,12 @@ def _places(root: Path, splits: Sequence[str]) -> Dict[str, Place]:
     return {f"{os.path.relpath(place.folder, root)}/{place.name}": place for place in places}
 
 
-def _lines(path: Path, what: str) -> List[str]:
-    """Returns the lines of a text file that are not blank; ``what`` names its content."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        beside = first_few(sorted(file.name for file in path.parent.glob("*.txt")))
-        raise DataError(
-            f"{path}: expected {what}, found: {error.strerror}; the .txt files of {path.parent}: "
-            f"{beside or '(none)'}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected {what} in UTF-8: {error}") from error
-    return [line for line in text.splitlines() if line.strip()]
-
-
 def _require_none(missing: Sequence[Path], what: str, places: Dict[str, Place]) -> None:
     if missing:
         raise DataError(
             f"expected {len(places)} {what}, {len(missing)} are missing: {first_few(missing)}; "
             "add the files, or remove the names from the lists in ImageSets/Main"
         )
-
-
-def _parse(xml: Path) -> Element:
-    try:
-        root: Element = fromstring(xml.read_bytes())
-        return root
-    except ParseError as error:
-        raise DataError(f"{xml}:{error.position[0]}: malformed XML: {error}") from error
-    except DefusedXmlException as error:
-        raise DataError(
-            f"{xml}: expected XML without entities, found some ({error}); remove the DOCTYPE"
-        ) from error
-    except (OSError, ValueError, LookupError) as error:
-        raise DataError(f"{xml}: cannot be read: {error}") from error
 
 
 def _image_path(place: Place, root: Element) -> Path:

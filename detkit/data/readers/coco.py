@@ -4,18 +4,18 @@ The file is checked before the first step. A malformed file is an error with the
 object that cannot be used is dropped and recorded.
 """
 
-import json
 import math
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 import numpy as np
 
-from detkit import segmentations
-from detkit.data.coco_keypoints import keypoints_fault, names_of, points_of, stacked
 from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
 from detkit.data.keypoints import Keypoints, check_field, order_of_sides
 from detkit.data.names import check_pixels, check_text, is_file, path_below
+from detkit.data.readers.coco_keypoints import keypoints_fault, names_of, points_of, stacked
+from detkit.data.readers.files import field, read_json
+from detkit.data.readers.masks import decode_masks
 from detkit.data.sample import Annotation, Faults, ImageId
 from detkit.errors import DataError, ImageError
 from detkit.registry import DATASETS
@@ -23,7 +23,6 @@ from detkit.segmentations import Segmentation, is_number, parse_segmentation
 from detkit.wording import first_few
 
 PARTS = ("images", "annotations", "categories")
-MASKS_OF_ONE_IMAGE = 10  # times max_pixels: the most bytes of the masks of an image
 
 
 class Object(NamedTuple):
@@ -105,29 +104,14 @@ class COCO:
     def masks(self, index: int) -> Optional[np.ndarray]:
         """Returns masks (G, H, W) uint8 of 0 and 1; None if no object of the file has one.
 
-        Raises DataError if only some objects have a segmentation, and for masks that would need
-        more than ten times ``max_pixels`` bytes.
+        Raises the DataError of `decode_masks`, also if only some objects have a segmentation.
         """
         if not self._has_masks:
             return None
         place, objects = self._places[index], self._objects[index]
-        needed = len(objects) * place.height * place.width
-        if needed > MASKS_OF_ONE_IMAGE * self._max_pixels:
-            raise DataError(
-                f"{self._file}: image {self._annotations[index].image_id!r}: expected masks of at "
-                f"most {MASKS_OF_ONE_IMAGE * self._max_pixels} bytes, found {len(objects)} of "
-                f"{place.width} x {place.height} pixels; use smaller images, or raise "
-                "data.max_pixels"
-            )
-        decoded = np.zeros((len(objects), place.height, place.width), np.uint8)
-        for thing, mask in zip(objects, decoded):
-            if thing.segmentation is None:
-                raise DataError(
-                    f"{self._file}: image {self._annotations[index].image_id!r}: expected a "
-                    "segmentation of every object or of none, found an object without one"
-                )
-            mask[:] = segmentations.decode(thing.segmentation, place.height, place.width)
-        return decoded
+        where = f"{self._file}: image {self._annotations[index].image_id!r}"
+        outlines = [thing.segmentation for thing in objects]
+        return decode_masks(outlines, place.height, place.width, self._max_pixels, where)
 
     def field(self, name: str, index: int) -> Keypoints:
         """Returns the Keypoints of the objects of an image. Raises DataError for other fields."""
@@ -140,7 +124,7 @@ class COCO:
         by_image: Dict[ImageId, List[Object]] = {image_id: [] for image_id in places}
         for index, entry in enumerate(entries):
             where = f"{self._file}: annotations[{index}]"
-            image_id = _field(where, entry, "image_id", (int, str))
+            image_id = field(where, entry, "image_id", (int, str))
             if image_id not in places:
                 raise DataError(
                     f"{where}.image_id: expected the id of an image of the file, found {image_id!r}"
@@ -162,14 +146,14 @@ class COCO:
         self, where: str, entry: Dict[str, Any], image_id: ImageId, place: Place
     ) -> Optional[Object]:
         """Returns the object of an annotation; None if it is dropped."""
-        category = _field(where, entry, "category_id", (int,))
+        category = field(where, entry, "category_id", (int,))
         if category not in self._labels:
             raise DataError(
                 f"{where}.category_id: expected the id of a category of the file, found "
                 f"{category!r}"
             )
         label = self._labels[category]
-        box = _field(where, entry, "bbox", (list,))
+        box = field(where, entry, "bbox", (list,))
         if len(box) != 4 or not all(map(is_number, box)):
             raise DataError(f"{where}.bbox: expected numbers x, y, width, height, found {box!r}")
         segmentation = entry.get("segmentation") or None
@@ -200,14 +184,7 @@ def _area(value: Any, area_of_box: float) -> float:
 
 def _content(file: Path) -> Dict[str, List[Any]]:
     """Returns the file's three lists."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read: {error.strerror}") from error
-    except json.JSONDecodeError as error:
-        raise DataError(f"{file}:{error.lineno}: malformed JSON: {error.msg}") from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, or lists nested too deeply
-        raise DataError(f"{file}: expected a JSON file: {error}") from error
+    content = read_json(file)
     if not isinstance(content, dict) or not all(isinstance(content.get(p), list) for p in PARTS):
         found = f"keys {first_few(list(content))}" if isinstance(content, dict) else "no object"
         raise DataError(f"{file}: expected an object with lists {', '.join(PARTS)}, found {found}")
@@ -220,7 +197,7 @@ def _categories(file: Path, entries: List[Any]) -> Tuple[Tuple[int, ...], Tuple[
     taken: Set[str] = set()
     for index, entry in enumerate(entries):
         where = f"{file}: categories[{index}]"
-        category, name = _field(where, entry, "id", (int,)), _field(where, entry, "name", (str,))
+        category, name = field(where, entry, "id", (int,)), field(where, entry, "name", (str,))
         check_text(name, f"{where}.name")
         if category in names or name in taken:
             raise DataError(
@@ -240,15 +217,15 @@ def _places(file: Path, entries: List[Any], folder: Path, max_pixels: int) -> Di
     places: Dict[ImageId, Place] = {}
     for index, entry in enumerate(entries):
         where = f"{file}: images[{index}]"
-        image_id = _field(where, entry, "id", (int, str))
+        image_id = field(where, entry, "id", (int, str))
         check_text(image_id, f"{where}.id")
         if image_id in places:
             raise DataError(
                 f"{where}.id: expected an id that no other image has, found {image_id!r}"
             )
-        width, height = (_field(where, entry, side, (int,)) for side in ("width", "height"))
+        width, height = (field(where, entry, side, (int,)) for side in ("width", "height"))
         check_pixels(width, height, max_pixels, where)
-        name = _field(where, entry, "file_name", (str,))
+        name = field(where, entry, "file_name", (str,))
         check_text(name, f"{where}.file_name")
         path = path_below(folder, name, f"{where}.file_name")
         places[image_id] = Place(path, width, height)
@@ -259,17 +236,6 @@ def _places(file: Path, entries: List[Any], folder: Path, max_pixels: int) -> Di
             f"{first_few(missing)}; add the files or correct the folder"
         )
     return places
-
-
-def _field(where: str, entry: Any, key: str, kinds: Tuple[type, ...]) -> Any:
-    """Returns ``entry[key]``. Raises DataError unless it has one of these types."""
-    if not isinstance(entry, dict):
-        raise DataError(f"{where}: expected an object, found {type(entry).__name__}")
-    if type(entry.get(key)) not in kinds:
-        expected = " or ".join(kind.__name__ for kind in kinds)
-        found = repr(entry[key]) if key in entry else "nothing"
-        raise DataError(f"{where}.{key}: expected {expected}, found {found}")
-    return entry[key]
 
 
 def _fault(box: List[float], segmentation: Optional[Segmentation], place: Place) -> Optional[str]:
