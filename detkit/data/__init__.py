@@ -12,7 +12,10 @@ _MODULES = {
     "precomputed": ("load_proposals", "proposals_of_files"),
     "proposed": ("add_proposals", "check_proposals", "with_proposals"),
     "proposers": ("propose", "selective_search", "sliding_windows"),
-    "readers": ("COCO", "VOC", "YOLO"),
+    "readers": (
+        *("COCO", "CSV", "CVAT", "ImageNetDET", "JSONLines", "LabelMe", "LabelStudio"),
+        *("OpenImages", "VOC", "VOCFolder", "YOLO"),
+    ),
     "sample": ("Annotation", "Batch", "Dataset", "Sample", "Transform"),
     "shapes": ("Shapes",),
     "transforms": ("HorizontalFlip", "Photometric", "Resize", "VerticalFlip", "apply"),

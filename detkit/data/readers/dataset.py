@@ -17,6 +17,8 @@ from detkit.errors import DataError, ImageError
 from detkit.segmentations import Segmentation, parse_segmentation
 from detkit.wording import first_few
 
+DECIMALS = 6  # of the corners of polygons that are stated as shares, in pixels
+
 
 class Options(NamedTuple):
     """The arguments that every reader passes on, see FileDataset."""
@@ -216,7 +218,9 @@ def _outline(
     if value is None:
         return None
     if isinstance(value, list) and scale != (1, 1):
-        value = [(np.reshape(part, (-1, 2)) * scale).ravel().tolist() for part in value]
+        # Without the rounding errors of the shares, a corner that lies on a pixel's border stays.
+        pixels = [np.reshape(part, (-1, 2)) * scale for part in value]
+        value = [part.round(DECIMALS).ravel().tolist() for part in pixels]
     outline = parse_segmentation(value, height, width)
     if not outline:
         raise ValueError("its polygons have fewer than three corners")

@@ -5,11 +5,13 @@ A reader of a format turns its files into one Record for each image, with one Th
 """
 
 import math
+import reprlib
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 from detkit.data.names import check_text
 from detkit.errors import DataError
+from detkit.segmentations import is_number
 
 Corners = Tuple[float, float, float, float]
 LONGEST_NUMBER = 40  # characters; a longer text is no coordinate
@@ -91,3 +93,17 @@ def box_fault(box: Corners, width: int, height: int) -> Optional[str]:
     if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
         return f"{numbers} lies outside the image of {width} x {height} pixels"
     return None
+
+
+def points_of(value: Any, where: str) -> List[Tuple[float, float]]:
+    """Returns the points of [[x, y], ...] in a JSON file. Raises DataError."""
+    is_list = isinstance(value, list) and all(isinstance(p, list) and len(p) == 2 for p in value)
+    if not is_list or not all(is_number(side) for point in value for side in point):
+        raise DataError(f"{where}: expected points [x, y] of numbers, found {reprlib.repr(value)}")
+    return [(float(x), float(y)) for x, y in value]
+
+
+def box_around(points: Sequence[Tuple[float, float]]) -> Corners:
+    """Returns the box x1 y1 x2 y2 around points."""
+    across, down = zip(*points)
+    return min(across), min(down), max(across), max(down)

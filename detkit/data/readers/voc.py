@@ -18,6 +18,7 @@ from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
 from detkit.data.names import is_file, path_below
 from detkit.data.readers.files import read_xml
 from detkit.data.readers.lists import Names, given_classes, text_lines, unknown_class
+from detkit.data.readers.voc_xml import corners_of, is_difficult, name_of, stated_size, tagged_name
 from detkit.data.sample import Annotation, Faults
 from detkit.errors import DataError, ImageError
 from detkit.registry import DATASETS
@@ -118,6 +119,10 @@ class VOC:
         size = self._annotations[index].width, self._annotations[index].height
         return decode_image(self._images[index], self._max_pixels, size)
 
+    def image_path(self, index: int) -> Path:
+        """Returns the file of an image."""
+        return self._images[index]
+
     def masks(self, index: int) -> Optional[np.ndarray]:
         """Returns None: VOC's segmentations are not read."""
         return None
@@ -136,7 +141,7 @@ class VOC:
     def _read(self, image_id: str, xml: Path, root: Element, image: Path) -> None:
         try:
             check_image_file(image)
-            width, height = _size(root) or decode_image(image, self._max_pixels).shape[1::-1]
+            width, height = stated_size(root) or decode_image(image, self._max_pixels).shape[1::-1]
         except ImageError as error:
             self.bad_images.append((image_id, str(error)))
             return
@@ -159,16 +164,15 @@ class VOC:
         self, image_id: str, xml: Path, node: Element, width: int, height: int
     ) -> Optional[Tuple[np.ndarray, int, bool]]:
         """Returns (box, label, difficult) of an <object>; None if it is dropped."""
-        name = (node.findtext("name") or "").strip()
+        name, difficult = name_of(node), is_difficult(node)
         self._found_names.add(name)
-        difficult = (node.findtext("difficult") or "").strip() == "1"
         if name not in self.class_names:
             self.dropped.append((image_id, unknown_class(name, self.class_names)))
             return None
         if difficult and self.difficult == "drop":
             self.dropped.append((image_id, f'"{name}" is marked difficult'))
             return None
-        corners = _corners(xml, node, name)
+        corners = corners_of(xml, node, name)
         fault = _fault(corners, width, height)
         if fault:
             self.dropped.append((image_id, f'"{name}": {fault}'))
@@ -214,35 +218,10 @@ def _image_path(place: Place, root: Element) -> Path:
     for suffix in IMAGE_SUFFIXES:
         if is_file(folder / f"{place.name}{suffix}"):
             return folder / f"{place.name}{suffix}"
-    tagged = Path((root.findtext("filename") or "").strip().replace("\\", "/")).name
+    tagged = tagged_name(root)
     if tagged and is_file(folder / tagged):
         return folder / tagged
     return folder / f"{place.name}{IMAGE_SUFFIXES[0]}"
-
-
-def _size(root: Element) -> Optional[Tuple[int, int]]:
-    """Returns (width, height) of <size> in pixels, or None if it is missing or zero."""
-    try:
-        width, height = (
-            int(float(root.findtext(f"size/{side}", "0"))) for side in ("width", "height")
-        )
-    except (ValueError, OverflowError):
-        return None
-    return (width, height) if width > 0 and height > 0 else None
-
-
-def _corners(xml: Path, node: Element, name: str) -> List[float]:
-    """Returns xmin, ymin, xmax, ymax of the file, which may be NaN or infinite."""
-    corners = []
-    for tag in ("xmin", "ymin", "xmax", "ymax"):
-        text = node.findtext(f"bndbox/{tag}")
-        try:
-            corners.append(float(text or ""))
-        except ValueError as error:
-            raise DataError(
-                f'{xml}: "{name}": expected a number as <{tag}>, found {text!r}'
-            ) from error
-    return corners
 
 
 def _fault(corners: Sequence[float], width: int, height: int) -> Optional[str]:
