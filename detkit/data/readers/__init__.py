@@ -13,6 +13,15 @@ from detkit.data.readers.voc_folder import VOCFolder
 from detkit.data.readers.yolo import YOLO
 
 __all__ = [
-    *("COCO", "CSV", "CVAT", "ImageNetDET", "JSONLines", "LabelMe", "LabelStudio", "OpenImages"),
-    *("VOC", "VOCFolder", "YOLO"),
+    "COCO",
+    "CSV",
+    "CVAT",
+    "ImageNetDET",
+    "JSONLines",
+    "LabelMe",
+    "LabelStudio",
+    "OpenImages",
+    "VOC",
+    "VOCFolder",
+    "YOLO",
 ]

@@ -27,6 +27,7 @@ COLUMNS: Aliases = {
     "y2": ("ymax",),
     "group": ("isgroupof",),
 }
+OPTIONAL = ("group",)
 CORNERS = ("x1", "y1", "x2", "y2")
 SUFFIX = ".jpg"
 
@@ -63,7 +64,7 @@ class OpenImages(FileDataset):
         file, folder = Path(annotations).expanduser(), Path(images).expanduser()
         names = {} if classes is None else _class_table(Path(classes).expanduser())
         rows: Dict[str, List[Row]] = {}
-        for row in read_rows(file, COLUMNS, ("group",)):
+        for row in read_rows(file, COLUMNS, OPTIONAL):
             rows.setdefault(row.cells["image"] or row.where, []).append(row)
         records = [_record(image, of_image, folder, names) for image, of_image in rows.items()]
         found = list(dict.fromkeys(names.values())) or None
