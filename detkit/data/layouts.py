@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Se
 
 from detkit.data.layout_files import (
     ALL,
+    LOOKED_AT,
     OF_ANNOTATIONS,
     OF_IMAGES,
     SPLITS,
@@ -19,10 +20,11 @@ from detkit.data.layout_files import (
 from detkit.data.names import is_file
 from detkit.data.readers import csv_table, open_images
 from detkit.data.readers.files import files_below, name_below, read_json, read_xml
+from detkit.data.readers.lists import CLASS_FILE
 from detkit.data.readers.tables import Aliases, read_rows
 from detkit.data.readers.voc import VOC_CLASSES
 from detkit.data.readers.voc_xml import name_of
-from detkit.data.readers.yolo import read_settings, split_images
+from detkit.data.readers.yolo import labels_of, read_settings, split_images
 from detkit.errors import DataError
 
 COCO_KEYS = ("images", "annotations", "categories")
@@ -79,14 +81,15 @@ def _yolo(folder: Path) -> Sections:
         settings = read_settings(folder)
     except DataError:
         return sections
-    if settings.class_names is None and not files_below(folder / "labels", (".txt",)):
-        return sections
     for split in (*SPLITS, None):
         try:
-            split_images(settings, split)
+            images, _ = split_images(settings, split)
         except DataError:
             continue
-        if split or not sections:
+        labelled = "names" in settings.values or any(
+            labels_of(image, settings.folder) for image in images[:LOOKED_AT]
+        )
+        if labelled and (split or not sections):
             sections[split or ALL] = {"type": "YOLO", "root": str(folder), "split": split}
     return sections
 
@@ -172,16 +175,29 @@ def _imagenet(folder: Path) -> Sections:
     }
 
 
+def _with_classes(look: Callable[[Path], Sections]) -> Callable[[Path], Sections]:
+    """Returns a function that takes the class names from classes.txt, if the folder has it."""
+
+    def look_for_both(folder: Path) -> Sections:
+        file, sections = folder / CLASS_FILE, look(folder)
+        extra = {"class_names": str(file)} if is_file(file) else {}
+        return {split: {**section, **extra} for split, section in sections.items()}
+
+    return look_for_both
+
+
 LAYOUTS: Dict[str, Layout] = {
-    "voc": Layout("ImageSets/Main/*.txt", _voc),
-    "voc-folder": Layout("*.xml with <annotation> beside the images or apart", _voc_folder),
+    "voc": Layout("ImageSets/Main/*.txt", _with_classes(_voc)),
+    "voc-folder": Layout(
+        "*.xml with <annotation> beside the images or apart", _with_classes(_voc_folder)
+    ),
     "coco": Layout("*.json with images, annotations and categories", _coco),
-    "yolo": Layout("data.yaml or classes.txt with the classes, or labels/*.txt", _yolo),
-    "labelme": Layout("*.json with shapes", _labelme),
+    "yolo": Layout("data.yaml with names, or a *.txt for each image", _yolo),
+    "labelme": Layout("*.json with shapes", _with_classes(_labelme)),
     "cvat": Layout("*.xml with <annotations> and <image>", _cvat),
     "labelstudio": Layout("*.json that is a list of tasks", _label_studio),
     "openimages": Layout("*.csv with ImageID, LabelName, XMin", _open_images),
-    "csv": Layout("*.csv with filename, class, xmin", _csv),
+    "csv": Layout("*.csv with filename, class, xmin", _with_classes(_csv)),
     "jsonl": Layout("*.jsonl with image and objects", _json_lines),
     "imagenet": Layout("ImageSets/DET/*.txt and Annotations/DET", _imagenet),
 }

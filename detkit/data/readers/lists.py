@@ -8,6 +8,7 @@ from detkit.errors import DataError
 from detkit.wording import first_few, the_nearest
 
 Names = Union[Sequence[str], str, None]  # a list, the path of a file with one name per line, none
+CLASS_FILE = "classes.txt"  # the usual name of a file of class names
 
 
 def text_lines(path: Path, what: str) -> List[str]:

@@ -16,13 +16,13 @@ from detkit.data.images import MAX_PIXELS
 from detkit.data.names import is_file, path_below
 from detkit.data.readers.dataset import FileDataset, Options
 from detkit.data.readers.files import images_below, name_below
-from detkit.data.readers.lists import Names, given_classes, text_lines
+from detkit.data.readers.lists import CLASS_FILE, Names, given_classes, text_lines
 from detkit.data.readers.records import Record, Thing, class_name, number, read_record
 from detkit.errors import DataError
 from detkit.registry import DATASETS
 
 SETTINGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-CLASS_FILES = ("classes.txt", "labels/classes.txt", "obj.names")
+CLASS_FILES = (CLASS_FILE, f"labels/{CLASS_FILE}", "obj.names")
 SPLITS = {"val": ("val", "valid", "validation")}  # a split -> its names in files and folders
 LARGEST_SETTINGS = 1 << 17  # bytes; PyYAML needs seconds for a megabyte
 LEAST_POLYGON = 7  # numbers of a line: the class and three corners
@@ -75,7 +75,7 @@ class YOLO(FileDataset):
         if names is None:
             raise DataError(
                 f"{settings.folder}: expected the names of the classes in {SETTINGS[0]} or "
-                f"{CLASS_FILES[0]}, found none; add the file, or set class_names"
+                f"{CLASS_FILE}, found none; add the file, or set class_names"
             )
         images, base = split_images(settings, split)
         records = (_record(path, base, names, settings) for path in images)
@@ -204,7 +204,7 @@ def _listed(file: Path, folder: Path) -> List[Path]:
 
 def _record(path: Path, base: Path, names: Sequence[str], settings: Settings) -> Record:
     name = name_below(path, base)
-    labels = _labels_of(path, settings.folder)
+    labels = labels_of(path, settings.folder)
 
     def read() -> Record:
         lines = text_lines(labels, "a line for each object") if labels else []
@@ -215,8 +215,8 @@ def _record(path: Path, base: Path, names: Sequence[str], settings: Settings) ->
     return read_record(name, path, read)
 
 
-def _labels_of(image: Path, folder: Path) -> Optional[Path]:
-    """Returns the text file of an image, or None."""
+def labels_of(image: Path, folder: Path) -> Optional[Path]:
+    """Returns the text file of an image below the folder of a dataset, or None."""
     parts = list(image.relative_to(folder).with_suffix(".txt").parts)
     if "images" in parts[:-1]:
         last = len(parts) - 2 - parts[-2::-1].index("images")

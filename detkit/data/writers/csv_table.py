@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Union
 
 from detkit.data.sample import Dataset
-from detkit.data.writers.entries import Entry, Written, entries, new_folder
+from detkit.data.writers.entries import Entry, Written, entries, new_folder, put_classes
 
 HEADER = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax", "difficult")
 
@@ -34,6 +34,7 @@ def write_csv(
         for split, of_split in rows.items():
             with open(part / f"{split}.csv", "w", encoding="utf-8", newline="") as file:
                 csv.writer(file).writerows([HEADER, *of_split])
+        put_classes(part, datasets)
     return Written(count, objects, [])
 
 

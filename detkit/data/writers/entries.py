@@ -24,6 +24,7 @@ from typing import (
 import cv2
 
 from detkit import segmentations
+from detkit.data.readers.lists import CLASS_FILE
 from detkit.data.sample import Annotation, Dataset, Faults
 from detkit.errors import DataError
 from detkit.segmentations import Segmentation
@@ -159,6 +160,13 @@ def entries(datasets: Mapping[str, Dataset], flat: bool = False) -> Iterator[Ent
             assert max(annotation.labels, default=0) < len(names)
             outlines = _outlines(dataset, index, len(annotation.labels))
             yield Entry(dataset, split, index, name, annotation, outlines)
+
+
+def put_classes(folder: Path, datasets: Mapping[str, Dataset]) -> None:
+    """Writes classes.txt, for a format that names classes only where there are objects of them."""
+    names = next(iter(datasets.values())).class_names
+    text = "".join(f"{name}\n" for name in names)
+    (folder / CLASS_FILE).write_text(text, encoding="utf-8")
 
 
 def single_polygon(outline: Segmentation, height: int, width: int) -> List[float]:

@@ -5,7 +5,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Dict, Iterator, List, Mapping, Union
 
 from detkit.data.sample import Dataset
-from detkit.data.writers.entries import Entry, Written, entries, new_folder, single_polygon
+from detkit.data.writers.entries import (
+    Entry,
+    Written,
+    entries,
+    new_folder,
+    put_classes,
+    single_polygon,
+)
 
 VERSION = "5.0.1"  # of LabelMe, whose format this is
 
@@ -19,7 +26,7 @@ def write_labelme(
 
     An object with a mask becomes a polygon, or polygons of one ``group_id``, and one without a mask
     a rectangle. Run lengths become one polygon with the same pixels. Difficult objects and crowds
-    have ``flags: {difficult: true}``. Classes without an object are not stated anywhere.
+    have ``flags: {difficult: true}``.
 
     Raises DataError if the folder holds anything already or cannot be written, and for splits of
     different classes.
@@ -30,7 +37,7 @@ def write_labelme(
             (part / split).mkdir()
         for entry in entries(datasets):
             annotation = entry.annotation
-            content = {
+            content: Dict[str, Any] = {
                 "version": VERSION,
                 "flags": {},
                 "shapes": list(_shapes(entry)),
@@ -43,6 +50,7 @@ def write_labelme(
             file = part / entry.split / f"{entry.stem}.json"
             file.write_text(json.dumps(content, ensure_ascii=False, indent=2), encoding="utf-8")
             count, objects = count + 1, objects + len(annotation.labels)
+        put_classes(part, datasets)
     return Written(count, objects, [])
 
 

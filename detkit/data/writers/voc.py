@@ -5,7 +5,7 @@ from typing import List, Mapping, Union
 from xml.etree.ElementTree import Element, ElementTree, SubElement
 
 from detkit.data.sample import Dataset, Faults
-from detkit.data.writers.entries import Entry, Written, entries, new_folder
+from detkit.data.writers.entries import Entry, Written, entries, new_folder, put_classes
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -40,6 +40,7 @@ def write_voc(
         for split, stems in lists.items():
             text = "".join(f"{stem}\n" for stem in stems)
             (part / "ImageSets/Main" / f"{split}.txt").write_text(text, encoding="utf-8")
+        put_classes(part, datasets)
     return Written(sum(map(len, lists.values())), objects, left_out)
 
 
@@ -50,8 +51,8 @@ def _annotation(entry: Entry, left_out: Faults) -> Element:
     _text(root, "folder", "JPEGImages")
     _text(root, "filename", PurePosixPath(entry.name).name)
     size = SubElement(root, "size")
-    for side, value in (("width", annotation.width), ("height", annotation.height), ("depth", 3)):
-        _text(size, side, value)
+    for side, pixels in (("width", annotation.width), ("height", annotation.height), ("depth", 3)):
+        _text(size, side, pixels)
     things = zip(entry.boxes, entry.class_names, annotation.difficult)
     for (x1, y1, x2, y2), name, difficult in things:
         if x2 <= x1 + 1 or y2 <= y1 + 1:
