@@ -66,7 +66,8 @@ def _image_folder(root: Path, file: Path, split: str, name: str) -> Path:
     parents = [file.parent, *(root / each for each in OF_IMAGES), root]
     folders = [parent / each for each in below for parent in parents]
     named = [each for each in folders if name and is_file(each / name)]
-    return next(iter(named), None) or first_with_images(folders) or root
+    filled = (each for each in folders if first_files(each, SUFFIXES))
+    return next(iter(named), None) or next(filled, root)
 
 
 def first_with_images(folders: Iterable[Path]) -> Optional[Path]:

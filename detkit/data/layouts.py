@@ -52,7 +52,7 @@ def _voc(folder: Path) -> Sections:
         listed = {"train" if listed["test"] else ALL: every, "test": listed["test"]}
     section: Dict[str, Any] = {"type": "VOC", "root": str(folder)}
     names = _classes_of_xml(year / "Annotations" for year in years)
-    if not set(names) <= set(VOC_CLASSES):
+    if set(names) != set(VOC_CLASSES):
         section["class_names"] = names
     return {key: {**section, "splits": splits} for key, splits in listed.items() if splits}
 

@@ -4,7 +4,7 @@ The columns are filename, width, height, class, xmin, ymin, xmax, ymax. Roboflow
 """
 
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import List, Optional, Tuple
 
 from detkit.data.images import MAX_PIXELS
 from detkit.data.names import check_text
@@ -12,7 +12,7 @@ from detkit.data.readers.dataset import FileDataset, Options
 from detkit.data.readers.files import image_named
 from detkit.data.readers.lists import Names
 from detkit.data.readers.records import Record, Thing, class_name, number
-from detkit.data.readers.tables import Aliases, Row, read_rows
+from detkit.data.readers.tables import Aliases, Row, rows_by_image
 from detkit.errors import DataError
 from detkit.registry import DATASETS
 
@@ -60,10 +60,7 @@ class CSV(FileDataset):
     ) -> None:
         file = Path(annotations).expanduser()
         folder = file.parent if images is None else Path(images).expanduser()
-        rows: Dict[str, List[Row]] = {}
-        for row in read_rows(file, COLUMNS, OPTIONAL):
-            # A row without an image is a bad image of its own.
-            rows.setdefault(row.cells["image"] or row.where, []).append(row)
+        rows = rows_by_image(file, COLUMNS, OPTIONAL)
         records = [_record(name, of_image, folder) for name, of_image in rows.items()]
         super().__init__(file, records, None, Options(class_names, image_list, max_pixels))
 
@@ -85,7 +82,7 @@ def _record(image: str, rows: List[Row], folder: Path) -> Record:
     return Record(name, path, things, size=next(iter(sizes), None))
 
 
-def _size(row: Row) -> Optional[tuple]:
+def _size(row: Row) -> Optional[Tuple[int, int]]:
     """Returns (width, height) of a row's image; None if it has none, or zeros."""
     texts = row.cells["width"], row.cells["height"]
     if not all(texts):

@@ -14,7 +14,7 @@ from detkit.data.readers.dataset import FileDataset, Options
 from detkit.data.readers.files import image_named
 from detkit.data.readers.lists import Names, text_lines
 from detkit.data.readers.records import Record, Thing, class_name, number
-from detkit.data.readers.tables import Aliases, Row, read_rows
+from detkit.data.readers.tables import Aliases, Row, rows_by_image
 from detkit.errors import DataError
 from detkit.registry import DATASETS
 
@@ -30,6 +30,7 @@ COLUMNS: Aliases = {
 OPTIONAL = ("group",)
 CORNERS = ("x1", "y1", "x2", "y2")
 SUFFIX = ".jpg"
+LONGEST_LINE = 1000  # characters of the table of classes
 
 
 @DATASETS.register()
@@ -63,9 +64,7 @@ class OpenImages(FileDataset):
     ) -> None:
         file, folder = Path(annotations).expanduser(), Path(images).expanduser()
         names = {} if classes is None else _class_table(Path(classes).expanduser())
-        rows: Dict[str, List[Row]] = {}
-        for row in read_rows(file, COLUMNS, OPTIONAL):
-            rows.setdefault(row.cells["image"] or row.where, []).append(row)
+        rows = rows_by_image(file, COLUMNS, OPTIONAL)
         records = [_record(image, of_image, folder, names) for image, of_image in rows.items()]
         found = list(dict.fromkeys(names.values())) or None
         super().__init__(file, records, found, Options(class_names, image_list, max_pixels))
@@ -74,8 +73,8 @@ class OpenImages(FileDataset):
 def _class_table(file: Path) -> Dict[str, str]:
     """Returns {label: name} of a table without a header. Raises DataError."""
     names: Dict[str, str] = {}
-    lines = text_lines(file, "labels and names of classes")
-    for index, cells in enumerate(csv.reader(lines, strict=False), 1):
+    for index, line in enumerate(text_lines(file, "labels and names of classes"), 1):
+        cells = next(csv.reader([line[:LONGEST_LINE]]), [])
         if [cell.strip().lower() for cell in cells] in ([], ["labelname", "displayname"]):
             continue
         if len(cells) != 2:
@@ -89,7 +88,8 @@ def _class_table(file: Path) -> Dict[str, str]:
 def _record(image: str, rows: List[Row], folder: Path, names: Dict[str, str]) -> Record:
     try:
         check_text(image, rows[0].where)
-        name, path = image_named(folder, f"{rows[0].cells['image']}{SUFFIX}", rows[0].where)
+        stem = rows[0].cells["image"]
+        name, path = image_named(folder, stem and f"{stem}{SUFFIX}", rows[0].where)
     except DataError as error:
         return Record(image, folder, fault=str(error))
     try:

@@ -49,6 +49,19 @@ def read_rows(file: Path, columns: Aliases, optional: Sequence[str] = ()) -> Ite
         raise DataError(f"{file}: expected a table in UTF-8: {error}") from error
 
 
+def rows_by_image(
+    file: Path, columns: Aliases, optional: Sequence[str] = ()
+) -> Dict[str, List[Row]]:
+    """Returns {image: its rows} of a table with a column "image"; see read_rows.
+
+    A row without an image is under its own place, ``file:line``.
+    """
+    rows: Dict[str, List[Row]] = {}
+    for row in read_rows(file, columns, optional):
+        rows.setdefault(row.cells["image"] or row.where, []).append(row)
+    return rows
+
+
 def _row(where: str, cells: List[str], places: Dict[str, int], width: int) -> Row:
     known = {
         column: cells[place].strip() if 0 <= place < len(cells) else ""
