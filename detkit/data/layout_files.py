@@ -37,10 +37,16 @@ def of_files(
         except DataError:
             continue
         if name is not None and split not in sections:
-            images = _image_folder(folder if folder.is_dir() else folder.parent, file, split, name)
+            images = _image_folder(_root_of(folder), file, split, name)
             sections[split] = {"type": kind, "annotations": str(file), "images": str(images)}
     splits = [split for split in SPLITS if split in sections] or list(sections)
     return {split: sections[split] for split in splits}
+
+
+def _root_of(path: Path) -> Path:
+    """Returns the folder of a dataset that is named by the folder, or by a file in it."""
+    folder = path if path.is_dir() else path.parent
+    return folder.parent if folder != path and folder.name in OF_ANNOTATIONS else folder
 
 
 def _annotation_files(folder: Path, suffixes: Tuple[str, ...]) -> Iterator[Tuple[str, Path]]:

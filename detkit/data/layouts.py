@@ -48,7 +48,7 @@ def _voc(folder: Path) -> Sections:
         for split in ("trainval", *SPLITS)
     }
     every = listed.pop("trainval")
-    if not listed["train"]:
+    if every and not listed["train"]:
         listed = {"train" if listed["test"] else ALL: every, "test": listed["test"]}
     section: Dict[str, Any] = {"type": "VOC", "root": str(folder)}
     names = _classes_of_xml(year / "Annotations" for year in years)

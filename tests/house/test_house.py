@@ -76,6 +76,7 @@ SHORT = {
     "constants.py": "the counterpart of kernels.h, without MXNet",
     "converters/coco_labels.py": "a table that three converters and the benchmark share",
     "data/one_class.py": "a wrapper of datasets",
+    "data/readers/masks.py": "shared by the reader of COCO and by all others",
     "detections/overlap.py": "needs neither MXNet nor a file of detections",
     "device.py": "below everything that uses a device",
     "models/detectors/": "one file for each detector",

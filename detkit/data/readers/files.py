@@ -10,14 +10,14 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from detkit.data.images import SUFFIXES
-from detkit.data.names import is_file, path_below
+from detkit.data.names import is_file, is_folder, path_below
 from detkit.errors import DataError
 
 
 def require_folder(folder: Path, what: str) -> Path:
     """Returns the folder. Raises DataError if it is not there; ``what`` names its content."""
-    if not folder.is_dir():
-        found = "a file" if folder.exists() else "no such folder"
+    if not is_folder(folder):
+        found = "a file" if is_file(folder) else "no such folder"
         raise DataError(f"{folder}: expected a folder with {what}, found {found}")
     return folder
 

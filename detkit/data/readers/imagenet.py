@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, Optional
 
 from detkit.data.images import MAX_PIXELS
-from detkit.data.names import path_below
+from detkit.data.names import is_file, path_below
 from detkit.data.readers.dataset import FileDataset, Options
 from detkit.data.readers.files import require_folder
 from detkit.data.readers.lists import Names, text_lines
@@ -83,7 +83,7 @@ def _synsets(file: Path) -> Dict[str, str]:
 
 def _record(path: Path, xml: Path, name: str, names: Dict[str, str]) -> Record:
     def read() -> Record:
-        if not xml.exists():
+        if not is_file(xml):
             return Record(name, path)
         record = record_of(name, path, xml, first_pixel=0)
         things = [t._replace(name=names.get(t.name, t.name)) for t in record.things]

@@ -18,6 +18,7 @@ from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
 from detkit.data.names import is_file, path_below
 from detkit.data.readers.files import read_xml
 from detkit.data.readers.lists import Names, given_classes, text_lines, unknown_class
+from detkit.data.readers.voc_masks import read_masks
 from detkit.data.readers.voc_xml import corners_of, is_difficult, name_of, stated_size, tagged_name
 from detkit.data.sample import Annotation, Faults
 from detkit.errors import DataError, ImageError
@@ -61,6 +62,8 @@ class VOC:
     difficult: how objects marked difficult are treated. "ignore": they are flagged, neither trained
         on nor counted in evaluation, as in VOC. "keep": they are ordinary objects. "drop": they are
         dropped.
+    masks: true: the splits are the lists in ImageSets/Segmentation, and the masks of their objects
+        are read from SegmentationObject.
     max_pixels: the largest number of pixels of an image, data.max_pixels.
 
     VOC's corners are 1-based and inclusive; they become x1 - 1, y1 - 1, x2, y2. Boxes are clipped
@@ -79,6 +82,7 @@ class VOC:
         splits: Sequence[str],
         class_names: Names = None,
         difficult: str = "ignore",
+        masks: bool = False,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         if difficult not in POLICIES:
@@ -89,13 +93,14 @@ class VOC:
             raise ValueError(f"splits: expected a list such as ['trainval'], found {splits!r}")
         self.class_names = given_classes(class_names) or VOC_CLASSES
         self.difficult = difficult
-        self._max_pixels = max_pixels
+        self._has_masks, self._max_pixels = masks, max_pixels
+        self._numbers: List[Tuple[List[int], int]] = []  # of the kept objects, and how many all are
         self.dropped: Faults = []
         self.bad_images: Faults = []
         self._annotations: List[Annotation] = []
         self._images: List[Path] = []
         self._found_names: Set[str] = set()
-        places = _places(Path(root).expanduser(), splits)
+        places = _places(Path(root).expanduser(), splits, "Segmentation" if masks else "Main")
         _require_none([p.xml for p in places.values() if not is_file(p.xml)], "annotations", places)
         self._read_all(places)
         if not any(len(annotation.labels) for annotation in self._annotations):
@@ -124,8 +129,16 @@ class VOC:
         return self._images[index]
 
     def masks(self, index: int) -> Optional[np.ndarray]:
-        """Returns None: VOC's segmentations are not read."""
-        return None
+        """Returns masks (G, H, W) uint8 of 0 and 1; None unless they are asked for.
+
+        Raises the DataError of `read_masks`.
+        """
+        if not self._has_masks:
+            return None
+        image, annotation = self._images[index], self._annotations[index]
+        path = image.parent.parent / "SegmentationObject" / f"{image.stem}.png"
+        size = annotation.width, annotation.height
+        return read_masks(path, size, *self._numbers[index], self._max_pixels)
 
     def _read_all(self, places: Dict[str, Place]) -> None:
         missing = []
@@ -148,6 +161,8 @@ class VOC:
         nodes = root.findall("object")
         objects = [self._object(image_id, xml, node, width, height) for node in nodes]
         kept = [thing for thing in objects if thing]
+        numbers = [number for number, thing in enumerate(objects, 1) if thing]
+        self._numbers.append((numbers, len(objects)))
         self._images.append(image)
         self._annotations.append(
             Annotation(
@@ -181,12 +196,12 @@ class VOC:
         return box, self.class_names.index(name), difficult and self.difficult == "ignore"
 
 
-def _places(root: Path, splits: Sequence[str]) -> Dict[str, Place]:
+def _places(root: Path, splits: Sequence[str], lists: str) -> Dict[str, Place]:
     """Returns {image_id: place}; an id is the file's stem, after its folder if stems repeat."""
     places: List[Place] = []
     for split in splits:
         folder, name = (root / split).parent, (root / split).name
-        file = folder / "ImageSets" / "Main" / f"{name}.txt"
+        file = folder / "ImageSets" / lists / f"{name}.txt"
         for line in text_lines(file, f"the list of the split {split!r}"):
             if not line.strip():
                 continue
@@ -204,7 +219,7 @@ def _require_none(missing: Sequence[Path], what: str, places: Dict[str, Place]) 
     if missing:
         raise DataError(
             f"expected {len(places)} {what}, {len(missing)} are missing: {first_few(missing)}; "
-            "add the files, or remove the names from the lists in ImageSets/Main"
+            "add the files, or remove the names from the lists in ImageSets"
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import yaml
 
 from detkit.data.images import MAX_PIXELS
-from detkit.data.names import is_file, path_below
+from detkit.data.names import is_file, is_folder, path_below
 from detkit.data.readers.dataset import FileDataset, Options
 from detkit.data.readers.files import images_below, name_below
 from detkit.data.readers.lists import CLASS_FILE, Names, given_classes, text_lines
@@ -97,7 +97,7 @@ def read_settings(root: Path) -> Settings:
     values = _read_yaml(file)
     below = values.get("path")
     if isinstance(below, str) and below and not below.startswith(("/", "..")):
-        folder = folder / below if (folder / below).is_dir() else folder
+        folder = folder / below if is_folder(folder / below) else folder
     return Settings(folder, _class_names(file, values.get("names")), values, _keypoints(values))
 
 
@@ -111,7 +111,7 @@ def split_images(settings: Settings, split: Optional[str]) -> Tuple[List[Path], 
     if entry is None:
         below = [f"{each}/images" for each in keys] + [f"images/{each}" for each in keys]
         below = [*below, *keys] if split else ["images", "."]
-        found = next((folder / each for each in below if (folder / each).is_dir()), None)
+        found = next((folder / each for each in below if is_folder(folder / each)), None)
         if found is None:
             known = f"data.yaml has {', '.join(settings.values) or 'no key'}"
             raise DataError(
@@ -121,9 +121,9 @@ def split_images(settings: Settings, split: Optional[str]) -> Tuple[List[Path], 
         return images_below(found), found
     entries = entry if isinstance(entry, list) else [entry]
     places = [_place(folder, each, f"{folder}: {split}") for each in entries]
-    if len(places) == 1 and places[0].is_dir():
+    if len(places) == 1 and is_folder(places[0]):
         return images_below(places[0]), places[0]
-    each = [images_below(p) if p.is_dir() else _listed(p, folder) for p in places]
+    each = [images_below(p) if is_folder(p) else _listed(p, folder) for p in places]
     return [path for paths in each for path in paths], folder
 
 
@@ -185,7 +185,7 @@ def _place(folder: Path, entry: Any, where: str) -> Path:
     parts = [part for part in entry.replace("\\", "/").split("/") if part not in ("", ".", "..")]
     for start in range(max(1, len(parts) - 1)):
         place = folder.joinpath(*parts[start:])
-        if is_file(place) or place.is_dir():
+        if is_file(place) or is_folder(place):
             return place
     raise DataError(
         f"{where}: expected a folder of images or a list of them below {folder}, found no {entry!r}"

@@ -22,19 +22,21 @@ def write_coco(
 
     images: "copy", or "hardlink" or "symlink" to the files.
 
-    Category ids are the dataset's or label + 1, and image ids are numbers: the dataset's, or the
-    images' numbers from 1 on. Difficult objects become crowds. Polygons stay polygons, and other
-    masks become compressed run lengths. Keypoints are written if the dataset has some.
+    Category ids are the dataset's or label + 1. Image ids are the dataset's if they are numbers,
+    and otherwise the images' numbers from 1 on. Difficult objects become crowds. Polygons stay
+    polygons, and other masks become compressed run lengths. Keypoints are written if the dataset
+    has some.
 
     Raises DataError if the folder holds anything already or cannot be written, and for splits of
     different classes.
     """
     contents: Dict[str, Dict[str, List[Any]]] = {}
+    numbered = {split: _is_numbered(dataset) for split, dataset in datasets.items()}
     with new_folder(folder, images) as part:
         for entry in entries(datasets):
             if entry.split not in contents:
                 contents[entry.split] = _content(entry.dataset)
-            _add(contents[entry.split], entry)
+            _add(contents[entry.split], entry, numbered[entry.split])
             entry.put_image(part / "images" / entry.split / entry.name, images)
         (part / "annotations").mkdir(exist_ok=True)
         for split, content in contents.items():
@@ -57,10 +59,9 @@ def _content(dataset: Dataset) -> Dict[str, List[Any]]:
     return dict(zip(CONTENT, ([], [], categories)))
 
 
-def _add(content: Dict[str, List[Any]], entry: Entry) -> None:
+def _add(content: Dict[str, List[Any]], entry: Entry, numbered: bool) -> None:
     """Adds an image and its objects."""
     annotation = entry.annotation
-    numbered = isinstance(annotation.image_id, (int, np.integer))
     image_id = int(annotation.image_id) if numbered else entry.number + 1
     image = {"id": image_id, "file_name": entry.name}
     content["images"].append({**image, "width": annotation.width, "height": annotation.height})
@@ -77,6 +78,11 @@ def _add(content: Dict[str, List[Any]], entry: Entry) -> None:
             "segmentation": [] if outline is None else _plain(outline),
         }
         content["annotations"].append({**thing, **(next(points) if points else {})})
+
+
+def _is_numbered(dataset: Dataset) -> bool:
+    ids = (dataset.annotation(index).image_id for index in range(len(dataset)))
+    return all(isinstance(each, (int, np.integer)) for each in ids)
 
 
 def _area(entry: Entry, number: int) -> float:

@@ -172,14 +172,16 @@ def put_classes(folder: Path, datasets: Mapping[str, Dataset]) -> None:
 def single_polygon(outline: Segmentation, height: int, width: int) -> List[float]:
     """Returns one polygon x y x y ... of a segmentation.
 
-    Several polygons and run lengths are followed along the borders of their pixels, so that the
-    mask of (height, width) pixels stays the same.
+    Several polygons are joined. Run lengths, and polygons that overlap, are followed along the
+    borders of their pixels. The mask of (height, width) pixels stays the same.
     """
-    if isinstance(outline, list) and len(outline) == 1:
-        polygon: List[float] = outline[0].tolist()
-        return polygon
-    traced = segmentations.outlines(segmentations.decode(outline, height, width))
-    return segmentations.joined(traced).tolist() if traced else []
+    mask = segmentations.decode(outline, height, width)
+    if isinstance(outline, list):
+        whole = segmentations.joined(outline)
+        if len(outline) == 1 or (segmentations.decode([whole], height, width) == mask).all():
+            return list(whole.tolist())
+    traced = segmentations.outlines(mask)
+    return list(segmentations.joined(traced).tolist()) if traced else []
 
 
 def _umask() -> int:

@@ -48,7 +48,7 @@ def write_labelme(
             }
             entry.put_image(part / entry.split / entry.name, images)
             file = part / entry.split / f"{entry.stem}.json"
-            file.write_text(json.dumps(content, ensure_ascii=False, indent=2), encoding="utf-8")
+            file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
             count, objects = count + 1, objects + len(annotation.labels)
         put_classes(part, datasets)
     return Written(count, objects, [])
