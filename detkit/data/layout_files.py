@@ -83,7 +83,9 @@ def first_with_images(folders: Iterable[Path]) -> Optional[Path]:
 
 def places_of_splits(folder: Path) -> List[Tuple[str, Path]]:
     """Returns (split, folder) of the folders train, valid, test, or the folder itself as ALL."""
-    below = {_split_of(each.name): each for each in _sorted(folder) if each.is_dir()}
+    folders = [each for each in _sorted(folder) if each.is_dir()]
+    # The first of several wins: train comes before train_masks.
+    below = {_split_of(each.name): each for each in reversed(folders)}
     splits = [(split, below[split]) for split in SPLITS if split in below]
     return splits or [(ALL, folder)]
 
@@ -105,6 +107,7 @@ def _sorted(folder: Path) -> List[Path]:
 
 
 def head_of(file: Path) -> bytes:
+    """Returns the beginning of a file; nothing of one that cannot be read."""
     try:
         with open(file, "rb") as stream:
             return stream.read(HEAD)

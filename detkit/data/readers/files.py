@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
@@ -25,11 +25,14 @@ def require_folder(folder: Path, what: str) -> Path:
 def files_below(folder: Path, suffixes: Sequence[str]) -> List[Path]:
     """Returns the files below a folder with one of these suffixes in any case, sorted.
 
-    Links to folders are not followed: they may lead in a circle.
+    Hidden files and folders, such as macOS's ``._a.jpg``, are no part of a dataset. Links to
+    folders are not followed: they may lead in a circle.
     """
     found = []
-    for place, _, names in os.walk(folder):
-        found += [Path(place, name) for name in names if name.lower().endswith(tuple(suffixes))]
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        seen = (name for name in names if not name.startswith("."))
+        found += [Path(place, name) for name in seen if name.lower().endswith(tuple(suffixes))]
     return sorted(found)
 
 
@@ -44,8 +47,12 @@ def images_below(folder: Path) -> List[Path]:
 
 
 def name_below(path: Path, folder: Path) -> str:
-    """Returns the name of a file below a folder, with "/"."""
-    return path.relative_to(folder).as_posix()
+    """Returns the name of a file below a folder, with "/".
+
+    Bytes of it that are no UTF-8 are written as "\\udcff", so that the name can be printed.
+    """
+    name = path.relative_to(folder).as_posix()
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def image_named(folder: Path, name: Any, where: str) -> Tuple[str, Path]:
@@ -102,8 +109,3 @@ def field(where: str, entry: Any, key: str, kinds: Tuple[type, ...]) -> Any:
         found = repr(entry[key]) if key in entry else "nothing"
         raise DataError(f"{where}.{key}: expected {expected}, found {found:.200}")
     return entry[key]
-
-
-def first_present(entry: Dict[str, Any], keys: Iterable[str]) -> Optional[str]:
-    """Returns the first of the keys that the entry has, or None."""
-    return next((key for key in keys if key in entry), None)

@@ -14,7 +14,7 @@ from typing import Any, List, Optional
 from detkit.data.images import MAX_PIXELS
 from detkit.data.names import check_text
 from detkit.data.readers.dataset import FileDataset, Options
-from detkit.data.readers.files import field, first_present, image_named
+from detkit.data.readers.files import field, image_named
 from detkit.data.readers.lists import Names, text_lines
 from detkit.data.readers.records import Record, Thing, class_name
 from detkit.errors import DataError
@@ -97,7 +97,7 @@ def _thing(where: str, entry: Any) -> Thing:
     """Returns an object. Raises DataError."""
     _check_keys(where, entry, OBJECT_KEYS)
     name = class_name(field(where, entry, "class", (str,)), f"{where}.class")
-    if first_present(entry, ("box", "polygons")) is None:
+    if not {"box", "polygons"} & set(entry):
         raise DataError(f"{where}: expected the key box or polygons, found neither")
     polygons: Optional[List[Any]] = None
     if "polygons" in entry:

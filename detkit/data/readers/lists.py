@@ -12,12 +12,12 @@ CLASS_FILE = "classes.txt"  # the usual name of a file of class names
 
 
 def text_lines(path: Path, what: str) -> List[str]:
-    """Returns the lines of a text file in UTF-8; ``what`` names its content.
+    """Returns the lines of a text file in UTF-8, a last one may be empty; ``what`` names it.
 
     Raises DataError, with the .txt files beside it, if the file cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        return path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, ValueError) as error:
         if isinstance(error, UnicodeDecodeError):
             raise DataError(f"{path}: expected {what} in UTF-8: {error}") from error

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import (
@@ -33,6 +32,7 @@ IMAGES = ("copy", "hardlink", "symlink")  # how the files of images get into the
 UNSAFE = re.compile(
     r"[\0-\x1f<>:\"|?*\\]"
 )  # characters that no file system, or not every one, takes
+CONTROL = re.compile(r"[\0-\x1f]")
 LONGEST_NAME = 120  # characters of a part, so that a suffix and a number fit
 
 
@@ -130,9 +130,9 @@ def new_folder(folder: Union[str, Path], images: str) -> Iterator[Path]:
     part = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+        part.mkdir()
         yield part
-        part.chmod(0o777 & ~_umask())
         os.replace(part, folder)
     except OSError as error:
         raise DataError(f"{folder}: cannot be written: {error.strerror}") from error
@@ -149,7 +149,7 @@ def entries(datasets: Mapping[str, Dataset], flat: bool = False) -> Iterator[Ent
     Raises DataError for splits of different classes and for a split's name that is no file name.
     """
     taken: Set[str] = set()
-    names = _shared_classes(datasets)
+    _check_classes(datasets)
     for split, dataset in datasets.items():
         if _safe(split, flat=True) != split:
             raise DataError(f"split: expected the name of a folder, found {split!r}")
@@ -157,7 +157,6 @@ def entries(datasets: Mapping[str, Dataset], flat: bool = False) -> Iterator[Ent
         for index in range(len(dataset)):
             annotation = dataset.annotation(index)
             name = _unused(_name(dataset, index, annotation.image_id, flat), taken)
-            assert max(annotation.labels, default=0) < len(names)
             outlines = _outlines(dataset, index, len(annotation.labels))
             yield Entry(dataset, split, index, name, annotation, outlines)
 
@@ -184,13 +183,8 @@ def single_polygon(outline: Segmentation, height: int, width: int) -> List[float
     return list(segmentations.joined(traced).tolist()) if traced else []
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _shared_classes(datasets: Mapping[str, Dataset]) -> Tuple[str, ...]:
+def _check_classes(datasets: Mapping[str, Dataset]) -> None:
+    """Raises DataError unless all splits have the same classes, and names that a file can hold."""
     classes: Dict[Tuple[str, ...], str] = {
         tuple(dataset.class_names): split for split, dataset in datasets.items()
     }
@@ -200,7 +194,9 @@ def _shared_classes(datasets: Mapping[str, Dataset]) -> Tuple[str, ...]:
             f"splits: expected the same classes in each, found {found or 'no split'}; set "
             "class_names for all"
         )
-    return next(iter(classes))
+    odd = [name for name in next(iter(classes)) if CONTROL.search(name)]
+    if odd:
+        raise DataError(f"class_names: expected names without control characters, found {odd[0]!r}")
 
 
 def _name(dataset: Dataset, index: int, image_id: Any, flat: bool) -> str:

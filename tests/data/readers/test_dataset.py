@@ -1,6 +1,7 @@
 """What all readers share: ids, sizes, classes, lists of images, dropped objects and bad images."""
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from detkit.data import JSONLines, VOCFolder
 from detkit.data.recognise import recognise
+from detkit.data.writers import write_coco
 from detkit.errors import ConfigError, DataError
 from detkit.registry import DATASETS
 from fuzz.layouts import CLASSES, FILES, THINGS
@@ -118,3 +120,22 @@ def test_an_image_of_another_size_than_annotated_is_bad(tmp_path):
     ((image_id, reason),) = VOCFolder(str(folder)).bad_images
     assert image_id == "b.jpg"
     assert "60 x 40 pixels of the annotation, found 40 x 60" in reason
+
+
+def test_hidden_files_are_no_images_and_odd_names_can_be_printed(tmp_path):
+    folder = make(tmp_path, "voc-folder")
+    (folder / "._a.jpg").write_bytes(b"")
+    (folder / ".checkpoints").mkdir()
+    (folder / ".checkpoints/a.jpg").write_bytes(b"")
+    odd = os.fsdecode(b"b\xff")
+    for suffix in (".jpg", ".xml"):
+        (folder / f"b{suffix}").rename(folder / f"{odd}{suffix}")
+    dataset = VOCFolder(str(folder))
+    assert [dataset.annotation(index).image_id for index in range(3)] == [
+        "a.jpg",
+        "b\\udcff.jpg",
+        "c.jpg",
+    ]
+    assert dataset.image(1).shape == (40, 60, 3)
+    write_coco({"train": dataset}, tmp_path / "out")
+    assert things(read(tmp_path / "out"))["b_udcff"] == [("dog", (20, 10, 40, 30), False)]

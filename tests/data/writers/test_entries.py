@@ -97,6 +97,10 @@ def test_what_is_refused(tmp_path, dataset):
         write_coco({"train": dataset}, tmp_path / "out", "move")
     with pytest.raises(DataError, match="same classes in each, found a: cat, dog; b: x"):
         write_coco({"a": dataset, "b": Named("a")}, tmp_path / "out")
+    odd = Named("a")
+    odd.class_names = ("a\nb",)
+    with pytest.raises(DataError, match="class_names: .*control characters"):
+        write_coco({"a": odd}, tmp_path / "out")
     with pytest.raises(DataError, match="name of a folder, found '../a'"):
         write_coco({"../a": dataset}, tmp_path / "out")
 
