@@ -136,7 +136,8 @@ def of_zip(data: bytes, draw: random.Random) -> bytes:
     kind = draw.choice((zipfile.ZIP_STORED,) * 4 + (zipfile.ZIP_DEFLATED,))
     with zipfile.ZipFile(out, "w", kind) as archive:
         for name, content in members:
-            archive.writestr(name, content)
+            # Without a ZipInfo, the time of day would be part of the case.
+            archive.writestr(zipfile.ZipInfo(name), content, kind)
     return out.getvalue()
 
 
