@@ -5,7 +5,7 @@ nothing.
 """
 
 import reprlib
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from pycocotools import mask as coco_masks
@@ -74,10 +74,79 @@ def decode(segmentation: Segmentation, height: int, width: int) -> np.ndarray:
     return np.ascontiguousarray(coco_masks.decode(segmentation))
 
 
+def box_of(segmentation: Segmentation) -> Tuple[float, float, float, float]:
+    """Returns the box x1 y1 x2 y2 around polygons or the pixels of an RLE; zeros around nothing."""
+    if isinstance(segmentation, dict):
+        x, y, width, height = coco_masks.toBbox(segmentation).tolist()
+        return x, y, x + width, y + height
+    points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in segmentation])
+    (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return x1, y1, x2, y2
+
+
+def area_of(segmentation: Segmentation, height: int, width: int) -> float:
+    """Returns the number of pixels of a mask (height, width)."""
+    return float(decode(segmentation, height, width).sum())
+
+
+def outlines(mask: np.ndarray) -> List[np.ndarray]:
+    """Returns the outlines of a mask (H, W) along the borders of its pixels, each (2 n,) float64.
+
+    A hole has an outline, too. The points between an odd number of outlines are the mask.
+    """
+    padded = np.pad(np.asarray(mask, bool), 1).astype(np.int8)
+    a, b, c, d = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+    # An outline turns where one or three of four pixels are set. Where two set pixels touch at
+    # their corners, two outlines turn.
+    twice = np.argwhere((a == d) & (b == c) & (a != b))
+    corners = np.concatenate([np.argwhere((a + b + c + d) % 2 == 1), twice, twice])[:, ::-1]
+    # Along every row and every column, each second corner ends the edge that the first one begins.
+    along = [_partners(np.lexsort(corners.T[order])) for order in ([0, 1], [1, 0])]
+    left, closed = np.ones(len(corners), bool), []
+    for first in range(len(corners)):
+        outline, corner = [], first
+        while left[corner]:
+            other = along[0][corner]
+            left[[corner, other]] = False
+            outline += [corners[corner], corners[other]]
+            corner = along[1][other]
+        if outline:
+            closed.append(np.concatenate(outline).astype(np.float64))
+    return closed
+
+
+def joined(polygons: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns one polygon (2 n,) with the area between an odd number of ``polygons``.
+
+    It goes to each polygon and back along the same line, which covers no area.
+    """
+    parts = []
+    for polygon in polygons:
+        parts += [polygon, polygon[:2], polygons[0][:2]]
+    return np.concatenate(parts[:-2] if len(polygons) == 1 else parts)
+
+
+def _partners(order: np.ndarray) -> np.ndarray:
+    """Returns the other corner of each corner's edge, for corners sorted along the edges."""
+    partners = np.zeros(len(order), np.int64)
+    partners[order[0::2]], partners[order[1::2]] = order[1::2], order[0::2]
+    return partners
+
+
 def encode(mask: np.ndarray) -> RLE:
     """Returns the compressed RLE, {size: [H, W], counts: bytes}, of a mask (H, W) of 0 and 1."""
     rle: RLE = coco_masks.encode(np.asfortranarray(mask, np.uint8))
     return rle
+
+
+def placed(mask: np.ndarray, left: int, top: int, size: Tuple[int, int]) -> RLE:
+    """Returns {size, counts: list} of a mask (h, w) at a place in an image of size (W, H)."""
+    width, height = size
+    columns = np.zeros((mask.shape[1] + 1, height), np.uint8)  # one more, which ends the last run
+    columns[:-1, top : top + mask.shape[0]] = mask.T
+    changes = np.flatnonzero(np.diff(columns.ravel(), prepend=np.uint8(0))) + left * height
+    counts: List[int] = np.diff(changes, prepend=0, append=width * height).tolist()
+    return {"size": [height, width], "counts": counts}
 
 
 def fit(masks: np.ndarray, size: Tuple[int, int]) -> np.ndarray:

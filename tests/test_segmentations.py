@@ -97,3 +97,40 @@ def test_masks_are_fitted_to_the_image():
     assert segmentations.fit(small, (2, 3)) is small
     assert segmentations.fit(small, (3, 2)).tolist() == [[[1, 2], [4, 5], [0, 0]]]
     assert segmentations.fit(small[:0], (9, 9)).shape == (0, 9, 9)
+
+
+def test_outlines_of_a_mask_are_the_mask_again():
+    rng = np.random.default_rng(5)
+    for density in np.linspace(0, 1, 60):
+        height, width = rng.integers(1, 14, 2)
+        mask = (rng.random((height, width)) < density).astype(np.uint8)
+        found = segmentations.outlines(mask)
+        assert bool(found) == mask.any()
+        if found:
+            # Through shares of the sides, as YOLO's files have them.
+            shares = segmentations.joined(found).reshape(-1, 2) / (width, height)
+            polygon = (shares * (width, height)).round(6).ravel()
+            np.testing.assert_array_equal(segmentations.decode([polygon], height, width), mask)
+
+
+def test_a_mask_is_placed_in_an_image():
+    rng = np.random.default_rng(6)
+    for _ in range(40):
+        mask = rng.integers(0, 2, rng.integers(1, 8, 2), np.uint8)
+        left, top, right, bottom = rng.integers(0, 4, 4)
+        whole = np.pad(mask, ((top, bottom), (left, right)))
+        height, width = whole.shape
+        rle = segmentations.parse_rle(
+            segmentations.placed(mask, left, top, (width, height)), height, width
+        )
+        np.testing.assert_array_equal(segmentations.decode(rle, height, width), whole)
+
+
+def test_the_box_around_a_segmentation():
+    polygons = [np.array([1, 2, 5.5, 2, 3, 9]), np.array([7, 3, 8, 3, 8, 4.0])]
+    assert segmentations.box_of(polygons) == (1, 2, 8, 9)
+    mask = np.zeros((9, 9), np.uint8)
+    assert segmentations.box_of(segmentations.encode(mask)) == (0, 0, 0, 0)
+    mask[3:5, 4:8] = 1
+    assert segmentations.box_of(segmentations.encode(mask)) == (4, 3, 8, 5)
+    assert segmentations.area_of(segmentations.encode(mask), 9, 9) == 8

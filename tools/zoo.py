@@ -20,7 +20,7 @@ from detkit.build import build_model, open_config
 from detkit.build.load import detector_for
 from detkit.cli import debug_argument, positive, run
 from detkit.config.names import title
-from detkit.data.voc import VOC_CLASSES
+from detkit.data.readers.voc import VOC_CLASSES
 from detkit.errors import DetkitError
 from detkit.ops.convolution import CONV1X1, CONV3X3, DEPTHWISE
 from detkit.registry import DATASETS

@@ -16,7 +16,7 @@ from detkit.converters.recipes import (
     rows_of,
     state_of,
 )
-from detkit.data.voc import VOC_CLASSES
+from detkit.data.readers.voc import VOC_CLASSES
 from detkit.detections.coco_labels import COCO_CLASSES
 from detkit.detector import Detector
 from detkit.files.params import read_params

@@ -10,7 +10,7 @@ from detkit.checkpoints import FOLDER, Origin, Progress, new_branch, point_last_
 from detkit.config import Config, dump_config, load_config, to_plain
 from detkit.config.yaml import dump_yaml
 from detkit.converters.recipes import BACKGROUND, load_recipe
-from detkit.data.voc import VOC_CLASSES
+from detkit.data.readers.voc import VOC_CLASSES
 from detkit.detector import Detector
 from detkit.errors import CheckpointError, WeightsError
 from detkit.files.disk import make_folder

@@ -5,7 +5,6 @@ from typing import Any
 
 _MODULES = {
     "batch": ("group_by_aspect", "make_batch"),
-    "coco": ("COCO",),
     "given_images": ("to_rgb_uint8",),
     "images": ("check_image_file", "decode_image"),
     "keypoints": ("Keypoints",),
@@ -14,10 +13,13 @@ _MODULES = {
     "precomputed": ("load_proposals", "proposals_of_files"),
     "proposed": ("add_proposals", "check_proposals", "with_proposals"),
     "proposers": ("propose", "selective_search", "sliding_windows"),
+    "readers": (
+        *("COCO", "CSV", "CVAT", "ImageNetDET", "JSONLines", "LabelMe", "LabelStudio"),
+        *("OpenImages", "VOC", "VOCFolder", "YOLO"),
+    ),
     "sample": ("Annotation", "Batch", "Dataset", "Sample", "Transform"),
     "shapes": ("Shapes",),
     "transforms": ("HorizontalFlip", "Photometric", "Resize", "VerticalFlip", "apply"),
-    "voc": ("VOC",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_MODULE_OF)

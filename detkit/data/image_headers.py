@@ -18,6 +18,9 @@ JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
 # The frame headers SOF0 to SOF15, without DHT (c4), JPG (c8) and DAC (cc), which lie between them.
 JPEG_FRAMES = bytes(code for code in range(0xC0, 0xD0) if code not in (0xC4, 0xC8, 0xCC))
 JPEG_SCAN = 0xDA
+JPEG_EXIF = re.compile(rb"\xff\xe1..Exif\0\0", re.DOTALL)
+EXIF_ORIENTATION = 0x0112
+TURNED = (5, 6, 7, 8)  # the orientations that exchange width and height
 TIFF_WIDTHS, TIFF_HEIGHTS = (256, 322), (257, 323)  # tags of the image, and of its tiles
 TIFF_LAYOUTS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # of the types of integers
 
@@ -56,6 +59,22 @@ def size_of(kind: str, data: bytes) -> Optional[Tuple[int, int]]:
         return None
 
 
+def may_turn(kind: str, data: bytes) -> bool:
+    """Returns whether the file's orientation may exchange width and height when it is decoded.
+
+    kind: the format. data: the beginning of the file.
+
+    The orientation of a JPEG's EXIF is read. Other files with EXIF and TIFFs may turn.
+    """
+    if kind != "JPEG":
+        return kind == "TIFF" or b"eXIf" in data or b"EXIF" in data
+    found = JPEG_EXIF.search(data)
+    try:
+        return found is not None and _orientation(data[found.end() :]) in TURNED
+    except struct.error:  # the file ends within its EXIF
+        return False
+
+
 def stated_length(kind: str, head: bytes) -> int:
     """Returns the least length in bytes that the header states; 0 if it states none (TIFF)."""
     if kind == "BMP":
@@ -83,6 +102,18 @@ def walk_jpeg(data: bytes) -> Jpeg:
             size = max(size or (0, 0), (width, height), key=math.prod)
         scans += code == JPEG_SCAN
         position = start + int.from_bytes(data[start : start + 2], "big")
+
+
+def _orientation(data: bytes) -> int:
+    """Returns the orientation that an EXIF block states, from 1 to 8; 1 if it states none."""
+    order = "<" if data[:2] == b"II" else ">"
+    (start,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, start)
+    for index in range(count):
+        tag, _, _, value = struct.unpack_from(f"{order}HHIH", data, start + 2 + 12 * index)
+        if tag == EXIF_ORIENTATION:
+            return int(value)
+    return 1
 
 
 def _jpeg(data: bytes) -> Optional[Tuple[int, int]]:

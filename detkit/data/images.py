@@ -15,6 +15,7 @@ from detkit.data.image_headers import (
     JPEG_END,
     PNG_END,
     format_of,
+    may_turn,
     size_of,
     stated_length,
     walk_jpeg,
@@ -23,6 +24,7 @@ from detkit.errors import ImageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 100_000_000  # of an image: the default of data.max_pixels; 0.3 GB when decoded
+SIZE_BYTES = 1 << 16  # of the beginning of a file, in which nearly all formats state the size
 # A file with more than this times the pixels of its annotation is not the annotated image.
 MOST_ABOVE_ANNOTATED = 16
 # Every scan of a progressive JPEG visits all pixels. Encoders write about 10.
@@ -118,6 +120,31 @@ def check_image_file(path: Union[str, Path]) -> None:
     ends_well = (kind == "JPEG" and tail.endswith(JPEG_END)) or (kind == "PNG" and tail == PNG_END)
     if not ends_well:
         _check(path, head, size)
+
+
+def image_size(path: Union[str, Path], max_pixels: int = MAX_PIXELS) -> Tuple[int, int]:
+    """Returns (width, height) in pixels of an image file as it is decoded, with its orientation.
+
+    It checks the file like `check_image_file`, and nearly always reads its beginning alone.
+
+    max_pixels: the largest number of pixels of an image.
+
+    Raises ImageError.
+    """
+    check_image_file(path)
+    with open(path, "rb") as file:
+        head = file.read(SIZE_BYTES)
+    kind = str(format_of(head))
+    size = size_of(kind, head)
+    if size is None or may_turn(kind, head):
+        height, width = decode_image(path, max_pixels).shape[:2]
+        return width, height
+    if not 0 < size[0] * size[1] <= max_pixels:
+        raise ImageError(
+            f"{path}: expected from 1 to {max_pixels} pixels, found {size[0]} x {size[1]} in its "
+            "header; if the image is right, raise data.max_pixels"
+        )
+    return size
 
 
 def list_images(paths: Sequence[Union[str, Path]]) -> List[str]:

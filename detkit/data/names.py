@@ -57,6 +57,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Returns whether a folder is there; False also for names that no folder can have."""
+    try:
+        return os.path.isdir(path)
+    except (OSError, ValueError):
+        return False
+
+
 def check_text(text: Any, where: str) -> None:
     """Raises DataError for text that cannot be printed or written to a file: half a character.
 

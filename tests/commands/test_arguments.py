@@ -5,10 +5,12 @@ import re
 
 import pytest
 
-from detkit.commands.arguments import export, fit_svms, propose
+from detkit.commands.arguments import convert, export, fit_svms, propose
 from detkit.commands.line import COMMANDS, arguments_of
 from detkit.converters import __all__ as CONVERTERS
+from detkit.data.layouts import LAYOUTS
 from detkit.data.proposers import MODES
+from detkit.data.writers import IMAGES, WRITERS
 from detkit.export.manifest import ANY, VNNI
 from detkit.export.precision.calibrate import ENTROPY, NAIVE
 from detkit.export.precision.quantize import KEEP
@@ -55,6 +57,9 @@ def choices(module, flag):
 
 
 def test_choices_are_those_of_the_code():
+    assert choices(convert, "--to") == list(WRITERS)
+    assert choices(convert, "--from") == list(LAYOUTS)
+    assert choices(convert, "--images") == list(IMAGES)
     assert choices(export, "--calib-mode") == [NAIVE, ENTROPY]
     assert choices(export, "--int8-for") == [ANY, VNNI]
     assert f"default: {' '.join(KEEP)} for --int8" in " ".join(

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from detkit.data import to_rgb_uint8
-from detkit.data.images import check_image_file, decode_image
+from detkit.data.images import check_image_file, decode_image, image_size
 from detkit.errors import ImageError
+from fuzz.seeds import images
 
 
 @pytest.fixture
@@ -154,3 +155,35 @@ def test_arrays_become_rgb(picture):
 def test_other_arrays_are_refused(array, message):
     with pytest.raises(ImageError, match=message):
         to_rgb_uint8(array, "shot")
+
+
+def test_the_size_is_that_of_the_decoded_image(tmp_path):
+    sizes = []
+    for number, files in enumerate(images()):
+        for name, data in files.items():
+            path = tmp_path / f"{number}{name}"
+            path.write_bytes(data)
+            height, width = decode_image(path).shape[:2]
+            assert image_size(path) == (width, height)
+            sizes.append((width, height))
+    assert (32, 40) in sizes  # one is turned
+
+
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_the_size_follows_the_orientation(tmp_path, picture, orientation, byte_order):
+    entry = struct.pack(byte_order + "HHIHH", 0x0112, 3, 1, orientation, 0)
+    head = {"<": b"II*\0", ">": b"MM\0*"}[byte_order] + struct.pack(byte_order + "IH", 8, 1)
+    jpeg = write(tmp_path / "a.jpg", picture).read_bytes()
+    path = tmp_path / "b.jpg"
+    path.write_bytes(with_exif(jpeg, head + entry + bytes(4)))
+    height, width = decode_image(path).shape[:2]
+    assert image_size(path) == (width, height)
+    assert (width, height) == ((24, 40) if 5 <= orientation <= 8 else (40, 24))
+
+
+def test_a_size_above_the_limit_is_refused(tmp_path, picture):
+    path = write(tmp_path / "a.png", picture)
+    assert image_size(path, 960) == (40, 24)
+    with pytest.raises(ImageError, match=r"a\.png: .*1 to 959 pixels, found 40 x 24.*max_pixels"):
+        image_size(path, 959)

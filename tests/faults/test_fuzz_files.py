@@ -7,14 +7,12 @@ import sys
 import pytest
 
 from fuzz import guard
-from fuzz.seeds import SEEDS
+from fuzz.seeds import LAYOUTS, SEEDS
 from fuzz.worker import case
 from support import tiny
 
-TRAINED = ("checkpoint", "export")  # their seeds take a training
-FORMATS = [
-    pytest.param(name, marks=pytest.mark.slow) if name in TRAINED else name for name in SEEDS
-]
+SLOW = ("checkpoint", "export", *LAYOUTS[1:])  # a training, or one of many readers of datasets
+FORMATS = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in SEEDS]
 CASES = 80
 MORE_CASES = {"safetensors": 200}  # few mutations leave its header whole
 OPEN = """
@@ -51,7 +49,8 @@ def test_mutated_files(name, capsys):
     accepted, clear = map(int, row.groups())
     assert accepted + clear == cases
     assert accepted > 0
-    assert clear > 20
+    # A reader of a dataset counts a bad image and reads the others.
+    assert clear > 20 or name in LAYOUTS
 
 
 def test_the_guard_sees_what_it_must(tmp_path):

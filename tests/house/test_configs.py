@@ -11,7 +11,7 @@ from detkit.config import dump_config, load_config, to_plain
 from detkit.construct import signature
 from detkit.data import Shapes
 from detkit.data.keypoints import Keypoints
-from detkit.data.voc import VOC_CLASSES
+from detkit.data.readers.voc import VOC_CLASSES
 from detkit.keypoints import PERSON_SIGMAS
 from detkit.plugins import import_plugins
 from detkit.registry import DATASETS

@@ -77,6 +77,7 @@ SHORT = {
     "commands/": "one file for each command, and one for its arguments",
     "constants.py": "the counterpart of kernels.h, without MXNet",
     "data/one_class.py": "a wrapper of datasets",
+    "data/readers/masks.py": "shared by the reader of COCO and by all others",
     "detections/coco_labels.py": "a table that converters, results and the benchmark share",
     "detections/overlap.py": "needs neither MXNet nor a file of detections",
     "device.py": "below everything that uses a device",

@@ -14,7 +14,7 @@ from detkit.checkpoints import load_checkpoint
 from detkit.config import load_config
 from detkit.converters import from_torchvision, run_folder
 from detkit.converters.recipes import RECIPES, load_recipe
-from detkit.data.voc import VOC_CLASSES
+from detkit.data.readers.voc import VOC_CLASSES
 from detkit.detections.coco_labels import COCO_CLASSES
 from detkit.errors import WeightsError
 from support import backbones, tiny

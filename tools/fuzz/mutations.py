@@ -12,132 +12,9 @@ from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 from fuzz.graphs import of_graph
 from fuzz.mat import of_mat
+from fuzz.tokens import HOSTILE, NUMBERS, TEXT_NUMBERS, TOKENS
 
 GRAPH = "model-symbol.json"
-NUMBERS = (0, 1, 2, 127, 128, 255, 256, 32767, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
-TEXT_NUMBERS = tuple(
-    text.encode()
-    for text in (
-        "0",
-        "-1",
-        "1e308",
-        "nan",
-        "inf",
-        "-inf",
-        "2147483648",
-        "9" * 30,
-        "9" * 5000,
-        "0.5",
-    )
-)
-HOSTILE: Tuple[Any, ...] = (
-    *(None, True, 0, -1, 1, 2**20, 2**31, 2**63, 10**400, 1e308, 1e-320, 0.5),
-    *(float("nan"), float("inf"), "", "x", "x" * 5000, "\ud800", "\0", "../../x", "/etc/passwd"),
-    *(
-        [],
-        {},
-        [[]],
-        [0] * 1000,
-        {"a": {}},
-        [[0, 0, 9e9, 9e9, 1, 1]],
-        {"size": [1, 1], "counts": "0"},
-    ),
-)
-TOKENS: Dict[str, Tuple[bytes, ...]] = {
-    ".yaml": (
-        *(
-            b"&a ",
-            b"*a",
-            b"<<: *a\n",
-            b"!!python/object/apply:os.system [id]",
-            b"${HOME}",
-            b"${X:1}",
-        ),
-        *(
-            b"${",
-            b"[",
-            b"{",
-            b"- ",
-            b"? ",
-            b"|\n ",
-            b": ",
-            b"1e999",
-            b'"\\ud800"',
-            b'"\\0"',
-            b"\n---\n",
-        ),
-        *(b"_base_: /etc/passwd\n", b"_base_: b.yaml\n", b"_base_: a.yaml\n", b"_delete_: true\n"),
-        *(b"9" * 5000, b"[" * 2000, b"x" * 5000, b"a: " * 200, b"\xff", b"# "),
-    ),
-    ".xml": (
-        *(
-            b"<!DOCTYPE a [<!ENTITY b 'c'>]>",
-            b"&b;",
-            b"<object>",
-            b"</object>",
-            b"<![CDATA[",
-            b"nan",
-        ),
-        *(
-            b"../../../x",
-            b"/etc/passwd",
-            b"x" * 5000,
-            b"<a>" * 3000,
-            b"\xff",
-            b"<?xml encoding='u7'?>",
-        ),
-    ),
-    ".txt": (
-        *(b"../x\n", b"/etc/passwd\n", b"x" * 5000 + b"\n"),
-        *(b"\0", b"\xff", b"a\n", b"a -1\n", b"\n"),
-    ),
-    ".json": (b"[" * 100000, b'{"a":' * 3000, b"NaN", b"\xff", b",", b"]", b'"\\ud800"', b"\0"),
-    ".pkl": (
-        *(
-            b"2",
-            b"\x85",
-            b"\x86",
-            b"\x87",
-            b"R",
-            b"b",
-            b"}",
-            b"(",
-            b"t",
-            b"s",
-            b"u",
-            b"e",
-            b"a",
-            b"0",
-        ),
-        *(
-            b"q\0",
-            b"h\0",
-            b"\x94",
-            b"2\x86" * 40,
-            b"h\0h\0\x86q\0" * 40,
-            b"cos\nsystem\n",
-            b"]" * 5000,
-        ),
-        *(
-            b"\x8a\x08" + b"\xff" * 8,
-            b"\x8b\xff\xff\xff\x7f",
-            b"X\xff\xff\xff\xff",
-            b"Q",
-            b"\x81",
-            b"\x93",
-        ),
-        *(
-            b"r\xff\xff\xff\xff",
-            b"I" + b"9" * 5000 + b"\n",
-            b")",
-            b"N",
-            b"K\x01",
-            b"\x88",
-            b"]",
-            b"1",
-        ),
-    ),
-}
 
 
 def mutated(name: str, data: bytes, draw: random.Random) -> bytes:
@@ -259,7 +136,8 @@ def of_zip(data: bytes, draw: random.Random) -> bytes:
     kind = draw.choice((zipfile.ZIP_STORED,) * 4 + (zipfile.ZIP_DEFLATED,))
     with zipfile.ZipFile(out, "w", kind) as archive:
         for name, content in members:
-            archive.writestr(name, content)
+            # Without a ZipInfo, the time of day would be part of the case.
+            archive.writestr(zipfile.ZipInfo(name), content, kind)
     return out.getvalue()
 
 
@@ -285,8 +163,17 @@ def of_png(data: bytes, draw: random.Random) -> bytes:
     return b"".join(chunks)
 
 
+def of_json_lines(data: bytes, draw: random.Random) -> bytes:
+    """Returns JSON lines of which one is mutated as JSON."""
+    lines = data.splitlines()
+    chosen = draw.randrange(len(lines))
+    lines[chosen] = of_json(lines[chosen], draw)
+    return b"\n".join(lines)
+
+
 STRUCTURED: Dict[str, Callable[[bytes, random.Random], bytes]] = {
     ".json": of_json,
+    ".jsonl": of_json_lines,
     ".mat": lambda data, draw: of_mat(data, draw, of_bytes),
     ".npz": of_zip,
     ".pth": lambda data, draw: of_zip(data, draw) if data[:2] == b"PK" else of_bytes(data, draw),

@@ -1,5 +1,6 @@
 """The readers under test: each reads the folder of a case as a user's command would."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -10,12 +11,27 @@ import numpy as np
 
 from detkit.checkpoints import load_checkpoint
 from detkit.config import dump_config, load_config, to_plain
-from detkit.data import COCO, VOC, Shapes
+from detkit.data import (
+    COCO,
+    CSV,
+    CVAT,
+    VOC,
+    YOLO,
+    ImageNetDET,
+    JSONLines,
+    LabelMe,
+    LabelStudio,
+    OpenImages,
+    Shapes,
+    VOCFolder,
+)
 from detkit.data.images import check_image_file, decode_image
 from detkit.data.keypoints import FIELD
 from detkit.data.one_class import OneClass
+from detkit.data.recognise import recognise
 from detkit.detections.proposal_files import read_proposals
 from detkit.detections.results import load_results
+from detkit.errors import DataError
 from detkit.evaluate import COCOEvaluator
 from detkit.export.exported import load_exported
 from detkit.weights import from_caffe2, is_caffe2, read_weights
@@ -53,12 +69,24 @@ def read_coco(folder: Path) -> None:
         dataset.field(FIELD, index).mirror(1, 64).array(len(dataset.annotation(index).boxes))
 
 
+def dataset_reader(build: Callable[[Path], Any]) -> Callable[[Path], None]:
+    """Returns a function that looks for the layout of a folder, and reads it by ``build``."""
+
+    def read(folder: Path) -> None:
+        with contextlib.suppress(DataError):
+            recognise(folder)
+        _visit(build(folder))
+
+    return read
+
+
 def _visit(dataset: Any) -> None:
     for index in range(len(dataset)):
         text = f"{dataset.annotation(index)} {dataset.class_names} {dataset.dropped}"
         text.encode("utf-8")
         dataset.image(index)
-        dataset.masks(index)
+        with contextlib.suppress(DataError):  # of a dataset with masks of some objects alone
+            dataset.masks(index)
 
 
 def read_image(folder: Path) -> None:
@@ -106,6 +134,31 @@ FORMATS: Dict[str, Format] = {
     "config": Format(read_config, ("a.yaml", "b.yaml")),
     "voc": Format(read_voc, ("Annotations/a.xml", "ImageSets/Main/train.txt")),
     "coco": Format(read_coco, ("a.json",)),
+    "yolo": Format(dataset_reader(lambda f: YOLO(str(f))), ("train/labels/b.txt", "data.yaml")),
+    "labelme": Format(dataset_reader(lambda f: LabelMe(str(f))), ("b.json",)),
+    "cvat": Format(
+        dataset_reader(lambda f: CVAT(str(f / "annotations.xml"), str(f / "images"))),
+        ("annotations.xml",),
+    ),
+    "labelstudio": Format(
+        dataset_reader(lambda f: LabelStudio(str(f / "export.json"), str(f / "images"))),
+        ("export.json",),
+    ),
+    "openimages": Format(
+        dataset_reader(
+            lambda f: OpenImages(
+                str(f / "boxes.csv"), str(f / "images"), str(f / "class-descriptions.csv")
+            )
+        ),
+        ("boxes.csv", "class-descriptions.csv"),
+    ),
+    "csv": Format(dataset_reader(lambda f: CSV(str(f / "boxes.csv"))), ("boxes.csv",)),
+    "jsonl": Format(dataset_reader(lambda f: JSONLines(str(f / "boxes.jsonl"))), ("boxes.jsonl",)),
+    "voc-folder": Format(dataset_reader(lambda f: VOCFolder(str(f))), ("a.xml", "b.xml")),
+    "imagenet": Format(
+        dataset_reader(lambda f: ImageNetDET(str(f), "val", str(f / "map_det.txt"))),
+        ("Annotations/DET/val/a.xml", "ImageSets/DET/val.txt", "map_det.txt"),
+    ),
     "images": Format(read_image, ()),
     "results": Format(read_results, ("a.json",)),
     "proposals": Format(read_the_proposals, ()),

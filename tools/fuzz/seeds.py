@@ -1,5 +1,6 @@
 """Small valid files of every format, from which the mutations start."""
 
+import functools
 import io
 import json
 import struct
@@ -12,6 +13,7 @@ from typing import Any, Callable, Dict, List
 import cv2
 import numpy as np
 
+from fuzz import layouts
 from fuzz.mat import mat
 from fuzz.weights import Files, params, pkl, pth, safetensors
 
@@ -219,10 +221,13 @@ def _of_a_run(exported: bool) -> List[Files]:
         return [{path.relative_to(made).as_posix(): path.read_bytes() for path in files}]
 
 
+LAYOUTS = [name for name in layouts.FILES if name not in ("voc", "coco")]  # those are above
+
 SEEDS: Dict[str, Callable[[], List[Files]]] = {
     "config": configs,
     "voc": voc,
     "coco": coco,
+    **{name: functools.partial(layouts.seeds, name) for name in LAYOUTS},
     "images": images,
     "results": results,
     "proposals": proposals,

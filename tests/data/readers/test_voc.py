@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detkit.data.voc import VOC, VOC_CLASSES
+from detkit.data.readers.voc import VOC, VOC_CLASSES
 from detkit.errors import DataError, ImageError
 from support.environment import SHARED
 

@@ -9,15 +9,17 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
-from xml.etree.ElementTree import Element, ParseError
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 
 from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
 from detkit.data.names import check_folder, is_file, path_below
+from detkit.data.readers.files import read_xml
+from detkit.data.readers.lists import Names, given_classes, text_lines, unknown_class
+from detkit.data.readers.voc_masks import read_masks
+from detkit.data.readers.voc_xml import corners_of, is_difficult, name_of, stated_size, tagged_name
 from detkit.data.sample import Annotation, Faults
 from detkit.errors import DataError, ImageError
 from detkit.registry import DATASETS
@@ -60,6 +62,8 @@ class VOC:
     difficult: how objects marked difficult are treated. "ignore": they are flagged, neither trained
         on nor counted in evaluation, as in VOC. "keep": they are ordinary objects. "drop": they are
         dropped.
+    masks: true: the splits are the lists in ImageSets/Segmentation, and the masks of their objects
+        are read from SegmentationObject.
     max_pixels: the largest number of pixels of an image, data.max_pixels.
 
     VOC's corners are 1-based and inclusive; they become x1 - 1, y1 - 1, x2, y2. Boxes are clipped
@@ -76,8 +80,9 @@ class VOC:
         self,
         root: str,
         splits: Sequence[str],
-        class_names: Union[Sequence[str], str, None] = None,
+        class_names: Names = None,
         difficult: str = "ignore",
+        masks: bool = False,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         if difficult not in POLICIES:
@@ -86,9 +91,10 @@ class VOC:
             )
         if isinstance(splits, str) or not splits:
             raise ValueError(f"splits: expected a list such as ['trainval'], found {splits!r}")
-        self.class_names = _class_names(class_names)
+        self.class_names = given_classes(class_names) or VOC_CLASSES
         self.difficult = difficult
-        self._max_pixels = max_pixels
+        self._has_masks, self._max_pixels = masks, max_pixels
+        self._numbers: List[Tuple[List[int], int]] = []  # of the kept objects, and how many all are
         self.dropped: Faults = []
         self.bad_images: Faults = []
         self._annotations: List[Annotation] = []
@@ -96,7 +102,7 @@ class VOC:
         self._found_names: Set[str] = set()
         folder = Path(root).expanduser()
         check_folder(folder, "root")
-        places = _places(folder, splits)
+        places = _places(folder, splits, "Segmentation" if masks else "Main")
         _require_none([p.xml for p in places.values() if not is_file(p.xml)], "annotations", places)
         self._read_all(places)
         if not any(len(annotation.labels) for annotation in self._annotations):
@@ -120,14 +126,26 @@ class VOC:
         size = self._annotations[index].width, self._annotations[index].height
         return decode_image(self._images[index], self._max_pixels, size)
 
+    def image_path(self, index: int) -> Path:
+        """Returns the file of an image."""
+        return self._images[index]
+
     def masks(self, index: int) -> Optional[np.ndarray]:
-        """Returns None: VOC's segmentations are not read."""
-        return None
+        """Returns masks (G, H, W) uint8 of 0 and 1; None unless they are asked for.
+
+        Raises the DataError of `read_masks`.
+        """
+        if not self._has_masks:
+            return None
+        image, annotation = self._images[index], self._annotations[index]
+        path = image.parent.parent / "SegmentationObject" / f"{image.stem}.png"
+        size = annotation.width, annotation.height
+        return read_masks(path, size, *self._numbers[index], self._max_pixels)
 
     def _read_all(self, places: Dict[str, Place]) -> None:
         missing = []
         for image_id, place in places.items():
-            root = _parse(place.xml)
+            root = read_xml(place.xml)
             image = _image_path(place, root)
             if is_file(image):
                 self._read(image_id, place.xml, root, image)
@@ -138,13 +156,15 @@ class VOC:
     def _read(self, image_id: str, xml: Path, root: Element, image: Path) -> None:
         try:
             check_image_file(image)
-            width, height = _size(root) or decode_image(image, self._max_pixels).shape[1::-1]
+            width, height = stated_size(root) or decode_image(image, self._max_pixels).shape[1::-1]
         except ImageError as error:
             self.bad_images.append((image_id, str(error)))
             return
         nodes = root.findall("object")
         objects = [self._object(image_id, xml, node, width, height) for node in nodes]
         kept = [thing for thing in objects if thing]
+        numbers = [number for number, thing in enumerate(objects, 1) if thing]
+        self._numbers.append((numbers, len(objects)))
         self._images.append(image)
         self._annotations.append(
             Annotation(
@@ -161,16 +181,15 @@ class VOC:
         self, image_id: str, xml: Path, node: Element, width: int, height: int
     ) -> Optional[Tuple[np.ndarray, int, bool]]:
         """Returns (box, label, difficult) of an <object>; None if it is dropped."""
-        name = (node.findtext("name") or "").strip()
+        name, difficult = name_of(node), is_difficult(node)
         self._found_names.add(name)
-        difficult = (node.findtext("difficult") or "").strip() == "1"
         if name not in self.class_names:
-            self.dropped.append((image_id, f'"{name}" is not in class_names'))
+            self.dropped.append((image_id, unknown_class(name, self.class_names)))
             return None
         if difficult and self.difficult == "drop":
             self.dropped.append((image_id, f'"{name}" is marked difficult'))
             return None
-        corners = _corners(xml, node, name)
+        corners = corners_of(xml, node, name)
         fault = _fault(corners, width, height)
         if fault:
             self.dropped.append((image_id, f'"{name}": {fault}'))
@@ -179,26 +198,15 @@ class VOC:
         return box, self.class_names.index(name), difficult and self.difficult == "ignore"
 
 
-def _class_names(names: Union[Sequence[str], str, None]) -> Tuple[str, ...]:
-    if names is None:
-        return VOC_CLASSES
-    if isinstance(names, str):
-        names = _lines(Path(names), "class names, one per line")
-    stripped = tuple(str(name).strip() for name in names)
-    repeated = sorted({name for name in stripped if stripped.count(name) > 1})
-    if not stripped or repeated:
-        found = f"{', '.join(map(repr, repeated))} more than once" if repeated else "none"
-        raise ValueError(f"class_names: expected names that differ, found {found}")
-    return stripped
-
-
-def _places(root: Path, splits: Sequence[str]) -> Dict[str, Place]:
+def _places(root: Path, splits: Sequence[str], lists: str) -> Dict[str, Place]:
     """Returns {image_id: place}; an id is the file's stem, after its folder if stems repeat."""
     places: List[Place] = []
     for split in splits:
         folder, name = (root / split).parent, (root / split).name
-        file = folder / "ImageSets" / "Main" / f"{name}.txt"
-        for line in _lines(file, f"the list of the split {split!r}"):
+        file = folder / "ImageSets" / lists / f"{name}.txt"
+        for line in text_lines(file, f"the list of the split {split!r}"):
+            if not line.strip():
+                continue
             place = Place(folder, CLASS_COLUMN.sub("", line.strip()))
             path_below(folder / "Annotations", place.name, str(file))
             places.append(place)
@@ -209,41 +217,12 @@ def _places(root: Path, splits: Sequence[str]) -> Dict[str, Place]:
     return {f"{os.path.relpath(place.folder, root)}/{place.name}": place for place in places}
 
 
-def _lines(path: Path, what: str) -> List[str]:
-    """Returns the lines of a text file that are not blank; ``what`` names its content."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        beside = first_few(sorted(file.name for file in path.parent.glob("*.txt")))
-        raise DataError(
-            f"{path}: expected {what}, found: {error.strerror}; the .txt files of {path.parent}: "
-            f"{beside or '(none)'}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected {what} in UTF-8: {error}") from error
-    return [line for line in text.splitlines() if line.strip()]
-
-
 def _require_none(missing: Sequence[Path], what: str, places: Dict[str, Place]) -> None:
     if missing:
         raise DataError(
             f"expected {len(places)} {what}, {len(missing)} are missing: {first_few(missing)}; "
-            "add the files, or remove the names from the lists in ImageSets/Main"
+            "add the files, or remove the names from the lists in ImageSets"
         )
-
-
-def _parse(xml: Path) -> Element:
-    try:
-        root: Element = fromstring(xml.read_bytes())
-        return root
-    except ParseError as error:
-        raise DataError(f"{xml}:{error.position[0]}: malformed XML: {error}") from error
-    except DefusedXmlException as error:
-        raise DataError(
-            f"{xml}: expected XML without entities, found some ({error}); remove the DOCTYPE"
-        ) from error
-    except (OSError, ValueError, LookupError) as error:
-        raise DataError(f"{xml}: cannot be read: {error}") from error
 
 
 def _image_path(place: Place, root: Element) -> Path:
@@ -256,35 +235,10 @@ def _image_path(place: Place, root: Element) -> Path:
     for suffix in IMAGE_SUFFIXES:
         if is_file(folder / f"{place.name}{suffix}"):
             return folder / f"{place.name}{suffix}"
-    tagged = Path((root.findtext("filename") or "").strip().replace("\\", "/")).name
+    tagged = tagged_name(root)
     if tagged and is_file(folder / tagged):
         return folder / tagged
     return folder / f"{place.name}{IMAGE_SUFFIXES[0]}"
-
-
-def _size(root: Element) -> Optional[Tuple[int, int]]:
-    """Returns (width, height) of <size> in pixels, or None if it is missing or zero."""
-    try:
-        width, height = (
-            int(float(root.findtext(f"size/{side}", "0"))) for side in ("width", "height")
-        )
-    except (ValueError, OverflowError):
-        return None
-    return (width, height) if width > 0 and height > 0 else None
-
-
-def _corners(xml: Path, node: Element, name: str) -> List[float]:
-    """Returns xmin, ymin, xmax, ymax of the file, which may be NaN or infinite."""
-    corners = []
-    for tag in ("xmin", "ymin", "xmax", "ymax"):
-        text = node.findtext(f"bndbox/{tag}")
-        try:
-            corners.append(float(text or ""))
-        except ValueError as error:
-            raise DataError(
-                f'{xml}: "{name}": expected a number as <{tag}>, found {text!r}'
-            ) from error
-    return corners
 
 
 def _fault(corners: Sequence[float], width: int, height: int) -> Optional[str]:

@@ -4,26 +4,31 @@ The file is checked before the first step. A malformed file is an error with the
 object that cannot be used is dropped and recorded.
 """
 
-import json
 import math
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from detkit import segmentations
-from detkit.data.coco_keypoints import keypoints_fault, names_of, points_of, stacked
 from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
 from detkit.data.keypoints import Keypoints, check_field, order_of_sides
-from detkit.data.names import check_pixels, check_text, is_file, path_below, relative_to
+from detkit.data.readers.coco_images import (
+    Place,
+    categories_of,
+    chosen_classes,
+    chosen_images,
+    places_of,
+    read_content,
+    require_files,
+)
+from detkit.data.readers.coco_keypoints import keypoints_fault, names_of, points_of, stacked
+from detkit.data.readers.files import field
+from detkit.data.readers.lists import Names, unknown_class
+from detkit.data.readers.masks import decode_masks
 from detkit.data.sample import Annotation, Faults, ImageId
 from detkit.errors import DataError, ImageError
 from detkit.registry import DATASETS
 from detkit.segmentations import Segmentation, is_number, parse_segmentation
-from detkit.wording import first_few
-
-PARTS = ("images", "annotations", "categories")
-MASKS_OF_ONE_IMAGE = 10  # times max_pixels: the most bytes of the masks of an image
 
 
 class Object(NamedTuple):
@@ -37,41 +42,46 @@ class Object(NamedTuple):
     points: Optional[np.ndarray]  # of its keypoints, (J, 3)
 
 
-class Place(NamedTuple):
-    """An image of the file: its path and its size in pixels."""
-
-    path: Path
-    width: int
-    height: int
-
-
 @DATASETS.register()
 class COCO:
     """The images of a file like COCO's instances_train2017.json (Lin et al. 2014).
 
     annotations: the path of the file.
     images: the folder of the images, below which every ``file_name`` lies.
+    class_names: the K names of the categories that are read, in the order of their labels, or the
+        path of a text file with one name per line; null for all, in the order of their ids.
+    image_list: the path of a text file of the ``file_name`` of the images that are read, one per
+        line; null for all.
     max_pixels: the largest number of pixels of an image; ``data.max_pixels`` of the config.
 
-    The classes are the file's categories in the order of their ids, which are ``category_ids``. An
-    image has the file's id. Boxes x y w h become x1 y1 x2 y2 and are clipped to the image. Crowds
-    (``iscrowd``) are difficult objects: training ignores them, and so does the evaluation of
-    detections within them.
+    The ids of the categories are ``category_ids``. An image has the file's id. Boxes x y w h become
+    x1 y1 x2 y2 and are clipped to the image. Crowds (``iscrowd``) are difficult objects: training
+    ignores them, and so does the evaluation of detections within them.
 
     keypoint_names: the names of the J keypoints of an object; empty without keypoints.
-    dropped: (image_id, reason) of the dropped objects: degenerate, outside, without an outline, or
-        with malformed keypoints.
+    dropped: (image_id, reason) of the dropped objects: of other classes, degenerate, outside,
+        without an outline, or with malformed keypoints.
     bad_images: (image_id, reason) of the images whose file is damaged; they are left out.
 
     Raises DataError if the file or images are missing, if the file is malformed or refers to ids
     that it does not hold, or if no object is left that is not a crowd.
     """
 
-    def __init__(self, annotations: str, images: str, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self,
+        annotations: str,
+        images: str,
+        class_names: Names = None,
+        image_list: Optional[str] = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
         self._max_pixels = max_pixels
         self._file = Path(annotations).expanduser()
-        content = _content(self._file)
-        self.category_ids, self.class_names = _categories(self._file, content["categories"])
+        content = read_content(self._file)
+        self._categories = categories_of(self._file, content["categories"])
+        self.class_names = chosen_classes(self._file, self._categories, class_names)
+        ids = {name: category for category, name in self._categories.items()}
+        self.category_ids = tuple(ids[name] for name in self.class_names)
         self.keypoint_names = names_of(content["categories"], str(self._file))
         self._labels = {category: label for label, category in enumerate(self.category_ids)}
         self.dropped: Faults = []
@@ -79,11 +89,14 @@ class COCO:
         self._objects: List[List[Object]] = []
         self._annotations: List[Annotation] = []
         self._places: List[Place] = []
-        places = _places(self._file, content["images"], Path(images).expanduser(), max_pixels)
-        self._read(places, content["annotations"])
+        folder = Path(images).expanduser()
+        places = places_of(self._file, content["images"], folder, max_pixels)
+        chosen = chosen_images(self._file, places, image_list)
+        require_files(self._file, [places[image_id].path for image_id in chosen], folder)
+        self._read(places, chosen, content["annotations"])
         if not any((~annotation.difficult).any() for annotation in self._annotations):
             raise DataError(
-                f"{self._file}: expected usable objects, found none in {len(places)} images "
+                f"{self._file}: expected usable objects, found none in {len(chosen)} images "
                 f"({len(self.bad_images)} of them unusable) and {len(content['annotations'])} "
                 f"annotations ({len(self.dropped)} of them dropped)"
             )
@@ -102,32 +115,24 @@ class COCO:
         place = self._places[index]
         return decode_image(place.path, self._max_pixels, (place.width, place.height))
 
+    def image_path(self, index: int) -> Path:
+        """Returns the file of an image."""
+        return self._places[index].path
+
+    def segmentations(self, index: int) -> List[Optional[Segmentation]]:
+        """Returns the segmentation of each object, None for an object without one."""
+        return [thing.segmentation for thing in self._objects[index]]
+
     def masks(self, index: int) -> Optional[np.ndarray]:
         """Returns masks (G, H, W) uint8 of 0 and 1; None if no object of the file has one.
 
-        Raises DataError if only some objects have a segmentation, and for masks that would need
-        more than ten times ``max_pixels`` bytes.
+        Raises the DataError of `decode_masks`, also if only some objects have a segmentation.
         """
         if not self._has_masks:
             return None
-        place, objects = self._places[index], self._objects[index]
-        needed = len(objects) * place.height * place.width
-        if needed > MASKS_OF_ONE_IMAGE * self._max_pixels:
-            raise DataError(
-                f"{self._file}: image {self._annotations[index].image_id!r}: expected masks of at "
-                f"most {MASKS_OF_ONE_IMAGE * self._max_pixels} bytes, found {len(objects)} of "
-                f"{place.width} x {place.height} pixels; use smaller images, or raise "
-                "data.max_pixels"
-            )
-        decoded = np.zeros((len(objects), place.height, place.width), np.uint8)
-        for thing, mask in zip(objects, decoded):
-            if thing.segmentation is None:
-                raise DataError(
-                    f"{self._file}: image {self._annotations[index].image_id!r}: expected a "
-                    "segmentation of every object or of none, found an object without one"
-                )
-            mask[:] = segmentations.decode(thing.segmentation, place.height, place.width)
-        return decoded
+        place, outlines = self._places[index], self.segmentations(index)
+        where = f"{self._file}: image {self._annotations[index].image_id!r}"
+        return decode_masks(outlines, place.height, place.width, self._max_pixels, where)
 
     def field(self, name: str, index: int) -> Keypoints:
         """Returns the Keypoints of the objects of an image. Raises DataError for other fields."""
@@ -136,19 +141,24 @@ class COCO:
         points = stacked([thing.points for thing in objects], len(names))
         return Keypoints(points, [order_of_sides(names)] * 2)
 
-    def _read(self, places: Dict[ImageId, Place], entries: List[Any]) -> None:
-        by_image: Dict[ImageId, List[Object]] = {image_id: [] for image_id in places}
+    def _read(
+        self, places: Dict[ImageId, Place], chosen: List[ImageId], entries: List[Any]
+    ) -> None:
+        by_image: Dict[ImageId, List[Object]] = {image_id: [] for image_id in chosen}
         for index, entry in enumerate(entries):
             where = f"{self._file}: annotations[{index}]"
-            image_id = _field(where, entry, "image_id", (int, str))
+            image_id = field(where, entry, "image_id", (int, str))
             if image_id not in places:
                 raise DataError(
                     f"{where}.image_id: expected the id of an image of the file, found {image_id!r}"
                 )
+            if image_id not in by_image:
+                continue
             thing = self._object(where, entry, image_id, places[image_id])
             if thing is not None:
                 by_image[image_id].append(thing)
-        for image_id, place in places.items():
+        for image_id in chosen:
+            place = places[image_id]
             try:
                 check_image_file(place.path)
             except ImageError as error:
@@ -162,14 +172,18 @@ class COCO:
         self, where: str, entry: Dict[str, Any], image_id: ImageId, place: Place
     ) -> Optional[Object]:
         """Returns the object of an annotation; None if it is dropped."""
-        category = _field(where, entry, "category_id", (int,))
-        if category not in self._labels:
+        category = field(where, entry, "category_id", (int,))
+        if category not in self._categories:
             raise DataError(
                 f"{where}.category_id: expected the id of a category of the file, found "
                 f"{category!r}"
             )
+        if category not in self._labels:
+            reason = unknown_class(self._categories[category], self.class_names)
+            self.dropped.append((image_id, reason))
+            return None
         label = self._labels[category]
-        box = _field(where, entry, "bbox", (list,))
+        box = field(where, entry, "bbox", (list,))
         if len(box) != 4 or not all(map(is_number, box)):
             raise DataError(f"{where}.bbox: expected numbers x, y, width, height, found {box!r}")
         segmentation = entry.get("segmentation") or None
@@ -196,81 +210,6 @@ def _area(value: Any, area_of_box: float) -> float:
     """Returns an annotation's ``area``, or the area of its box if it states none that is usable."""
     usable = is_number(value) and 0 <= value < math.inf
     return float(value) if usable else area_of_box
-
-
-def _content(file: Path) -> Dict[str, List[Any]]:
-    """Returns the file's three lists."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        where = f"{file}{relative_to(file)}"
-        raise DataError(f"{where}: cannot be read: {error.strerror}") from error
-    except json.JSONDecodeError as error:
-        raise DataError(f"{file}:{error.lineno}: malformed JSON: {error.msg}") from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, or lists nested too deeply
-        raise DataError(f"{file}: expected a JSON file: {error}") from error
-    if not isinstance(content, dict) or not all(isinstance(content.get(p), list) for p in PARTS):
-        found = f"keys {first_few(list(content))}" if isinstance(content, dict) else "no object"
-        raise DataError(f"{file}: expected an object with lists {', '.join(PARTS)}, found {found}")
-    return content
-
-
-def _categories(file: Path, entries: List[Any]) -> Tuple[Tuple[int, ...], Tuple[str, ...]]:
-    """Returns (ids, names) in the order of the ids."""
-    names: Dict[int, str] = {}
-    taken: Set[str] = set()
-    for index, entry in enumerate(entries):
-        where = f"{file}: categories[{index}]"
-        category, name = _field(where, entry, "id", (int,)), _field(where, entry, "name", (str,))
-        check_text(name, f"{where}.name")
-        if category in names or name in taken:
-            raise DataError(
-                f"{where}: expected an id and a name that no other category has, found the id "
-                f"{category!r} and the name {name!r}"
-            )
-        names[category] = name
-        taken.add(name)
-    if not names:
-        raise DataError(f"{file}: categories: expected at least one, found none")
-    ids = tuple(sorted(names))
-    return ids, tuple(names[category] for category in ids)
-
-
-def _places(file: Path, entries: List[Any], folder: Path, max_pixels: int) -> Dict[ImageId, Place]:
-    """Returns {image_id: place} of every image. Raises DataError if files are missing."""
-    places: Dict[ImageId, Place] = {}
-    for index, entry in enumerate(entries):
-        where = f"{file}: images[{index}]"
-        image_id = _field(where, entry, "id", (int, str))
-        check_text(image_id, f"{where}.id")
-        if image_id in places:
-            raise DataError(
-                f"{where}.id: expected an id that no other image has, found {image_id!r}"
-            )
-        width, height = (_field(where, entry, side, (int,)) for side in ("width", "height"))
-        check_pixels(width, height, max_pixels, where)
-        name = _field(where, entry, "file_name", (str,))
-        check_text(name, f"{where}.file_name")
-        path = path_below(folder, name, f"{where}.file_name")
-        places[image_id] = Place(path, width, height)
-    missing = [place.path for place in places.values() if not is_file(place.path)]
-    if missing:
-        raise DataError(
-            f"{file}: expected {len(places)} images in {folder}, {len(missing)} are missing: "
-            f"{first_few(missing)}; add the files or correct the folder"
-        )
-    return places
-
-
-def _field(where: str, entry: Any, key: str, kinds: Tuple[type, ...]) -> Any:
-    """Returns ``entry[key]``. Raises DataError unless it has one of these types."""
-    if not isinstance(entry, dict):
-        raise DataError(f"{where}: expected an object, found {type(entry).__name__}")
-    if type(entry.get(key)) not in kinds:
-        expected = " or ".join(kind.__name__ for kind in kinds)
-        found = repr(entry[key]) if key in entry else "nothing"
-        raise DataError(f"{where}.{key}: expected {expected}, found {found}")
-    return entry[key]
 
 
 def _fault(box: List[float], segmentation: Optional[Segmentation], place: Place) -> Optional[str]:

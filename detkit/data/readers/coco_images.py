@@ -1,0 +1,104 @@
+"""What a file of COCO says of its images and categories, without the annotations."""
+
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+
+from detkit.data.names import check_pixels, check_text, is_file, path_below
+from detkit.data.readers.files import field, read_json
+from detkit.data.readers.lists import Names, given_classes, listed_images
+from detkit.data.sample import ImageId
+from detkit.errors import DataError
+from detkit.wording import first_few, the_nearest
+
+PARTS = ("images", "annotations", "categories")
+
+
+class Place(NamedTuple):
+    """An image of the file: its ``file_name``, its path and its size in pixels."""
+
+    name: str
+    path: Path
+    width: int
+    height: int
+
+
+def read_content(file: Path) -> Dict[str, List[Any]]:
+    """Returns the file's three lists."""
+    content = read_json(file)
+    if not isinstance(content, dict) or not all(isinstance(content.get(p), list) for p in PARTS):
+        found = f"keys {first_few(list(content))}" if isinstance(content, dict) else "no object"
+        raise DataError(f"{file}: expected an object with lists {', '.join(PARTS)}, found {found}")
+    return content
+
+
+def categories_of(file: Path, entries: List[Any]) -> Dict[int, str]:
+    """Returns {id: name} in the order of the ids."""
+    names: Dict[int, str] = {}
+    taken: Set[str] = set()
+    for index, entry in enumerate(entries):
+        where = f"{file}: categories[{index}]"
+        category, name = field(where, entry, "id", (int,)), field(where, entry, "name", (str,))
+        check_text(name, f"{where}.name")
+        if category in names or name in taken:
+            raise DataError(
+                f"{where}: expected an id and a name that no other category has, found the id "
+                f"{category!r} and the name {name!r}"
+            )
+        names[category] = name
+        taken.add(name)
+    if not names:
+        raise DataError(f"{file}: categories: expected at least one, found none")
+    return {category: names[category] for category in sorted(names)}
+
+
+def chosen_classes(file: Path, categories: Dict[int, str], given: Names) -> Tuple[str, ...]:
+    """Returns the class names of the config, or all. Raises DataError for one without category."""
+    names = given_classes(given) or tuple(categories.values())
+    for name in names:
+        if name not in categories.values():
+            raise DataError(
+                f"{file}: categories: expected each of class_names, found no {name!r}"
+                f"{the_nearest(name, categories.values())}"
+            )
+    return names
+
+
+def places_of(
+    file: Path, entries: List[Any], folder: Path, max_pixels: int
+) -> Dict[ImageId, Place]:
+    """Returns {image_id: place} of every image."""
+    places: Dict[ImageId, Place] = {}
+    for index, entry in enumerate(entries):
+        where = f"{file}: images[{index}]"
+        image_id = field(where, entry, "id", (int, str))
+        check_text(image_id, f"{where}.id")
+        if image_id in places:
+            raise DataError(
+                f"{where}.id: expected an id that no other image has, found {image_id!r}"
+            )
+        width, height = (field(where, entry, side, (int,)) for side in ("width", "height"))
+        check_pixels(width, height, max_pixels, where)
+        name = field(where, entry, "file_name", (str,))
+        check_text(name, f"{where}.file_name")
+        path = path_below(folder, name, f"{where}.file_name")
+        places[image_id] = Place(name, path, width, height)
+    return places
+
+
+def chosen_images(
+    file: Path, places: Dict[ImageId, Place], image_list: Optional[str]
+) -> List[ImageId]:
+    """Returns the ids of the images that the list names by their ``file_name``, or all."""
+    if image_list is None:
+        return list(places)
+    names = listed_images(image_list, [place.name for place in places.values()], str(file))
+    return [image_id for image_id, place in places.items() if place.name in names]
+
+
+def require_files(file: Path, paths: List[Path], folder: Path) -> None:
+    missing = [path for path in paths if not is_file(path)]
+    if missing:
+        raise DataError(
+            f"{file}: expected {len(paths)} images in {folder}, {len(missing)} are missing: "
+            f"{first_few(missing)}; add the files or correct the folder"
+        )
