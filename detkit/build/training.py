@@ -162,11 +162,7 @@ class Training:
         origin = Origin(self.config_text, self.plugins.files, environment)
         runner = self._runner(work_dir, self._hooks(work_dir, log, branch, origin))
         if checkpoint:
-            runner.progress = checkpoint.progress
-            runner.metrics, runner.best = checkpoint.metrics, checkpoint.best
-            runner.stale = checkpoint.stale
-            if isinstance(self.length, TimeBudget) and checkpoint.spent:
-                self.length.watch.restore(checkpoint.spent)
+            runner.restore(checkpoint)
             point_last_to(folder, checkpoint.path, done, branch)
             log.say(f"resuming from {checkpoint.path}, step {done}")
             for change in changes:

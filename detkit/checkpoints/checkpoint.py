@@ -128,11 +128,10 @@ def save_checkpoint(
         _save_arrays(os.path.join(partial, OPTIMIZER), arrays)
         standing = (progress, class_names, metrics, best, branch, stale, spent)
         state = state_text(*standing, origin.environment, averaged=AVERAGED in arrays)
-        texts = {STATE: state.encode(), CONFIG: origin.config_text.encode(), **origin.plugins}
-        for name, data in texts.items():
+        own = {STATE: state.encode(), CONFIG: origin.config_text.encode()}
+        for name, data in {**own, **origin.plugins}.items():
             _write(os.path.join(partial, name), data)
-        sums = sums_text(partial, (*FILES, *origin.plugins))
-        _write(os.path.join(partial, SUMS), sums.encode())
+        _write(os.path.join(partial, SUMS), sums_text(partial, (*FILES, *origin.plugins)).encode())
         for folder, _, _ in os.walk(partial):
             sync(folder)
         _replace(partial, path)

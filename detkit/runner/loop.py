@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, List, Optional, Union
 import mxnet as mx
 from mxnet import autograd
 
-from detkit.checkpoints import Progress, Spent
+from detkit.checkpoints import Checkpoint, Progress, Spent
 from detkit.data.loader import Loader
 from detkit.data.sample import Batch
 from detkit.detections import Detections
@@ -80,6 +80,14 @@ class Runner:
         self.interrupt = Interrupt()
         self.stopping = False
         self._complete = True  # whether the weights are those after step progress.step
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Takes the position of a run that goes on from ``checkpoint``, and what it knew there."""
+        self.progress = checkpoint.progress
+        self.metrics, self.best = checkpoint.metrics, checkpoint.best
+        self.stale = checkpoint.stale
+        if isinstance(self.length, TimeBudget) and checkpoint.spent:
+            self.length.watch.restore(checkpoint.spent)
 
     @property
     def epoch(self) -> float:

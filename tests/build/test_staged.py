@@ -62,9 +62,8 @@ def test_the_joined_detector_has_the_parts_of_the_last_stages(alternated):
     for part, stage in (("backbone", 4), ("roi_head", 4), ("rpn_head", 3)):
         expected = arrays(last_of(alternated, STAGES[stage - 1]), part)
         assert_same(arrays(alternated / JOINED, part), expected)
-    assert (tiny.best(alternated) / "config.yaml").read_text() == (
-        alternated / "config.yaml"
-    ).read_text()
+    text = (alternated / "config.yaml").read_text()
+    assert (tiny.best(alternated) / "config.yaml").read_text() == text
     (record,) = tiny.records(alternated, "evaluate")
     assert (record["step"], record["epoch"]) == (12, 4)
     image = np.full((64, 64, 3), 90, np.uint8)

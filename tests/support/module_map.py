@@ -29,6 +29,7 @@ ELSEWHERE = {
     "commands/box_statistics.py": "tools/test_box_statistics.py",
     "commands/compress.py": "tools/test_compress.py",
     "commands/config.py": "test_cli.py",
+    "commands/convert.py": "tools/test_convert.py",
     "commands/convert_weights.py": "tools/test_convert_weights.py",
     "commands/doctor.py": "tools/test_doctor.py",
     "commands/evaluate.py": "tools/test_tools.py",
