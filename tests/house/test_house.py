@@ -90,7 +90,6 @@ SHORT = {
     "threads.py": "must not import MXNet",
     "train_steps/": "one file for each detector",
     "typing.py": "aliases",
-    "wording.py": "below everything that has messages",
 }
 
 
