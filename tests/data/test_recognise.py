@@ -40,10 +40,6 @@ def test_the_file_of_annotations_may_be_named(tmp_path, layout, file):
     assert things(read(folder / file)) == things(read(folder))
 
 
-def under(prefix, files):
-    return {f"{prefix}{name}": data for name, data in files.items()}
-
-
 @pytest.mark.parametrize("layout", ["voc-folder", "labelme", "csv", "jsonl"])
 def test_folders_of_splits(tmp_path, layout):
     for split in ("train", "valid", "test"):

@@ -22,6 +22,7 @@ from detkit.registry import DATASETS
 from detkit.segmentations import is_number
 
 PER_CENT = 100.0
+LARGEST_SIDE = 2**31  # pixels
 RECTANGLE = ("x", "y", "width", "height")
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 LABELS = re.compile(r"[a-z]*labels")  # the types of results that have labels; "choices" has none
@@ -138,7 +139,7 @@ def _box(value: Dict[str, Any], result: Dict[str, Any], where: str) -> Corners:
     if not turn or not math.isfinite(turn):
         return x, y, x + width, y + height
     sides = [_number(result, key, where) for key in ("original_width", "original_height")]
-    if min(sides) <= 0:
+    if not all(1 <= side <= LARGEST_SIDE for side in sides):
         raise DataError(f"{where}: expected the size of a rotated rectangle's image, found {sides}")
     aspect = sides[1] / sides[0]  # of one share of the height, in shares of the width
     cosine, sine = math.cos(math.radians(turn)), math.sin(math.radians(turn))

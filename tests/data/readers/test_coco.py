@@ -209,6 +209,19 @@ def test_a_missing_file_is_said(tmp_path):
         COCO(str(tmp_path / "none.json"), str(tmp_path))
 
 
+def test_some_classes_in_an_order_of_ones_own(tree):
+    tree.read(thing(), thing(category=90))
+    dataset = COCO(str(tree.file), str(tree.folder), class_names=["owl"])
+    assert (dataset.class_names, dataset.category_ids) == (("owl",), (90,))
+    assert dataset.annotation(0).labels.tolist() == [0]
+    assert dataset.dropped == [(1, '"cat" is not in class_names')]
+    both = COCO(str(tree.file), str(tree.folder), class_names=["owl", "cat"])
+    assert both.category_ids == (90, 7)
+    assert both.annotation(0).labels.tolist() == [1, 0]
+    with pytest.raises(DataError, match="categories: .*no 'Owl' .the nearest is 'owl'"):
+        COCO(str(tree.file), str(tree.folder), class_names=["Owl"])
+
+
 @needs_small
 def test_coco_itself():
     file = SMALL / "annotations/instances_train2017.json"

@@ -144,8 +144,11 @@ def test_malformed_files(folder, case):
     check(case, folder, read_it)
 
 
-def test_a_rotated_rectangle_needs_the_size_of_its_image(folder):
+@pytest.mark.parametrize("width", ["0", "-60", "1e-320", "1e300", "NaN"])
+def test_a_rotated_rectangle_needs_the_size_of_its_image(folder, width):
     text = (folder / FILE).read_text().replace('"rotation": 0', '"rotation": 5', 1)
-    (folder / FILE).write_text(text.replace('"original_width": 60', '"original_width": 0', 1))
+    (folder / FILE).write_text(
+        text.replace('"original_width": 60', f'"original_width": {width}', 1)
+    )
     ((image_id, reason),) = read_it(folder).bad_images
     assert image_id == "a.jpg" and "size of a rotated rectangle's image" in reason

@@ -1,4 +1,4 @@
-"""The readers of folders of VOC's XML and of ImageNet DET: where files lie, and malformed files."""
+"""The reader of folders of VOC's XML: where files lie, and malformed files."""
 
 import pytest
 
