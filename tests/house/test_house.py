@@ -75,6 +75,7 @@ LONGEST_FILE, LONGEST_FUNCTION, SHORTEST_MODULE = 300, 40, 40  # lines
 SHORT = {
     "constants.py": "the counterpart of kernels.h, without MXNet",
     "converters/coco_labels.py": "a table that three converters and the benchmark share",
+    "data/digest.py": "needs no more than the protocol of datasets",
     "data/one_class.py": "a wrapper of datasets",
     "detections/overlap.py": "needs neither MXNet nor a file of detections",
     "device.py": "below everything that uses a device",
