@@ -1,6 +1,6 @@
 """The first records of a run's log: what the run is made by, and what its data lacks."""
 
-from typing import Dict, Mapping, Optional, Sequence
+from typing import Dict, Mapping, Optional
 
 from detkit.config import Config
 from detkit.data.digest import digest_of
@@ -13,13 +13,25 @@ from detkit.typing import Context
 ENVIRONMENT = "environment"
 
 
-def describe_run(
-    config: Config, ctx: Context, train: Optional[Dataset] = None, val: Optional[Dataset] = None
+def begin_log(
+    log: RunLog,
+    config: Config,
+    ctx: Context,
+    loader: Loader,
+    val: Dataset,
+    before: Optional[Mapping[str, str]],
 ) -> Dict[str, str]:
-    """Returns the environment of a run, with the digests of its datasets if they are given."""
-    named = {"data.train": train, "data.val": val}
-    digests = {name: digest_of(data)[:SHOWN] for name, data in named.items() if data is not None}
-    return {**environment_of(config.project_root, ctx), **digests}
+    """Writes the first records of a training; returns its environment.
+
+    loader, val: the Loader of the training images, and the validation images. before: the
+    environment of the checkpoint that the run goes on from, or None.
+    """
+    environment = environment_of(config.project_root, ctx)
+    for name, dataset in (("data.train", loader.dataset), ("data.val", val)):
+        environment[name] = digest_of(dataset)[:SHOWN]
+    log_environment(log, environment, before)
+    _log_faults(log, loader, val)
+    return environment
 
 
 def log_environment(
@@ -36,16 +48,12 @@ def log_environment(
         log.say(f"changed environment: {changes(before, environment)}")
 
 
-def log_faults(log: RunLog, loader: Loader, datasets: Sequence[Dataset]) -> None:
-    """Writes a record of each box and image that datasets dropped or that ``data.filter`` did.
-
-    loader: the Loader of the training images, which are those of the first dataset.
-    """
-    for dataset in datasets:
-        for image_id, reason in dataset.dropped:
-            log.write("dropped_box", image_id=image_id, reason=reason)
-    for dataset in datasets:
-        for image_id, reason in dataset.bad_images:
-            log.write("bad_image", image_id=image_id, reason=reason)
+def _log_faults(log: RunLog, loader: Loader, val: Dataset) -> None:
+    """Writes a record of each box and image that is dropped, and of what ``data.filter`` does."""
+    train = loader.dataset
+    for image_id, reason in [*train.dropped, *val.dropped]:
+        log.write("dropped_box", image_id=image_id, reason=reason)
+    for image_id, reason in [*train.bad_images, *val.bad_images]:
+        log.write("bad_image", image_id=image_id, reason=reason)
     for index, reason in loader.left_out.items():
-        log.write("left_out", image_id=datasets[0].annotation(index).image_id, reason=reason)
+        log.write("left_out", image_id=train.annotation(index).image_id, reason=reason)

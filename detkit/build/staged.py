@@ -13,7 +13,7 @@ import os
 import tempfile
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-from detkit.build.records import describe_run, log_environment
+from detkit.build.records import log_environment
 from detkit.build.resume import ENDS, check_changes
 from detkit.build.stage import Made, Stage
 from detkit.build.stage_checks import check_networks, check_same_start, goes_on
@@ -30,6 +30,7 @@ from detkit.checkpoints import (
 )
 from detkit.config import Config, dump_config, place
 from detkit.device import find_device
+from detkit.environment import environment_of
 from detkit.errors import CheckpointError
 from detkit.evaluate.metrics import save_metrics
 from detkit.files.disk import make_folder
@@ -97,7 +98,7 @@ class StagedTraining:
         log = RunLog(work_dir, total=0)
         if log.is_new:
             device = find_device(self.stages[0].config["train"].get("device", "auto"))
-            log_environment(log, describe_run(self._config, device))
+            log_environment(log, environment_of(self._config.project_root, device))
         made: Dict[str, Made] = {}
         for stage, line in zip(self.stages, self.summary()):
             log.say(line)

@@ -9,7 +9,7 @@ from detkit.build.data import build_dataset, build_evaluator, build_loader
 from detkit.build.load import detector_for, load_model_weights
 from detkit.build.model import build_model, choose_operators
 from detkit.build.precision import use_precision
-from detkit.build.records import describe_run, log_environment, log_faults
+from detkit.build.records import begin_log
 from detkit.build.resume import Change, check_changes, find_resumed
 from detkit.build.sections import check_norms, check_parts, check_sections
 from detkit.build.start import check_start, start
@@ -156,9 +156,8 @@ class Training:
         branch = resumed.branch if resumed else new_branch()
         done = checkpoint.progress.step if checkpoint else 0
         log = RunLog(work_dir, self.length.total_steps(len(self.loader)), done)
-        environment = describe_run(self.config, self.ctx, self.train_set, self.val_set)
-        log_environment(log, environment, checkpoint.environment if checkpoint else None)
-        log_faults(log, self.loader, (self.train_set, self.val_set))
+        before = checkpoint.environment if checkpoint else None
+        environment = begin_log(log, self.config, self.ctx, self.loader, self.val_set, before)
         origin = Origin(self.config_text, self.plugins.files, environment)
         runner = self._runner(work_dir, self._hooks(work_dir, log, branch, origin))
         if checkpoint:

@@ -47,7 +47,7 @@ from detkit.checkpoints.state import (
     spent_of,
     state_text,
 )
-from detkit.checkpoints.sums import FILES, sums_text, verify
+from detkit.checkpoints.sums import sums_text, verify
 from detkit.errors import CheckpointError, TrainingError, WeightsError
 from detkit.files.disk import sync
 from detkit.files.params import read_params
@@ -128,12 +128,8 @@ def save_checkpoint(
         _save_arrays(os.path.join(partial, OPTIMIZER), arrays)
         standing = (progress, class_names, metrics, best, branch, stale, spent)
         state = state_text(*standing, origin.environment, averaged=AVERAGED in arrays)
-        own = {STATE: state.encode(), CONFIG: origin.config_text.encode()}
-        for name, data in {**own, **origin.plugins}.items():
-            _write(os.path.join(partial, name), data)
-        _write(os.path.join(partial, SUMS), sums_text(partial, (*FILES, *origin.plugins)).encode())
-        for folder, _, _ in os.walk(partial):
-            sync(folder)
+        texts = {STATE: state.encode(), CONFIG: origin.config_text.encode(), **origin.plugins}
+        _complete(partial, texts)
         _replace(partial, path)
     except (OSError, mx.base.MXNetError) as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -240,6 +236,16 @@ def _read_arrays(path: str) -> Dict[str, NDArray]:
             f"{path}: expected arrays that MXNet can hold, found others: {_reason(error)}; use "
             "another checkpoint"
         ) from error
+
+
+def _complete(folder: str, texts: Mapping[str, bytes]) -> None:
+    """Writes files beside the arrays, and the sums of all last, through to the disk."""
+    for name, data in texts.items():
+        _write(os.path.join(folder, name), data)
+    sums = sums_text(folder, (WEIGHTS, OPTIMIZER, *texts))
+    _write(os.path.join(folder, SUMS), sums.encode())
+    for each, _, _ in os.walk(folder):
+        sync(each)
 
 
 def _write(path: str, data: bytes) -> None:

@@ -76,7 +76,7 @@ SHORT = {
     "__main__.py": "the start of the program",
     "commands/": "one file for each command, and one for its arguments",
     "constants.py": "the counterpart of kernels.h, without MXNet",
-    "data/digest.py": "needs the type of a dataset alone",
+    "data/digest.py": "needs no more than the protocol of datasets",
     "data/one_class.py": "a wrapper of datasets",
     "data/readers/masks.py": "shared by the reader of COCO and by all others",
     "detections/coco_labels.py": "a table that converters, results and the benchmark share",
