@@ -111,7 +111,7 @@ def test_a_file_of_a_detector_is_named_with_what_to_do(run, export, tmp_path):
     refused(run.parent / "configs/tiny.yaml", "a config", "detkit.load(config, checkpoint)")
     refused(export / "model.json", "name the folder", str(export))
     refused(last_of(run) / "weights.params", "name the folder", str(last_of(run)))
-    for name, kind in (("a.onnx", "--onnx"), ("a.pth", "convert_weights")):
+    for name, kind in (("a.onnx", "--onnx"), ("a.pth", "convert-weights")):
         (tmp_path / name).write_bytes(b"")
         refused(tmp_path / name, kind)
     refused(load_config(run / "config.yaml"), "found a Config alone")
