@@ -1,4 +1,4 @@
-"""Draws the detections of a checkpoint into images: boxes, names, scores."""
+"""Draws the detections of a checkpoint or an export into images: boxes, names, scores."""
 
 import functools
 import sys
