@@ -290,11 +290,7 @@ def test_the_end_of_a_stage_that_was_damaged_is_trained_again(
     assert_same_run(work, alternated)
 
 
-def test_a_folder_that_was_moved_before_the_join_goes_on_if_that_is_accepted(
-    config, alternated, work, capsys
-):
+def test_a_folder_that_was_moved_before_the_join_goes_on(config, alternated, work):
     shutil.rmtree(work / "checkpoints")
-    message = refusal(capsys, config, work, *ALTERNATING)
-    tiny.assert_says(message, "data.train_proposals.path", "--force")
-    assert tiny.train(config, work, *ALTERNATING, resume="auto", force=True) == 0
+    assert tiny.train(config, work, *ALTERNATING, resume="auto") == 0
     assert_same_run(work, alternated)
