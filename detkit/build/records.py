@@ -4,7 +4,6 @@ from typing import Dict, Mapping, Optional
 
 from detkit.config import Config
 from detkit.data.digest import digest_of
-from detkit.data.loader import Loader
 from detkit.data.sample import Dataset
 from detkit.environment import SHOWN, changes, environment_of
 from detkit.runner.log import RunLog
@@ -17,20 +16,21 @@ def begin_log(
     log: RunLog,
     config: Config,
     ctx: Context,
-    loader: Loader,
+    train: Dataset,
     val: Dataset,
+    left_out: Mapping[int, str],
     before: Optional[Mapping[str, str]],
 ) -> Dict[str, str]:
     """Writes the first records of a training; returns its environment.
 
-    loader, val: the Loader of the training images, and the validation images. before: the
+    train, val: the images of ``data.train`` and ``data.val``. left_out: see Loader. before: the
     environment of the checkpoint that the run goes on from, or None.
     """
     environment = environment_of(config.project_root, ctx)
-    for name, dataset in (("data.train", loader.dataset), ("data.val", val)):
+    for name, dataset in (("data.train", train), ("data.val", val)):
         environment[name] = digest_of(dataset)[:SHOWN]
     log_environment(log, environment, before)
-    _log_faults(log, loader, val)
+    _log_faults(log, train, val, left_out)
     return environment
 
 
@@ -48,12 +48,11 @@ def log_environment(
         log.say(f"changed environment: {changes(before, environment)}")
 
 
-def _log_faults(log: RunLog, loader: Loader, val: Dataset) -> None:
+def _log_faults(log: RunLog, train: Dataset, val: Dataset, left_out: Mapping[int, str]) -> None:
     """Writes a record of each box and image that is dropped, and of what ``data.filter`` does."""
-    train = loader.dataset
     for image_id, reason in [*train.dropped, *val.dropped]:
         log.write("dropped_box", image_id=image_id, reason=reason)
     for image_id, reason in [*train.bad_images, *val.bad_images]:
         log.write("bad_image", image_id=image_id, reason=reason)
-    for index, reason in loader.left_out.items():
+    for index, reason in left_out.items():
         log.write("left_out", image_id=train.annotation(index).image_id, reason=reason)

@@ -157,7 +157,8 @@ class Training:
         done = checkpoint.progress.step if checkpoint else 0
         log = RunLog(work_dir, self.length.total_steps(len(self.loader)), done)
         before = checkpoint.environment if checkpoint else None
-        environment = begin_log(log, self.config, self.ctx, self.loader, self.val_set, before)
+        images = (self.train_set, self.val_set, self.loader.left_out)
+        environment = begin_log(log, self.config, self.ctx, *images, before)
         origin = Origin(self.config_text, self.plugins.files, environment)
         runner = self._runner(work_dir, self._hooks(work_dir, log, branch, origin))
         if checkpoint:

@@ -66,14 +66,14 @@ def test_a_lock_file_of_any_content(tmp_path, content):
         pass
 
 
-def test_a_file_system_without_locks_gets_a_warning(tmp_path, monkeypatch, capsys):
+def test_a_file_system_without_locks_gets_a_warning(tmp_path, monkeypatch, caplog):
     def fails(*_):
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", fails)
     with locked(str(tmp_path)):
         pass
-    said = capsys.readouterr().err
+    (said,) = caplog.messages
     tiny.assert_says(said, f"{tmp_path}/{LOCK}: ", "No locks available", "no other training")
 
 
