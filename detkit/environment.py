@@ -1,4 +1,4 @@
-"""What a run is made by, beside its config: versions, processor, operators, project.
+"""The environment that makes a run, beside its config: versions, processor, operators, project.
 
 A run writes it into its log and its checkpoints; ``tools/doctor.py`` prints it. Times and the names
 of hosts are no part of it, so that two equal runs have equal checkpoints. MXNet is imported late,

@@ -62,7 +62,7 @@ class HasState(Protocol):
 
 
 class Origin(NamedTuple):
-    """What a checkpoint was made by.
+    """The config, the plugins and the machine that made a checkpoint.
 
     config_text: the resolved config.
     plugins: {relative path: content} of the copies of its plugins.

@@ -96,6 +96,7 @@ def _yolo(folder: Path) -> Sections:
 
 def _coco(folder: Path) -> Sections:
     def first_image(file: Path) -> Optional[str]:
+        """Returns the name of the first image of a file in COCO's format, else None."""
         head = head_of(file)
         if not head.lstrip().startswith(b"{") or b'"shapes"' in head:
             return None

@@ -1,4 +1,4 @@
-"""What a file of COCO says of its images and categories, without the annotations."""
+"""The images and categories of a file in COCO's format, without the annotations."""
 
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
@@ -96,6 +96,10 @@ def chosen_images(
 
 
 def require_files(file: Path, paths: List[Path], folder: Path) -> None:
+    """Raises DataError, which names the first missing ones, unless all ``paths`` are files.
+
+    file, folder: the file of annotations that names them, and the folder of the images.
+    """
     missing = [path for path in paths if not is_file(path)]
     if missing:
         raise DataError(

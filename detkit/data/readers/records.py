@@ -1,4 +1,4 @@
-"""What a reader finds in the files of a dataset, before it is compared with the images.
+"""The content of a dataset's files as a reader finds it, before it is compared with the images.
 
 A reader of a format turns its files into one Record for each image, with one Thing for each object.
 :class:`~detkit.data.readers.dataset.FileDataset` does with them what all formats share.

@@ -1,4 +1,4 @@
-"""What all writers of datasets share: the folder, the names of the images, and their files."""
+"""The parts of every writer of datasets: the folder, the names of the images, and their files."""
 
 import os
 import re
@@ -53,7 +53,10 @@ class HasSegmentations(Protocol):
 
 
 class Written(NamedTuple):
-    """What a writer wrote, and (image_id, reason) of each object that the format cannot state."""
+    """The numbers of images and objects that a writer wrote.
+
+    left_out: (image_id, reason) of each object that the format cannot state.
+    """
 
     images: int
     objects: int
