@@ -162,6 +162,7 @@ def _with_default(key: str, parameter: inspect.Parameter) -> str:
     return f"{key} (required)" if empty else f"{key}={parameter.default!r}"
 
 
+@functools.lru_cache(maxsize=None)  # to find the line, Python parses the whole file
 def _label(target: Callable[..., Any]) -> str:
     """Returns the name of ``target`` and its place: 'TrainOptions (detkit/runner/options.py:9)'."""
     name = str(getattr(target, "__qualname__", repr(target)))

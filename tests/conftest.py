@@ -12,6 +12,7 @@ os.environ.setdefault("DETKIT_KEPT_WEIGHTS", "64")
 import detkit  # noqa: E402, F401, I001 - before MXNet as well, for DETKIT_ISA
 
 import contextlib  # noqa: E402
+import fcntl
 import functools
 import gc
 import shutil
@@ -22,7 +23,7 @@ from hypothesis import settings
 
 from detkit import processor
 from detkit.ops import backend
-from support import small, tiny
+from support import deploy, small, tiny
 from support.environment import OPERATORS
 
 
@@ -80,6 +81,24 @@ def built_library():
     if OPERATORS.name != "native":
         pytest.skip(f"no native operators: {OPERATORS.reason}")
     return OPERATORS.reason
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory):
+    """The folder of the C++ program, which the first of the processes that test it builds.
+
+    It is built without OpenCV: the program reads PPM alone.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "deploy"
+    with (shared / "deploy.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            deploy.build(folder)
+            (folder / "complete").touch()
+    return folder
 
 
 @pytest.fixture

@@ -9,10 +9,8 @@ import pytest
 
 import detkit
 from detkit.errors import DataError
-from detkit.export.check import build_program
 from detkit.export.manifest import MANIFEST, SYMBOL
 from detkit.models import FastRCNN
-from support import tiny
 from support.environment import BACKENDS
 from support.exports import assert_same, boxes_in, exported, photos
 
@@ -57,11 +55,10 @@ def test_proposals_that_are_missing_or_not_wanted(model, small_model, tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("cmake"), reason="there is no cmake")
-def test_the_cpp_program_refuses_it(model, tmp_path):
+def test_the_cpp_program_refuses_it(model, tmp_path, build):
     exported(model, tmp_path / "fast")
-    program = build_program(tiny.ROOT / "tools/deploy", tmp_path / "build")
     (tmp_path / "a.ppm").write_bytes(b"P6 2 2 255\n" + bytes(12))
-    words = [program, tmp_path / "fast", tmp_path / "a.ppm"]
+    words = [build / "detect", tmp_path / "fast", tmp_path / "a.ppm"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 1
     assert f"detect: {tmp_path / 'fast' / MANIFEST}: inputs has proposals" in done.stderr

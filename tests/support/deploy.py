@@ -34,6 +34,13 @@ def built(*words):
     return done
 
 
+def build(folder):
+    """Builds the C++ program by CMake, without OpenCV."""
+    options = [f"-DMXNET_DIR={MXNET}", "-DCMAKE_DISABLE_FIND_PACKAGE_OpenCV=ON"]
+    built("cmake", "-S", SOURCES, "-B", folder, *options)
+    built("cmake", "--build", folder, "--parallel", "2")
+
+
 def write_ppm(path, array):
     height, width = array.shape[:2]
     path.write_bytes(b"P6\n%d %d\n255\n" % (width, height) + array.tobytes())

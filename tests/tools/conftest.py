@@ -15,18 +15,8 @@ from detkit.detector import Detector
 from detkit.export.symbol import export
 from detkit.models import Proposals
 from detkit.ops import backend
-from support.deploy import CLASSES, MXNET, SHAPES, SOURCES, built, run, write_ppm
+from support.deploy import CLASSES, SHAPES, run, write_ppm
 from support.exports import KINDS
-
-
-@pytest.fixture(scope="module")
-def build(tmp_path_factory):
-    """The folder that CMake built, without OpenCV: the program reads PPM alone."""
-    folder = tmp_path_factory.mktemp("build")
-    options = [f"-DMXNET_DIR={MXNET}", "-DCMAKE_DISABLE_FIND_PACKAGE_OpenCV=ON"]
-    built("cmake", "-S", SOURCES, "-B", folder, *options)
-    built("cmake", "--build", folder, "--parallel", "2")
-    return folder
 
 
 @pytest.fixture(params=["FasterRCNN", "MaskRCNN", "KeypointRCNN", "with scales"])
