@@ -19,8 +19,9 @@ def split_groups(
         objects of each class.
 
     The images of the rarest class are shared out first, each to the part that lacks most of them
-    (Sechidis et al. 2011, algorithm 1). A part without an object then gets a group of the part with
-    most, unless that would be left with none.
+    (Sechidis et al. 2011, algorithm 1). If there are enough, each part has an image of each class,
+    even of one that is so rare that its share is nearer to none. A part without any object gets a
+    group of the part with most, unless that would be left with none.
     """
     places = _Places(objects, groups, shares, seed)
     places.share_out()
@@ -81,6 +82,7 @@ class _Places:
         weights = np.array(list(shares.values()))
         weights = weights / weights.sum()
         self._lacking = weights[:, None] * self._images.sum(axis=0)  # (P, K)
+        self._has = np.zeros_like(self._lacking)  # (P, K)
         self._room = weights * self._sizes.sum()  # (P,)
         self.part_of = np.full(len(groups), -1)
         drawn = np.random.default_rng(seed).permutation(len(groups))
@@ -93,9 +95,13 @@ class _Places:
             if not counts.any():
                 break
             rarest = int(np.where(counts > 0, counts, counts.max() + 1).argmin())
-            for group in self._order[self._images[self._order, rarest] > 0]:
-                if self.part_of[group] < 0:
-                    self._place(group, self._lacking[:, rarest])
+            free = self._order[self.part_of[self._order] < 0]
+            with_it = free[self._images[free, rarest] > 0]
+            for left, group in zip(range(len(with_it), 0, -1), with_it):
+                without = self._has[:, rarest] == 0
+                # The last groups with a class go to the parts that would have none of it.
+                only = without if left <= without.sum() else np.ones_like(without)
+                self._place(group, np.where(only, self._lacking[:, rarest], -np.inf))
         for group in self._order[self.part_of[self._order] < 0]:
             self._place(group, self._room)
 
@@ -103,6 +109,7 @@ class _Places:
         """Gives a group the part that lacks most (P,), of several the one with most room."""
         part = int(np.lexsort((self._room, lacking.round(6)))[-1])
         self.part_of[group] = part
+        self._has[part] += self._images[group]
         self._lacking[part] -= self._images[group]
         self._room[part] -= self._sizes[group]
 

@@ -62,6 +62,17 @@ def test_each_part_of_a_few_images_has_an_object(count):
     assert all(objects[part].any() for part in parts.values())
 
 
+@pytest.mark.parametrize("count", [3, 4, 7])
+def test_each_part_has_an_image_of_a_rare_class(count):
+    objects = np.zeros((60, 2), int)
+    objects[:, 0] = 1
+    objects[:count, 1] = 2
+    parts = split_groups(objects, [[n] for n in range(60)], SHARES, seed=0)
+    found = {name: int((objects[part, 1] > 0).sum()) for name, part in parts.items()}
+    assert found == {"train": count - 2, "val": 1, "test": 1}
+    assert [len(part) for part in parts.values()] == [42, 9, 9]
+
+
 def test_too_few_images_leave_a_part_without_objects():
     objects = np.ones((1, 1), int)
     parts = split_groups(objects, [[0]], SHARES, seed=0)
