@@ -15,13 +15,16 @@ NOTICE = {"notice": True}  # ``extra`` of a record that is seen like a warning a
 
 
 def common_arguments(
-    parser: argparse.ArgumentParser, config: str = "the YAML file that names the parts"
+    parser: argparse.ArgumentParser,
+    config: str = "the YAML file that names the parts",
+    required: bool = True,
 ) -> None:
     """Adds CONFIG (``config``), ``--set`` (``overrides``, a list) and ``--debug``.
 
     config: the help of CONFIG, for a command that takes more than configs.
+    required: whether CONFIG must be given.
     """
-    parser.add_argument("config", metavar="CONFIG", help=config)
+    parser.add_argument("config", metavar="CONFIG", nargs=None if required else "?", help=config)
     parser.add_argument(
         "--set",
         dest="overrides",

@@ -4,12 +4,12 @@ import argparse
 import os
 import shlex
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import List, Optional
 
 from detkit.commands.arguments.init import names_in
 from detkit.commands.convert import reasons, refuse_within
 from detkit.data.names import check_folder
-from detkit.data.own_config import this_machine, write_own
+from detkit.data.own_config import Given, this_machine, write_own
 from detkit.data.own_data import OwnData, objects_of, read_own
 from detkit.errors import DataError
 
@@ -19,7 +19,8 @@ def main(args: argparse.Namespace) -> None:
     folder, out = Path(args.folder).expanduser(), Path(args.out).expanduser()
     check_out(folder, out, args.force)
     classes = names_in(args.classes) if args.classes else None
-    config = write_config(folder, out, args.layout, classes, args.seed)
+    own = read_own(folder, args.layout, classes, args.seed)
+    config = write_config(out, folder, own, args.seed, None)
     path = shlex.quote(str(config))
     run = shlex.quote(os.path.join("work_dirs", out.resolve().name))
     print(f"\nwritten:  {config}")
@@ -30,7 +31,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def check_out(folder: Path, out: Path, force: bool) -> None:
-    """Raises DataError for a FOLDER that is not there, for a DIR that lies in it, that is a file, or that has files."""
+    """Raises DataError if FOLDER is not there, or if DIR lies in it, is a file or has files."""
     if not folder.exists():
         check_folder(folder, "FOLDER")
     refuse_within(folder, out)
@@ -43,13 +44,10 @@ def check_out(folder: Path, out: Path, force: bool) -> None:
         )
 
 
-def write_config(
-    folder: Path, out: Path, layout: Optional[str], classes: Optional[Sequence[str]], seed: int
-) -> Path:
-    """Reads a folder, says what it has, and writes a config and annotations; returns the config."""
-    own = read_own(folder, layout, classes, seed)
+def write_config(out: Path, folder: Path, own: OwnData, seed: int, given: Optional[Given]) -> Path:
+    """Says what was read of a folder, writes a config and annotations, returns the config."""
     print("\n".join([f"{folder}: {own.source.layout} ({own.source.reason})", *report(own)]))
-    return write_own(out, own, seed, this_machine())
+    return write_own(out, own, seed, this_machine(), given)
 
 
 def report(own: OwnData) -> List[str]:

@@ -4,12 +4,13 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from detkit.data.anchor_sizes import AnchorSizes, propose_anchors
 from detkit.data.own_data import OwnData, Part, path_of
+from detkit.data.splits import SHARES
 from detkit.data.writers.coco import annotations_of
 from detkit.errors import DataError
 from detkit.files.disk import make_folder, whole_file
@@ -17,6 +18,7 @@ from detkit.threads import physical_cores
 from detkit.wording import first_few
 
 BASE = "bccd/faster_rcnn_mobilenet_v2_fpn_bccd"
+LR = 0.005  # the base's, for one image a step
 STRIDES = (4, 8, 16, 32, 64)  # of the base's levels
 CONFIG, ANNOTATIONS = "config.yaml", "annotations"
 
@@ -30,8 +32,18 @@ IMAGES_A_CORE = 1500  # trained on, some ten minutes of the base
 LEAST_IMAGES, MOST_IMAGES = 3000, 24_000
 MOST_EPOCHS = 100
 CORES_A_BATCH_IMAGE, MOST_BATCH, GIGABYTES_AN_IMAGE = 4, 4, 2
-LR = 0.005  # the base's, for one image a step
 WARMUP = 200  # steps
+
+
+class Given(NamedTuple):
+    """A network that is trained on other data than its config's.
+
+    base: the path of the config, which has the anchors and sizes of images.
+    lr: its learning rate for one image a step.
+    """
+
+    base: str
+    lr: float
 
 
 class Machine(NamedTuple):
@@ -57,10 +69,10 @@ class Length(NamedTuple):
     every: int
 
 
-def length_of(images: int, machine: Machine) -> Length:
+def length_of(images: int, machine: Machine, lr: float = LR) -> Length:
     """Returns the epochs, batch size, learning rate, warm-up and interval of evaluations.
 
-    images: those that are trained on.
+    images: those that are trained on. lr: the learning rate for one image a step.
 
     One image a step trains best per image. Cores beyond four are used by a larger batch, whose
     learning rate grows in proportion (Goyal et al. 2017). An evaluation comes after each epoch, and
@@ -72,7 +84,7 @@ def length_of(images: int, machine: Machine) -> Length:
     epochs = min(max(round(seen / images), 1), MOST_EPOCHS)
     steps = epochs * math.ceil(images / batch)
     warmup = min(WARMUP, steps // 5)
-    return Length(epochs, batch, round(LR * batch, 4), warmup, max(1, epochs // 10))
+    return Length(epochs, batch, float(f"{lr * batch:.3g}"), warmup, max(1, epochs // 10))
 
 
 def short_side(sides: np.ndarray, images: np.ndarray) -> Tuple[int, int]:
@@ -93,8 +105,12 @@ def short_side(sides: np.ndarray, images: np.ndarray) -> Tuple[int, int]:
     return short, STEP * math.ceil(short * ratio / STEP)
 
 
-def write_own(folder: Path, own: OwnData, seed: int, machine: Machine) -> Path:
+def write_own(
+    folder: Path, own: OwnData, seed: int, machine: Machine, given: Optional[Given] = None
+) -> Path:
     """Writes config.yaml and annotations/instances_SPLIT.json into a folder; returns the config.
+
+    given: the network; None chooses a small one, and its anchors and sizes of images.
 
     Files of these names that are there already are kept under others, NAME.1, NAME.2, ...
 
@@ -110,7 +126,7 @@ def write_own(folder: Path, own: OwnData, seed: int, machine: Machine) -> Path:
         _write(file, json.dumps(content, ensure_ascii=False))
         sections[split] = {"type": "COCO", "annotations": str(file), "images": str(images)}
     config = folder / CONFIG
-    _write(config, config_text(own, sections, seed, machine))
+    _write(config, config_text(own, sections, seed, machine, given))
     return config
 
 
@@ -125,34 +141,49 @@ def _write(path: Path, text: str) -> None:
 
 
 def config_text(
-    own: OwnData, sections: Mapping[str, Mapping[str, Any]], seed: int, machine: Machine
+    own: OwnData,
+    sections: Mapping[str, Mapping[str, Any]],
+    seed: int,
+    machine: Machine,
+    given: Optional[Given] = None,
 ) -> str:
     """Returns the YAML of a config.
 
-    sections: {split: section of ``data``}.
+    sections: {split: section of ``data``}. given: see write_own.
     """
     train = own.parts["train"]
-    sides, images = _sides(train)
-    if not len(sides):
-        raise DataError("train: expected objects, found none; annotate more images")
-    short, long = short_side(sides, images)
-    scale = np.minimum(short / images.min(axis=1), long / images.max(axis=1))
-    anchors = propose_anchors(sides * scale[:, None], STRIDES)
-    length = length_of(len(train.indices), machine)
+    network: Sequence[str] = ()
+    resize: Sequence[str] = ()
+    if given is None:
+        network, resize = _chosen_lines(train)
+    base, lr = (BASE, LR) if given is None else (_text(given.base), given.lr)
+    images = len(train.indices)
     lines = [
         f"# {_classes(train.dataset.class_names)}.",
-        f"# Written by detkit init, which read {own.source.layout} ({own.source.reason}).",
+        f"# Written by detkit, which read {own.source.layout} ({own.source.reason}).",
         "",
-        f"_base_: {BASE}",
+        f"_base_: {base}",
         f"seed: {seed}",
         "",
-        *_anchor_lines(anchors, sides * scale[:, None]),
-        *_data_lines(sections, short, long),
-        *_train_lines(length, machine, len(train.indices)),
+        *network,
+        *_data_lines(sections),
+        *resize,
+        "",
+        *_train_lines(length_of(images, machine, lr), machine, images, lr),
         "",
         "evaluate: {_delete_: true, type: COCOEvaluator}",
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _chosen_lines(train: Part) -> Tuple[Sequence[str], Sequence[str]]:
+    """Returns the lines of ``model``, and those of the transforms, by the objects of a part."""
+    sides, images = _sides(train)
+    if not len(sides):
+        raise DataError("train: expected objects, found none; annotate more images")
+    short, long = short_side(sides, images)
+    sides = sides * np.minimum(short / images.min(axis=1), long / images.max(axis=1))[:, None]
+    return _anchor_lines(propose_anchors(sides, STRIDES), sides), _resize_lines(short, long)
 
 
 def _anchor_lines(anchors: AnchorSizes, sides: np.ndarray) -> Sequence[str]:
@@ -167,14 +198,17 @@ def _anchor_lines(anchors: AnchorSizes, sides: np.ndarray) -> Sequence[str]:
     ]
 
 
-def _data_lines(sections: Mapping[str, Mapping[str, Any]], short: int, long: int) -> Sequence[str]:
-    resize = f"    - {{type: Resize, short: {short}, long: {long}}}"
+def _data_lines(sections: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
     lines = ["data:", "  # Absolute paths: the config can be used from any folder."]
-    for split in ("train", "val", "test"):
+    for split in SHARES:
         section = sections.get(split)
         lines.append(f"  {split}: {'null' if section is None else _flow(section)}")
+    return lines
+
+
+def _resize_lines(short: int, long: int) -> Sequence[str]:
+    resize = f"    - {{type: Resize, short: {short}, long: {long}}}"
     return [
-        *lines,
         f"  # The least size from {SHORTEST} to {LONGEST} at which half of the objects have "
         f"{MIDDLE_SIDE} pixels, and 95 % {SMALL_SIDE}.",
         "  train_transforms:",
@@ -182,11 +216,10 @@ def _data_lines(sections: Mapping[str, Mapping[str, Any]], short: int, long: int
         "    - {type: HorizontalFlip}",
         "  val_transforms:",
         resize,
-        "",
     ]
 
 
-def _train_lines(length: Length, machine: Machine, images: int) -> Sequence[str]:
+def _train_lines(length: Length, machine: Machine, images: int, lr: float) -> Sequence[str]:
     intervals = [f"  {name}: {length.every}" for name in ("evaluate_every", "checkpoint_every")]
     return [
         "train:",
@@ -194,7 +227,7 @@ def _train_lines(length: Length, machine: Machine, images: int) -> Sequence[str]
         f"{length.epochs} times {images}. --time 30m sets a time instead.",
         f"  epochs: {length.epochs}",
         *(intervals if length.every > 1 else ()),
-        f"  # An image for every {CORES_A_BATCH_IMAGE} cores, at least 1; lr is {LR} for each.",
+        f"  # An image for every {CORES_A_BATCH_IMAGE} cores, at least 1; lr is {lr:g} for each.",
         f"  batch_size: {length.batch_size}",
         f"  lr: {length.lr}",
         f"  schedule: {{_delete_: true, type: CosineSchedule, warmup_steps: {length.warmup}}}",

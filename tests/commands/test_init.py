@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from mxnet.gluon import HybridBlock, nn
 
 from detkit import cli
 from detkit.build import build_dataset, open_config
@@ -12,17 +13,38 @@ from detkit.build.training import Training
 from detkit.commands.line import main
 from detkit.data.layouts import LAYOUTS
 from detkit.preflight import preflight
+from detkit.registry import BACKBONES
 from fuzz.layouts import FILES
 from support import tiny
 from support.layouts import make
 
 # The network that a config names, with fewer channels and without ImageNet's weights.
 SMALL = (
-    "model.backbone.pretrained=null",
+    "model.backbone={_delete_: true, type: SmallPyramid}",
     "model.neck.channels=8",
     "model.rpn_head.channels=8",
     "model.roi_head.hidden=[8]",
 )
+
+
+@BACKBONES.register(force=True)
+class SmallPyramid(HybridBlock):
+    """A convolution for each map of strides 4, 8, 16 and 32."""
+
+    channels, strides = (4,) * 4, (4, 8, 16, 32)
+
+    def __init__(self):
+        super().__init__()
+        with self.name_scope():
+            self.layers = nn.HybridSequential()
+            for before, stride in ((3, 4), (4, 2), (4, 2), (4, 2)):
+                self.layers.add(nn.Conv2D(4, 3, stride, 1, in_channels=before))
+
+    def hybrid_forward(self, F, images):
+        maps = [images]
+        for layer in self.layers:
+            maps.append(layer(maps[-1]))
+        return maps[1:]
 
 
 def detkit(*words):
@@ -160,7 +182,10 @@ def test_broken_files_are_counted_and_left_out(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("prepare", "says"),
     [
-        (lambda f: f.with_name("sources").mkdir(), ["FOLDER: expected a folder, found none at", "mean 'sources'"]),
+        (
+            lambda f: f.with_name("sources").mkdir(),
+            ["FOLDER: expected a folder", "mean 'sources'"],
+        ),
         (lambda f: f.mkdir(), ["an empty folder"]),
         (
             lambda f: [pictures(f, 3), (f / "boxes.csv").unlink()],
@@ -207,9 +232,7 @@ def test_from_a_folder_to_a_result(tmp_path, monkeypatch, capsys):
     pictures(tmp_path / "photos", 8)
     monkeypatch.chdir(tmp_path)
     assert detkit("init", "photos", "--out", "mine") == 0
-    small = [*SMALL, "train.steps=2", "train.epochs=null", "train.evaluate_every=1"]
-    sizes = [f"data.{split}_transforms.0.short=64" for split in ("train", "val")]
-    words = ["mine/config.yaml", "--work-dir", "run", "--set", *small, *sizes]
+    words = ["mine/config.yaml", "--work-dir", "run", "--time", "2s", "--set", *SMALL]
     assert detkit("train", *words) == 0
     assert detkit("test", "run", "--split", "test") == 0
     result = json.loads((tmp_path / "run/result.json").read_text())
