@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import List, Optional
 
 from detkit.commands.arguments.init import names_in
-from detkit.commands.convert import reasons, refuse_within
+from detkit.commands.convert import SHOWN, refuse_within
+from detkit.data.layout_files import ALL
 from detkit.data.names import check_folder
 from detkit.data.own_config import Given, this_machine, write_own
 from detkit.data.own_data import OwnData, objects_of, read_own
+from detkit.data.sample import Dataset, Faults
 from detkit.errors import DataError
+from detkit.wording import counted, first_few
+
+MOST_CLASSES = 20  # in a line
 
 
 def main(args: argparse.Namespace) -> None:
@@ -54,20 +59,34 @@ def report(own: OwnData) -> List[str]:
     """Returns lines on what was read, what could not be, and how it is split."""
     lines = []
     for split, dataset in own.datasets.items():
-        objects = objects_of(dataset)
-        counts = ", ".join(
-            f"{name} {count}" for name, count in zip(dataset.class_names, objects.sum(axis=0))
-        )
-        lines.append(f"{split}: {len(dataset)} images, {objects.sum()} objects: {counts}")
+        lines += _contents("" if split == ALL else f"{split}: ", dataset)
         bad = [*dataset.bad_images, *own.undecoded[split]]
-        lines += reasons("images that cannot be used", bad)
-        lines += reasons("objects that were dropped", dataset.dropped)
-    lines.append("split:")
+        lines += _faults(f"{counted(len(bad), 'image')} left out", bad)
+        lines += _faults(f"{counted(len(dataset.dropped), 'object')} left out", dataset.dropped)
+    lines.append("Split into:")
     for split, part in own.parts.items():
-        objects = objects_of(part.dataset)[part.indices]
-        kept = ", as in the data" if part.of == split and len(own.parts) > 1 else ""
-        lines.append(f"  {split:5} {len(part.indices)} images, {objects.sum()} objects{kept}")
-        absent = [name for name, n in zip(part.dataset.class_names, objects.sum(axis=0)) if not n]
+        counts = objects_of(part.dataset)[part.indices].sum(axis=0)
+        numbers = counted(len(part.indices), "image"), counted(int(counts.sum()), "object")
+        shared = [each for each in own.parts.values() if each.of == part.of]
+        kept = ", the data's own" if len(shared) == 1 else f", from {part.of}" * (part.of != ALL)
+        lines.append(f"  {split:5} {', '.join(numbers)}{kept}")
+        absent = [name for name, n in zip(part.dataset.class_names, counts) if not n]
         if absent:
-            lines.append(f"        warning: no object of {', '.join(absent)}")
+            lines.append(f"        warning: no object of {first_few(absent)}")
     return lines + [f"warning: {note}" for note in own.notes]
+
+
+def _contents(name: str, dataset: Dataset) -> List[str]:
+    """Returns a line with the images, objects and classes of a split of the source."""
+    counts = objects_of(dataset).sum(axis=0)
+    classes = [f"{each} {count}" for each, count in zip(dataset.class_names, counts)]
+    numbers = counted(len(dataset), "image"), counted(int(counts.sum()), "object")
+    return [f"{name}{', '.join(numbers)}: {first_few(classes, MOST_CLASSES)}"]
+
+
+def _faults(head: str, faults: Faults) -> List[str]:
+    """Returns a line, and the first of the faults; nothing without any."""
+    if not faults:
+        return []
+    lines = [f"  {head}:", *(f"    {image_id}: {reason}" for image_id, reason in faults[:SHOWN])]
+    return lines + [f"    and {len(faults) - SHOWN} more"] * (len(faults) > SHOWN)

@@ -15,7 +15,7 @@ from detkit.data.sample import Dataset, Faults
 from detkit.data.splits import SHARES, cut_large, split_groups
 from detkit.data.writers.entries import HasFiles
 from detkit.errors import DataError
-from detkit.wording import did_you_mean, first_few
+from detkit.wording import counted, did_you_mean, first_few
 
 ANNOTATIONS = (".json", ".jsonl", ".ndjson", ".xml", ".csv", ".txt", ".yaml", ".yml")
 
@@ -184,8 +184,8 @@ def _parts(
         groups, cut = cut_large(found, objects, len(shared))
         if cut:
             notes.append(
-                f"{cut} images of {pool} look much alike, as those of a fixed camera do, and were "
-                "split all the same: val and test judge too well"
+                f"{cut} images look much alike, as those of a fixed camera do, and were split all "
+                "the same; the results on val and test will look better than they are"
             )
         shares = {split: SHARES[split] for split in shared}
         for split, places in split_groups(objects, groups, shares, seed).items():
@@ -197,18 +197,17 @@ def _shared(parts: Dict[str, Part], prints: Dict[str, List[Optional[Fingerprint]
     """Returns a sentence if near duplicates lie in several of the source's own splits."""
     where = [(name, part.of, index) for name, part in parts.items() for index in part.indices]
     groups = near_duplicates([prints[split][index] for _, split, index in where])
-    apart = [
-        group
-        for group in groups
-        if len({where[place][0] for place in group}) > 1
-        and len({where[place][1] for place in group}) > 1
-    ]
-    if not apart:
+    pairs = []
+    for group in groups:
+        first, *others = group
+        apart = [each for each in others if where[each][1] != where[first][1]]
+        pairs += [(first, apart[0])] if apart else []
+    if not pairs:
         return []
-    images = [str(path_of(parts[where[p][0]].dataset, where[p][2])) for p in apart[0][:2]]
+    one, other = (path_of(parts[where[p][0]].dataset, where[p][2]) for p in pairs[0])
+    more = counted(len(pairs) - 1, "other pair")
     return [
-        "images in several of the splits that the data has are near duplicates, so that val and "
-        f"test judge too well: {images[0]} and {images[1]}"
-        + f", and {len(apart) - 1} more groups"
-        * (len(apart) > 1)
+        f"{one} and {other} look the same and lie in different splits"
+        + f", as {more} of images do" * (len(pairs) > 1)
+        + "; the results on val and test will look better than they are"
     ]

@@ -1,4 +1,4 @@
-"""``detkit train --from WEIGHTS --data FOLDER --time T``: the config that is trained, and messages."""
+"""``detkit train --from WEIGHTS --data FOLDER --time T``: the config, and the messages."""
 
 import argparse
 

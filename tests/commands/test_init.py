@@ -137,7 +137,9 @@ def test_splits_of_the_data_are_kept_and_a_missing_one_is_taken_from_train(tmp_p
         pictures(tmp_path / "source" / split, count, seed)
     assert detkit("init", tmp_path / "source", "--out", tmp_path / "out") == 0
     said = capsys.readouterr().out
-    tiny.assert_says(said, "val   5 images, 5 objects, as in the data", "test  4 images")
+    tiny.assert_says(
+        said, "val   5 images, 5 objects, the data's own", "test  4 images, 4 objects, from train"
+    )
     config = open_config(tmp_path / "out/config.yaml")
     for split, folder in (("train", "train"), ("val", "valid"), ("test", "train")):
         dataset = build_dataset(config, split)
@@ -148,7 +150,9 @@ def test_near_duplicates_across_the_splits_of_the_data_are_told(tmp_path, capsys
     for split, seed in (("train", 0), ("val", 1), ("test", 0)):
         pictures(tmp_path / "source" / split, 3, seed)
     assert detkit("init", tmp_path / "source", "--out", tmp_path / "out") == 0
-    tiny.assert_says(capsys.readouterr().out, "are near duplicates", "train/000.jpg and", "2 more")
+    tiny.assert_says(
+        capsys.readouterr().out, "train/000.jpg and ", "look the same", "2 other pairs"
+    )
 
 
 def test_chosen_classes_are_the_labels_in_their_order(source, tmp_path, capsys):
@@ -173,7 +177,7 @@ def test_broken_files_are_counted_and_left_out(tmp_path, capsys):
     before = {path: path.read_bytes() for path in folder.iterdir()}
     assert detkit("init", folder, "--out", tmp_path / "out") == 0
     said = capsys.readouterr().out
-    tiny.assert_says(said, "2 images that cannot be used in 2 images", "001.jpg: ", "002.jpg: ")
+    tiny.assert_says(said, "2 images left out:", "001.jpg: ", "002.jpg: ")
     used = [names_of(tmp_path / "out/config.yaml", split) for split in cli.SPLITS]
     assert len(set.union(*used)) == 10
     assert before == {path: path.read_bytes() for path in folder.iterdir()}
