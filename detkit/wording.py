@@ -35,6 +35,11 @@ def first_few(names: Sequence[object], most: int = 5) -> str:
     return ", ".join(map(str, names[:most])) + more
 
 
+def counted(number: int, noun: str) -> str:
+    """Returns "1 image" or "2 images"."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def install(extra: str) -> str:
     """Returns the command that installs the packages of an extra, "pip install 'NAME[extra]'"."""
     return f"pip install '{DISTRIBUTION}[{extra}]'"

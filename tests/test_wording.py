@@ -1,6 +1,6 @@
 """Near matches and lists cut short, as messages show them."""
 
-from detkit.wording import did_you_mean, first_few, near_matches, the_nearest
+from detkit.wording import counted, did_you_mean, first_few, near_matches, the_nearest
 
 NAMES = ["vgg16", "vgg19", "resnet50"]
 
@@ -20,3 +20,7 @@ def test_a_long_list_is_cut_and_counted():
     assert first_few([]) == ""
     assert first_few([1, 2, 3]) == "1, 2, 3"
     assert first_few(range(9), most=2) == "0, 1 and 7 more"
+
+
+def test_one_is_singular():
+    assert [counted(number, "image") for number in range(3)] == ["0 images", "1 image", "2 images"]

@@ -19,7 +19,7 @@ CONFIG = {"bash": "_detkit_config_files", "zsh": "_detkit_configs"}
 COMPLETIONS: Dict[str, Any] = {  # by metavar
     "CONFIG": CONFIG,
     **dict.fromkeys(("FILE", "RESULTS", "IMAGE", "IMAGE_OR_FOLDER"), shtab.FILE),
-    **dict.fromkeys(("DIR", "CHECKPOINT", "auto|PATH"), shtab.DIRECTORY),
+    **dict.fromkeys(("DIR", "FOLDER", "CHECKPOINT", "auto|PATH", "NAME|PATH"), shtab.DIRECTORY),
 }
 FUNCTIONS = {
     "bash": r"""

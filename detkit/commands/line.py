@@ -18,6 +18,7 @@ COMMANDS = {
     "configs": "list the configs that can be trained by name",
     "config": "print a config with its bases, or where each value was written",
     "list": "list the parts that a config can name",
+    "init": "write a config for a folder of your own data",
     "convert": "write a dataset in another layout",
     "convert-weights": "turn another framework's detector into a run",
     "propose": "write proposals that need no training",
@@ -31,7 +32,7 @@ COMMANDS = {
     "export": "write files for Python, C++ and ONNX Runtime",
     "completion": "print the completion of a shell",
 }
-WITHOUT_MXNET = ("doctor", "configs", "convert", "completion")
+WITHOUT_MXNET = ("doctor", "configs", "init", "convert", "completion")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -4,11 +4,14 @@ import argparse
 import contextlib
 import os
 import sys
+import tempfile
 from typing import Union
 
 from detkit.build import open_config
 from detkit.build.staged import StagedTraining
 from detkit.build.training import Training
+from detkit.commands import fine_tune
+from detkit.config import Config
 from detkit.evaluate import format_table
 from detkit.evaluate.metrics import save_metrics
 from detkit.files.disk import make_folder
@@ -18,7 +21,16 @@ from detkit.preflight import preflight
 
 def main(args: argparse.Namespace) -> None:
     """Checks config and data, then takes a dry run, or trains to the end."""
-    config = open_config(args.config, args.overrides)
+    with contextlib.ExitStack() as until_the_end:
+        work_dir = args.work_dir or os.path.join("work_dirs", fine_tune.name_of(args))
+        place = work_dir
+        if args.dry_run:  # it leaves no files
+            place = until_the_end.enter_context(tempfile.TemporaryDirectory())
+        path, overrides = fine_tune.config_of(args, place)
+        _train(args, open_config(path, overrides), work_dir)
+
+
+def _train(args: argparse.Namespace, config: Config, work_dir: str) -> None:
     assert config.plugin_report is not None  # open_config sets it
     for failure in config.plugin_report.failures:
         print(f"warning: a plugin cannot be used: {failure}", file=sys.stderr)
@@ -31,8 +43,6 @@ def main(args: argparse.Namespace) -> None:
     if args.dry_run:
         print(training.dry_run())
         return
-    name = os.path.splitext(os.path.basename(args.config))[0]
-    work_dir = args.work_dir or os.path.join("work_dirs", name)
     make_folder(work_dir)
     with locked(work_dir):
         metrics = training.train(work_dir, args.resume, args.force)

@@ -53,7 +53,7 @@ def recognise(folder: Union[str, Path], layout: Optional[str] = None) -> Source:
         fits = "; ".join(f"{name}: {LAYOUTS[name].has}" for name in found)
         raise DataError(
             f"{folder}: expected files of one layout, found those of several ({fits}); choose one "
-            "of them, or its own folder"
+            "of them by --layout, or name its own folder"
         )
     looks_for = "; ".join(f"{name}: {each.has}" for name, each in tried.items())
     raise DataError(

@@ -143,6 +143,26 @@ def find_weights(
         raise WeightsError(f"{where}: {error}" if where else str(error)) from error
 
 
+def find_local(name: str) -> Path:
+    """Returns the file of a name in PUBLISHED if it was downloaded before.
+
+    Raises WeightsError, which says which file is expected where and how to get it.
+    """
+    published, folder = PUBLISHED[name], cache_folder("weights")
+    if (folder / published.file).is_file():
+        return _find(name, folder)
+    raise WeightsError(
+        f"weights {name!r}: expected the file {published.file} in {folder}, found none; download "
+        f"it from {published.url} and put it there, or name the path of yours"
+    )
+
+
+def name_of(path: Union[str, Path]) -> Optional[str]:
+    """Returns the name in PUBLISHED of a file with the name that torchvision gives it, or None."""
+    file = Path(path).name
+    return next((name for name, each in PUBLISHED.items() if each.file == file), None)
+
+
 def _find(spec: str, cache: Path) -> Path:
     if spec in PUBLISHED:
         published = PUBLISHED[spec]

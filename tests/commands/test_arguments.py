@@ -58,7 +58,7 @@ def choices(module, flag):
 
 def test_choices_are_those_of_the_code():
     assert choices(convert, "--to") == list(WRITERS)
-    assert choices(convert, "--from") == list(LAYOUTS)
+    assert choices(convert, "--layout") == list(LAYOUTS)
     assert choices(convert, "--images") == list(IMAGES)
     assert choices(export, "--calib-mode") == [NAIVE, ENTROPY]
     assert choices(export, "--int8-for") == [ANY, VNNI]

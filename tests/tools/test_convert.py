@@ -83,7 +83,7 @@ def test_two_layouts_in_a_folder(tmp_path, capsys):
     words = (source, "--to", "voc", "--out", tmp_path / "out")
     assert convert(*words) == 1
     tiny.assert_says(capsys.readouterr().err, "labelme: ", "csv: ", "choose one")
-    assert convert(*words, "--from", "labelme") == 0
+    assert convert(*words, "--layout", "labelme") == 0
     (tmp_path / "none").mkdir()
     assert convert(tmp_path / "none", "--to", "voc", "--out", tmp_path / "b") == 1
     assert "expected one of these layouts" in capsys.readouterr().err

@@ -26,17 +26,21 @@ LAYOUTS = (
 IMAGES = ("copy", "hardlink", "symlink")
 
 
+def layout_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--layout``."""
+    parser.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        help="the layout of the folder, if it has files of several",
+    )
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("source", metavar="SOURCE", help="a folder, or its file of annotations")
     parser.add_argument("--to", choices=FORMATS, required=True, help="the new layout")
     parser.add_argument("--out", metavar="DIR", required=True, help="a new or an empty folder")
-    parser.add_argument(
-        "--from",
-        dest="layout",
-        choices=LAYOUTS,
-        help="the layout of SOURCE, if it has files of several",
-    )
+    layout_argument(parser)
     parser.add_argument(
         "--images",
         choices=IMAGES,

@@ -1,4 +1,7 @@
-"""Trains a detector. Example: detkit train faster_rcnn_vgg16"""
+"""Trains a detector. Examples:
+detkit train faster_rcnn_vgg16
+detkit train --from fasterrcnn_mobilenet_v3_large_320_fpn --data photos --time 45m
+"""
 
 import argparse
 from typing import Optional
@@ -8,7 +11,29 @@ from detkit.cli import common_arguments
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    common_arguments(parser)
+    common_arguments(
+        parser,
+        config="the YAML file that names the parts; --from and --data imply one",
+        required=False,
+    )
+    parser.add_argument(
+        "--from",
+        dest="start",
+        metavar="NAME|PATH",
+        help="begin with these weights: a run, a checkpoint, one of torchvision's detectors by "
+        "its name, or its file",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="train on this folder of images and annotations; detkit init describes what is "
+        "recognised, and has more settings",
+    )
+    parser.add_argument(
+        "--time",
+        metavar="TIME",
+        help="how long the training takes, such as 45m or 1h30m; replaces the config's epochs",
+    )
     parser.add_argument("--work-dir", metavar="DIR", help="default: work_dirs/NAME of CONFIG")
     parser.add_argument(
         "--resume",
@@ -28,7 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def wrong(args: argparse.Namespace) -> Optional[str]:
-    """Returns a message if --force is given without --resume."""
+    """Returns a message if nothing says what to train, or if --force is without --resume."""
+    if not (args.config or args.start or args.data):
+        return "CONFIG: expected a config, or --from or --data, found none"
     if args.force and args.resume is None:
         return "--force belongs to --resume; a new run has no earlier config"
     return None

@@ -1,15 +1,23 @@
 """Writes COCO's layout: annotations/instances_SPLIT.json and images/SPLIT/ (Lin et al. 2014)."""
 
 import json
+import os
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
 from detkit import segmentations
 from detkit.data.keypoints import FIELD, Keypoints
 from detkit.data.sample import Dataset, HasFields
-from detkit.data.writers.entries import Entry, Written, entries, new_folder
+from detkit.data.writers.entries import (
+    Entry,
+    HasFiles,
+    Written,
+    entries,
+    entry_of,
+    new_folder,
+)
 from detkit.detections.results import category_ids
 from detkit.keypoints import to_coco
 from detkit.segmentations import Segmentation
@@ -45,6 +53,20 @@ def write_coco(
             file.write_text(text, encoding="utf-8")
     counts = [[len(content[key]) for content in contents.values()] for key in CONTENT[:2]]
     return Written(sum(counts[0]), sum(counts[1]), [])
+
+
+def annotations_of(dataset: Dataset, indices: Sequence[int], folder: Path) -> Dict[str, List[Any]]:
+    """Returns the content of a file in COCO's format for some images, which stay where they are.
+
+    dataset: a dataset of image files, all below ``folder``, the ``images`` of the reader. See
+    write_coco for the ids and the objects.
+    """
+    content, numbered = _content(dataset), _is_numbered(dataset)
+    assert isinstance(dataset, HasFiles)
+    for index in indices:
+        name = Path(os.path.relpath(dataset.image_path(index), folder)).as_posix()
+        _add(content, entry_of(dataset, "", index, name), numbered)
+    return content
 
 
 CONTENT = ("images", "annotations", "categories")

@@ -160,8 +160,14 @@ def entries(datasets: Mapping[str, Dataset], flat: bool = False) -> Iterator[Ent
         for index in range(len(dataset)):
             annotation = dataset.annotation(index)
             name = _unused(_name(dataset, index, annotation.image_id, flat), taken)
-            outlines = _outlines(dataset, index, len(annotation.labels))
-            yield Entry(dataset, split, index, name, annotation, outlines)
+            yield entry_of(dataset, split, index, name)
+
+
+def entry_of(dataset: Dataset, split: str, index: int, name: str) -> Entry:
+    """Returns the Entry of an image under a name."""
+    annotation = dataset.annotation(index)
+    outlines = _outlines(dataset, index, len(annotation.labels))
+    return Entry(dataset, split, index, name, annotation, outlines)
 
 
 def put_classes(folder: Path, datasets: Mapping[str, Dataset]) -> None:
