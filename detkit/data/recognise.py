@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 from typing import Dict, NamedTuple, Optional, Union
 
-from detkit.data.layout_files import Sections
+from detkit.data.layout_files import Sections, malformed_files
 from detkit.data.layouts import LAYOUTS
 from detkit.data.sample import Dataset
 from detkit.errors import DataError
@@ -35,8 +35,8 @@ def recognise(folder: Union[str, Path], layout: Optional[str] = None) -> Source:
     folder: the folder, or the file of annotations or data.yaml in it.
     layout: the name of a layout, for a folder that has files of several; None tries all.
 
-    Raises DataError if no layout or several fit, with what was looked for and what was found, and
-    ValueError for an unknown layout.
+    Raises DataError if no layout or several fit, with what was looked for and what was found, or if
+    the file that has the annotations is malformed, and ValueError for an unknown layout.
     """
     folder = Path(folder).expanduser()
     if layout is not None and layout not in LAYOUTS:
@@ -44,8 +44,15 @@ def recognise(folder: Union[str, Path], layout: Optional[str] = None) -> Source:
     if not folder.exists():
         raise DataError(f"{folder}: expected the folder of a dataset, found no such folder")
     tried = LAYOUTS if layout is None else {layout: LAYOUTS[layout]}
-    looked = {name: each.look(folder) for name, each in tried.items()}
-    found = {name: each for name, each in looked.items() if each}
+    found, faults = {}, []
+    for name, each in tried.items():
+        try:
+            splits = each.look(folder)
+        except DataError as error:
+            faults.append(str(error))
+            continue
+        if splits:
+            found[name] = splits
     if len(found) == 1:
         ((name, splits),) = found.items()
         return Source(name, splits, LAYOUTS[name].has)
@@ -54,6 +61,12 @@ def recognise(folder: Union[str, Path], layout: Optional[str] = None) -> Source:
         raise DataError(
             f"{folder}: expected files of one layout, found those of several ({fits}); choose one "
             "of them, or its own folder"
+        )
+    broken = list(dict.fromkeys([*faults, *malformed_files(folder)]))
+    if broken:
+        raise DataError(
+            f"{folder}: expected the annotations of a dataset, found {len(broken)} malformed "
+            f"files: {first_few(broken)}"
         )
     looks_for = "; ".join(f"{name}: {each.has}" for name, each in tried.items())
     raise DataError(

@@ -91,7 +91,7 @@ def test_crowds_are_difficult(tree):
     batch = next(Loader(dataset, [], 1, masks=True).batches(0))
     assert batch.labels[0].tolist() == [0, -2] + [-1] * 6
     assert batch.masks[0].sum(axis=(1, 2)).tolist() == [400, 800] + [0] * 6
-    assert "found none in 2 images" in tree.refused(thing(iscrowd=1))
+    assert "found none; 2 images were read" in tree.refused(thing(iscrowd=1))
 
 
 def test_a_file_without_segmentations_has_no_masks(tree):
@@ -100,8 +100,7 @@ def test_a_file_without_segmentations_has_no_masks(tree):
     assert dataset.masks(0) is None
     some = tree.read(thing(), thing(image=2, segmentation=[]))
     assert some.masks(0).shape == (1, 40, 60)
-    with pytest.raises(DataError, match="image 2: .*segmentation"):
-        some.masks(1)
+    assert some.masks(1).sum() == some.masks(1)[0, 5:25, 10:30].sum() == 400  # its box
 
 
 @pytest.mark.parametrize(
@@ -136,27 +135,78 @@ def test_images_that_are_no_whole_image_are_left_out(tree):
 @pytest.mark.parametrize(
     ("entry", "fragments"),
     [
-        (3, ["annotations[1]: ", "an object", "found int"]),
-        (thing(image=5), ["annotations[1].image_id: ", "found 5"]),
-        (thing(image="1"), ["annotations[1].image_id: ", "found '1'"]),
-        (thing(image=[1]), ["annotations[1].image_id: ", "int or str, found [1]"]),
-        (thing(category=8), ["annotations[1].category_id: ", "found 8"]),
         (thing(category="cat"), ["annotations[1].category_id: ", "int, found 'cat'"]),
         ({"image_id": 1, "category_id": 7}, ["annotations[1].bbox: ", "list, found nothing"]),
         (thing((1, 2, 3)), ["annotations[1].bbox: ", "x, y, width, height", "found [1, 2, 3]"]),
         (thing((1, 2, 3, "4")), ["annotations[1].bbox: ", "numbers", "'4'"]),
         (thing((1, 2, 3, 10**400)), ["annotations[1].bbox: ", "numbers"]),
-        (thing(segmentation=3), ["annotations[1].segmentation: ", "found int", "image 1"]),
+    ],
+)
+def test_the_image_of_a_malformed_annotation_is_left_out(tree, entry, fragments):
+    entry = {"image_id": 1, **entry}
+    dataset = tree.read(thing(), entry, thing((9, 9, 0, 0)), thing(image=2))
+    assert [dataset.annotation(i).image_id for i in range(len(dataset))] == [2]
+    assert dataset.dropped == []
+    ((image_id, reason),) = dataset.bad_images
+    assert image_id == 1
+    for fragment in (str(tree.file), *fragments):
+        assert fragment in reason
+
+
+@pytest.mark.parametrize(
+    ("entry", "image_id", "fragments"),
+    [
+        (3, "annotations[1]", ["annotations[1]: ", "an object", "found int"]),
+        (thing(image=5), "annotations[1]", ["annotations[1].image_id: ", "found 5"]),
+        (thing(image="1"), "annotations[1]", ["annotations[1].image_id: ", "found '1'"]),
+        (thing(image=[1]), "annotations[1]", ["].image_id: ", "int or str, found [1]"]),
+        (thing(category=8), 1, ["annotations[1]: ", "category_id: ", "found 8"]),
+        (thing(segmentation=3), 1, ['annotations[1]: "cat": segmentation: ', "found int"]),
         (
             thing(segmentation={"size": [40, 60], "counts": [9]}),
-            ["annotations[1].segmentation: ", "40 x 60 pixels", "found [9]"],
+            1,
+            ["annotations[1]: ", "segmentation: ", "40 x 60 pixels", "found [9]"],
         ),
     ],
 )
-def test_a_malformed_annotation_is_named(tree, entry, fragments):
-    refused = tree.refused(thing(), entry)
-    for fragment in fragments:
-        assert fragment in refused
+def test_an_object_of_no_image_or_category_or_outline_is_dropped(tree, entry, image_id, fragments):
+    dataset = tree.read(thing(), entry)
+    assert len(dataset) == 2 and len(dataset.annotation(0).boxes) == 1
+    ((found, reason),) = dataset.dropped
+    assert found == image_id and dataset.bad_images == []
+    for fragment in (str(tree.file), *fragments):
+        assert fragment in reason
+
+
+def test_all_faults_are_listed_at_once(tree):
+    changes = [{}, {}, {"width": 0}, {"file_name": "../x.jpg"}, {"id": None}, {}]
+    entries = [
+        {"id": number, "file_name": f"{number}.jpg", "width": 60, "height": 40, **change}
+        for number, change in enumerate(changes, 1)
+    ]
+    boxes = [thing(image=1, bbox=3), thing(image=1, bbox=None), thing(image=2), thing(image=3)]
+    dataset = tree.read(*boxes, images=entries)
+    assert [dataset.annotation(i).image_id for i in range(len(dataset))] == [2]
+    bad = dict(dataset.bad_images)
+    assert list(bad) == [3, 4, "images[4]", 1, 6] and dataset.dropped == []
+    for image_id, says in (
+        (3, "images[2]: expected sides"),
+        (4, "images[3].file_name: "),
+        ("images[4]", "images[4].id: "),
+        (1, "annotations[1].bbox: expected list"),
+        (6, "6.jpg: no such file"),
+    ):
+        assert says in bad[image_id]
+
+
+def test_a_folder_that_is_not_there_is_said(tree, tmp_path, monkeypatch):
+    tree.read()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=f"images: .*found none at image.*{tmp_path}.*'images'"):
+        COCO(str(tree.file), "image")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(DataError, match=f"the 2 images of .*none of them in other .*{tmp_path}"):
+        COCO(str(tree.file), "other")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +229,7 @@ def test_a_malformed_annotation_is_named(tree, entry, fragments):
         ),
         (
             {"images": [{"id": 1, "file_name": "7.jpg", "width": 60, "height": 40}]},
-            ["1 images", "1 are missing", "7.jpg"],
+            ["the 1 images", "none of them", "7.jpg"],
         ),
     ],
 )

@@ -84,11 +84,14 @@ def test_boxes_are_clipped_and_a_box_comes_from_its_polygons(tmp_path, image):
     np.testing.assert_array_equal(dataset.masks(0)[0], dataset.masks(0)[1])
 
 
-def test_masks_of_some_objects_alone_are_refused_when_they_are_asked_for(tmp_path, image):
+def test_a_box_among_polygons_is_its_own_mask(tmp_path, image):
     mixed = [*image["objects"], {"class": "x", "polygons": [[1, 1, 9, 1, 9, 9]]}]
     dataset = JSONLines(write(tmp_path, {**image, "objects": mixed}))
-    with pytest.raises(DataError, match=r"a\.jsonl: image 'a\.jpg': .*without one"):
-        dataset.masks(0)
+    box, triangle = dataset.masks(0)
+    expected = np.zeros((40, 60), np.uint8)
+    expected[2:4, 1:3] = 1
+    np.testing.assert_array_equal(box, expected)
+    assert 20 < triangle.sum() < 40 and triangle[1, 7] and not triangle[8, 2]
 
 
 def test_an_image_that_is_named_twice_is_refused(tmp_path, image):
