@@ -10,12 +10,18 @@ from typing import Callable, Iterator, List, Optional
 from detkit.errors import DetkitError
 
 PROGRESS = "detkit.runner"  # the logger of the lines of a run
+SPLITS = ("val", "test", "train")  # the sections of ``data`` that can be judged
 NOTICE = {"notice": True}  # ``extra`` of a record that is seen like a warning and is none
 
 
-def common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds CONFIG (``config``), ``--set`` (``overrides``, a list) and ``--debug``."""
-    parser.add_argument("config", metavar="CONFIG", help="the YAML file that names the parts")
+def common_arguments(
+    parser: argparse.ArgumentParser, config: str = "the YAML file that names the parts"
+) -> None:
+    """Adds CONFIG (``config``), ``--set`` (``overrides``, a list) and ``--debug``.
+
+    config: the help of CONFIG, for a command that takes more than configs.
+    """
+    parser.add_argument("config", metavar="CONFIG", help=config)
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -39,9 +45,10 @@ def split_argument(parser: argparse.ArgumentParser) -> None:
     """Adds ``--split``."""
     parser.add_argument(
         "--split",
-        choices=("val", "train"),
-        default="val",
-        help="the images of data.val (the default) or of data.train; neither is augmented",
+        choices=SPLITS,
+        default=SPLITS[0],
+        help="the images of data.val (the default), of data.test or of data.train; none of them "
+        "is augmented",
     )
 
 

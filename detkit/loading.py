@@ -1,9 +1,18 @@
 """``detkit.load``: the folder of a run, of a checkpoint or of an export -> its detector."""
 
 import os
-from typing import TYPE_CHECKING, Optional, Union, overload
+from typing import TYPE_CHECKING, Optional, Tuple, Union, overload
 
-from detkit.checkpoints import CONFIG, FOLDER, STATE, SUMS, WEIGHTS, find_checkpoints, read_last
+from detkit.checkpoints import (
+    CONFIG,
+    FOLDER,
+    STATE,
+    SUMS,
+    WEIGHTS,
+    find_checkpoints,
+    folder_of,
+    read_last,
+)
 from detkit.checkpoints.names import BEST, LAST
 from detkit.data.images import SUFFIXES
 from detkit.errors import CheckpointError
@@ -75,7 +84,7 @@ def load(
     # An export needs no models, and should not wait for them.
     from detkit.build.load import load_alone
 
-    return load_alone(_checkpoint_in(folder), device)
+    return load_alone(checkpoint_in(folder), device)
 
 
 def open_detector(config: "Config", folder: str, tta: bool = False) -> AnyDetector:
@@ -99,13 +108,30 @@ def open_detector(config: "Config", folder: str, tta: bool = False) -> AnyDetect
     return TTADetector(detector, build_tta(config)) if tta else detector
 
 
+def config_and_checkpoint(path: str) -> Tuple[str, str]:
+    """Returns the paths of the config and the checkpoint of a run, or of one of its checkpoints.
+
+    Raises the errors of ``checkpoint_in``, and CheckpointError for an export, which has no config.
+    """
+    if is_export(path):
+        raise CheckpointError(
+            f"{path}: expected the folder of a run, found an export, which does not name its data; "
+            "write a config before it: CONFIG EXPORT"
+        )
+    checkpoint = checkpoint_in(path)
+    return os.path.join(folder_of(checkpoint), CONFIG), checkpoint
+
+
 def is_export(folder: str) -> bool:
     """Returns whether a folder holds an export, even a damaged one."""
     return any(os.path.isfile(os.path.join(folder, name)) for name in (MANIFEST, SYMBOL))
 
 
-def _checkpoint_in(path: str) -> str:
-    """Returns the path of the checkpoint that is meant by a folder's path."""
+def checkpoint_in(path: str) -> str:
+    """Returns the path of the checkpoint that is meant by a folder's path.
+
+    Raises CheckpointError, which says what was found instead.
+    """
     is_best = os.path.basename(path) == BEST and os.path.lexists(path)
     if is_best or any(os.path.isfile(os.path.join(path, n)) for n in (WEIGHTS, STATE, SUMS)):
         return path  # load_checkpoint knows what ``best`` stands for

@@ -1,4 +1,4 @@
-"""Evaluates a checkpoint or an export on the images of data.val or data.train."""
+"""Evaluates a run, a checkpoint or an export on the images of data.val, data.test or data.train."""
 
 import functools
 import sys

@@ -20,19 +20,30 @@ from detkit.models import Network
 from detkit.registry import DATASETS, EVALUATORS, TRANSFORMS
 from detkit.tta import TTA
 
-PROPOSALS = ("train_proposals", "val_proposals")
+PROPOSALS = ("train_proposals", "val_proposals")  # that a training may read
+TEST, TEST_PROPOSALS = "test", "test_proposals"  # what no training reads
 TRANSFORMED = ("train_transforms", "val_transforms")
 LOADING = ("pad_multiple", "workers", "group_aspect", "bad_images")
-DATA_KEYS = ("train", "val", *PROPOSALS, *TRANSFORMED, *LOADING, "max_pixels", "filter")
+DATA_KEYS = (
+    *("train", "val", TEST),
+    *(*PROPOSALS, TEST_PROPOSALS),
+    *(*TRANSFORMED, *LOADING, "max_pixels", "filter"),
+)
 
 
 def build_dataset(config: Config, split: str) -> Dataset:
-    """Returns the dataset ``data.train`` or ``data.val``, with the classes of the detector.
+    """Returns the dataset ``data.train``, ``val`` or ``test``, with the classes of the detector.
 
     A detector that does not tell classes apart (an RPN) has one class.
 
     Raises ConfigError, and DataError with the place of the section.
     """
+    if split == TEST and TEST not in config["data"]:
+        raise ConfigError(
+            f"{place(config['data'])}: expected the key test, the images that the split test "
+            "judges, found none; add it beside train and val, for example with --set "
+            "'data.test={type: COCO, annotations: test.json, images: images}'"
+        )
     node = require(config["data"], split, dict)
     kind = DATASETS.get(require(node, "type"), place(node, "type"))
     limited = "max_pixels" in signature(kind)[0]  # a dataset of image files
@@ -81,7 +92,7 @@ def build_loader(
     inputs: Optional[Sequence[str]] = None,
     as_on_disk: bool = False,
 ) -> Loader:
-    """Returns the Loader of ``dataset``, which is the ``split`` "train" or "val".
+    """Returns the Loader of ``dataset``, which is the ``split`` "train", "val" or "test".
 
     inputs: TrainStep.INPUTS, to load the masks, fields and proposals that the step takes; None:
         those of the detector alone.
@@ -112,7 +123,7 @@ def build_loader(
 def build_proposals(
     config: Config, split: str, dataset: Dataset, inputs: Optional[Sequence[str]] = None
 ) -> Optional[Dict[Any, np.ndarray]]:
-    """Returns {image_id: boxes (R, 4)} of ``data.train_proposals`` or ``data.val_proposals``.
+    """Returns {image_id: boxes (R, 4)} of ``data.train_proposals`` or those of another split.
 
     Returns None if neither the detector nor, with ``inputs``, its training step takes them.
 

@@ -3,7 +3,7 @@
 import os
 from typing import Any, Iterable, Union
 
-from detkit.build.data import DATA_KEYS, PROPOSALS, build_tta, taken_proposals
+from detkit.build.data import DATA_KEYS, PROPOSALS, TEST_PROPOSALS, build_tta, taken_proposals
 from detkit.build.model import detector_of
 from detkit.build.outdated import check_outdated
 from detkit.build.regimes import WITH_ANCHORS, expand_regime, regime_of
@@ -91,8 +91,9 @@ def check_parts(config: Config) -> None:
     check_keys(section(config, "train_step"), ("type", *step.PARTS))
     if "tta" in config:
         build_tta(config)
-    taken = taken_proposals(config, detector)
-    for key in PROPOSALS:
+    taken = [*taken_proposals(config, detector)]
+    taken += [TEST_PROPOSALS] * ("proposals" in detector.INPUTS)
+    for key in (*PROPOSALS, TEST_PROPOSALS):
         if key in config["data"] and key not in taken:
             raise ConfigError(
                 f"{place(config['data'], key)}: expected no proposals, because the detector "

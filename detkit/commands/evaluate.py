@@ -1,6 +1,7 @@
 """Evaluates saved detections or proposals: ``detkit evaluate``."""
 
 import argparse
+import os
 
 from detkit.build import build_dataset, build_evaluator, open_config
 from detkit.build.model import detector_of
@@ -9,11 +10,13 @@ from detkit.detections.proposal_files import is_proposal_file
 from detkit.detections.results import load_results
 from detkit.evaluate import format_table
 from detkit.evaluate.recall import recall_table
+from detkit.loading import config_and_checkpoint
 
 
 def main(args: argparse.Namespace) -> None:
     """Reads the results, prints the table."""
-    config = open_config(args.config, args.overrides)
+    path = config_and_checkpoint(args.config)[0] if os.path.isdir(args.config) else args.config
+    config = open_config(path, args.overrides)
     dataset = build_dataset(config, args.split)
     if is_proposal_file(args.results) and detector_of(config).TELLS_CLASSES:
         objects = OneClass(dataset)

@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import Any, Dict, Iterable, Mapping, Union
+from typing import Any, Dict, Iterable, Mapping, Optional, Union
 
 import numpy as np
 
@@ -32,12 +32,19 @@ def _row(name: str, value: float, width: int) -> str:
 
 
 def save_metrics(
-    folder: Union[str, Path], metrics: Mapping[str, Any], name: str = "result.json"
+    folder: Union[str, Path],
+    metrics: Mapping[str, Any],
+    name: str = "result.json",
+    about: Optional[Mapping[str, Any]] = None,
 ) -> Path:
-    """Writes `metrics` as JSON into `folder` and returns the path. Raises DataError on failure."""
+    """Writes `metrics` as JSON into `folder` and returns the path. Raises DataError on failure.
+
+    about: further keys, which say what the metrics are of.
+    """
     path = Path(folder) / name
     with whole_file(path) as part:
-        part.write_text(json.dumps(metrics_to_json(metrics), indent=1) + "\n", encoding="utf-8")
+        content = {**metrics_to_json(metrics), **(about or {})}
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
 
 

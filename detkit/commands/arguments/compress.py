@@ -3,7 +3,7 @@
 import argparse
 from typing import Tuple, Union
 
-from detkit.cli import common_arguments, positive
+from detkit.cli import SPLITS, common_arguments, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", required=True, help="a new folder")
     parser.add_argument(
         "--split",
-        choices=("val", "train"),
-        help="evaluate both detectors on the images of data.val or data.train, and time them",
+        choices=SPLITS,
+        help="evaluate both detectors on the images of this section of data, and time them",
     )
     parser.add_argument("--batch-size", type=positive, default=1, metavar="B", help="default: 1")
 

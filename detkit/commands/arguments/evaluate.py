@@ -11,7 +11,7 @@ from detkit.cli import common_arguments, split_argument
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    common_arguments(parser)
+    common_arguments(parser, config="a run's folder, or the YAML file that names the parts")
     parser.add_argument(
         "results", metavar="RESULTS", help="COCO results JSON, or an .npz or .mat of proposals"
     )

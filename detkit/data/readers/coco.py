@@ -6,7 +6,7 @@ that cannot be used, or whose annotation is malformed, is left out; all of them 
 
 import math
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -54,6 +54,8 @@ class COCO:
         path of a text file with one name per line; null for all, in the order of their ids.
     image_list: the path of a text file of the ``file_name`` of the images that are read, one per
         line; null for all.
+    image_part: [begin, end], a share of these images that their names draw, see ``part_of``; null
+        for all.
     max_pixels: the largest number of pixels of an image; ``data.max_pixels`` of the config.
 
     The ids of the categories are ``category_ids``. An image has the file's id. Boxes x y w h become
@@ -77,6 +79,7 @@ class COCO:
         images: str,
         class_names: Names = None,
         image_list: Optional[str] = None,
+        image_part: Optional[Sequence[float]] = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._max_pixels = max_pixels
@@ -101,7 +104,7 @@ class COCO:
         folder = Path(images).expanduser()
         places = places_of(self._file, content["images"], folder, max_pixels, self.bad_images)
         require_images(self._file, places, folder)
-        chosen = chosen_images(self._file, places, image_list)
+        chosen = chosen_images(self._file, places, image_list, image_part)
         self._read(places, chosen, content["annotations"])
         if not any((~annotation.difficult).any() for annotation in self._annotations):
             raise DataError(

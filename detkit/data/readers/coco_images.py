@@ -1,7 +1,7 @@
 """The images and categories of a file in COCO's format, without the annotations."""
 
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from detkit.data.names import (
     check_folder,
@@ -12,7 +12,7 @@ from detkit.data.names import (
     relative_to,
 )
 from detkit.data.readers.files import field, read_json
-from detkit.data.readers.lists import Names, given_classes, listed_images
+from detkit.data.readers.lists import Names, given_classes, listed_images, part_of
 from detkit.data.sample import Faults, ImageId
 from detkit.errors import DataError
 from detkit.wording import first_few, the_nearest
@@ -109,12 +109,20 @@ def _place(entry: Any, where: str, folder: Path, max_pixels: int) -> Place:
 
 
 def chosen_images(
-    file: Path, places: Dict[ImageId, Place], image_list: Optional[str]
+    file: Path,
+    places: Dict[ImageId, Place],
+    image_list: Optional[str],
+    image_part: Optional[Sequence[float]],
 ) -> List[ImageId]:
-    """Returns the ids of the images that the list names by their ``file_name``, or all."""
-    if image_list is None:
-        return list(places)
-    names = listed_images(image_list, [place.name for place in places.values()], str(file))
+    """Returns the ids of the images that the list names by their ``file_name``, or all.
+
+    image_part: which of these images are taken, see ``part_of``; None for all.
+    """
+    names = {place.name for place in places.values()}
+    if image_list is not None:
+        names = listed_images(image_list, names, str(file))
+    if image_part is not None:
+        names = part_of(names, image_part, str(file))
     return [image_id for image_id, place in places.items() if place.name in names]
 
 

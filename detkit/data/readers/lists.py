@@ -1,5 +1,6 @@
 """The lists that a config gives to every reader: the names of classes, and those of images."""
 
+import hashlib
 from pathlib import Path, PurePosixPath
 from typing import Collection, Dict, List, Optional, Sequence, Set, Tuple, Union
 
@@ -83,3 +84,26 @@ def listed_images(image_list: str, known: Collection[str], source: str) -> Set[s
     if not chosen:
         raise DataError(f"{file}: expected names of images, one per line, found none")
     return chosen
+
+
+def part_of(names: Collection[str], part: Sequence[float], source: str) -> Set[str]:
+    """Returns a share of the images of ``source``, drawn by their names alone.
+
+    part: [begin, end] in [0, 1], of the images in the order of the sha256 of their names. Parts
+        that do not overlap have no image in common, whatever the order of the file, and [0, 0.8]
+        and [0.8, 1] together have all.
+
+    Raises ValueError for other numbers, and DataError for a part without an image.
+    """
+    if len(part) != 2 or not 0 <= part[0] < part[1] <= 1:
+        raise ValueError(
+            f"image_part: expected [begin, end] with 0 <= begin < end <= 1, found {part}"
+        )
+    drawn = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    begin, end = (round(share * len(drawn)) for share in part)
+    if begin == end:
+        raise DataError(
+            f"{source}: expected an image in image_part {list(part)}, found none; there are "
+            f"{len(drawn)} images"
+        )
+    return set(drawn[begin:end])
