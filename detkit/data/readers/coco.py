@@ -34,8 +34,9 @@ from detkit.wording import first_few
 
 
 class Object(NamedTuple):
-    """One annotation that can be used."""
+    """One annotation that can be used, with its number in the file."""
 
+    number: int
     box: Tuple[float, float, float, float]
     label: int
     crowd: bool
@@ -130,6 +131,10 @@ class COCO:
         """Returns the file of an image."""
         return self._places[index].path
 
+    def places(self, index: int) -> List[str]:
+        """Returns the place of each object of an image in the file."""
+        return [self._where(thing.number) for thing in self._objects[index]]
+
     def segmentations(self, index: int) -> List[Optional[Segmentation]]:
         """Returns the segmentation of each object, None for an object without one."""
         return [thing.segmentation for thing in self._objects[index]]
@@ -164,8 +169,7 @@ class COCO:
             if image_id is None or image_id not in by_image:
                 continue
             try:
-                where = f"{self._file}: annotations[{index}]"
-                thing = self._object(where, entry, image_id, places[image_id])
+                thing = self._object(index, entry, image_id, places[image_id])
             except DataError as error:
                 malformed.setdefault(image_id, []).append(str(error))
                 continue
@@ -194,7 +198,7 @@ class COCO:
 
     def _image_of(self, index: int, entry: Any, known: Set[ImageId]) -> Optional[ImageId]:
         """Returns the image of an annotation; None if it names none, so that it is dropped."""
-        where = f"{self._file}: annotations[{index}]"
+        where = self._where(index)
         try:
             image_id: ImageId = field(where, entry, "image_id", (int, str))
             if image_id not in known:
@@ -207,9 +211,10 @@ class COCO:
         return image_id
 
     def _object(
-        self, where: str, entry: Dict[str, Any], image_id: ImageId, place: Place
+        self, number: int, entry: Dict[str, Any], image_id: ImageId, place: Place
     ) -> Optional[Object]:
         """Returns the object of an annotation; None if it is dropped. Raises DataError."""
+        where = self._where(number)
         category = field(where, entry, "category_id", (int,))
         if category in self._others:
             self.dropped.append((image_id, self._others[category]))
@@ -238,7 +243,11 @@ class COCO:
         crowd = bool(entry.get("iscrowd", 0))
         area = _area(entry.get("area"), width * height)
         points = points_of(keypoints, count)
-        return Object(tuple(corners), self._labels[category], crowd, segmentation, area, points)
+        label = self._labels[category]
+        return Object(number, tuple(corners), label, crowd, segmentation, area, points)
+
+    def _where(self, number: int) -> str:
+        return f"{self._file}: annotations[{number}]"
 
 
 def _area(value: Any, area_of_box: float) -> float:

@@ -35,6 +35,7 @@ class Object(NamedTuple):
     label: int
     difficult: bool
     segmentation: Optional[Segmentation]
+    where: str
 
 
 class FileDataset:
@@ -75,6 +76,7 @@ class FileDataset:
         self._annotations: List[Annotation] = []
         self._paths: List[Path] = []
         self._outlines: List[List[Optional[Segmentation]]] = []
+        self._wheres: List[List[str]] = []
         for record in _chosen(source, records, options.image_list):
             self._add(record)
         if not any((~annotation.difficult).any() for annotation in self._annotations):
@@ -98,6 +100,10 @@ class FileDataset:
     def image_path(self, index: int) -> Path:
         """Returns the file of an image."""
         return self._paths[index]
+
+    def places(self, index: int) -> List[str]:
+        """Returns the place of each object of an image in the files of the dataset."""
+        return self._wheres[index]
 
     def segmentations(self, index: int) -> List[Optional[Segmentation]]:
         """Returns the segmentation of each object, None for an object without one."""
@@ -124,6 +130,7 @@ class FileDataset:
         kept = [thing for thing in things if thing]
         self._paths.append(record.path)
         self._outlines.append([thing.segmentation for thing in kept])
+        self._wheres.append([thing.where for thing in kept])
         self._annotations.append(
             Annotation(
                 image_id=record.name,
@@ -153,7 +160,8 @@ class FileDataset:
             self.dropped.append((record.name, f'{thing.where}: "{thing.name}": {fault}'))
             return None
         x1, y1, x2, y2 = np.clip(box, 0, (width, height) * 2).tolist()
-        return Object((x1, y1, x2, y2), self._labels[thing.name], thing.difficult, outline)
+        label = self._labels[thing.name]
+        return Object((x1, y1, x2, y2), label, thing.difficult, outline, thing.where)
 
 
 def _classes(

@@ -100,6 +100,7 @@ class VOC:
         self.bad_images: Faults = []
         self._annotations: List[Annotation] = []
         self._images: List[Path] = []
+        self._object_places: List[List[str]] = []
         self._found_names: Set[str] = set()
         folder = Path(root).expanduser()
         check_folder(folder, "root")
@@ -133,6 +134,10 @@ class VOC:
         """Returns the file of an image."""
         return self._images[index]
 
+    def places(self, index: int) -> List[str]:
+        """Returns the place of each object of an image in its XML file."""
+        return self._object_places[index]
+
     def masks(self, index: int) -> Optional[np.ndarray]:
         """Returns masks (G, H, W) uint8 of 0 and 1; None unless they are asked for.
 
@@ -164,6 +169,7 @@ class VOC:
         numbers = [number for number, thing in enumerate(objects, 1) if thing]
         self._numbers.append((numbers, len(objects)))
         self._images.append(image)
+        self._object_places.append([places[number - 1] for number in numbers])
         self._annotations.append(
             Annotation(
                 image_id=image_id,

@@ -160,7 +160,7 @@ def entries(datasets: Mapping[str, Dataset], flat: bool = False) -> Iterator[Ent
         for index in range(len(dataset)):
             annotation = dataset.annotation(index)
             name = _unused(_name(dataset, index, annotation.image_id, flat), taken)
-            outlines = _outlines(dataset, index, len(annotation.labels))
+            outlines = outlines_of(dataset, index, len(annotation.labels))
             yield Entry(dataset, split, index, name, annotation, outlines)
 
 
@@ -230,8 +230,9 @@ def _unused(name: str, taken: Set[str]) -> str:
     return stem + path.suffix
 
 
-def _outlines(dataset: Dataset, index: int, count: int) -> List[Optional[Segmentation]]:
+def outlines_of(dataset: Dataset, index: int, count: int) -> List[Optional[Segmentation]]:
+    """Returns a new list of the segmentations of the ``count`` objects of an image."""
     if isinstance(dataset, HasSegmentations):
-        return dataset.segmentations(index)
+        return list(dataset.segmentations(index))
     masks = dataset.masks(index)
     return [None] * count if masks is None else [segmentations.encode(mask) for mask in masks]
