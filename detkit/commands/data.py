@@ -1,16 +1,19 @@
 """Checks a dataset: ``detkit data check``."""
 
 import argparse
+import collections
 import json
 import re
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
 from detkit.commands.convert import refuse_within
-from detkit.data.faults import KINDS, Fault, check, corrected
+from detkit.data.faults import KINDS, Fault, check, corrected, mended, place_of
 from detkit.data.faults.fault import Splits
+from detkit.data.layout_files import ALL, SPLITS
 from detkit.data.recognise import read_source, recognise
-from detkit.data.writers import WRITERS
+from detkit.data.writers import IMAGES, WRITERS
+from detkit.data.writers.entries import HasFiles
 from detkit.errors import DataError, DetkitError
 from detkit.requirements import import_mxnet
 from detkit.wording import first_few
@@ -24,13 +27,20 @@ OF_CONFIG = re.compile(r"^(_base_|model|data)\s*:", re.MULTILINE)  # a data.yaml
 
 def main(args: argparse.Namespace) -> int:
     """Reads the dataset, lists its faults, writes what is asked for; returns the exit status."""
-    source = Path(args.source).expanduser()
     try:
-        what, splits = _read(source, args)
+        return _check(args)
     except DetkitError as error:
         error.status = CANNOT_READ
         raise
-    print(f"{source}: {what}")
+
+
+def _check(args: argparse.Namespace) -> int:
+    what, splits = _read(args)
+    out = args.fix and Path(args.fix).expanduser()
+    for dataset in splits.values() if out else ():
+        if len(dataset) and isinstance(dataset, HasFiles):
+            refuse_within(dataset.image_path(0), out)
+    print(f"{args.source}: {what}")
     for split, dataset in splits.items():
         print(_line(split, dataset))
     if not args.quick:
@@ -38,25 +48,34 @@ def main(args: argparse.Namespace) -> int:
     faults = check(splits, args.quick)
     print("\n".join(_report(faults, splits)))
     if args.json:
-        _write(Path(args.json).expanduser(), faults)
-    if args.fix:
-        print("\n".join(_fix(Path(args.fix).expanduser(), splits, faults, args.images)))
+        _write(Path(args.json).expanduser(), faults, splits)
+    if out:
+        copy = corrected(splits, faults)
+        # A dataset without splits is one that one trains on.
+        named = {"train" if split == ALL else split: dataset for split, dataset in copy.items()}
+        written = WRITERS["coco"](named, out, args.images or IMAGES[0])
+        _write(out / REPORT, faults, splits)
+        print(f"\n{out}: coco, {written.images} images, {written.objects} objects")
+        print("\n".join(_changes(faults)))
     return FOUND if faults else 0
 
 
-def _read(source: Path, args: argparse.Namespace) -> Tuple[str, Splits]:
+def _read(args: argparse.Namespace) -> Tuple[str, Splits]:
     """Returns in words what the source is, and its splits."""
+    source = Path(args.source).expanduser()
     if source.exists() and not _is_config(source):
         if args.fix:
             refuse_within(source, Path(args.fix).expanduser())
         found = recognise(source, args.layout)
         return f"{found.layout} ({found.reason})", read_source(found)
+    if args.layout:
+        raise DataError(f"--from: expected a folder as SOURCE, found the config {args.source}")
     import_mxnet()
     from detkit.build.data import read_dataset
     from detkit.build.sections import open_config
 
     config = open_config(args.source)
-    names = [name for name in ("train", "val", "test") if name in config["data"]]
+    names = [name for name in SPLITS if name in config["data"]]
     return "a config", {name: read_dataset(config, name) for name in names}
 
 
@@ -97,7 +116,7 @@ def _by_kind(faults: Sequence[Fault]) -> Dict[str, List[Fault]]:
     return kinds
 
 
-def _write(file: Path, faults: Sequence[Fault]) -> None:
+def _write(file: Path, faults: Sequence[Fault], splits: Splits) -> None:
     """Writes the list of the faults for programs. Raises DataError."""
     rows = [
         {
@@ -105,7 +124,11 @@ def _write(file: Path, faults: Sequence[Fault]) -> None:
             "splits": list(fault.splits),
             "where": fault.where,
             "what": fault.what,
-            "mended": KINDS[fault.kind].mended or None,
+            "mended": mended(fault) or None,
+            "images": [
+                {"split": split, "image": place_of(splits[split], index)}
+                for split, index in fault.images
+            ],
         }
         for fault in faults
     ]
@@ -116,26 +139,12 @@ def _write(file: Path, faults: Sequence[Fault]) -> None:
         raise DataError(f"{file}: cannot be written: {error.strerror}") from error
 
 
-def _fix(out: Path, splits: Splits, faults: Sequence[Fault], images: str) -> List[str]:
-    """Writes the corrected copy; returns the lines on what it changed and left."""
-    written = WRITERS["coco"](corrected(splits, faults), out, images)
-    _write(out / REPORT, faults)
-    kinds = _by_kind(faults)
-    mended = [
-        f"  {KINDS[kind].title}: {len(found)}; {KINDS[kind].mended}"
-        for kind, found in kinds.items()
-        if KINDS[kind].mended
+def _changes(faults: Sequence[Fault]) -> List[str]:
+    """Returns the lines on what the corrected copy changed and left."""
+    counts = collections.Counter((fault.kind, mended(fault)) for fault in faults)
+    changed = [
+        f"  {KINDS[kind].title}: {count}; {what}" for (kind, what), count in counts.items() if what
     ]
-    left = [
-        f"  {KINDS[kind].title}: {len(found)}"
-        for kind, found in kinds.items()
-        if not KINDS[kind].mended
-    ]
-    return [
-        "",
-        f"{out}: coco, {written.images} images, {written.objects} objects",
-        "changed:" if mended else "changed: nothing",
-        *mended,
-        *(["left, because a person has to decide:"] if left else []),
-        *left,
-    ]
+    left = [f"  {KINDS[kind].title}: {n}" for (kind, what), n in counts.items() if not what]
+    lines = ["changed:", *changed] if changed else ["changed: nothing"]
+    return [*lines, "left, because a person has to decide:", *left] if left else lines

@@ -2,10 +2,10 @@
 
 import itertools
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional, Union
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from detkit.data.layout_files import Sections, malformed_files
-from detkit.data.layouts import LAYOUTS
+from detkit.data.layouts import LAYOUTS, Layout
 from detkit.data.sample import Dataset
 from detkit.errors import DataError
 from detkit.registry import DATASETS
@@ -44,15 +44,7 @@ def recognise(folder: Union[str, Path], layout: Optional[str] = None) -> Source:
     if not folder.exists():
         raise DataError(f"{folder}: expected the folder of a dataset, found no such folder")
     tried = LAYOUTS if layout is None else {layout: LAYOUTS[layout]}
-    found, faults = {}, []
-    for name, each in tried.items():
-        try:
-            splits = each.look(folder)
-        except DataError as error:
-            faults.append(str(error))
-            continue
-        if splits:
-            found[name] = splits
+    found, faults = _fitting(folder, tried)
     if len(found) == 1:
         ((name, splits),) = found.items()
         return Source(name, splits, LAYOUTS[name].has)
@@ -66,7 +58,7 @@ def recognise(folder: Union[str, Path], layout: Optional[str] = None) -> Source:
     if broken:
         raise DataError(
             f"{folder}: expected the annotations of a dataset, found {len(broken)} malformed "
-            f"files: {first_few(broken)}"
+            f"file{'s' * (len(broken) > 1)}: {first_few(broken)}"
         )
     looks_for = "; ".join(f"{name}: {each.has}" for name, each in tried.items())
     raise DataError(
@@ -89,6 +81,21 @@ def read_source(source: Source) -> Dict[str, Dataset]:
         split: DATASETS.build({**section, "class_names": names})
         for split, section in source.splits.items()
     }
+
+
+def _fitting(folder: Path, layouts: Mapping[str, Layout]) -> Tuple[Dict[str, Sections], List[str]]:
+    """Returns the sections by each layout that fits, and the faults of files that are malformed."""
+    found: Dict[str, Sections] = {}
+    faults = []
+    for name, layout in layouts.items():
+        try:
+            splits = layout.look(folder)
+        except DataError as error:
+            faults.append(str(error))
+            continue
+        if splits:
+            found[name] = splits
+    return found, faults
 
 
 def _content(folder: Path) -> str:

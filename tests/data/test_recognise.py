@@ -165,7 +165,7 @@ def test_a_malformed_file_of_annotations_is_named_with_its_place(
     for place in (tmp_path, path):
         with pytest.raises(DataError) as caught:
             recognise(place)
-        assert f"found 1 malformed files: {path}" in str(caught.value)
+        assert f"found 1 malformed file: {path}" in str(caught.value)
         assert says in str(caught.value)
 
 

@@ -10,6 +10,7 @@ read.
 """
 
 import argparse
+from typing import Optional
 
 from detkit.cli import debug_argument
 from detkit.commands.arguments.convert import IMAGES, LAYOUTS
@@ -48,7 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images",
         choices=IMAGES,
-        default=IMAGES[0],
-        help="whether --fix copies the files of images (the default) or links them",
+        help=f"how the files of images get into the corrected copy; default: {IMAGES[0]}",
     )
     debug_argument(parser)
+
+
+def wrong(args: argparse.Namespace) -> Optional[str]:
+    """Returns what is wrong with the arguments together, or None."""
+    return "--images belongs to --fix" if args.images and not args.fix else None

@@ -2,6 +2,6 @@
 
 from detkit.data.faults.checks import check
 from detkit.data.faults.corrected import corrected
-from detkit.data.faults.fault import KINDS, Fault
+from detkit.data.faults.fault import KINDS, Fault, mended, place_of
 
-__all__ = ["KINDS", "Fault", "check", "corrected"]
+__all__ = ["KINDS", "Fault", "check", "corrected", "mended", "place_of"]

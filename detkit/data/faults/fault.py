@@ -73,6 +73,12 @@ class Fault(NamedTuple):
     things: Tuple[int, ...] = ()
 
 
+def mended(fault: Fault) -> str:
+    """Returns what a corrected copy does about a fault; "" if a person has to decide."""
+    left_out_by_reader = fault.kind == "size" and not fault.images
+    return _LEFT_OUT if left_out_by_reader else KINDS[fault.kind].mended
+
+
 @runtime_checkable
 class HasPlaces(Protocol):
     """The protocol of a dataset that knows where its files state the objects."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
 from detkit.data.keypoints import Keypoints, check_field, order_of_sides
+from detkit.data.names import is_file
 from detkit.data.readers.coco_images import (
     Place,
     categories_of,
@@ -188,6 +189,8 @@ class COCO:
             try:
                 if image_id in malformed:
                     raise DataError(first_few(malformed[image_id], 3))
+                if not is_file(places[image_id].path):  # also a name that no file can have
+                    raise DataError(f"{places[image_id].path}: no such file")
                 check_image_file(places[image_id].path)
             except (DataError, ImageError) as error:
                 self.bad_images.append((image_id, str(error)))

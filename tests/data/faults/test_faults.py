@@ -12,6 +12,7 @@ from detkit.data.faults import KINDS, check, corrected
 from detkit.data.faults.polygons import count_crossings
 from detkit.data.recognise import read_source, recognise
 from detkit.data.writers import write_coco
+from support.layouts import paint
 
 WIDTH, HEIGHT = 96, 64
 CLASSES = ["cat", "dog"]
@@ -27,12 +28,6 @@ def outlined(polygon, name="cat"):
     return {"class": name, "polygons": [polygon]}
 
 
-def paint(path, seed, size=(WIDTH, HEIGHT)):
-    """An image that looks like no other."""
-    cells = np.random.default_rng(seed).integers(0, 255, (8, 12, 3)).astype(np.uint8)
-    cv2.imwrite(str(path), cv2.resize(cells, size, interpolation=cv2.INTER_NEAREST))
-
-
 class Tree:
     """Three images to train on and two to validate on, each with a cat and a dog."""
 
@@ -44,7 +39,7 @@ class Tree:
             self.lines[split] = []
             for number in range(count):
                 name = f"{split}{number}.jpg"
-                paint(root / split / name, [len(split), number])
+                paint(root / split / name, [len(split), number], (WIDTH, HEIGHT))
                 objects = [thing(), thing((50, 20, 80, 60), "dog")]
                 self.lines[split].append({"image": name, "objects": objects})
 
@@ -88,6 +83,14 @@ def near(tree):
     cv2.imwrite(str(tree.image("train", 1)), pixels, [cv2.IMWRITE_JPEG_QUALITY, 60])
 
 
+def outline_all(tree, odd):
+    """Gives all objects squares, and the cat of an image another outline, or none."""
+    for lines in tree.lines.values():
+        for line in lines:
+            line["objects"] = [outlined(SQUARE), outlined([30, 5, 60, 5, 60, 9, 30, 9], "dog")]
+    objects(tree)[0] = outlined(odd) if odd else thing()
+
+
 def rename_dogs(tree):
     tree.classes = ["cat", "dog", "Dog_"]
     objects(tree).append(thing((1, 1, 9, 9), "Dog_"))
@@ -125,19 +128,8 @@ PLANTED = {
         TRAIN1,
         "IoU 0.98 with that of",
     ),
-    "crossing": (
-        lambda t: [each.update(outlined(BOW)) for each in objects(t)[:1]]
-        + [each.update(outlined(SQUARE)) for s in t.lines.values() for i in s
-           for each in i["objects"] if "polygons" not in each],
-        "boxes.jsonl:2.objects[0]",
-        "its edges cross at 1 place",
-    ),
-    "no-polygon": (
-        lambda t: [each.update(polygons=[SQUARE]) for s in t.lines.values() for i in s
-                   for each in i["objects"] if each is not objects(t)[1]],
-        "boxes.jsonl:2.objects[1]",
-        "has no polygon",
-    ),
+    "crossing": (lambda t: outline_all(t, BOW), "boxes.jsonl:2.objects[0]", "cross at 1 place"),
+    "no-polygon": (lambda t: outline_all(t, None), "boxes.jsonl:2.objects[0]", "has no polygon"),
     "other-class": (
         lambda t: objects(t).append(thing((1, 1, 9, 9), "Cat")),
         TRAIN1,
@@ -204,7 +196,7 @@ def test_the_labelled_copy_stays(tree):
 
 def coco(folder, polygons, **size):
     """A COCO dataset of one image of 60 x 40 pixels."""
-    paint(folder / "a.jpg", 0, (60, 40))
+    paint(folder / "a.jpg", 0)
     image = {"id": 1, "file_name": "a.jpg", "width": 60, "height": 40, **size}
     things = [
         {"image_id": 1, "category_id": 1, "bbox": [5, 5, 50, 30], "segmentation": polygons},
