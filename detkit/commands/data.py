@@ -75,7 +75,7 @@ def _read(args: argparse.Namespace) -> Tuple[str, Splits]:
     from detkit.build.sections import open_config
 
     config = open_config(args.source)
-    names = [name for name in SPLITS if name in config["data"]]
+    names = [name for name in SPLITS if config["data"].get(name)]
     return "a config", {name: read_dataset(config, name) for name in names}
 
 
@@ -99,7 +99,7 @@ def _report(faults: Sequence[Fault], splits: Splits) -> List[str]:
     kinds = _by_kind(faults)
     if not faults:
         return ["no faults"]
-    lines = [f"{len(faults)} faults of {len(kinds)} kinds", ""]
+    lines = [f"{_counted(len(faults), 'fault')} of {_counted(len(kinds), 'kind')}", ""]
     for kind, found in kinds.items():
         counts = {split: sum(split in fault.splits for fault in found) for split in splits}
         each = ", ".join(f"{split} {count}" for split, count in counts.items() if count)
@@ -107,6 +107,10 @@ def _report(faults: Sequence[Fault], splits: Splits) -> List[str]:
         lines += [f"  {fault.where}: {fault.what}" for fault in found[:SHOWN]]
         lines += [f"  and {len(found) - SHOWN} more (--json FILE lists all)"] * (len(found) > SHOWN)
     return lines
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _by_kind(faults: Sequence[Fault]) -> Dict[str, List[Fault]]:

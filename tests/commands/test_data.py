@@ -80,7 +80,7 @@ def test_a_corrected_copy_says_what_it_changed_and_left(folder, tmp_path, capsys
     assert [name for name, _, _ in things(dataset)["b"]] == ["dog", "eel"]
     assert len(json.loads((tmp_path / "out/faults.json").read_text())["faults"]) == 2
     assert check(tmp_path / "out") == 1
-    tiny.assert_says(capsys.readouterr().out, "1 faults of 1 kinds", "'owl' has no object")
+    tiny.assert_says(capsys.readouterr().out, "1 fault of 1 kind", "'owl' has no object")
 
 
 def test_the_splits_of_a_config(tmp_path, capsys):
@@ -93,7 +93,7 @@ def test_the_splits_of_a_config(tmp_path, capsys):
         capsys.readouterr().out,
         "mine.yaml: a config",
         "copies of an image in several splits: 3 (train 3, val 3)",
-        f"{root}/JPEGImages/a.jpg (train): and {root}/JPEGImages/a.jpg (val)",
+        f"{root}/JPEGImages/a.jpg (train): the same file as {root}/JPEGImages/a.jpg (val)",
         "classes without an object: 1",
     )
     assert check(tmp_path / "mine.yaml", "--from", "voc") == 2

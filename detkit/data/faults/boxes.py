@@ -15,7 +15,7 @@ def tiny_boxes(splits: Splits) -> Iterator[Fault]:
         sides = annotation.boxes[:, 2:] - annotation.boxes[:, :2]
         for thing in np.flatnonzero((sides < LEAST_SIDE).any(axis=1)).tolist():
             width, height = sides[thing]
-            what = f"{named(dataset, annotation, thing)} has {width:g} x {height:g} pixels"
+            what = f"{named(dataset, annotation, thing)} has {width:.3g} x {height:.3g} pixels"
             where = place_of(dataset, index, thing)
             yield Fault("tiny", (split,), where, what, ((split, index),), (thing,))
 

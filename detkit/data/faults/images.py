@@ -54,4 +54,5 @@ def _of_group(kind: str, group: List[Key], pictures: Dict[Key, Picture]) -> Faul
     splits = tuple(dict.fromkeys(split for split, _ in group))
     first, *others = (f"{pictures[key].path} ({key[0]})" for key in group)
     across = "-across" * (len(splits) > 1)
-    return Fault(f"{kind}{across}", splits, first, f"and {first_few(others)}", tuple(group))
+    what = f"{'the same file as' if kind == 'copy' else 'nearly the same as'} {first_few(others)}"
+    return Fault(f"{kind}{across}", splits, first, what, tuple(group))

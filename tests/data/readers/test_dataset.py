@@ -55,6 +55,20 @@ def test_every_reader_takes_a_list_of_images_and_class_names(tmp_path, layout):
     assert '"cat" is not in class_names' in reason
 
 
+@pytest.mark.parametrize(
+    "layout", ["coco", "cvat", "labelstudio", "openimages", "csv", "jsonl", "voc-folder"]
+)
+def test_a_folder_of_images_that_is_not_there_is_said_with_its_whole_path(
+    tmp_path, monkeypatch, layout
+):
+    (section,) = recognise(make(tmp_path / "data", layout)).splits.values()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as caught:
+        DATASETS.build({**section, "images": "photos"})
+    for words in ("photos", f"(in the working directory {tmp_path})", "expected a folder"):
+        assert words in str(caught.value)
+
+
 @pytest.mark.parametrize("names", [["dog", "dog"], []])
 def test_senseless_class_names_are_a_fault_of_the_config(tmp_path, names):
     (section,) = recognise(make(tmp_path, "csv")).splits.values()
