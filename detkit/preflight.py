@@ -9,6 +9,7 @@ import numpy as np
 from detkit.build.training import Training
 from detkit.config import place
 from detkit.data.anchor_sizes import MATCHABLE, propose_anchors, shape_iou
+from detkit.data.faults.polygons import boxes_among_polygons
 from detkit.data.keypoints import FIELD
 from detkit.data.loader import Loader
 from detkit.data.sample import Batch, Dataset, Faults
@@ -93,11 +94,14 @@ def _dataset_lines(name: str, dataset: Dataset) -> List[str]:
     difficult = sum(int(annotation.difficult.sum()) for annotation in annotations)
     per_class = ", ".join(f"{c} {n}" for c, n in zip(dataset.class_names, counts))
     (dropped, *reasons), (bad, *more) = _dropped(dataset), _bad_images(dataset)
+    boxes = sum(1 for _ in boxes_among_polygons({name: dataset}))
     return [
         f"{name:8} {len(dataset)} images, {empty} without an object; {counts.sum()} boxes and "
         f"{difficult} difficult: {per_class}",
         f"         {dropped}; {bad}",
         *(f"           {line}" for line in (*reasons, *more)),
+        *[f"         {boxes} objects have no polygon, and their masks are their boxes"]
+        * (boxes > 0),
     ]
 
 

@@ -112,6 +112,16 @@ def test_every_reason_of_dropped_boxes_is_counted(training):
     says(preflight(training(train))[2], "3 boxes dropped, the first in image0: a0.xml:0", "no bad")
 
 
+def test_boxes_among_polygons_are_counted(training):
+    class Outlined(Listed):
+        def segmentations(self, index):
+            return [[np.array(BOX)], None][: len(self._boxes[index])]
+
+    mixed, none = Outlined(**FITS), Listed(**FITS)
+    says(preflight(training(mixed, none))[3], "1 objects have no polygon", "are their boxes")
+    assert "polygon" not in "".join(preflight(training(none)))
+
+
 def test_anchors_and_objects_that_do_not_match_are_counted(training):
     train = Listed([[(0, 0, 4, 4), BOX, (0, 0, 60, 60)]])
     lines = preflight(training(train, None, "model.anchors.sizes=[24, 40, 100]"))

@@ -44,16 +44,23 @@ def build_dataset(config: Config, split: str) -> Dataset:
             "judges, found none; add it beside train and val, for example with --set "
             "'data.test={type: COCO, annotations: test.json, images: images}'"
         )
+    dataset = read_dataset(config, split)
+    return dataset if detector_of(config).TELLS_CLASSES else OneClass(dataset)
+
+
+def read_dataset(config: Config, split: str) -> Dataset:
+    """Returns the dataset ``data.train``, ``val`` or ``test``, with all its classes.
+
+    Raises as ``build_dataset`` does.
+    """
     node = require(config["data"], split, dict)
     kind = DATASETS.get(require(node, "type"), place(node, "type"))
     limited = "max_pixels" in signature(kind)[0]  # a dataset of image files
     limits = {"max_pixels": max_pixels_of(config)} if limited else {}
     try:
-        dataset = DATASETS.build(node, **limits)
+        dataset: Dataset = DATASETS.build(node, **limits)
     except DataError as error:
         raise DataError(f"{place(node)}: {error}") from error
-    if not detector_of(config).TELLS_CLASSES:
-        dataset = OneClass(dataset)
     return dataset
 
 

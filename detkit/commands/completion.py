@@ -18,7 +18,7 @@ from detkit.shipped import CONFIGS, folder
 CONFIG = {"bash": "_detkit_config_files", "zsh": "_detkit_configs"}
 COMPLETIONS: Dict[str, Any] = {  # by metavar
     "CONFIG": CONFIG,
-    **dict.fromkeys(("FILE", "RESULTS", "IMAGE", "IMAGE_OR_FOLDER"), shtab.FILE),
+    **dict.fromkeys(("FILE", "SOURCE", "RESULTS", "IMAGE", "IMAGE_OR_FOLDER"), shtab.FILE),
     **dict.fromkeys(("DIR", "FOLDER", "CHECKPOINT", "auto|PATH", "NAME|PATH"), shtab.DIRECTORY),
 }
 FUNCTIONS = {

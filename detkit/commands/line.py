@@ -20,6 +20,7 @@ COMMANDS = {
     "list": "list the parts that a config can name",
     "init": "write a config for a folder of your own data",
     "convert": "write a dataset in another layout",
+    "data": "check a dataset: list all its faults, write a corrected copy",
     "convert-weights": "turn another framework's detector into a run",
     "propose": "write proposals that need no training",
     "box-statistics": "measure the box targets of a Fast R-CNN",
@@ -32,13 +33,14 @@ COMMANDS = {
     "export": "write files for Python, C++ and ONNX Runtime",
     "completion": "print the completion of a shell",
 }
-WITHOUT_MXNET = ("doctor", "configs", "init", "convert", "completion")
+WITHOUT_MXNET = ("doctor", "configs", "init", "convert", "data", "completion")
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Optional[Sequence[str]] = None) -> Optional[int]:
     """Runs a command with its arguments; the first of ``argv`` that is no option is its name.
 
-    Raises DetkitError, as the command does. An unknown command is an error of the command line.
+    Returns the exit status; None is 0. Raises DetkitError, as the command does. An unknown command
+    is an error of the command line.
     """
     parser = whole_parser()
     argv = list(argv or ["--help"])
@@ -48,15 +50,15 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             f"COMMAND: expected one of {', '.join(COMMANDS)}, found {name!r}"
             f"{did_you_mean(name, COMMANDS)}"
         )
-    _run(parser.parse_args(argv))
+    return _run(parser.parse_args(argv))
 
 
-def call(command: str, argv: Optional[Sequence[str]] = None) -> None:
-    """Runs one command with its arguments, ``sys.argv`` by default. Raises as the command does."""
+def call(command: str, argv: Optional[Sequence[str]] = None) -> Optional[int]:
+    """Runs one command with its arguments, ``sys.argv`` by default; see ``main``."""
     module = arguments_of(command)
     parser = argparse.ArgumentParser(description=module.__doc__)
     _fill(parser, command, module)
-    _run(parser.parse_args(argv))
+    return _run(parser.parse_args(argv))
 
 
 def whole_parser() -> argparse.ArgumentParser:
@@ -101,10 +103,12 @@ def _fill(parser: argparse.ArgumentParser, command: str, module: Any) -> None:
     parser.set_defaults(command=command, parser=parser, wrong=getattr(module, "wrong", None))
 
 
-def _run(args: argparse.Namespace) -> None:
+def _run(args: argparse.Namespace) -> Optional[int]:
     message = args.wrong and args.wrong(args)
     if message:
         args.parser.error(message)
     if args.command not in WITHOUT_MXNET:
         import_mxnet()
-    importlib.import_module(f"detkit.commands.{_module(args.command)}").main(args)
+    command = importlib.import_module(f"detkit.commands.{_module(args.command)}")
+    status: Optional[int] = command.main(args)
+    return status

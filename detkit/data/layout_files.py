@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tupl
 
 from detkit.data.images import SUFFIXES
 from detkit.data.names import is_file
-from detkit.data.readers.files import files_below
+from detkit.data.readers.files import files_below, read_json, read_xml
 from detkit.errors import DataError
 
 Sections = Dict[str, Dict[str, Any]]  # {split: section of a config}
@@ -29,18 +29,29 @@ def of_files(
 
     first_image: returns the name of the first image of a file, "" if that is not known, and None
         for a file of another layout.
+
+    Raises the DataError of ``first_image``, for a file of this layout that is malformed.
     """
     sections: Sections = {}
     for split, file in _annotation_files(folder, suffixes):
-        try:
-            name = first_image(file)
-        except DataError:
-            continue
+        name = first_image(file)
         if name is not None and split not in sections:
             images = _image_folder(_root_of(folder), file, split, name)
             sections[split] = {"type": kind, "annotations": str(file), "images": str(images)}
     splits = [split for split in SPLITS if split in sections] or list(sections)
     return {split: sections[split] for split in splits}
+
+
+def malformed_files(folder: Path) -> List[str]:
+    """Returns the faults of the JSON and XML files that may hold annotations of many images."""
+    faults = []
+    for suffix, read in ((".json", read_json), (".xml", read_xml)):
+        for _, file in _annotation_files(folder, (suffix,)):
+            try:
+                read(file)
+            except DataError as error:
+                faults.append(str(error))
+    return list(dict.fromkeys(faults))
 
 
 def _root_of(path: Path) -> Path:

@@ -21,7 +21,7 @@ from detkit.data.names import is_file
 from detkit.data.readers import csv_table, open_images
 from detkit.data.readers.files import files_below, name_below, read_json, read_xml
 from detkit.data.readers.lists import CLASS_FILE
-from detkit.data.readers.tables import Aliases, read_rows
+from detkit.data.readers.tables import Aliases, has_columns, read_rows
 from detkit.data.readers.voc import VOC_CLASSES
 from detkit.data.readers.voc_xml import name_of
 from detkit.data.readers.yolo import labels_of, read_settings, split_images
@@ -34,7 +34,7 @@ class Layout(NamedTuple):
     """A layout: what it is recognised by, in words, and the function that finds its splits."""
 
     has: str
-    look: Callable[[Path], Sections]
+    look: Callable[[Path], Sections]  # raises DataError for a malformed file of this layout
 
 
 def _voc(folder: Path) -> Sections:
@@ -77,10 +77,7 @@ def _voc_folder(folder: Path) -> Sections:
 
 def _yolo(folder: Path) -> Sections:
     sections: Sections = {}
-    try:
-        settings = read_settings(folder)
-    except DataError:
-        return sections
+    settings = read_settings(folder)
     for split in (*SPLITS, None):
         try:
             images, _ = split_images(settings, split)
@@ -100,7 +97,12 @@ def _coco(folder: Path) -> Sections:
         head = head_of(file)
         if not head.lstrip().startswith(b"{") or b'"shapes"' in head:
             return None
-        content = read_json(file)
+        try:
+            content = read_json(file)
+        except DataError:
+            if any(f'"{key}"'.encode() in head for key in COCO_KEYS):
+                raise
+            return None
         if not all(isinstance(content.get(key), list) for key in COCO_KEYS):
             return None
         first = content["images"][0] if content["images"] else {}
@@ -129,9 +131,15 @@ def _cvat(folder: Path) -> Sections:
 
 def _label_studio(folder: Path) -> Sections:
     def first_image(file: Path) -> Optional[str]:
-        if not head_of(file).lstrip().startswith(b"["):
+        head = head_of(file)
+        if not head.lstrip().startswith(b"["):
             return None
-        tasks = read_json(file)
+        try:
+            tasks = read_json(file)
+        except DataError:
+            if b'"annotations"' in head and b'"data"' in head:
+                raise
+            return None
         is_task = tasks and isinstance(tasks[0], dict) and {"data", "annotations"} <= set(tasks[0])
         return "" if is_task else None
 
@@ -205,8 +213,11 @@ LAYOUTS: Dict[str, Layout] = {
 
 
 def _first_cell(file: Path, columns: Aliases, optional: Sequence[str]) -> Optional[str]:
+    """Returns the image of the first row; None for a table of other columns. Raises DataError."""
+    if not has_columns(head_of(file), columns, optional):
+        return None
     row = next(read_rows(file, columns, optional), None)
-    return None if row is None else row.cells["image"]
+    return "" if row is None else row.cells["image"]
 
 
 def _has_voc(folder: Path) -> bool:

@@ -2,10 +2,10 @@
 
 import itertools
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional, Union
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from detkit.data.layout_files import Sections
-from detkit.data.layouts import LAYOUTS
+from detkit.data.layout_files import Sections, malformed_files
+from detkit.data.layouts import LAYOUTS, Layout
 from detkit.data.sample import Dataset
 from detkit.errors import DataError
 from detkit.registry import DATASETS
@@ -35,8 +35,8 @@ def recognise(folder: Union[str, Path], layout: Optional[str] = None) -> Source:
     folder: the folder, or the file of annotations or data.yaml in it.
     layout: the name of a layout, for a folder that has files of several; None tries all.
 
-    Raises DataError if no layout or several fit, with what was looked for and what was found, and
-    ValueError for an unknown layout.
+    Raises DataError if no layout or several fit, with what was looked for and what was found, or if
+    the file that has the annotations is malformed, and ValueError for an unknown layout.
     """
     folder = Path(folder).expanduser()
     if layout is not None and layout not in LAYOUTS:
@@ -44,8 +44,7 @@ def recognise(folder: Union[str, Path], layout: Optional[str] = None) -> Source:
     if not folder.exists():
         raise DataError(f"{folder}: expected the folder of a dataset, found no such folder")
     tried = LAYOUTS if layout is None else {layout: LAYOUTS[layout]}
-    looked = {name: each.look(folder) for name, each in tried.items()}
-    found = {name: each for name, each in looked.items() if each}
+    found, faults = _fitting(folder, tried)
     if len(found) == 1:
         ((name, splits),) = found.items()
         return Source(name, splits, LAYOUTS[name].has)
@@ -54,6 +53,12 @@ def recognise(folder: Union[str, Path], layout: Optional[str] = None) -> Source:
         raise DataError(
             f"{folder}: expected files of one layout, found those of several ({fits}); choose one "
             "of them by --layout, or name its own folder"
+        )
+    broken = list(dict.fromkeys([*faults, *malformed_files(folder)]))
+    if broken:
+        raise DataError(
+            f"{folder}: expected the annotations of a dataset, found {len(broken)} malformed "
+            f"file{'s' * (len(broken) > 1)}: {first_few(broken)}"
         )
     looks_for = "; ".join(f"{name}: {each.has}" for name, each in tried.items())
     raise DataError(
@@ -76,6 +81,21 @@ def read_source(source: Source) -> Dict[str, Dataset]:
         split: DATASETS.build({**section, "class_names": names})
         for split, section in source.splits.items()
     }
+
+
+def _fitting(folder: Path, layouts: Mapping[str, Layout]) -> Tuple[Dict[str, Sections], List[str]]:
+    """Returns the sections by each layout that fits, and the faults of files that are malformed."""
+    found: Dict[str, Sections] = {}
+    faults = []
+    for name, layout in layouts.items():
+        try:
+            splits = layout.look(folder)
+        except DataError as error:
+            faults.append(str(error))
+            continue
+        if splits:
+            found[name] = splits
+    return found, faults
 
 
 def _content(folder: Path) -> str:

@@ -66,14 +66,15 @@ def test_datasets_that_are_not_there(refused, voc):
     (Path("voc/ImageSets/Main/none.txt")).touch()
     for chosen, fragments in (
         (data(train="trian"), ["ImageSets/Main/trian.txt: ", "the split 'trian'", "train.txt"]),
-        (data(train="none"), ["voc: ", "found none in 0"]),
+        (data(train="none"), ["voc: ", "found none; 0 images were read"]),
         (data(names="dog", val_names="dog"), ["data: cat;", "class_names: dog"]),
     ):
         message = refused("train", "configs/tiny.yaml", "--dry-run", *chosen)
         tiny.assert_says(message, *fragments)
-    Path("voc/JPEGImages/train3.jpg").unlink()
+    for name in ("train3", "train5"):
+        Path(f"voc/JPEGImages/{name}.jpg").unlink()
     message = refused("train", "configs/tiny.yaml", "--dry-run", *data())
-    tiny.assert_says(message, "8 images", "1 are missing", "voc/JPEGImages/train3.jpg")
+    tiny.assert_says(message, "2 of 8 images", "train3.jpg: no such", "train5.jpg: no such")
 
 
 def test_class_lists_that_differ(refused, voc):
@@ -95,14 +96,17 @@ def test_annotations_that_cannot_be_read(refused, voc):
         ("<annotation>\n<object>", ["train2.xml:2: ", "malformed XML"]),
     ):
         xml.write_text(text)
+        Path("voc/Annotations/train3.xml").write_text("")
         message = refused("train", "configs/tiny.yaml", "--dry-run", *data())
-        tiny.assert_says(message, *fragments)
+        tiny.assert_says(message, "2 of 8 images", *fragments, "train3.xml:1: malformed XML")
 
 
 def test_boxes_that_cannot_be_used_are_counted_and_listed(voc, capsys):
     voc("odd", "train", ("cat", 9, 9, 9, 9), ("cat", 70, 70, 90, 90), ("cat", 5, 5, 99, 99))
     assert tiny.tool("train", "configs/tiny.yaml", "--work-dir", "new", *data()) == 0
-    tiny.assert_says(capsys.readouterr().out, "2 boxes dropped", 'odd: "cat": box 9 9 9 9 ')
+    tiny.assert_says(
+        capsys.readouterr().out, "2 boxes dropped", 'odd.xml: object 1: "cat": box 9 9 9 9 '
+    )
     dropped = tiny.records("new", "dropped_box")
     assert [record["image_id"] for record in dropped] == ["odd", "odd"]
     tiny.assert_says(dropped[1]["reason"], "box 70 70 90 90", "outside", "64 x 64")

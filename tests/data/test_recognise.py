@@ -138,3 +138,46 @@ def test_a_folder_of_two_layouts_needs_a_choice(tmp_path):
         recognise(tmp_path, "yollo")
     with pytest.raises(DataError, match=r"these layouts: cvat: \*\.xml"):
         recognise(tmp_path, "cvat")
+
+
+@pytest.mark.parametrize(
+    ("layout", "file", "old", "new", "says"),
+    [
+        ("coco", "annotations/instances_train.json", "]}", "]", ":1: malformed JSON"),
+        ("coco", "annotations/instances_train.json", None, "", ":1: malformed JSON"),
+        ("labelstudio", "export.json", "}]}]", "}]", ":1: malformed JSON"),
+        ("cvat", "annotations.xml", "</annotations>", "", "malformed XML: no element"),
+        ("cvat", "annotations.xml", None, "<", ":1: malformed XML"),
+        ("csv", "boxes.csv", "\n", '\n"', "expected a table"),
+        ("openimages", "boxes.csv", "\n", "\n\udcff", "in UTF-8"),
+        ("yolo", "data.yaml", "[", "[[", ":5: malformed YAML"),
+        ("yolo", "data.yaml", "['cat', 'dog']", "3", "names: expected a list"),
+    ],
+)
+def test_a_malformed_file_of_annotations_is_named_with_its_place(
+    tmp_path, layout, file, old, new, says
+):
+    path = make(tmp_path, layout) / file
+    data, new = path.read_bytes(), new.encode("utf-8", "surrogateescape")
+    path.write_bytes(new if old is None else new.join(data.rsplit(old.encode(), 1)))
+    if layout in ("csv", "openimages"):
+        path.write_bytes(data.replace(old.encode(), new, 1))
+    for place in (tmp_path, path):
+        with pytest.raises(DataError) as caught:
+            recognise(place)
+        assert f"found 1 malformed file: {path}" in str(caught.value)
+        assert says in str(caught.value)
+
+
+def test_a_malformed_split_is_not_left_out(tmp_path):
+    file = make(tmp_path, "coco") / "annotations/instances_train.json"
+    file.with_name("instances_val.json").write_text(file.read_text()[:-9])
+    with pytest.raises(DataError, match="instances_val.json:1: malformed JSON"):
+        recognise(tmp_path)
+
+
+def test_a_table_of_a_header_alone_has_no_objects(tmp_path):
+    file = make(tmp_path, "csv") / "boxes.csv"
+    file.write_text(file.read_text().partition("\n")[0])
+    with pytest.raises(DataError, match="boxes.csv: expected objects, found none"):
+        read(tmp_path)

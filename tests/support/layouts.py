@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple, Optional, Tuple, Union
 
+import cv2
+import numpy as np
 import pytest
 
 from detkit.data.recognise import read_source, recognise
@@ -17,6 +19,12 @@ def make(folder, layout, **changes):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     return Path(folder)
+
+
+def paint(path, seed, size=(60, 40)):
+    """Writes an image of size (width, height) that looks like those of no other seed."""
+    cells = np.random.default_rng(seed).integers(0, 255, (8, 12, 3)).astype(np.uint8)
+    cv2.imwrite(str(path), cv2.resize(cells, size, interpolation=cv2.INTER_NEAREST))
 
 
 def read(folder, layout=None):

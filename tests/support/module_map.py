@@ -46,6 +46,7 @@ ELSEWHERE = {
     "construct.py": "test_registry.py",
     "converters/recipes.py": "converters/test_gluoncv.py",
     "converters/run_folder.py": "tools/test_convert_weights.py",
+    "data/faults/": "data/faults/test_faults.py",
     "data/image_headers.py": "faults/test_hostile_data.py",
     "data/layout_files.py": "data/test_recognise.py",
     "data/layouts.py": "data/test_recognise.py",

@@ -1,17 +1,18 @@
 """Reads COCO's layout: one JSON file of images, categories and annotations, and a folder of images.
 
-The file is checked before the first step. A malformed file is an error with the place in it. An
-object that cannot be used is dropped and recorded.
+The file is checked before the first step. An object that cannot be used is dropped, and an image
+that cannot be used, or whose annotation is malformed, is left out; all of them are recorded.
 """
 
 import math
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
 from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
 from detkit.data.keypoints import Keypoints, check_field, order_of_sides
+from detkit.data.names import is_file
 from detkit.data.readers.coco_images import (
     Place,
     categories_of,
@@ -19,21 +20,24 @@ from detkit.data.readers.coco_images import (
     chosen_images,
     places_of,
     read_content,
-    require_files,
+    require_images,
 )
 from detkit.data.readers.coco_keypoints import keypoints_fault, names_of, points_of, stacked
 from detkit.data.readers.files import field
 from detkit.data.readers.lists import Names, unknown_class
 from detkit.data.readers.masks import decode_masks
+from detkit.data.readers.records import summary
 from detkit.data.sample import Annotation, Faults, ImageId
 from detkit.errors import DataError, ImageError
 from detkit.registry import DATASETS
 from detkit.segmentations import Segmentation, is_number, parse_segmentation
+from detkit.wording import first_few
 
 
 class Object(NamedTuple):
-    """One annotation that can be used."""
+    """One annotation that can be used, with its number in the file."""
 
+    number: int
     box: Tuple[float, float, float, float]
     label: int
     crowd: bool
@@ -61,12 +65,14 @@ class COCO:
     ignores them, and so does the evaluation of detections within them.
 
     keypoint_names: the names of the J keypoints of an object; empty without keypoints.
-    dropped: (image_id, reason) of the dropped objects: of other classes, degenerate, outside,
-        without an outline, or with malformed keypoints.
-    bad_images: (image_id, reason) of the images whose file is damaged; they are left out.
+    dropped: (image_id, reason) of the dropped objects: of other classes, degenerate, outside, of a
+        malformed outline or malformed keypoints. Annotations that name no image or category of the
+        file are dropped, too.
+    bad_images: (image_id, reason) of the images that are left out, because their file is missing or
+        damaged or their entry or an annotation of theirs is malformed.
 
-    Raises DataError if the file or images are missing, if the file is malformed or refers to ids
-    that it does not hold, or if no object is left that is not a crowd.
+    Raises DataError if the file is malformed as a whole, if none of the images is in the folder, or
+    if no object is left that is not a crowd.
     """
 
     def __init__(
@@ -87,21 +93,25 @@ class COCO:
         self.category_ids = tuple(ids[name] for name in self.class_names)
         self.keypoint_names = names_of(content["categories"], str(self._file))
         self._labels = {category: label for label, category in enumerate(self.category_ids)}
+        self._others = {
+            category: unknown_class(name, self.class_names)
+            for category, name in self._categories.items()
+            if category not in self._labels
+        }
         self.dropped: Faults = []
         self.bad_images: Faults = []
         self._objects: List[List[Object]] = []
         self._annotations: List[Annotation] = []
         self._places: List[Place] = []
         folder = Path(images).expanduser()
-        places = places_of(self._file, content["images"], folder, max_pixels)
+        places = places_of(self._file, content["images"], folder, max_pixels, self.bad_images)
+        require_images(self._file, places, folder)
         chosen = chosen_images(self._file, places, image_list, image_part)
-        require_files(self._file, [places[image_id].path for image_id in chosen], folder)
         self._read(places, chosen, content["annotations"])
         if not any((~annotation.difficult).any() for annotation in self._annotations):
             raise DataError(
-                f"{self._file}: expected usable objects, found none in {len(chosen)} images "
-                f"({len(self.bad_images)} of them unusable) and {len(content['annotations'])} "
-                f"annotations ({len(self.dropped)} of them dropped)"
+                f"{self._file}: expected usable objects, found none; "
+                f"{summary(len(self), self.bad_images, self.dropped)}"
             )
         objects = (thing for objects in self._objects for thing in objects)
         self._has_masks = any(thing.segmentation is not None for thing in objects)
@@ -122,6 +132,10 @@ class COCO:
         """Returns the file of an image."""
         return self._places[index].path
 
+    def places(self, index: int) -> List[str]:
+        """Returns the place of each object of an image in the file."""
+        return [self._where(thing.number) for thing in self._objects[index]]
+
     def segmentations(self, index: int) -> List[Optional[Segmentation]]:
         """Returns the segmentation of each object, None for an object without one."""
         return [thing.segmentation for thing in self._objects[index]]
@@ -129,13 +143,14 @@ class COCO:
     def masks(self, index: int) -> Optional[np.ndarray]:
         """Returns masks (G, H, W) uint8 of 0 and 1; None if no object of the file has one.
 
-        Raises the DataError of `decode_masks`, also if only some objects have a segmentation.
+        The mask of an object without a segmentation is its box. Raises the DataError of
+        `decode_masks`.
         """
         if not self._has_masks:
             return None
-        place, outlines = self._places[index], self.segmentations(index)
-        where = f"{self._file}: image {self._annotations[index].image_id!r}"
-        return decode_masks(outlines, place.height, place.width, self._max_pixels, where)
+        annotation = self._annotations[index]
+        where = f"{self._file}: image {annotation.image_id!r}"
+        return decode_masks(annotation, self.segmentations(index), self._max_pixels, where)
 
     def field(self, name: str, index: int) -> Keypoints:
         """Returns the Keypoints of the objects of an image. Raises DataError for other fields."""
@@ -148,65 +163,94 @@ class COCO:
         self, places: Dict[ImageId, Place], chosen: List[ImageId], entries: List[Any]
     ) -> None:
         by_image: Dict[ImageId, List[Object]] = {image_id: [] for image_id in chosen}
+        malformed: Dict[ImageId, List[str]] = {}
+        known = {*places, *(image_id for image_id, _ in self.bad_images)}
         for index, entry in enumerate(entries):
-            where = f"{self._file}: annotations[{index}]"
-            image_id = field(where, entry, "image_id", (int, str))
-            if image_id not in places:
+            image_id = self._image_of(index, entry, known)
+            if image_id is None or image_id not in by_image:
+                continue
+            try:
+                thing = self._object(index, entry, image_id, places[image_id])
+            except DataError as error:
+                malformed.setdefault(image_id, []).append(str(error))
+                continue
+            by_image[image_id] += [thing] if thing else []
+        self._keep(places, by_image, malformed)
+
+    def _keep(
+        self,
+        places: Dict[ImageId, Place],
+        by_image: Dict[ImageId, List[Object]],
+        malformed: Dict[ImageId, List[str]],
+    ) -> None:
+        """Adds the images whose files are whole and whose annotations are well-formed."""
+        self.dropped = [fault for fault in self.dropped if fault[0] not in malformed]
+        for image_id, objects in by_image.items():
+            try:
+                if image_id in malformed:
+                    raise DataError(first_few(malformed[image_id], 3))
+                if not is_file(places[image_id].path):  # also a name that no file can have
+                    raise DataError(f"{places[image_id].path}: no such file")
+                check_image_file(places[image_id].path)
+            except (DataError, ImageError) as error:
+                self.bad_images.append((image_id, str(error)))
+                continue
+            self._places.append(places[image_id])
+            self._objects.append(objects)
+            self._annotations.append(_annotation(image_id, places[image_id], objects))
+
+    def _image_of(self, index: int, entry: Any, known: Set[ImageId]) -> Optional[ImageId]:
+        """Returns the image of an annotation; None if it names none, so that it is dropped."""
+        where = self._where(index)
+        try:
+            image_id: ImageId = field(where, entry, "image_id", (int, str))
+            if image_id not in known:
                 raise DataError(
                     f"{where}.image_id: expected the id of an image of the file, found {image_id!r}"
                 )
-            if image_id not in by_image:
-                continue
-            thing = self._object(where, entry, image_id, places[image_id])
-            if thing is not None:
-                by_image[image_id].append(thing)
-        for image_id in chosen:
-            place = places[image_id]
-            try:
-                check_image_file(place.path)
-            except ImageError as error:
-                self.bad_images.append((image_id, str(error)))
-                continue
-            self._places.append(place)
-            self._objects.append(by_image[image_id])
-            self._annotations.append(_annotation(image_id, place, by_image[image_id]))
+        except DataError as error:
+            self.dropped.append((f"annotations[{index}]", str(error)))
+            return None
+        return image_id
 
     def _object(
-        self, where: str, entry: Dict[str, Any], image_id: ImageId, place: Place
+        self, number: int, entry: Dict[str, Any], image_id: ImageId, place: Place
     ) -> Optional[Object]:
-        """Returns the object of an annotation; None if it is dropped."""
+        """Returns the object of an annotation; None if it is dropped. Raises DataError."""
+        where = self._where(number)
         category = field(where, entry, "category_id", (int,))
-        if category not in self._categories:
-            raise DataError(
-                f"{where}.category_id: expected the id of a category of the file, found "
-                f"{category!r}"
-            )
-        if category not in self._labels:
-            reason = unknown_class(self._categories[category], self.class_names)
-            self.dropped.append((image_id, reason))
+        if category in self._others:
+            self.dropped.append((image_id, self._others[category]))
             return None
-        label = self._labels[category]
         box = field(where, entry, "bbox", (list,))
         if len(box) != 4 or not all(map(is_number, box)):
             raise DataError(f"{where}.bbox: expected numbers x, y, width, height, found {box!r}")
-        segmentation = entry.get("segmentation") or None
-        if segmentation is not None:
-            try:
-                segmentation = parse_segmentation(segmentation, place.height, place.width)
-            except ValueError as error:
-                raise DataError(f"{where}.{error} (image {image_id!r})") from error
         count, keypoints = len(self.keypoint_names), entry.get("keypoints")
         reach = max(place.width, place.height)
-        fault = _fault(box, segmentation, place) or keypoints_fault(keypoints, count, reach)
+        segmentation = None
+        try:
+            if category not in self._labels:
+                raise ValueError(f"category_id: expected that of a category, found {category!r}")
+            if entry.get("segmentation"):
+                value = entry["segmentation"]
+                segmentation = parse_segmentation(value, place.height, place.width)
+            fault = _fault(box, segmentation, place) or keypoints_fault(keypoints, count, reach)
+        except ValueError as error:
+            fault = str(error)
         if fault:
-            self.dropped.append((image_id, f'"{self.class_names[label]}": {fault}'))
+            name = self._categories.get(category)
+            self.dropped.append((image_id, f'{where}: "{name}": {fault}'))
             return None
         x, y, width, height = box
         corners = np.clip((x, y, x + width, y + height), 0, (place.width, place.height) * 2)
         crowd = bool(entry.get("iscrowd", 0))
         area = _area(entry.get("area"), width * height)
         points = points_of(keypoints, count)
-        return Object(tuple(corners), label, crowd, segmentation, area, points)
+        label = self._labels[category]
+        return Object(number, tuple(corners), label, crowd, segmentation, area, points)
+
+    def _where(self, number: int) -> str:
+        return f"{self._file}: annotations[{number}]"
 
 
 def _area(value: Any, area_of_box: float) -> float:

@@ -3,10 +3,17 @@
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from detkit.data.names import check_pixels, check_text, is_file, path_below
+from detkit.data.names import (
+    check_folder,
+    check_pixels,
+    check_text,
+    is_file,
+    path_below,
+    relative_to,
+)
 from detkit.data.readers.files import field, read_json
 from detkit.data.readers.lists import Names, given_classes, listed_images, part_of
-from detkit.data.sample import ImageId
+from detkit.data.sample import Faults, ImageId
 from detkit.errors import DataError
 from detkit.wording import first_few, the_nearest
 
@@ -64,25 +71,41 @@ def chosen_classes(file: Path, categories: Dict[int, str], given: Names) -> Tupl
 
 
 def places_of(
-    file: Path, entries: List[Any], folder: Path, max_pixels: int
+    file: Path, entries: List[Any], folder: Path, max_pixels: int, faults: Faults
 ) -> Dict[ImageId, Place]:
-    """Returns {image_id: place} of every image."""
+    """Returns {image_id: place} of every image that is well-formed.
+
+    The others are added to ``faults``, by their id, or by their place in the file if they have
+    none. Raises DataError for an id that several images have: their annotations would be mixed.
+    """
     places: Dict[ImageId, Place] = {}
+    seen: Set[ImageId] = set()
     for index, entry in enumerate(entries):
         where = f"{file}: images[{index}]"
-        image_id = field(where, entry, "id", (int, str))
-        check_text(image_id, f"{where}.id")
-        if image_id in places:
+        try:
+            image_id = field(where, entry, "id", (int, str))
+            check_text(image_id, f"{where}.id")
+        except DataError as error:
+            faults.append((f"images[{index}]", str(error)))
+            continue
+        if image_id in seen:
             raise DataError(
                 f"{where}.id: expected an id that no other image has, found {image_id!r}"
             )
-        width, height = (field(where, entry, side, (int,)) for side in ("width", "height"))
-        check_pixels(width, height, max_pixels, where)
-        name = field(where, entry, "file_name", (str,))
-        check_text(name, f"{where}.file_name")
-        path = path_below(folder, name, f"{where}.file_name")
-        places[image_id] = Place(name, path, width, height)
+        seen.add(image_id)
+        try:
+            places[image_id] = _place(entry, where, folder, max_pixels)
+        except DataError as error:
+            faults.append((image_id, str(error)))
     return places
+
+
+def _place(entry: Any, where: str, folder: Path, max_pixels: int) -> Place:
+    width, height = (field(where, entry, side, (int,)) for side in ("width", "height"))
+    check_pixels(width, height, max_pixels, where)
+    name = field(where, entry, "file_name", (str,))
+    check_text(name, f"{where}.file_name")
+    return Place(name, path_below(folder, name, f"{where}.file_name"), width, height)
 
 
 def chosen_images(
@@ -103,14 +126,12 @@ def chosen_images(
     return [image_id for image_id, place in places.items() if place.name in names]
 
 
-def require_files(file: Path, paths: List[Path], folder: Path) -> None:
-    """Raises DataError, which names the first missing ones, unless all ``paths`` are files.
-
-    file, folder: the file of annotations that names them, and the folder of the images.
-    """
-    missing = [path for path in paths if not is_file(path)]
-    if missing:
+def require_images(file: Path, places: Dict[ImageId, Place], folder: Path) -> None:
+    """Raises DataError if the folder is not there, or has none of the images of the file."""
+    check_folder(folder, "images")
+    paths = [place.path for place in places.values()]
+    if paths and not any(map(is_file, paths)):
         raise DataError(
-            f"{file}: expected {len(paths)} images in {folder}, {len(missing)} are missing: "
-            f"{first_few(missing)}; add the files or correct the folder"
+            f"images: expected the {len(paths)} images of {file}, found none of them in "
+            f"{folder}{relative_to(folder)}; the first is {paths[0]}; correct the folder"
         )

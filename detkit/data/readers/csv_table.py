@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import List, Optional, Tuple
 
 from detkit.data.images import MAX_PIXELS
-from detkit.data.names import check_text
+from detkit.data.names import check_folder, check_text
 from detkit.data.readers.dataset import FileDataset, Options
 from detkit.data.readers.files import image_named
 from detkit.data.readers.lists import Names
@@ -60,6 +60,7 @@ class CSV(FileDataset):
     ) -> None:
         file = Path(annotations).expanduser()
         folder = file.parent if images is None else Path(images).expanduser()
+        check_folder(folder, "images")
         rows = rows_by_image(file, COLUMNS, OPTIONAL)
         records = [_record(name, of_image, folder) for name, of_image in rows.items()]
         super().__init__(file, records, None, Options(class_names, image_list, max_pixels))

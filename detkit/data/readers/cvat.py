@@ -12,7 +12,7 @@ import numpy as np
 
 from detkit import segmentations
 from detkit.data.images import MAX_PIXELS
-from detkit.data.names import check_pixels, check_text
+from detkit.data.names import check_folder, check_pixels, check_text
 from detkit.data.readers.dataset import FileDataset, Options
 from detkit.data.readers.files import image_named, read_xml
 from detkit.data.readers.lists import Names
@@ -50,6 +50,7 @@ class CVAT(FileDataset):
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         file, folder = Path(annotations).expanduser(), Path(images).expanduser()
+        check_folder(folder, "images")
         root = read_xml(file)
         if root.tag != "annotations":
             raise DataError(f"{file}: expected <annotations> of CVAT, found <{root.tag:.50}>")

@@ -11,7 +11,7 @@ from detkit.data.images import decode_image, image_size
 from detkit.data.names import is_file
 from detkit.data.readers.lists import Names, given_classes, listed_images, unknown_class
 from detkit.data.readers.masks import decode_masks
-from detkit.data.readers.records import Corners, Record, Thing, box_fault
+from detkit.data.readers.records import Corners, Record, Thing, box_fault, summary
 from detkit.data.sample import Annotation, Faults
 from detkit.errors import DataError, ImageError
 from detkit.segmentations import Segmentation, parse_segmentation
@@ -35,6 +35,7 @@ class Object(NamedTuple):
     label: int
     difficult: bool
     segmentation: Optional[Segmentation]
+    where: str
 
 
 class FileDataset:
@@ -75,10 +76,12 @@ class FileDataset:
         self._annotations: List[Annotation] = []
         self._paths: List[Path] = []
         self._outlines: List[List[Optional[Segmentation]]] = []
+        self._wheres: List[List[str]] = []
         for record in _chosen(source, records, options.image_list):
             self._add(record)
         if not any((~annotation.difficult).any() for annotation in self._annotations):
-            raise DataError(f"{source}: expected usable objects, found none; {self._faults()}")
+            found = summary(len(self), self.bad_images, self.dropped)
+            raise DataError(f"{source}: expected usable objects, found none; {found}")
         self._has_masks = any(outline is not None for each in self._outlines for outline in each)
 
     def __len__(self) -> int:
@@ -98,6 +101,10 @@ class FileDataset:
         """Returns the file of an image."""
         return self._paths[index]
 
+    def places(self, index: int) -> List[str]:
+        """Returns the place of each object of an image in the files of the dataset."""
+        return self._wheres[index]
+
     def segmentations(self, index: int) -> List[Optional[Segmentation]]:
         """Returns the segmentation of each object, None for an object without one."""
         return self._outlines[index]
@@ -110,13 +117,8 @@ class FileDataset:
         if not self._has_masks:
             return None
         annotation = self._annotations[index]
-        return decode_masks(
-            self._outlines[index],
-            annotation.height,
-            annotation.width,
-            self._max_pixels,
-            f"{self._source}: image {annotation.image_id!r}",
-        )
+        where = f"{self._source}: image {annotation.image_id!r}"
+        return decode_masks(annotation, self._outlines[index], self._max_pixels, where)
 
     def _add(self, record: Record) -> None:
         try:
@@ -128,6 +130,7 @@ class FileDataset:
         kept = [thing for thing in things if thing]
         self._paths.append(record.path)
         self._outlines.append([thing.segmentation for thing in kept])
+        self._wheres.append([thing.where for thing in kept])
         self._annotations.append(
             Annotation(
                 image_id=record.name,
@@ -157,15 +160,8 @@ class FileDataset:
             self.dropped.append((record.name, f'{thing.where}: "{thing.name}": {fault}'))
             return None
         x1, y1, x2, y2 = np.clip(box, 0, (width, height) * 2).tolist()
-        return Object((x1, y1, x2, y2), self._labels[thing.name], thing.difficult, outline)
-
-    def _faults(self) -> str:
-        """Returns a line on what was read and on the first things that could not be used."""
-        reasons = [reason for _, reason in (*self.bad_images, *self.dropped)]
-        return (
-            f"{len(self._annotations)} images were read, {len(self.bad_images)} cannot be used, "
-            f"and {len(self.dropped)} objects were dropped: {first_few(reasons, 3) or 'none'}"
-        )
+        label = self._labels[thing.name]
+        return Object((x1, y1, x2, y2), label, thing.difficult, outline, thing.where)
 
 
 def _classes(

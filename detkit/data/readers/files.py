@@ -15,10 +15,15 @@ from detkit.errors import DataError
 
 
 def require_folder(folder: Path, what: str) -> Path:
-    """Returns the folder. Raises DataError if it is not there; ``what`` names its content."""
+    """Returns the folder. Raises DataError if it is not there; ``what`` names its content.
+
+    The message says where a relative path was looked for.
+    """
     if not is_folder(folder):
         found = "a file" if is_file(folder) else "no such folder"
-        raise DataError(f"{folder}: expected a folder with {what}, found {found}")
+        raise DataError(
+            f"{folder}{relative_to(folder)}: expected a folder with {what}, found {found}"
+        )
     return folder
 
 

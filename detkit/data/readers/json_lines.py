@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, List, Optional
 
 from detkit.data.images import MAX_PIXELS
-from detkit.data.names import check_text
+from detkit.data.names import check_folder, check_text
 from detkit.data.readers.dataset import FileDataset, Options
 from detkit.data.readers.files import field, image_named
 from detkit.data.readers.lists import Names, text_lines
@@ -53,6 +53,7 @@ class JSONLines(FileDataset):
     ) -> None:
         file = Path(annotations).expanduser()
         folder = file.parent if images is None else Path(images).expanduser()
+        check_folder(folder, "images")
         records = [
             _record(line, f"{file}:{index}", folder)
             for index, line in enumerate(text_lines(file, "a JSON object in each line"), 1)

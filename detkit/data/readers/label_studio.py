@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from urllib.parse import unquote
 
 from detkit.data.images import MAX_PIXELS, SUFFIXES
-from detkit.data.names import check_text, is_file
+from detkit.data.names import check_folder, check_text, is_file
 from detkit.data.readers.dataset import FileDataset, Options
 from detkit.data.readers.files import field, image_named, read_json
 from detkit.data.readers.lists import Names
@@ -57,6 +57,7 @@ class LabelStudio(FileDataset):
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         file, folder = Path(annotations).expanduser(), Path(images).expanduser()
+        check_folder(folder, "images")
         tasks = read_json(file)
         if not isinstance(tasks, list) or not tasks:
             raise DataError(f"{file}: expected a list of tasks, found {tasks!r:.80}")

@@ -5,6 +5,7 @@ from typing import Optional, Sequence
 import numpy as np
 
 from detkit import segmentations
+from detkit.data.sample import Annotation
 from detkit.errors import DataError
 from detkit.segmentations import Segmentation
 
@@ -12,15 +13,17 @@ MASKS_OF_ONE_IMAGE = 10  # times max_pixels: the most bytes of the masks of an i
 
 
 def decode_masks(
-    outlines: Sequence[Optional[Segmentation]], height: int, width: int, max_pixels: int, where: str
+    annotation: Annotation, outlines: Sequence[Optional[Segmentation]], max_pixels: int, where: str
 ) -> np.ndarray:
-    """Returns the masks (G, height, width) uint8 of 0 and 1 of G segmentations.
+    """Returns the masks (G, H, W) uint8 of 0 and 1 of the G objects of an image.
 
+    outlines: the segmentation of each object. The mask of an object without one is its box, as
+        label tools and their converters export a rectangle among polygons.
     where: the place that a message begins with.
 
-    Raises DataError if an object has no segmentation, and for masks that would need more than ten
-    times ``max_pixels`` bytes.
+    Raises DataError for masks that would need more than ten times ``max_pixels`` bytes.
     """
+    height, width = annotation.height, annotation.width
     needed = len(outlines) * height * width
     if needed > MASKS_OF_ONE_IMAGE * max_pixels:
         raise DataError(
@@ -29,11 +32,9 @@ def decode_masks(
             "data.max_pixels"
         )
     decoded = np.zeros((len(outlines), height, width), np.uint8)
-    for outline, mask in zip(outlines, decoded):
+    for outline, box, mask in zip(outlines, annotation.boxes, decoded):
         if outline is None:
-            raise DataError(
-                f"{where}: expected a segmentation of every object or of none, found an object "
-                "without one"
-            )
+            x1, y1, x2, y2 = box.astype(np.float64)
+            outline = [np.array([x1, y1, x2, y1, x2, y2, x1, y2])]
         mask[:] = segmentations.decode(outline, height, width)
     return decoded

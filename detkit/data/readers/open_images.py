@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 from detkit.data.images import MAX_PIXELS
-from detkit.data.names import check_text
+from detkit.data.names import check_folder, check_text
 from detkit.data.readers.dataset import FileDataset, Options
 from detkit.data.readers.files import image_named
 from detkit.data.readers.lists import Names, text_lines
@@ -63,6 +63,7 @@ class OpenImages(FileDataset):
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         file, folder = Path(annotations).expanduser(), Path(images).expanduser()
+        check_folder(folder, "images")
         names = {} if classes is None else _class_table(Path(classes).expanduser())
         rows = rows_by_image(file, COLUMNS, OPTIONAL)
         records = [_record(image, of_image, folder, names) for image, of_image in rows.items()]

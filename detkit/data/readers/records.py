@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 from detkit.data.names import check_text
+from detkit.data.sample import Faults
 from detkit.errors import DataError
 from detkit.segmentations import is_number
+from detkit.wording import first_few
 
 Corners = Tuple[float, float, float, float]
 LONGEST_NUMBER = 40  # characters; a longer text is no coordinate
@@ -61,6 +63,15 @@ def read_record(name: str, path: Path, read: Callable[[], Record]) -> Record:
         return read()
     except DataError as error:
         return Record(name, path, fault=str(error))
+
+
+def summary(images: int, bad_images: Faults, dropped: Faults) -> str:
+    """Returns a line on what was read and on the first things that could not be used."""
+    reasons = [reason for _, reason in (*bad_images, *dropped)]
+    return (
+        f"{images} images were read, {len(bad_images)} cannot be used, and {len(dropped)} objects "
+        f"were dropped: {first_few(reasons, 3) or 'none'}"
+    )
 
 
 def number(text: Any, where: str) -> float:

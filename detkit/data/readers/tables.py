@@ -1,6 +1,7 @@
 """Tables of comma-separated values: rows by the names of their columns, with their lines."""
 
 import csv
+import re
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -47,6 +48,16 @@ def read_rows(file: Path, columns: Aliases, optional: Sequence[str] = ()) -> Ite
         raise DataError(f"{file}: cannot be read: {error.strerror}") from error
     except (csv.Error, ValueError) as error:
         raise DataError(f"{file}: expected a table in UTF-8: {error}") from error
+
+
+def has_columns(head: bytes, columns: Aliases, optional: Sequence[str] = ()) -> bool:
+    """Returns whether the first line of a file names the columns; see read_rows.
+
+    head: the beginning of the file.
+    """
+    line = head.decode("utf-8-sig", "replace").partition("\n")[0].lower()
+    names = {name.strip(' "\r') for name in re.split(f"[{DELIMITERS}]", line)}
+    return all(names & {*aliases} for column, aliases in columns.items() if column not in optional)
 
 
 def rows_by_image(

@@ -1,8 +1,8 @@
 """Reads Pascal VOC folders: Annotations/*.xml, JPEGImages/*, ImageSets/Main/*.txt.
 
 Many tools write this layout, each a little differently: coordinates may be floats, <size> absent,
-<filename> wrong. The reader accepts such files. Objects and images that it cannot use are dropped
-and recorded.
+<filename> wrong. The reader accepts such files. Objects that it cannot use are dropped, and images
+that it cannot use are left out; all of them are recorded.
 """
 
 import math
@@ -18,12 +18,12 @@ from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
 from detkit.data.names import check_folder, is_file, path_below
 from detkit.data.readers.files import read_xml
 from detkit.data.readers.lists import Names, given_classes, text_lines, unknown_class
+from detkit.data.readers.records import summary
 from detkit.data.readers.voc_masks import read_masks
 from detkit.data.readers.voc_xml import corners_of, is_difficult, name_of, stated_size, tagged_name
 from detkit.data.sample import Annotation, Faults
 from detkit.errors import DataError, ImageError
 from detkit.registry import DATASETS
-from detkit.wording import first_few
 
 # fmt: off
 VOC_CLASSES = (
@@ -71,9 +71,10 @@ class VOC:
     object of one pixel, and is dropped.
 
     dropped: (image_id, reason) of the dropped boxes: of other classes, degenerate, or outside.
-    bad_images: (image_id, reason) of the images whose file is damaged; they are left out.
+    bad_images: (image_id, reason) of the images that are left out, because a file of theirs is
+        missing, damaged or malformed.
 
-    Raises DataError if files are missing or malformed, or if no box is left; ValueError for others.
+    Raises DataError if the root or a list is missing, or if no box is left; ValueError for others.
     """
 
     def __init__(
@@ -99,17 +100,20 @@ class VOC:
         self.bad_images: Faults = []
         self._annotations: List[Annotation] = []
         self._images: List[Path] = []
+        self._object_places: List[List[str]] = []
         self._found_names: Set[str] = set()
         folder = Path(root).expanduser()
         check_folder(folder, "root")
         places = _places(folder, splits, "Segmentation" if masks else "Main")
-        _require_none([p.xml for p in places.values() if not is_file(p.xml)], "annotations", places)
-        self._read_all(places)
+        for image_id, place in places.items():
+            try:
+                self._read(image_id, place)
+            except (DataError, ImageError) as error:
+                self.bad_images.append((image_id, str(error)))
         if not any(len(annotation.labels) for annotation in self._annotations):
             raise DataError(
-                f"{root}: expected usable objects in {', '.join(splits)}, found none in "
-                f"{len(places)} images ({len(self.bad_images)} of them unusable, "
-                f"{len(self.dropped)} objects dropped). "
+                f"{root}: expected usable objects in {', '.join(splits)}, found none; "
+                f"{summary(len(self), self.bad_images, self.dropped)}. "
                 f"Classes in the data: {', '.join(sorted(self._found_names)) or 'none'}; "
                 f"class_names: {', '.join(self.class_names)}"
             )
@@ -130,6 +134,10 @@ class VOC:
         """Returns the file of an image."""
         return self._images[index]
 
+    def places(self, index: int) -> List[str]:
+        """Returns the place of each object of an image in its XML file."""
+        return self._object_places[index]
+
     def masks(self, index: int) -> Optional[np.ndarray]:
         """Returns masks (G, H, W) uint8 of 0 and 1; None unless they are asked for.
 
@@ -137,35 +145,31 @@ class VOC:
         """
         if not self._has_masks:
             return None
-        image, annotation = self._images[index], self._annotations[index]
-        path = image.parent.parent / "SegmentationObject" / f"{image.stem}.png"
+        path, annotation = _mask_path(self._images[index]), self._annotations[index]
         size = annotation.width, annotation.height
         return read_masks(path, size, *self._numbers[index], self._max_pixels)
 
-    def _read_all(self, places: Dict[str, Place]) -> None:
-        missing = []
-        for image_id, place in places.items():
-            root = read_xml(place.xml)
-            image = _image_path(place, root)
-            if is_file(image):
-                self._read(image_id, place.xml, root, image)
-            else:
-                missing.append(image)
-        _require_none(missing, "images", places)
-
-    def _read(self, image_id: str, xml: Path, root: Element, image: Path) -> None:
-        try:
-            check_image_file(image)
-            width, height = stated_size(root) or decode_image(image, self._max_pixels).shape[1::-1]
-        except ImageError as error:
-            self.bad_images.append((image_id, str(error)))
-            return
+    def _read(self, image_id: str, place: Place) -> None:
+        """Adds an image. Raises DataError or ImageError if a file of it cannot be used."""
+        if not is_file(place.xml):
+            raise DataError(f"{place.xml}: no such file")
+        root = read_xml(place.xml)
+        image = _image_path(place, root)
+        check_image_file(image)
+        if self._has_masks and not is_file(_mask_path(image)):
+            raise DataError(f"{_mask_path(image)}: no such file")
+        width, height = stated_size(root) or decode_image(image, self._max_pixels).shape[1::-1]
         nodes = root.findall("object")
-        objects = [self._object(image_id, xml, node, width, height) for node in nodes]
+        places = [f"{place.xml}: object {number}" for number in range(1, len(nodes) + 1)]
+        corners = [corners_of(*each) for each in zip(nodes, places)]  # before any object is dropped
+        objects = [
+            self._object(image_id, *each, width, height) for each in zip(places, nodes, corners)
+        ]
         kept = [thing for thing in objects if thing]
         numbers = [number for number, thing in enumerate(objects, 1) if thing]
         self._numbers.append((numbers, len(objects)))
         self._images.append(image)
+        self._object_places.append([places[number - 1] for number in numbers])
         self._annotations.append(
             Annotation(
                 image_id=image_id,
@@ -178,21 +182,24 @@ class VOC:
         )
 
     def _object(
-        self, image_id: str, xml: Path, node: Element, width: int, height: int
+        self,
+        image_id: str,
+        where: str,
+        node: Element,
+        corners: Sequence[float],
+        width: int,
+        height: int,
     ) -> Optional[Tuple[np.ndarray, int, bool]]:
         """Returns (box, label, difficult) of an <object>; None if it is dropped."""
         name, difficult = name_of(node), is_difficult(node)
         self._found_names.add(name)
-        if name not in self.class_names:
-            self.dropped.append((image_id, unknown_class(name, self.class_names)))
-            return None
-        if difficult and self.difficult == "drop":
-            self.dropped.append((image_id, f'"{name}" is marked difficult'))
-            return None
-        corners = corners_of(xml, node, name)
         fault = _fault(corners, width, height)
+        if name not in self.class_names:
+            fault = unknown_class(name, self.class_names)
+        elif difficult and self.difficult == "drop":
+            fault = "it is marked difficult"
         if fault:
-            self.dropped.append((image_id, f'"{name}": {fault}'))
+            self.dropped.append((image_id, f'{where}: "{name}": {fault}'))
             return None
         box = np.clip(np.subtract(corners, (1, 1, 0, 0)), 0, [width, height] * 2)
         return box, self.class_names.index(name), difficult and self.difficult == "ignore"
@@ -217,12 +224,8 @@ def _places(root: Path, splits: Sequence[str], lists: str) -> Dict[str, Place]:
     return {f"{os.path.relpath(place.folder, root)}/{place.name}": place for place in places}
 
 
-def _require_none(missing: Sequence[Path], what: str, places: Dict[str, Place]) -> None:
-    if missing:
-        raise DataError(
-            f"expected {len(places)} {what}, {len(missing)} are missing: {first_few(missing)}; "
-            "add the files, or remove the names from the lists in ImageSets"
-        )
+def _mask_path(image: Path) -> Path:
+    return image.parent.parent / "SegmentationObject" / f"{image.stem}.png"
 
 
 def _image_path(place: Place, root: Element) -> Path:

@@ -35,8 +35,11 @@ def stated_size(root: Element) -> Optional[Tuple[int, int]]:
     return (width, height) if width > 0 and height > 0 else None
 
 
-def corners_of(xml: Path, node: Element, name: str) -> List[float]:
-    """Returns xmin, ymin, xmax, ymax of the file, which may be NaN or infinite."""
+def corners_of(node: Element, where: str) -> List[float]:
+    """Returns xmin, ymin, xmax, ymax of an <object>, which may be NaN or infinite.
+
+    Raises DataError, which begins with ``where``, for a corner that is no number.
+    """
     corners = []
     for tag in ("xmin", "ymin", "xmax", "ymax"):
         text = node.findtext(f"bndbox/{tag}")
@@ -44,7 +47,7 @@ def corners_of(xml: Path, node: Element, name: str) -> List[float]:
             corners.append(float(text or ""))
         except ValueError as error:
             raise DataError(
-                f'{xml}: "{name}": expected a number as <{tag}>, found {text!r}'
+                f'{where}: "{name_of(node)}": expected a number as <{tag}>, found {text!r}'
             ) from error
     return corners
 
@@ -58,17 +61,18 @@ def record_of(name: str, image: Path, xml: Path, first_pixel: int = 1) -> Record
     Raises DataError if the file cannot be read or an object has no name or a corner no number.
     """
     root = read_xml(xml)
-    things = [_thing(xml, node, first_pixel) for node in root.findall("object")]
+    nodes = enumerate(root.findall("object"), 1)
+    things = [_thing(f"{xml}: object {number}", node, first_pixel) for number, node in nodes]
     return Record(name, image, things, size=stated_size(root))
 
 
-def _thing(xml: Path, node: Element, first_pixel: int) -> Thing:
-    name = class_name(name_of(node), f"{xml}: <name>")
-    xmin, ymin, xmax, ymax = corners_of(xml, node, name)
+def _thing(where: str, node: Element, first_pixel: int) -> Thing:
+    name = class_name(name_of(node), f"{where}: <name>")
+    xmin, ymin, xmax, ymax = corners_of(node, where)
     if xmax <= xmin or ymax <= ymin:
         # Corners that coincide are a click without a drag instead of an object of one pixel.
         fault = f"box {xmin:g} {ymin:g} {xmax:g} {ymax:g} has no area"
-        return Thing(str(xml), name, fault=fault)
+        return Thing(where, name, fault=fault)
     low, high = first_pixel, 1 - first_pixel
     box: Corners = xmin - low, ymin - low, xmax + high, ymax + high
-    return Thing(str(xml), name, box, difficult=is_difficult(node))
+    return Thing(where, name, box, difficult=is_difficult(node))

@@ -166,7 +166,7 @@ def entries(datasets: Mapping[str, Dataset], flat: bool = False) -> Iterator[Ent
 def entry_of(dataset: Dataset, split: str, index: int, name: str) -> Entry:
     """Returns the Entry of an image under a name."""
     annotation = dataset.annotation(index)
-    outlines = _outlines(dataset, index, len(annotation.labels))
+    outlines = outlines_of(dataset, index, len(annotation.labels))
     return Entry(dataset, split, index, name, annotation, outlines)
 
 
@@ -236,8 +236,9 @@ def _unused(name: str, taken: Set[str]) -> str:
     return stem + path.suffix
 
 
-def _outlines(dataset: Dataset, index: int, count: int) -> List[Optional[Segmentation]]:
+def outlines_of(dataset: Dataset, index: int, count: int) -> List[Optional[Segmentation]]:
+    """Returns a new list of the segmentations of the ``count`` objects of an image."""
     if isinstance(dataset, HasSegmentations):
-        return dataset.segmentations(index)
+        return list(dataset.segmentations(index))
     masks = dataset.masks(index)
     return [None] * count if masks is None else [segmentations.encode(mask) for mask in masks]

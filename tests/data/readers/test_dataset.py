@@ -55,6 +55,20 @@ def test_every_reader_takes_a_list_of_images_and_class_names(tmp_path, layout):
     assert '"cat" is not in class_names' in reason
 
 
+@pytest.mark.parametrize(
+    "layout", ["coco", "cvat", "labelstudio", "openimages", "csv", "jsonl", "voc-folder"]
+)
+def test_a_folder_of_images_that_is_not_there_is_said_with_its_whole_path(
+    tmp_path, monkeypatch, layout
+):
+    (section,) = recognise(make(tmp_path / "data", layout)).splits.values()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as caught:
+        DATASETS.build({**section, "images": "photos"})
+    for words in ("photos", f"(in the working directory {tmp_path})", "expected a folder"):
+        assert words in str(caught.value)
+
+
 @pytest.mark.parametrize("names", [["dog", "dog"], []])
 def test_senseless_class_names_are_a_fault_of_the_config(tmp_path, names):
     (section,) = recognise(make(tmp_path, "csv")).splits.values()
@@ -84,11 +98,14 @@ def test_boxes_are_clipped_and_a_box_comes_from_its_polygons(tmp_path, image):
     np.testing.assert_array_equal(dataset.masks(0)[0], dataset.masks(0)[1])
 
 
-def test_masks_of_some_objects_alone_are_refused_when_they_are_asked_for(tmp_path, image):
+def test_a_box_among_polygons_is_its_own_mask(tmp_path, image):
     mixed = [*image["objects"], {"class": "x", "polygons": [[1, 1, 9, 1, 9, 9]]}]
     dataset = JSONLines(write(tmp_path, {**image, "objects": mixed}))
-    with pytest.raises(DataError, match=r"a\.jsonl: image 'a\.jpg': .*without one"):
-        dataset.masks(0)
+    box, triangle = dataset.masks(0)
+    expected = np.zeros((40, 60), np.uint8)
+    expected[2:4, 1:3] = 1
+    np.testing.assert_array_equal(box, expected)
+    assert 20 < triangle.sum() < 40 and triangle[1, 7] and not triangle[8, 2]
 
 
 def test_an_image_that_is_named_twice_is_refused(tmp_path, image):
