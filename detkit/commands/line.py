@@ -21,6 +21,7 @@ COMMANDS = {
     "convert": "write a dataset in another layout",
     "convert-weights": "turn another framework's detector into a run",
     "propose": "write proposals that need no training",
+    "anchors": "compare anchors with the boxes of a dataset",
     "box-statistics": "measure the box targets of a Fast R-CNN",
     "train": "train a detector",
     "test": "evaluate a checkpoint or an export",
