@@ -18,6 +18,7 @@ COMMANDS = {
     "configs": "list the configs that can be trained by name",
     "config": "print a config with its bases, or where each value was written",
     "list": "list the parts that a config can name",
+    "browse": "draw images with their objects into a page",
     "convert": "write a dataset in another layout",
     "convert-weights": "turn another framework's detector into a run",
     "propose": "write proposals that need no training",

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "build/training.py": "runner/test_resume.py",
     "commands/anchors.py": "commands/test_anchors_command.py",
     "commands/arguments/": "commands/test_arguments.py",
+    "commands/browse_page.py": "commands/test_browse.py",
     "commands/box_statistics.py": "tools/test_box_statistics.py",
     "commands/compress.py": "tools/test_compress.py",
     "commands/config.py": "test_cli.py",
