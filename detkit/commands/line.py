@@ -31,9 +31,11 @@ COMMANDS = {
     "fit-svms": "fit the SVMs and box regressors of an R-CNN",
     "compress": "make the layers of a trained head smaller",
     "export": "write files for Python, C++ and ONNX Runtime",
+    "benchmark": "time a detector on this machine",
     "completion": "print the completion of a shell",
 }
-WITHOUT_MXNET = ("doctor", "configs", "convert", "completion")
+# MXNet reads the number of threads when it is imported, so that benchmark imports it itself.
+WITHOUT_MXNET = ("doctor", "configs", "convert", "benchmark", "completion")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

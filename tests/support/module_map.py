@@ -28,6 +28,8 @@ ELSEWHERE = {
     "commands/anchors.py": "commands/test_anchors_command.py",
     "commands/arguments/": "commands/test_arguments.py",
     "commands/browse_page.py": "commands/test_browse.py",
+    "commands/benchmark.py": "commands/test_benchmark_command.py",
+    "commands/timing.py": "commands/test_benchmark_command.py",
     "commands/box_statistics.py": "tools/test_box_statistics.py",
     "commands/compress.py": "tools/test_compress.py",
     "commands/config.py": "test_cli.py",
