@@ -142,7 +142,14 @@ class Detector:
 
     def detect_batch(self, batch: Batch) -> List[Detections]:
         """Returns the Detections of each image of a Batch, boxes in pixels of the image on disk."""
+        return self.detections(batch, self.outputs(batch))
+
+    def outputs(self, batch: Batch) -> List[np.ndarray]:
+        """Returns what the network makes of a Batch, with NMS and in pixels of the Batch."""
         inputs = (getattr(batch, name) for name in self.model.INPUTS)
         outputs = self.model(*(mx.nd.array(array, ctx=self.ctx) for array in inputs))
-        arrays = [output.asnumpy() for output in outputs]
-        return detections_of(batch, arrays, self.class_names, self.first_label, self.skeleton)
+        return [output.asnumpy() for output in outputs]
+
+    def detections(self, batch: Batch, outputs: List[np.ndarray]) -> List[Detections]:
+        """Returns the Detections of each image that ``outputs`` of a Batch mean."""
+        return detections_of(batch, outputs, self.class_names, self.first_label, self.skeleton)

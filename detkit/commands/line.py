@@ -19,10 +19,12 @@ COMMANDS = {
     "config": "print a config with its bases, or where each value was written",
     "list": "list the parts that a config can name",
     "init": "write a config for a folder of your own data",
+    "browse": "draw images with their objects into a page",
     "convert": "write a dataset in another layout",
     "data": "check a dataset: list all its faults, write a corrected copy",
     "convert-weights": "turn another framework's detector into a run",
     "propose": "write proposals that need no training",
+    "anchors": "compare anchors with the boxes of a dataset",
     "box-statistics": "measure the box targets of a Fast R-CNN",
     "train": "train a detector",
     "test": "evaluate a checkpoint or an export",
@@ -31,9 +33,11 @@ COMMANDS = {
     "fit-svms": "fit the SVMs and box regressors of an R-CNN",
     "compress": "make the layers of a trained head smaller",
     "export": "write files for Python, C++ and ONNX Runtime",
+    "benchmark": "time a detector on this machine",
     "completion": "print the completion of a shell",
 }
-WITHOUT_MXNET = ("doctor", "configs", "init", "convert", "data", "completion")
+# MXNet reads the number of threads when it is imported, so that benchmark imports it itself.
+WITHOUT_MXNET = ("doctor", "configs", "init", "convert", "data", "benchmark", "completion")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> Optional[int]:

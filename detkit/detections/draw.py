@@ -1,7 +1,7 @@
 """Draws detections: boxes, masks, names and scores, in a copy of the image."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -75,6 +75,7 @@ def draw_detections(
     score_floor: float = 0.5,
     truth: Optional["Annotation"] = None,
     scale: float = 1.0,
+    with_scores: bool = True,
 ) -> np.ndarray:
     """Returns a copy of the image with boxes, masks or skeletons, names and scores of detections.
 
@@ -82,6 +83,7 @@ def draw_detections(
     score_floor: the smallest score of a detection that is drawn.
     truth: the ground truth, whose boxes are drawn with dashed lines.
     scale: the factor by which the image is enlarged; small images are easier to read enlarged.
+    with_scores: whether scores are written beside the names.
 
     The result is (round(H * scale), round(W * scale), 3) uint8 RGB. Raises DataError for another
     array or a scale that is not above 0.
@@ -93,10 +95,7 @@ def draw_detections(
             _dashed(canvas, _corners(box, scale, canvas), pen)
     order = np.argsort(-np.asarray(detections.scores), kind="stable")
     shown = [int(i) for i in order if detections.scores[i] >= score_floor]
-    # A box has the colour of its class. Masks and skeletons tell neighbours apart by their own.
-    own = detections.has_masks or detections.keypoints is not None
-    kinds = range(len(shown)) if own else detections.labels[shown].tolist()
-    colours = dict(zip(shown, map(colour_of, kinds)))
+    colours = _colours(detections, shown)
     for i in reversed(shown):  # the best on top
         x1, y1, x2, y2 = _corners(detections.boxes[i], scale, canvas)
         if detections.has_masks:
@@ -105,19 +104,33 @@ def draw_detections(
         if detections.keypoints is not None:
             points = detections.keypoints[i] * (scale, scale, 1)
             draw_skeleton(canvas, points, detections.skeleton, colours[i], pen.line)
-    labels = _labels(detections, shown, scale, canvas, pen)
+    labels = _labels(detections, shown, scale, canvas, pen, with_scores)
     for i, label in reversed(list(zip(shown, labels))):
         _write(canvas, label, colours[i], pen)
     return canvas
 
 
+def _colours(detections: Detections, shown: Sequence[int]) -> Dict[int, Colour]:
+    """Returns {index: colour} of the shown detections."""
+    # A box has the colour of its class. Masks and skeletons tell neighbours apart by their own.
+    own = detections.has_masks or detections.keypoints is not None
+    kinds = range(len(shown)) if own else detections.labels[shown].tolist()
+    return dict(zip(shown, map(colour_of, kinds)))
+
+
 def _labels(
-    detections: Detections, shown: Sequence[int], scale: float, canvas: np.ndarray, pen: _Pen
+    detections: Detections,
+    shown: Sequence[int],
+    scale: float,
+    canvas: np.ndarray,
+    pen: _Pen,
+    with_scores: bool,
 ) -> List[_Label]:
     """Returns the placed labels of the shown detections."""
     placed: List[_Label] = []
     for i in shown:
-        text = f"{detections.class_names[detections.labels[i]]} {detections.scores[i]:.2f}"
+        score = f" {detections.scores[i]:.2f}" if with_scores else ""
+        text = f"{detections.class_names[detections.labels[i]]}{score}"
         box = _corners(detections.boxes[i], scale, canvas)
         placed.append(_place(text, box, canvas, pen, placed))
     return placed

@@ -141,19 +141,26 @@ class ExportedDetector:
 
     def detect_batch(self, batch: Batch) -> List[Detections]:
         """Returns the Detections of each image of a Batch, boxes in pixels of the image on disk."""
+        return self.detections(batch, self.outputs(batch))
+
+    def outputs(self, batch: Batch) -> List[np.ndarray]:
+        """Returns what the network makes of a Batch, see Detector. Raises ExportError."""
         inputs = (batch.array(name) for name in self.manifest.inputs)
         try:
             outputs = self._network(*(mx.nd.array(array, ctx=self._ctx) for array in inputs))
-            arrays = [output.asnumpy() for output in outputs]
+            return [output.asnumpy() for output in outputs]
         except MXNET_ERRORS as error:
             raise ExportError(
                 f"{SYMBOL}: MXNet {mx.__version__} cannot run it with images of "
                 f"{batch.images.shape}: {_reason(error)}"
             ) from error
+
+    def detections(self, batch: Batch, outputs: List[np.ndarray]) -> List[Detections]:
+        """Returns the Detections of each image that ``outputs`` mean. Raises ExportError."""
         manifest = self.manifest
-        check_outputs(arrays, len(batch.images), manifest)
+        check_outputs(outputs, len(batch.images), manifest)
         return detections_of(
-            batch, arrays, self.class_names, manifest.first_label, manifest.skeleton
+            batch, outputs, self.class_names, manifest.first_label, manifest.skeleton
         )
 
     def _resized(self, sample: Sample) -> Sample:

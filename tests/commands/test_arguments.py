@@ -81,6 +81,9 @@ TOGETHER = {
     "train": [["C", "--force"], "--resume"],
     "export": [["C", "P", "--out", "D", "--calib", "3"], "--int8"],
     "convert-weights": [["gluoncv", "M", "--out", "D"], "FILE"],
+    "test": [["C"], "CHECKPOINT"],
+    "anchors": [["D", "--long", "3"], "--short"],
+    "browse": [["C", "--seed", "-1"], "--seed"],
     "propose": [["C", "--out", "D.npz", "--seed", "-1"], "--seed"],
 }
 
@@ -92,4 +95,6 @@ def test_what_does_not_go_together_is_named(command):
     right = words[:-1] if command == "train" else words[:-2]
     if command == "convert-weights":
         right = ["torchvision", "M", "--out", "D"]
+    elif command == "test":
+        right = ["C", "P"]
     assert module.wrong(parser_of(module).parse_args(right)) is None

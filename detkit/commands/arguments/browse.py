@@ -1,0 +1,45 @@
+"""Draws images with their objects into files and a page, to look at before a training.
+
+The folder gets a page, index.html, which a browser opens from the disk, the pictures, and sheets
+of twelve of them. Difficult objects are dashed.
+"""
+
+import argparse
+from typing import Optional
+
+from detkit.cli import SPLITS, common_arguments, positive
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    common_arguments(parser, config="a config, a run's folder, or a folder of data")
+    parser.add_argument(
+        "--split",
+        choices=SPLITS,
+        default="train",
+        help="whose images are drawn; default: train, or all of a folder without splits",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        default="browse",
+        help="a new folder, or an earlier one of this command; default: browse",
+    )
+    parser.add_argument(
+        "--count", type=positive, default=48, metavar="N", help="images that are drawn; default: 48"
+    )
+    parser.add_argument(
+        "--seed", type=int, help="draw this choice of images; default: the first ones"
+    )
+    parser.add_argument(
+        "--transforms",
+        action="store_true",
+        help="draw what training sees in its first epoch, after data.train_transforms",
+    )
+
+
+def wrong(args: argparse.Namespace) -> Optional[str]:
+    """Returns a message for a negative seed."""
+    if args.seed is not None and args.seed < 0:
+        return f"--seed: expected a whole number of at least 0, found {args.seed}"
+    return None

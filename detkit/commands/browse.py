@@ -1,0 +1,115 @@
+"""Draws images with their objects: ``detkit browse``."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from detkit.build import build_transforms
+from detkit.commands.browse_page import Picture, page
+from detkit.commands.sources import config_of, dataset_of
+from detkit.config import Config
+from detkit.data.images import decode_image
+from detkit.data.pictures import sample_with_all, truth_picture
+from detkit.data.sample import Dataset, Faults, Transforms
+from detkit.data.transforms import apply
+from detkit.detections.draw import contact_sheet, save_image
+from detkit.errors import ConfigError, DataError, ImageError
+from detkit.files.disk import make_folder, whole_file
+
+PAGE, PICTURES = "index.html", "pictures"
+ON_SHEET, COLUMNS, CELL = 12, 4, (320, 400)  # pictures of a sheet; height and width of a cell
+MARK = b"detkit browse"  # in the beginning of a page
+
+
+def main(args: argparse.Namespace) -> None:
+    """Draws the pictures, the sheets and the page."""
+    config = config_of(args.config, args.overrides)
+    split = None if config is None and args.split == "train" else args.split
+    dataset = dataset_of(config, args.config, split)
+    transforms = transforms_of(config, args) if args.transforms else ()
+    out = Path(args.out)
+    check_out(out)
+    make_folder(out / PICTURES)
+    chosen = choose(len(dataset), args.count, args.seed)
+    seed = 0 if config is None else config.get("seed", 0)
+    pictures = draw(dataset, chosen, transforms, seed, out)
+    if not pictures:
+        raise DataError(f"{args.config}: expected an image that can be read, found none, see above")
+    sheets = write_sheets(out, pictures)
+    title = f"{args.config}, {args.split if split else 'train'}"
+    if args.transforms:
+        title += ", as training sees it"
+    with whole_file(out / PAGE) as part:
+        part.write_text(page(title, dataset, pictures, sheets), encoding="utf-8", errors="replace")
+    print(f"{len(pictures)} of {len(dataset)} images, {len(sheets)} sheets: {out / PAGE}")
+
+
+def transforms_of(config: Optional[Config], args: argparse.Namespace) -> Transforms:
+    """Returns ``data.train_transforms``. Raises ConfigError for a folder of data, without any."""
+    if config is None:
+        raise ConfigError(
+            f"--transforms: expected a config, whose data.train_transforms are shown, found the "
+            f"data {args.config}"
+        )
+    return build_transforms(config, "train")
+
+
+def check_out(out: Path) -> None:
+    """Raises DataError for a folder that holds something else than an earlier page."""
+    found = out / PAGE
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not found.is_file() or MARK not in found.read_bytes()[:200]:
+        raise DataError(
+            f"--out {out}: expected a new folder, or an earlier one of this command, found another"
+        )
+
+
+def choose(length: int, count: int, seed: Optional[int]) -> List[int]:
+    """Returns the indices of the first images, or, with a seed, of random ones in their order."""
+    if seed is None:
+        return list(range(min(count, length)))
+    chosen = np.random.default_rng(seed).permutation(length)[:count]
+    return sorted(chosen.tolist())
+
+
+def draw(
+    dataset: Dataset, chosen: Sequence[int], transforms: Transforms, seed: int, out: Path
+) -> List[Picture]:
+    """Writes a picture of each image that can be read, names the others, and removes older ones."""
+    for old in (out / PICTURES).glob("*.jpg"):
+        os.unlink(old)
+    pictures: List[Picture] = []
+    dropped: Faults = []
+    for number, index in enumerate(tqdm(chosen, unit=" images", disable=None), 1):
+        try:
+            sample = sample_with_all(dataset, index, dropped)
+        except ImageError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+            continue
+        # The generator of the image in the first epoch of a training, see Loader.
+        sample = apply(transforms, sample, np.random.default_rng([seed, 0, index]))
+        name = f"{PICTURES}/{number:05d}.jpg"
+        drawn = truth_picture(sample, dataset.class_names)
+        save_image(out / name, drawn)
+        labels = sample.labels[~sample.difficult].tolist()
+        height, width, _ = drawn.shape
+        pictures.append(Picture(name, str(sample.image_id), (height, width), labels))
+    return pictures
+
+
+def write_sheets(out: Path, pictures: Sequence[Picture]) -> List[str]:
+    """Writes sheets of the pictures, and removes those of an earlier page; returns their names."""
+    for old in out.glob("sheet-*.jpg"):
+        os.unlink(old)
+    names = []
+    for start in range(0, len(pictures), ON_SHEET):
+        names.append(f"sheet-{start // ON_SHEET + 1:03d}.jpg")
+        drawn = [decode_image(out / one.file) for one in pictures[start : start + ON_SHEET]]
+        save_image(out / names[-1], contact_sheet(drawn, COLUMNS, CELL))
+    return names
