@@ -13,7 +13,7 @@ import argparse
 from typing import Optional
 
 from detkit.cli import debug_argument
-from detkit.commands.arguments.convert import IMAGES, LAYOUTS
+from detkit.commands.arguments.convert import IMAGES, layout_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,12 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="decode no image: damage within image files and images that are nearly the same are "
         "not found",
     )
-    parser.add_argument(
-        "--from",
-        dest="layout",
-        choices=LAYOUTS,
-        help="the layout of SOURCE, if it has files of several",
-    )
+    layout_argument(parser)
     parser.add_argument(
         "--images",
         choices=IMAGES,
