@@ -32,7 +32,7 @@ IMAGES_A_CORE = 1500  # trained on, some ten minutes of the base
 LEAST_IMAGES, MOST_IMAGES = 3000, 24_000
 MOST_EPOCHS = 100
 CORES_A_BATCH_IMAGE, MOST_BATCH, GIGABYTES_AN_IMAGE = 4, 4, 2
-WARMUP = 200  # steps
+WARMUP = 100  # steps, at most a tenth of the run
 
 
 class Given(NamedTuple):
@@ -83,7 +83,7 @@ def length_of(images: int, machine: Machine, lr: float = LR) -> Length:
     seen = min(max(IMAGES_A_CORE * machine.cores, LEAST_IMAGES), MOST_IMAGES)
     epochs = min(max(round(seen / images), 1), MOST_EPOCHS)
     steps = epochs * math.ceil(images / batch)
-    warmup = min(WARMUP, steps // 5)
+    warmup = min(WARMUP, steps // 10)
     return Length(epochs, batch, float(f"{lr * batch:.3g}"), warmup, max(1, epochs // 10))
 
 

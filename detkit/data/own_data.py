@@ -167,9 +167,8 @@ def _parts(
     pool = next(split for split in ("train", ALL, "val", "test") if split in datasets)
     own = {split: Part(datasets[split], readable[split], split) for split in datasets}
     missing = [split for split in SHARES if split not in datasets]
+    objects = objects_of(datasets[pool])[readable[pool]]
     shared = [split for split in SHARES if split == pool or split in missing]
-    dataset, indices = datasets[pool], readable[pool]
-    objects = objects_of(dataset)[indices]
     usable = int(objects.any(axis=1).sum())
     if usable < len(shared) and "test" in missing:
         shared.remove("test")
@@ -180,17 +179,24 @@ def _parts(
             f"to judge the detector on another, found {usable}; annotate more images"
         )
     if len(shared) > 1:
-        found = near_duplicates([prints[pool][index] for index in indices])
-        groups, cut = cut_large(found, objects, len(shared))
-        if cut:
-            notes.append(
-                f"{cut} images look much alike, as those of a fixed camera do, and were split all "
-                "the same; the results on val and test will look better than they are"
-            )
-        shares = {split: SHARES[split] for split in shared}
-        for split, places in split_groups(objects, groups, shares, seed).items():
-            own[split] = Part(dataset, [indices[place] for place in places], pool)
+        found = near_duplicates([prints[pool][index] for index in readable[pool]])
+        for split, places in _share_out(found, objects, shared, seed, notes).items():
+            indices = [readable[pool][place] for place in places]
+            own[split] = Part(datasets[pool], indices, pool)
     return {split: own[split] for split in SHARES if split in own}
+
+
+def _share_out(
+    found: List[List[int]], objects: np.ndarray, shared: List[str], seed: int, notes: List[str]
+) -> Dict[str, List[int]]:
+    """Returns {part: indices} of the images in groups of near duplicates, see split_groups."""
+    groups, cut = cut_large(found, objects, len(shared))
+    if cut:
+        notes.append(
+            f"{cut} images look much alike, as those of a fixed camera do, and were split all the "
+            "same; the results on val and test will look better than they are"
+        )
+    return split_groups(objects, groups, {split: SHARES[split] for split in shared}, seed)
 
 
 def _shared(parts: Dict[str, Part], prints: Dict[str, List[Optional[Fingerprint]]]) -> List[str]:

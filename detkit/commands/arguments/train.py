@@ -16,6 +16,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         config="the YAML file that names the parts; --from and --data imply one",
         required=False,
     )
+    _fine_tuning(parser)
+    parser.add_argument("--work-dir", metavar="DIR", help="default: work_dirs/NAME of CONFIG")
+    parser.add_argument(
+        "--resume",
+        metavar="auto|PATH",
+        help="continue from the last checkpoint of the work folder (auto), or from a given one",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="with --resume: accept a config that was changed in what the training means",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="take one step, evaluate one batch, write no files",
+    )
+
+
+def _fine_tuning(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that stand for values of a config."""
     parser.add_argument(
         "--from",
         dest="start",
@@ -33,22 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--time",
         metavar="TIME",
         help="how long the training takes, such as 45m or 1h30m; replaces the config's epochs",
-    )
-    parser.add_argument("--work-dir", metavar="DIR", help="default: work_dirs/NAME of CONFIG")
-    parser.add_argument(
-        "--resume",
-        metavar="auto|PATH",
-        help="continue from the last checkpoint of the work folder (auto), or from a given one",
-    )
-    parser.add_argument(
-        "--force",
-        action="store_true",
-        help="with --resume: accept a config that was changed in what the training means",
-    )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="take one step, evaluate one batch, write no files",
     )
 
 
