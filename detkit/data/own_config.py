@@ -123,7 +123,7 @@ def write_own(
     for split, part in own.parts.items():
         file = Path(os.path.abspath(folder / ANNOTATIONS / f"instances_{split}.json"))
         content = annotations_of(part.dataset, part.indices, images)
-        _write(file, json.dumps(content, ensure_ascii=False))
+        _write(file, json.dumps(content))
         sections[split] = {"type": "COCO", "annotations": str(file), "images": str(images)}
     config = folder / CONFIG
     _write(config, config_text(own, sections, seed, machine, given))
@@ -227,7 +227,7 @@ def _train_lines(length: Length, machine: Machine, images: int, lr: float) -> Se
         f"{length.epochs} times {images}. --time 30m sets a time instead.",
         f"  epochs: {length.epochs}",
         *(intervals if length.every > 1 else ()),
-        f"  # An image for every {CORES_A_BATCH_IMAGE} cores, at least 1; lr is {lr:g} for each.",
+        f"  # An image for every {CORES_A_BATCH_IMAGE} cores, at least 1, at a rate of {lr:g}.",
         f"  batch_size: {length.batch_size}",
         f"  lr: {length.lr}",
         f"  schedule: {{_delete_: true, type: CosineSchedule, warmup_steps: {length.warmup}}}",

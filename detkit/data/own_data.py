@@ -8,8 +8,9 @@ import numpy as np
 from tqdm import tqdm
 
 from detkit.data.layout_files import ALL
+from detkit.data.names import check_folder, check_text
 from detkit.data.near_duplicates import Fingerprint, fingerprint, near_duplicates
-from detkit.data.readers.files import files_below, images_below
+from detkit.data.readers.files import files_below, images_below, name_below
 from detkit.data.recognise import Source, read_source, recognise
 from detkit.data.sample import Dataset, Faults
 from detkit.data.splits import SHARES, cut_large, split_groups
@@ -102,6 +103,8 @@ def objects_of(dataset: Dataset) -> np.ndarray:
 
 
 def _recognised(folder: Path, layout: Optional[str]) -> Source:
+    if not folder.exists():
+        check_folder(folder, "the folder of images and annotations")
     try:
         return recognise(folder, layout)
     except DataError as error:
@@ -122,14 +125,28 @@ def _fingerprints(split: str, dataset: Dataset) -> List[Optional[Fingerprint]]:
     """Returns the Fingerprint of each image; None for one whose file cannot be decoded."""
     # disable=None: a bar is shown only in a terminal.
     indices = tqdm(range(len(dataset)), desc=f"looking at {split}", disable=None, leave=False)
-    return [fingerprint(path_of(dataset, index)) for index in indices]
+    paths = (path_of(dataset, index) for index in indices)
+    return [fingerprint(path) if _is_text(path) else None for path in paths]
+
+
+def _is_text(path: Path) -> bool:
+    """Returns whether a path can be written to a file in UTF-8."""
+    try:
+        check_text(str(path), "path")
+    except DataError:
+        return False
+    return True
 
 
 def _undecoded(dataset: Dataset, prints: Sequence[Optional[Fingerprint]]) -> Faults:
+    reasons = {True: "cannot be decoded", False: "expected a name in UTF-8"}
+    paths = {index: path_of(dataset, index) for index, each in enumerate(prints) if each is None}
     return [
-        (dataset.annotation(index).image_id, f"{path_of(dataset, index)}: cannot be decoded")
-        for index, each in enumerate(prints)
-        if each is None
+        (
+            dataset.annotation(index).image_id,
+            f"{name_below(path, path.parent)}: {reasons[_is_text(path)]}",
+        )
+        for index, path in paths.items()
     ]
 
 

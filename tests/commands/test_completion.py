@@ -56,7 +56,7 @@ def test_commands(complete):
 
 
 def test_options_and_their_choices(complete):
-    assert complete("train", "--d") == {"--debug", "--dry-run"}
+    assert complete("train", "--d") == {"--data", "--debug", "--dry-run"}
     assert complete("export", "--int8-for", "") == {"any", "vnni"}
     assert complete("completion", "") == {"bash", "zsh"}
 

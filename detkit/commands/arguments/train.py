@@ -1,6 +1,7 @@
-"""Trains a detector. Examples:
-detkit train faster_rcnn_vgg16
-detkit train --from fasterrcnn_mobilenet_v3_large_320_fpn --data photos --time 45m
+"""Trains a detector. Example: detkit train faster_rcnn_vgg16
+
+On a folder of images and annotations of your own: detkit train --data photos --time 30m, and with
+--from fasterrcnn_mobilenet_v3_large_320_fpn, beginning with a detector that was trained on COCO.
 """
 
 import argparse
@@ -17,7 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=False,
     )
     _fine_tuning(parser)
-    parser.add_argument("--work-dir", metavar="DIR", help="default: work_dirs/NAME of CONFIG")
+    parser.add_argument(
+        "--work-dir",
+        metavar="DIR",
+        help="default: work_dirs/NAME of CONFIG, or of --from or --data",
+    )
     parser.add_argument(
         "--resume",
         metavar="auto|PATH",
@@ -46,7 +51,7 @@ def _fine_tuning(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data",
-        metavar="DIR",
+        metavar="FOLDER",
         help="train on this folder of images and annotations; detkit init describes what is "
         "recognised, and has more settings",
     )
