@@ -31,11 +31,11 @@ def main(args: argparse.Namespace) -> None:
         print(line)
 
 
-def refuse_within(source: Path, out: Path) -> None:
-    """Raises DataError if the new folder would be the source or within it."""
+def refuse_within(source: Path, out: Path, flag: str = "--out") -> None:
+    """Raises DataError, with the flag, if the new folder would be the source or within it."""
     folder = (source if source.is_dir() else source.parent).resolve()
     if folder == out.resolve() or folder in out.resolve().parents:
-        raise DataError(f"--out: expected a folder outside of {folder}, found {out}")
+        raise DataError(f"{flag}: expected a folder outside of {folder}, found {out}")
 
 
 def report(split: str, dataset: Dataset) -> Sequence[str]:

@@ -11,6 +11,7 @@ from typing import List, Optional, Tuple
 
 from detkit import converters
 from detkit.checkpoints import CONFIG
+from detkit.commands.convert import refuse_within
 from detkit.commands.init import write_config
 from detkit.config import load_config, require, section
 from detkit.config.names import find_config
@@ -113,4 +114,5 @@ def _on_data(network: Optional[str], data: str, out: Path) -> str:
         train, seed = require(base, "train", dict), base.get("seed", 0)
         given = Given(path, require(train, "lr", float) / require(train, "batch_size", int))
     own = read_own(data, seed=seed)
-    return str(write_config(out, Path(data), own, seed, given))
+    refuse_within(Path(data).expanduser(), out.parent, "--work-dir")
+    return str(write_config(out, data, own, seed, given))

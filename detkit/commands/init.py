@@ -4,7 +4,7 @@ import argparse
 import os
 import shlex
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Union
 
 from detkit.commands.arguments.init import names_in
 from detkit.commands.convert import SHOWN, refuse_within
@@ -49,7 +49,9 @@ def check_out(folder: Path, out: Path, force: bool) -> None:
         )
 
 
-def write_config(out: Path, folder: Path, own: OwnData, seed: int, given: Optional[Given]) -> Path:
+def write_config(
+    out: Path, folder: Union[str, Path], own: OwnData, seed: int, given: Optional[Given]
+) -> Path:
     """Says what was read of a folder, writes a config and annotations, returns the config."""
     print("\n".join([f"{folder}: {own.source.layout} ({own.source.reason})", *report(own)]))
     return write_own(out, own, seed, this_machine(), given)

@@ -32,7 +32,7 @@ IMAGES_A_CORE = 1500  # trained on, some ten minutes of the base
 LEAST_IMAGES, MOST_IMAGES = 3000, 24_000
 MOST_EPOCHS = 100
 CORES_A_BATCH_IMAGE, MOST_BATCH, GIGABYTES_AN_IMAGE = 4, 4, 2
-WARMUP = 200  # steps
+WARMUP = 100  # steps, at most a tenth of the run
 
 
 class Given(NamedTuple):
@@ -74,16 +74,16 @@ def length_of(images: int, machine: Machine, lr: float = LR) -> Length:
 
     images: those that are trained on. lr: the learning rate for one image a step.
 
-    One image a step trains best per image. Cores beyond four are used by a larger batch, whose
-    learning rate grows in proportion (Goyal et al. 2017). An evaluation comes after each epoch, and
-    after a tenth of the run if that is longer.
+    Few cores take one image a step, which makes the most updates of a small dataset. More cores
+    share a larger batch, whose learning rate grows in proportion (Goyal et al. 2017). A run has at
+    most some ten evaluations, or one an epoch.
     """
     room = int(machine.memory // GIGABYTES_AN_IMAGE)
     batch = max(1, min(machine.cores // CORES_A_BATCH_IMAGE, MOST_BATCH, room, images // 8))
     seen = min(max(IMAGES_A_CORE * machine.cores, LEAST_IMAGES), MOST_IMAGES)
     epochs = min(max(round(seen / images), 1), MOST_EPOCHS)
     steps = epochs * math.ceil(images / batch)
-    warmup = min(WARMUP, steps // 5)
+    warmup = min(WARMUP, steps // 10)
     return Length(epochs, batch, float(f"{lr * batch:.3g}"), warmup, max(1, epochs // 10))
 
 
@@ -93,8 +93,8 @@ def short_side(sides: np.ndarray, images: np.ndarray) -> Tuple[int, int]:
     sides: (M, 2) widths and heights of objects in pixels. images: (M, 2), those of their images.
 
     The short side is the least multiple of STEP at which objects have the sides SMALL_SIDE and
-    MIDDLE_SIDE or more, from SHORTEST to LONGEST, and at most MOST_ENLARGED times that of the
-    images.
+    MIDDLE_SIDE or more. It is from SHORTEST to LONGEST, and above SHORTEST at most MOST_ENLARGED
+    times that of the images.
     """
     shares = np.sqrt(sides.prod(axis=1)) / images.min(axis=1)
     small, middle = np.percentile(shares, (5, 50))
@@ -123,7 +123,7 @@ def write_own(
     for split, part in own.parts.items():
         file = Path(os.path.abspath(folder / ANNOTATIONS / f"instances_{split}.json"))
         content = annotations_of(part.dataset, part.indices, images)
-        _write(file, json.dumps(content, ensure_ascii=False))
+        _write(file, json.dumps(content))
         sections[split] = {"type": "COCO", "annotations": str(file), "images": str(images)}
     config = folder / CONFIG
     _write(config, config_text(own, sections, seed, machine, given))
@@ -135,7 +135,10 @@ def _write(path: Path, text: str) -> None:
     if os.path.lexists(path):
         numbers = (number for number in range(1, 1 << 20))
         others = (path.with_name(f"{path.name}.{number}") for number in numbers)
-        os.rename(path, next(other for other in others if not os.path.lexists(other)))
+        try:
+            os.rename(path, next(other for other in others if not os.path.lexists(other)))
+        except OSError as error:
+            raise DataError(f"{path}: cannot be renamed: {error.strerror}") from error
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
 
@@ -227,7 +230,7 @@ def _train_lines(length: Length, machine: Machine, images: int, lr: float) -> Se
         f"{length.epochs} times {images}. --time 30m sets a time instead.",
         f"  epochs: {length.epochs}",
         *(intervals if length.every > 1 else ()),
-        f"  # An image for every {CORES_A_BATCH_IMAGE} cores, at least 1; lr is {lr:g} for each.",
+        f"  # An image for every {CORES_A_BATCH_IMAGE} cores, at least 1, at a rate of {lr:g}.",
         f"  batch_size: {length.batch_size}",
         f"  lr: {length.lr}",
         f"  schedule: {{_delete_: true, type: CosineSchedule, warmup_steps: {length.warmup}}}",

@@ -8,8 +8,9 @@ import numpy as np
 from tqdm import tqdm
 
 from detkit.data.layout_files import ALL
+from detkit.data.names import check_folder, check_text
 from detkit.data.near_duplicates import Fingerprint, fingerprint, near_duplicates
-from detkit.data.readers.files import files_below, images_below
+from detkit.data.readers.files import files_below, images_below, name_below
 from detkit.data.recognise import Source, read_source, recognise
 from detkit.data.sample import Dataset, Faults
 from detkit.data.splits import SHARES, cut_large, split_groups
@@ -102,6 +103,8 @@ def objects_of(dataset: Dataset) -> np.ndarray:
 
 
 def _recognised(folder: Path, layout: Optional[str]) -> Source:
+    if not folder.exists():
+        check_folder(folder, "the folder of images and annotations")
     try:
         return recognise(folder, layout)
     except DataError as error:
@@ -122,14 +125,28 @@ def _fingerprints(split: str, dataset: Dataset) -> List[Optional[Fingerprint]]:
     """Returns the Fingerprint of each image; None for one whose file cannot be decoded."""
     # disable=None: a bar is shown only in a terminal.
     indices = tqdm(range(len(dataset)), desc=f"looking at {split}", disable=None, leave=False)
-    return [fingerprint(path_of(dataset, index)) for index in indices]
+    paths = (path_of(dataset, index) for index in indices)
+    return [fingerprint(path) if _is_text(path) else None for path in paths]
+
+
+def _is_text(path: Path) -> bool:
+    """Returns whether a path can be written to a file in UTF-8."""
+    try:
+        check_text(str(path), "path")
+    except DataError:
+        return False
+    return True
 
 
 def _undecoded(dataset: Dataset, prints: Sequence[Optional[Fingerprint]]) -> Faults:
+    reasons = {True: "cannot be decoded", False: "expected a name in UTF-8"}
+    paths = {index: path_of(dataset, index) for index, each in enumerate(prints) if each is None}
     return [
-        (dataset.annotation(index).image_id, f"{path_of(dataset, index)}: cannot be decoded")
-        for index, each in enumerate(prints)
-        if each is None
+        (
+            dataset.annotation(index).image_id,
+            f"{name_below(path, path.parent)}: {reasons[_is_text(path)]}",
+        )
+        for index, path in paths.items()
     ]
 
 
@@ -167,9 +184,8 @@ def _parts(
     pool = next(split for split in ("train", ALL, "val", "test") if split in datasets)
     own = {split: Part(datasets[split], readable[split], split) for split in datasets}
     missing = [split for split in SHARES if split not in datasets]
+    objects = objects_of(datasets[pool])[readable[pool]]
     shared = [split for split in SHARES if split == pool or split in missing]
-    dataset, indices = datasets[pool], readable[pool]
-    objects = objects_of(dataset)[indices]
     usable = int(objects.any(axis=1).sum())
     if usable < len(shared) and "test" in missing:
         shared.remove("test")
@@ -180,17 +196,24 @@ def _parts(
             f"to judge the detector on another, found {usable}; annotate more images"
         )
     if len(shared) > 1:
-        found = near_duplicates([prints[pool][index] for index in indices])
-        groups, cut = cut_large(found, objects, len(shared))
-        if cut:
-            notes.append(
-                f"{cut} images look much alike, as those of a fixed camera do, and were split all "
-                "the same; the results on val and test will look better than they are"
-            )
-        shares = {split: SHARES[split] for split in shared}
-        for split, places in split_groups(objects, groups, shares, seed).items():
-            own[split] = Part(dataset, [indices[place] for place in places], pool)
+        found = near_duplicates([prints[pool][index] for index in readable[pool]])
+        for split, places in _share_out(found, objects, shared, seed, notes).items():
+            indices = [readable[pool][place] for place in places]
+            own[split] = Part(datasets[pool], indices, pool)
     return {split: own[split] for split in SHARES if split in own}
+
+
+def _share_out(
+    found: List[List[int]], objects: np.ndarray, shared: List[str], seed: int, notes: List[str]
+) -> Dict[str, List[int]]:
+    """Returns {part: indices} of the images in groups of near duplicates, see split_groups."""
+    groups, cut = cut_large(found, objects, len(shared))
+    if cut:
+        notes.append(
+            f"{cut} images look much alike, as those of a fixed camera do, and were split all the "
+            "same; the results on val and test will look better than they are"
+        )
+    return split_groups(objects, groups, {split: SHARES[split] for split in shared}, seed)
 
 
 def _shared(parts: Dict[str, Part], prints: Dict[str, List[Optional[Fingerprint]]]) -> List[str]:

@@ -10,6 +10,7 @@ from detkit.commands.arguments import train
 from detkit.commands.fine_tune import config_of
 from detkit.converters import from_torchvision
 from detkit.converters.torchvision import MODELS
+from detkit.errors import DataError
 from detkit.weights import PUBLISHED
 from support import backbones, tiny
 from support.layouts import make
@@ -112,6 +113,16 @@ def test_weights_that_are_not_there_say_how_to_get_them(
     message = tiny.refused(capsys, "train", "--from", start, "--dry-run")
     tiny.assert_says(message, *says)
     assert not (tmp_path / "work_dirs").exists()
+
+
+def test_data_that_cannot_be_used_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photos = make(tmp_path / "photos", "csv")
+    with pytest.raises(DataError, match=r"expected a folder.*did you mean 'photos'"):
+        config_of(parsed("--data", "photo"), "work")
+    with pytest.raises(DataError, match="--work-dir: expected a folder outside of"):
+        config_of(parsed("--data", photos), str(photos / "work"))
+    assert not (photos / "work").exists()
 
 
 def test_something_must_be_trained():

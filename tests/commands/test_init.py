@@ -1,6 +1,7 @@
 """``detkit init``: the config that it writes loads, fits the data and trains; and what it says."""
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -208,6 +209,15 @@ def test_a_folder_that_cannot_be_used_says_what_to_do(tmp_path, prepare, says, c
     message = refused(capsys, "init", tmp_path / "source", "--out", tmp_path / "out")
     tiny.assert_says(message, *says)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_image_whose_name_is_no_text_is_left_out(tmp_path, capsys):
+    folder = os.fsencode(make(tmp_path / "source", "voc-folder"))
+    for suffix in (b".jpg", b".xml"):
+        os.rename(folder + b"/c" + suffix, folder + b"/c\xff" + suffix)
+    assert detkit("init", tmp_path / "source", "--out", tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    tiny.assert_says(said, "1 image left out:", "c\\udcff.jpg: expected a name in UTF-8")
 
 
 def test_files_of_the_user_are_kept(tmp_path, capsys):

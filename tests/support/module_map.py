@@ -56,7 +56,6 @@ ELSEWHERE = {
     "data/layout_files.py": "data/test_recognise.py",
     "data/layouts.py": "data/test_recognise.py",
     "data/names.py": "faults/test_hostile_data.py",
-    "data/own_config.py": "commands/test_init.py",
     "data/own_data.py": "commands/test_init.py",
     "data/proposed.py": "data/test_precomputed.py",
     "data/readers/coco_images.py": "data/readers/test_coco.py",

@@ -1,8 +1,8 @@
-"""Looks at a folder of images and annotations, splits it into train, val and test, and writes a
-config that trains on it. Example: detkit init photos --out mine
+"""Writes a config and splits for a folder of images. Example: detkit init photos --out mine
 
-The layout is recognised: COCO, YOLO, VOC, LabelMe, CVAT, Label Studio, Open Images, CSV and others.
-Splits that the folder has are kept. FOLDER is never changed, and the images stay in it.
+The layout of the annotations is recognised: COCO, YOLO, VOC, LabelMe, CVAT, Label Studio, Open
+Images, CSV and others. Splits that the folder has are kept, and train, val and test that it lacks
+are made. FOLDER is never changed, and the images stay in it.
 """
 
 import argparse
