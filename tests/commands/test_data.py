@@ -96,7 +96,7 @@ def test_the_splits_of_a_config(tmp_path, capsys):
         f"{root}/JPEGImages/a.jpg (train): the same file as {root}/JPEGImages/a.jpg (val)",
         "classes without an object: 1",
     )
-    assert check(tmp_path / "mine.yaml", "--from", "voc") == 2
+    assert check(tmp_path / "mine.yaml", "--layout", "voc") == 2
     assert check(tmp_path / "mine.yaml", "--fix", root / "JPEGImages/new") == 2
     assert "outside of" in capsys.readouterr().err
 
