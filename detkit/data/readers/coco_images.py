@@ -1,8 +1,11 @@
 """The images and categories of a file in COCO's format, without the annotations."""
 
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Protocol, Sequence, Set, Tuple
 
+import numpy as np
+
+from detkit.data.images import check_image_file, decode_image
 from detkit.data.names import check_pixels, check_text, is_file, path_below
 from detkit.data.readers.files import field, read_json
 from detkit.data.readers.lists import Names, given_classes, listed_images, part_of
@@ -14,12 +17,68 @@ PARTS = ("images", "annotations", "categories")
 
 
 class Place(NamedTuple):
-    """An image of the file: its ``file_name``, its path and its size in pixels."""
+    """An image of the file: its place in the list, its ``file_name`` and its size in pixels.
 
+    record: the key of its record, see RecordIO; None if the file states none.
+    """
+
+    number: int
     name: str
-    path: Path
     width: int
     height: int
+    record: Optional[int] = None
+
+
+class Choice(NamedTuple):
+    """The arguments that COCO and RecordIO share, see COCO."""
+
+    class_names: Names
+    image_list: Optional[str]
+    image_part: Optional[Sequence[float]]
+    max_pixels: int
+
+
+class ImageSource(Protocol):
+    """The protocol of what holds the files of images."""
+
+    def require(self, file: Path, places: List[Place]) -> None:
+        """Raises DataError, which names the first ones, unless all images are there.
+
+        file: the file of annotations, which names them.
+        """
+
+    def check(self, place: Place) -> None:
+        """Raises ImageError unless an image begins and ends as one."""
+
+    def decode(self, place: Place, max_pixels: int) -> np.ndarray:
+        """Returns an image (H, W, 3) uint8 RGB. Raises ImageError."""
+
+
+class ImageFolder:
+    """An ImageSource: the files below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, place: Place) -> Path:
+        """Returns the path of an image. Raises DataError for one outside of the folder."""
+        return path_below(self._folder, place.name, "file_name")
+
+    def require(self, file: Path, places: List[Place]) -> None:
+        """Raises DataError for images that are missing or outside, see ImageSource."""
+        paths = [
+            path_below(self._folder, place.name, f"{file}: images[{place.number}].file_name")
+            for place in places
+        ]
+        require_files(file, paths, self._folder)
+
+    def check(self, place: Place) -> None:
+        """Raises ImageError, see ImageSource."""
+        check_image_file(self.path(place))
+
+    def decode(self, place: Place, max_pixels: int) -> np.ndarray:
+        """Returns an image, see ImageSource."""
+        return decode_image(self.path(place), max_pixels, (place.width, place.height))
 
 
 def read_content(file: Path) -> Dict[str, List[Any]]:
@@ -63,9 +122,7 @@ def chosen_classes(file: Path, categories: Dict[int, str], given: Names) -> Tupl
     return names
 
 
-def places_of(
-    file: Path, entries: List[Any], folder: Path, max_pixels: int
-) -> Dict[ImageId, Place]:
+def places_of(file: Path, entries: List[Any], max_pixels: int) -> Dict[ImageId, Place]:
     """Returns {image_id: place} of every image."""
     places: Dict[ImageId, Place] = {}
     for index, entry in enumerate(entries):
@@ -80,8 +137,9 @@ def places_of(
         check_pixels(width, height, max_pixels, where)
         name = field(where, entry, "file_name", (str,))
         check_text(name, f"{where}.file_name")
-        path = path_below(folder, name, f"{where}.file_name")
-        places[image_id] = Place(name, path, width, height)
+        record = entry.get("record")
+        key = record if type(record) is int else None
+        places[image_id] = Place(index, name, width, height, key)
     return places
 
 
