@@ -75,7 +75,7 @@ class RecordFile:
         return key in self._offsets
 
     def read(self, key: int, most: int = LONGEST) -> bytes:
-        """Returns the bytes of an image file, or the first ``most`` of them if they are one part.
+        """Returns the bytes of an image file, or the first ``most`` of them.
 
         Raises DataError for an unknown key, and for a record that is truncated or malformed.
         """
@@ -101,21 +101,21 @@ class RecordFile:
         return record[start:]
 
     def _parts(self, file: BinaryIO, where: str, most: int) -> bytes:
-        """Returns the joined parts of the record that begins here."""
+        """Returns the joined parts of the record that begins here, its first ``most`` bytes."""
         kind, length = self._header(file, where)
         if kind == WHOLE:
             return file.read(min(length, most))
         if kind != FIRST:
             raise DataError(f"{where}: expected the beginning of a record, found a later part")
         record = bytearray(self._part(file, length))
-        while kind != LAST:
+        while kind != LAST and len(record) < most:  # an index may name a long record often
             kind, length = self._header(file, where)
             if kind not in (MIDDLE, LAST):
                 raise DataError(f"{where}: expected a further part, found another record")
             record += _MAGIC + self._part(file, length)
             if len(record) > LONGEST:
                 raise DataError(f"{where}: expected at most {LONGEST} bytes, found more")
-        return bytes(record)
+        return bytes(record[:most])
 
     def _part(self, file: BinaryIO, length: int) -> bytes:
         data = file.read(length)

@@ -59,6 +59,7 @@ def test_records_are_read_in_any_order_by_both(tmp_path):
         assert ours.read(key) == IMAGES[key]
         assert mx.recordio.unpack(theirs.read_idx(key))[1] == IMAGES[key]
     assert ours.read(3, most=10) == IMAGES[3][:10]
+    assert [ours.read(5, most=n) for n in (0, 3, 6, 99)] == [IMAGES[5][:n] for n in (0, 3, 6, 99)]
     assert 7 in ours
     assert 8 not in ours
 
