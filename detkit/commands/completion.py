@@ -19,7 +19,7 @@ CONFIG = {"bash": "_detkit_config_files", "zsh": "_detkit_configs"}
 COMPLETIONS: Dict[str, Any] = {  # by metavar
     "CONFIG": CONFIG,
     **dict.fromkeys(("FILE", "RESULTS", "IMAGE", "IMAGE_OR_FOLDER"), shtab.FILE),
-    **dict.fromkeys(("DIR", "CHECKPOINT", "auto|PATH"), shtab.DIRECTORY),
+    **dict.fromkeys(("DIR", "CHECKPOINT", "OTHER", "auto|PATH"), shtab.DIRECTORY),
 }
 FUNCTIONS = {
     "bash": r"""
