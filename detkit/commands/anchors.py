@@ -106,6 +106,10 @@ def proposal_lines(boxes: np.ndarray, strides: Sequence[float], now: Optional[fl
 
 def as_config(better: AnchorSizes, stride: Optional[int]) -> List[str]:
     """Returns the lines of a config; ``stride`` is that of the backbone's map, None keeps it."""
-    backbone = [] if stride is None else [f"  backbone: {{out_strides: [{stride}]}}"]
+    backbone = (
+        []
+        if stride is None
+        else [f"  backbone: {{out_strides: [{stride}]}}  # one level, without a neck"]
+    )
     grid = f"{{sizes: {better.sizes}, ratios: {better.ratios}}}"
     return ["model:", *backbone, f"  anchors: {grid}"]

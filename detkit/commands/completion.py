@@ -19,7 +19,8 @@ CONFIG = {"bash": "_detkit_config_files", "zsh": "_detkit_configs"}
 COMPLETIONS: Dict[str, Any] = {  # by metavar
     "CONFIG": CONFIG,
     **dict.fromkeys(("FILE", "SOURCE", "RESULTS", "IMAGE", "IMAGE_OR_FOLDER"), shtab.FILE),
-    **dict.fromkeys(("DIR", "FOLDER", "CHECKPOINT", "auto|PATH", "NAME|PATH"), shtab.DIRECTORY),
+    **dict.fromkeys(("DIR", "FOLDER", "CHECKPOINT", "OTHER"), shtab.DIRECTORY),
+    **dict.fromkeys(("auto|PATH", "NAME|PATH"), shtab.DIRECTORY),
 }
 FUNCTIONS = {
     "bash": r"""

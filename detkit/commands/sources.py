@@ -6,7 +6,6 @@ from typing import Dict, Iterable, Optional
 
 from detkit.build import build_dataset, open_config
 from detkit.checkpoints import CONFIG, FOLDER
-from detkit.cli import SPLITS
 from detkit.config import Config
 from detkit.config.names import SUFFIXES
 from detkit.data.recognise import Source, read_source, recognise
@@ -14,11 +13,14 @@ from detkit.data.sample import Dataset
 from detkit.errors import DataError
 from detkit.loading import config_and_checkpoint
 
+SETTINGS = "data.yaml"  # of a dataset in YOLO's layout
+
 
 def config_of(path: str, overrides: Iterable[str] = ()) -> Optional[Config]:
     """Returns the Config of a file, of a name, or of a run's folder; None for data.
 
-    A folder that holds neither a config nor checkpoints is data, and so is a file of another kind.
+    A folder that holds neither a config nor checkpoints is data, and so is a file of
+    another kind, and YOLO's data.yaml.
     Raises ConfigError and CheckpointError.
     """
     if os.path.isdir(path):
@@ -28,7 +30,8 @@ def config_of(path: str, overrides: Iterable[str] = ()) -> Optional[Config]:
         return open_config(
             own if os.path.isfile(own) else config_and_checkpoint(path)[0], overrides
         )
-    if os.path.isfile(path) and not path.endswith(SUFFIXES):
+    is_data = not path.endswith(SUFFIXES) or os.path.basename(path) == SETTINGS
+    if os.path.isfile(path) and is_data:
         return None
     return open_config(path, overrides)
 
@@ -54,6 +57,3 @@ def _chosen(path: str, source: Source, split: Optional[str]) -> Dict[str, Datase
             f"{path}: expected one of its splits, {', '.join(source.splits)}, found {name!r}"
         )
     return {name: read_source(source)[name]}
-
-
-__all__ = ["SPLITS", "config_of", "dataset_of"]

@@ -15,7 +15,7 @@ _MODULES = {
     "proposers": ("propose", "selective_search", "sliding_windows"),
     "readers": (
         *("COCO", "CSV", "CVAT", "ImageNetDET", "JSONLines", "LabelMe", "LabelStudio"),
-        *("OpenImages", "VOC", "VOCFolder", "YOLO"),
+        *("OpenImages", "RecordIO", "VOC", "VOCFolder", "YOLO"),
     ),
     "sample": ("Annotation", "Batch", "Dataset", "Sample", "Transform"),
     "shapes": ("Shapes",),

@@ -69,7 +69,7 @@ def _annotation_files(folder: Path, suffixes: Tuple[str, ...]) -> Iterator[Tuple
     for place in (folder, *(folder / each for each in OF_ANNOTATIONS)):
         # instances_train.json comes before person_keypoints_train.json.
         for file in first_files(place, suffixes):
-            yield _split_of(file.stem) or ALL, file
+            yield split_of(file.stem) or ALL, file
     for split, place in places_of_splits(folder):
         if place != folder:
             for file in first_files(place, suffixes):
@@ -78,7 +78,7 @@ def _annotation_files(folder: Path, suffixes: Tuple[str, ...]) -> Iterator[Tuple
 
 def _image_folder(root: Path, file: Path, split: str, name: str) -> Path:
     """Returns the folder that has the image ``name``, or else the first one with images."""
-    words = [word for word in re.split(r"[^0-9A-Za-z]+", file.stem) if _split_of(word)]
+    words = [word for word in re.split(r"[^0-9A-Za-z]+", file.stem) if split_of(word)]
     below = [*words, *SPLITS.get(split, ()), "."]
     parents = [file.parent, *(root / each for each in OF_IMAGES), root]
     folders = [parent / each for each in below for parent in parents]
@@ -96,12 +96,12 @@ def places_of_splits(folder: Path) -> List[Tuple[str, Path]]:
     """Returns (split, folder) of the folders train, valid, test, or the folder itself as ALL."""
     folders = [each for each in _sorted(folder) if each.is_dir()]
     # The first of several wins: train comes before train_masks.
-    below = {_split_of(each.name): each for each in reversed(folders)}
+    below = {split_of(each.name): each for each in reversed(folders)}
     splits = [(split, below[split]) for split in SPLITS if split in below]
     return splits or [(ALL, folder)]
 
 
-def _split_of(name: str) -> Optional[str]:
+def split_of(name: str) -> Optional[str]:
     """Returns the split that a name such as instances_val2017 speaks of, or None."""
     words = re.findall("[a-z]+", name.lower())
     return next((s for s, names in SPLITS.items() if any(word in names for word in words)), None)

@@ -16,6 +16,7 @@ from detkit.data.layout_files import (
     head_of,
     of_files,
     places_of_splits,
+    split_of,
 )
 from detkit.data.names import is_file
 from detkit.data.readers import csv_table, open_images
@@ -94,6 +95,8 @@ def _yolo(folder: Path) -> Sections:
 def _coco(folder: Path) -> Sections:
     def first_image(file: Path) -> Optional[str]:
         """Returns the name of the first image of a file in COCO's format, else None."""
+        if is_file(file.with_suffix(".rec")):
+            return None  # the annotations of a record file
         head = head_of(file)
         if not head.lstrip().startswith(b"{") or b'"shapes"' in head:
             return None
@@ -109,6 +112,19 @@ def _coco(folder: Path) -> Sections:
         return str(first.get("file_name", "")) if isinstance(first, dict) else ""
 
     return of_files(folder, (".json",), "COCO", first_image)
+
+
+def _recordio(folder: Path) -> Sections:
+    files = [folder] if folder.is_file() else first_files(folder, (".rec",))
+    sections: Sections = {}
+    for file in files:
+        records = file.with_suffix(".rec")
+        if is_file(records) and is_file(file.with_suffix(".json")):
+            sections.setdefault(
+                split_of(file.stem) or ALL, {"type": "RecordIO", "records": str(records)}
+            )
+    splits = [split for split in SPLITS if split in sections] or list(sections)
+    return {split: sections[split] for split in splits}
 
 
 def _labelme(folder: Path) -> Sections:
@@ -208,6 +224,7 @@ LAYOUTS: Dict[str, Layout] = {
     "openimages": Layout("*.csv with ImageID, LabelName, XMin", _open_images),
     "csv": Layout("*.csv with filename, class, xmin", _with_classes(_csv)),
     "jsonl": Layout("*.jsonl with image and objects", _json_lines),
+    "recordio": Layout("*.rec with *.idx and *.json of the same name", _recordio),
     "imagenet": Layout("ImageSets/DET/*.txt and Annotations/DET", _imagenet),
 }
 

@@ -67,6 +67,11 @@ def read_own(
     """
     source = _recognised(Path(folder).expanduser(), layout)
     datasets = read_source(source)
+    if not all(isinstance(dataset, HasFiles) for dataset in datasets.values()):
+        raise DataError(
+            f"{folder}: expected images in files, found packed ones ({source.layout}); name this "
+            "layout in data.train of a config, or write files by detkit convert --to coco"
+        )
     if class_names:
         known = next(iter(datasets.values())).class_names
         unknown = [name for name in class_names if name not in known]

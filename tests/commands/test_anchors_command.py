@@ -65,6 +65,8 @@ def test_a_folder_of_data_needs_no_config(tmp_path, anchors):
     model = yaml.safe_load(yaml_of(printed))["model"]
     assert set(model) == {"backbone", "anchors"}
     assert model["anchors"]["sizes"]
+    yolo = make(tmp_path / "yolo", "yolo")
+    assert "3 boxes" in anchors(yolo / "data.yaml")[1]
     assert "shorter side is 300" in anchors(folder, "--short", 300)[1]
 
 

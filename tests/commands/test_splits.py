@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from detkit.build import build_dataset, build_loader, open_config
+from detkit.build import build_dataset, build_loader, build_proposals, check_parts, open_config
 from detkit.data import COCO
 from detkit.data.readers.lists import part_of
 from detkit.errors import ConfigError, DataError
 from support import tiny
+from support.projects import fast_rcnn
 
 TEST = "data.test={type: Shapes, length: 5, size: [64, 64], seed: 9}"
 
@@ -75,6 +76,26 @@ def test_an_export_alone_does_not_name_its_data(tmp_path, capsys):
     (tmp_path / "model.json").write_text("{}")
     assert tiny.tool("test", tmp_path) == 1
     tiny.assert_says(capsys.readouterr().err, str(tmp_path), "found an export", "CONFIG EXPORT")
+
+
+def test_proposals_of_test_images_are_for_a_detector_that_takes_them(config, tmp_path):
+    own = open_config(config, ["data.test_proposals={path: x.npz}"])
+    with pytest.raises(ConfigError) as caught:
+        check_parts(own)
+    tiny.assert_says(str(caught.value), "data.test_proposals", "makes its own", "remove it")
+
+    overrides = fast_rcnn(tmp_path, config)
+    (path,) = [each.split("=", 1)[1] for each in overrides if each.startswith("data.val_proposals")]
+    val = open_config(config, overrides)["data"]["val"]
+    same = (
+        f"data.test={{type: Shapes, length: {val['length']}, size: [64, 64], seed: {val['seed']}}}"
+    )
+    given = open_config(config, [*overrides, same, f"data.test_proposals={path}"])
+    check_parts(given)
+    found = [build_proposals(given, each, build_dataset(given, each)) for each in ("val", "test")]
+    assert set(found[0]) == set(found[1]) != set()
+    for image_id, boxes in found[0].items():
+        np.testing.assert_array_equal(boxes, found[1][image_id])
 
 
 # --- image_part -----------------------------------------------------------------------------------

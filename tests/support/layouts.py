@@ -33,15 +33,24 @@ def read(folder, layout=None):
     return dataset
 
 
+def file_name(dataset, index):
+    """The name of the file of an image, which may be packed; without files, the image's id."""
+    if hasattr(dataset, "image_name"):
+        return dataset.image_name(index)
+    if hasattr(dataset, "image_path"):
+        return dataset.image_path(index).name
+    return str(dataset.annotation(index).image_id)
+
+
 def things(dataset):
     """{name of the image without suffix: [(class, box, difficult)]}, in whole hundredths."""
     found = {}
     for index in range(len(dataset)):
         annotation = dataset.annotation(index)
-        if isinstance(annotation.image_id, str) or not hasattr(dataset, "image_path"):
-            name = str(annotation.image_id)
+        if isinstance(annotation.image_id, str):
+            name = annotation.image_id
         else:
-            name = dataset.image_path(index).name
+            name = file_name(dataset, index)
         rows = zip(annotation.labels, annotation.boxes.tolist(), annotation.difficult)
         found[Path(name).stem] = [
             (dataset.class_names[label], tuple(round(side, 2) for side in box), bool(difficult))

@@ -1,6 +1,7 @@
 """The same three images in every layout of datasets that detkit reads."""
 
 import json
+import struct
 from typing import Any, Dict, List
 
 import cv2
@@ -174,6 +175,18 @@ def json_lines() -> Files:
     return {"boxes.jsonl": b"\n".join(lines) + b"\n", **jpegs()}
 
 
+def recordio() -> Files:
+    """Returns a record file with its index, and annotations in COCO's format beside it."""
+    content = json.loads(coco()["annotations/instances_train.json"])
+    records, index = b"", ""
+    for number, (entry, data) in enumerate(zip(content["images"], jpegs().values())):
+        entry["record"] = number
+        index += f"{number}\t{len(records)}\n"
+        record = struct.pack("<IfQQ", 0, 0, number, 0) + data
+        records += struct.pack("<II", 0xCED7230A, len(record)) + record + bytes(-len(record) % 4)
+    return {"all.rec": records, "all.idx": index.encode(), "all.json": _json(content)}
+
+
 def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
@@ -222,5 +235,6 @@ FILES = {
     "openimages": open_images,
     "csv": csv_table,
     "jsonl": json_lines,
+    "recordio": recordio,
     "imagenet": imagenet,
 }

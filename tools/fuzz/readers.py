@@ -22,6 +22,7 @@ from detkit.data import (
     LabelMe,
     LabelStudio,
     OpenImages,
+    RecordIO,
     Shapes,
     VOCFolder,
 )
@@ -154,6 +155,9 @@ FORMATS: Dict[str, Format] = {
     ),
     "csv": Format(dataset_reader(lambda f: CSV(str(f / "boxes.csv"))), ("boxes.csv",)),
     "jsonl": Format(dataset_reader(lambda f: JSONLines(str(f / "boxes.jsonl"))), ("boxes.jsonl",)),
+    "recordio": Format(
+        dataset_reader(lambda f: RecordIO(str(f / "all.rec"))), ("all.rec", "all.idx", "all.json")
+    ),
     "voc-folder": Format(dataset_reader(lambda f: VOCFolder(str(f))), ("a.xml", "b.xml")),
     "imagenet": Format(
         dataset_reader(lambda f: ImageNetDET(str(f), "val", str(f / "map_det.txt"))),

@@ -9,7 +9,7 @@ import argparse
 from detkit.cli import debug_argument
 
 # The names in detkit.data, whose modules take longer to import than a help text may take.
-FORMATS = ("coco", "yolo", "voc", "labelme", "csv")
+FORMATS = ("coco", "yolo", "voc", "labelme", "csv", "recordio")
 LAYOUTS = (
     "voc",
     "voc-folder",
@@ -21,6 +21,7 @@ LAYOUTS = (
     "openimages",
     "csv",
     "jsonl",
+    "recordio",
     "imagenet",
 )
 IMAGES = ("copy", "hardlink", "symlink")

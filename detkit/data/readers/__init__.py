@@ -8,6 +8,7 @@ from detkit.data.readers.json_lines import JSONLines
 from detkit.data.readers.label_studio import LabelStudio
 from detkit.data.readers.labelme import LabelMe
 from detkit.data.readers.open_images import OpenImages
+from detkit.data.readers.recordio import RecordIO
 from detkit.data.readers.voc import VOC
 from detkit.data.readers.voc_folder import VOCFolder
 from detkit.data.readers.yolo import YOLO
@@ -21,6 +22,7 @@ __all__ = [
     "LabelMe",
     "LabelStudio",
     "OpenImages",
+    "RecordIO",
     "VOC",
     "VOCFolder",
     "YOLO",

@@ -10,17 +10,18 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
-from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
+from detkit.data.images import MAX_PIXELS
 from detkit.data.keypoints import Keypoints, check_field, order_of_sides
-from detkit.data.names import is_file
 from detkit.data.readers.coco_images import (
+    Choice,
+    ImageFolder,
+    ImageSource,
     Place,
     categories_of,
     chosen_classes,
     chosen_images,
     places_of,
     read_content,
-    require_images,
 )
 from detkit.data.readers.coco_keypoints import keypoints_fault, names_of, points_of, stacked
 from detkit.data.readers.files import field
@@ -46,52 +47,22 @@ class Object(NamedTuple):
     points: Optional[np.ndarray]  # of its keypoints, (J, 3)
 
 
-@DATASETS.register()
-class COCO:
-    """The images of a file like COCO's instances_train2017.json (Lin et al. 2014).
+class COCOFile:
+    """The images and objects of a file in COCO's format, wherever the images are.
 
-    annotations: the path of the file.
-    images: the folder of the images, below which every ``file_name`` lies.
-    class_names: the K names of the categories that are read, in the order of their labels, or the
-        path of a text file with one name per line; null for all, in the order of their ids.
-    image_list: the path of a text file of the ``file_name`` of the images that are read, one per
-        line; null for all.
-    image_part: [begin, end], a share of these images that their names draw, see ``part_of``; null
-        for all.
-    max_pixels: the largest number of pixels of an image; ``data.max_pixels`` of the config.
+    file: the path of the file. source: what holds the images. choice: what is read of them.
 
-    The ids of the categories are ``category_ids``. An image has the file's id. Boxes x y w h become
-    x1 y1 x2 y2 and are clipped to the image. Crowds (``iscrowd``) are difficult objects: training
-    ignores them, and so does the evaluation of detections within them.
-
-    keypoint_names: the names of the J keypoints of an object; empty without keypoints.
-    dropped: (image_id, reason) of the dropped objects: of other classes, degenerate, outside, of a
-        malformed outline or malformed keypoints. Annotations that name no image or category of the
-        file are dropped, too.
-    bad_images: (image_id, reason) of the images that are left out, because their file is missing or
-        damaged or their entry or an annotation of theirs is malformed.
-
-    Raises DataError if the file is malformed as a whole, if none of the images is in the folder, or
-    if no object is left that is not a crowd.
+    Its attributes and errors are those of COCO.
     """
 
-    def __init__(
-        self,
-        annotations: str,
-        images: str,
-        class_names: Names = None,
-        image_list: Optional[str] = None,
-        image_part: Optional[Sequence[float]] = None,
-        max_pixels: int = MAX_PIXELS,
-    ) -> None:
-        self._max_pixels = max_pixels
-        self._file = Path(annotations).expanduser()
-        content = read_content(self._file)
-        self._categories = categories_of(self._file, content["categories"])
-        self.class_names = chosen_classes(self._file, self._categories, class_names)
+    def __init__(self, file: Path, source: ImageSource, choice: Choice) -> None:
+        self._file, self._source, self._max_pixels = file, source, choice.max_pixels
+        content = read_content(file)
+        self._categories = categories_of(file, content["categories"])
+        self.class_names = chosen_classes(file, self._categories, choice.class_names)
         ids = {name: category for category, name in self._categories.items()}
         self.category_ids = tuple(ids[name] for name in self.class_names)
-        self.keypoint_names = names_of(content["categories"], str(self._file))
+        self.keypoint_names = names_of(content["categories"], str(file))
         self._labels = {category: label for label, category in enumerate(self.category_ids)}
         self._others = {
             category: unknown_class(name, self.class_names)
@@ -103,14 +74,13 @@ class COCO:
         self._objects: List[List[Object]] = []
         self._annotations: List[Annotation] = []
         self._places: List[Place] = []
-        folder = Path(images).expanduser()
-        places = places_of(self._file, content["images"], folder, max_pixels, self.bad_images)
-        require_images(self._file, places, folder)
-        chosen = chosen_images(self._file, places, image_list, image_part)
+        places = places_of(file, content["images"], source, choice.max_pixels, self.bad_images)
+        source.require(file, places.values())
+        chosen = chosen_images(file, places, choice.image_list, choice.image_part)
         self._read(places, chosen, content["annotations"])
         if not any((~annotation.difficult).any() for annotation in self._annotations):
             raise DataError(
-                f"{self._file}: expected usable objects, found none; "
+                f"{file}: expected usable objects, found none; "
                 f"{summary(len(self), self.bad_images, self.dropped)}"
             )
         objects = (thing for objects in self._objects for thing in objects)
@@ -125,12 +95,7 @@ class COCO:
 
     def image(self, index: int) -> np.ndarray:
         """Returns the image (H, W, 3) uint8 RGB. Raises ImageError if it cannot be decoded."""
-        place = self._places[index]
-        return decode_image(place.path, self._max_pixels, (place.width, place.height))
-
-    def image_path(self, index: int) -> Path:
-        """Returns the file of an image."""
-        return self._places[index].path
+        return self._source.decode(self._places[index], self._max_pixels)
 
     def places(self, index: int) -> List[str]:
         """Returns the place of each object of an image in the file."""
@@ -189,9 +154,7 @@ class COCO:
             try:
                 if image_id in malformed:
                     raise DataError(first_few(malformed[image_id], 3))
-                if not is_file(places[image_id].path):  # also a name that no file can have
-                    raise DataError(f"{places[image_id].path}: no such file")
-                check_image_file(places[image_id].path)
+                self._source.check(places[image_id])
             except (DataError, ImageError) as error:
                 self.bad_images.append((image_id, str(error)))
                 continue
@@ -251,6 +214,53 @@ class COCO:
 
     def _where(self, number: int) -> str:
         return f"{self._file}: annotations[{number}]"
+
+
+@DATASETS.register()
+class COCO(COCOFile):
+    """The images of a file like COCO's instances_train2017.json (Lin et al. 2014).
+
+    annotations: the path of the file.
+    images: the folder of the images, below which every ``file_name`` lies.
+    class_names: the K names of the categories that are read, in the order of their labels, or the
+        path of a text file with one name per line; null for all, in the order of their ids.
+    image_list: the path of a text file of the ``file_name`` of the images that are read, one per
+        line; null for all.
+    image_part: [begin, end], a share of these images that their names draw, see ``part_of``; null
+        for all.
+    max_pixels: the largest number of pixels of an image; ``data.max_pixels`` of the config.
+
+    The ids of the categories are ``category_ids``. An image has the file's id. Boxes x y w h become
+    x1 y1 x2 y2 and are clipped to the image. Crowds (``iscrowd``) are difficult objects: training
+    ignores them, and so does the evaluation of detections within them.
+
+    keypoint_names: the names of the J keypoints of an object; empty without keypoints.
+    dropped: (image_id, reason) of the dropped objects: of other classes, degenerate, outside, of a
+        malformed outline or malformed keypoints. Annotations that name no image or category of the
+        file are dropped, too.
+    bad_images: (image_id, reason) of the images that are left out, because their file is missing or
+        damaged or their entry or an annotation of theirs is malformed.
+
+    Raises DataError if the file is malformed as a whole, if none of the images is in the folder, or
+    if no object is left that is not a crowd.
+    """
+
+    def __init__(
+        self,
+        annotations: str,
+        images: str,
+        class_names: Names = None,
+        image_list: Optional[str] = None,
+        image_part: Optional[Sequence[float]] = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self._folder = ImageFolder(Path(images).expanduser())
+        choice = Choice(class_names, image_list, image_part, max_pixels)
+        super().__init__(Path(annotations).expanduser(), self._folder, choice)
+
+    def image_path(self, index: int) -> Path:
+        """Returns the file of an image."""
+        return self._folder.path(self._places[index])
 
 
 def _area(value: Any, area_of_box: float) -> float:

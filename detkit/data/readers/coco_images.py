@@ -1,8 +1,11 @@
 """The images and categories of a file in COCO's format, without the annotations."""
 
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Collection, Dict, List, NamedTuple, Optional, Protocol, Sequence, Set, Tuple
 
+import numpy as np
+
+from detkit.data.images import check_image_file, decode_image
 from detkit.data.names import (
     check_folder,
     check_pixels,
@@ -21,12 +24,84 @@ PARTS = ("images", "annotations", "categories")
 
 
 class Place(NamedTuple):
-    """An image of the file: its ``file_name``, its path and its size in pixels."""
+    """An image of the file: its number in the list, its ``file_name`` and its size in pixels.
 
+    record: the key of its record, see RecordIO; None if the file states none.
+    """
+
+    number: int
     name: str
-    path: Path
     width: int
     height: int
+    record: Optional[int] = None
+
+
+class Choice(NamedTuple):
+    """The arguments that COCO and RecordIO share, see COCO."""
+
+    class_names: Names
+    image_list: Optional[str]
+    image_part: Optional[Sequence[float]]
+    max_pixels: int
+
+
+class ImageSource(Protocol):
+    """The protocol of what holds the files of images."""
+
+    def check_place(self, place: Place, where: str) -> None:
+        """Raises DataError for an image that cannot be in it, because of its name or its key.
+
+        where: the place of the image's entry in the file of annotations.
+        """
+
+    def require(self, file: Path, places: Collection[Place]) -> None:
+        """Raises DataError unless at least one of the images is there.
+
+        file: the file of annotations, which names them.
+        """
+
+    def check(self, place: Place) -> None:
+        """Raises DataError or ImageError unless an image is there, and begins and ends as one."""
+
+    def decode(self, place: Place, max_pixels: int) -> np.ndarray:
+        """Returns an image (H, W, 3) uint8 RGB. Raises ImageError."""
+
+
+class ImageFolder:
+    """An ImageSource: the files below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, place: Place) -> Path:
+        """Returns the path of an image. Raises DataError for one outside of the folder."""
+        return path_below(self._folder, place.name, "file_name")
+
+    def check_place(self, place: Place, where: str) -> None:
+        """Raises DataError for a path outside of the folder, see ImageSource."""
+        path_below(self._folder, place.name, f"{where}.file_name")
+
+    def require(self, file: Path, places: Collection[Place]) -> None:
+        """Raises DataError if the folder is not there, or has none of the images of the file."""
+        check_folder(self._folder, "images")
+        paths = [self.path(place) for place in places]
+        if paths and not any(map(is_file, paths)):
+            raise DataError(
+                f"images: expected the {len(paths)} images of {file}, found none of them in "
+                f"{self._folder}{relative_to(self._folder)}; the first is {paths[0]}; correct the "
+                "folder"
+            )
+
+    def check(self, place: Place) -> None:
+        """Raises DataError or ImageError, see ImageSource."""
+        path = self.path(place)
+        if not is_file(path):  # also a name that no file can have
+            raise DataError(f"{path}: no such file")
+        check_image_file(path)
+
+    def decode(self, place: Place, max_pixels: int) -> np.ndarray:
+        """Returns an image, see ImageSource."""
+        return decode_image(self.path(place), max_pixels, (place.width, place.height))
 
 
 def read_content(file: Path) -> Dict[str, List[Any]]:
@@ -71,7 +146,7 @@ def chosen_classes(file: Path, categories: Dict[int, str], given: Names) -> Tupl
 
 
 def places_of(
-    file: Path, entries: List[Any], folder: Path, max_pixels: int, faults: Faults
+    file: Path, entries: List[Any], source: ImageSource, max_pixels: int, faults: Faults
 ) -> Dict[ImageId, Place]:
     """Returns {image_id: place} of every image that is well-formed.
 
@@ -94,18 +169,21 @@ def places_of(
             )
         seen.add(image_id)
         try:
-            places[image_id] = _place(entry, where, folder, max_pixels)
+            place = _place(index, entry, where, max_pixels)
+            source.check_place(place, where)
+            places[image_id] = place
         except DataError as error:
             faults.append((image_id, str(error)))
     return places
 
 
-def _place(entry: Any, where: str, folder: Path, max_pixels: int) -> Place:
+def _place(number: int, entry: Any, where: str, max_pixels: int) -> Place:
     width, height = (field(where, entry, side, (int,)) for side in ("width", "height"))
     check_pixels(width, height, max_pixels, where)
     name = field(where, entry, "file_name", (str,))
     check_text(name, f"{where}.file_name")
-    return Place(name, path_below(folder, name, f"{where}.file_name"), width, height)
+    record = entry.get("record")
+    return Place(number, name, width, height, record if type(record) is int else None)
 
 
 def chosen_images(
@@ -124,14 +202,3 @@ def chosen_images(
     if image_part is not None:
         names = part_of(names, image_part, str(file))
     return [image_id for image_id, place in places.items() if place.name in names]
-
-
-def require_images(file: Path, places: Dict[ImageId, Place], folder: Path) -> None:
-    """Raises DataError if the folder is not there, or has none of the images of the file."""
-    check_folder(folder, "images")
-    paths = [place.path for place in places.values()]
-    if paths and not any(map(is_file, paths)):
-        raise DataError(
-            f"images: expected the {len(paths)} images of {file}, found none of them in "
-            f"{folder}{relative_to(folder)}; the first is {paths[0]}; correct the folder"
-        )

@@ -6,6 +6,7 @@ from detkit.data.writers.coco import write_coco
 from detkit.data.writers.csv_table import write_csv
 from detkit.data.writers.entries import IMAGES, Written
 from detkit.data.writers.labelme import write_labelme
+from detkit.data.writers.recordio import write_recordio
 from detkit.data.writers.voc import write_voc
 from detkit.data.writers.yolo import write_yolo
 
@@ -15,6 +16,7 @@ WRITERS: Dict[str, Callable[..., Written]] = {
     "voc": write_voc,
     "labelme": write_labelme,
     "csv": write_csv,
+    "recordio": write_recordio,
 }
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "write_coco",
     "write_csv",
     "write_labelme",
+    "write_recordio",
     "write_voc",
     "write_yolo",
 ]

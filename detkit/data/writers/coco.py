@@ -39,12 +39,12 @@ def write_coco(
     different classes.
     """
     contents: Dict[str, Dict[str, List[Any]]] = {}
-    numbered = {split: _is_numbered(dataset) for split, dataset in datasets.items()}
+    numbered = {split: is_numbered(dataset) for split, dataset in datasets.items()}
     with new_folder(folder, images) as part:
         for entry in entries(datasets):
             if entry.split not in contents:
-                contents[entry.split] = _content(entry.dataset)
-            _add(contents[entry.split], entry, numbered[entry.split])
+                contents[entry.split] = empty_content(entry.dataset)
+            add_entry(contents[entry.split], entry, numbered[entry.split])
             entry.put_image(part / "images" / entry.split / entry.name, images)
         (part / "annotations").mkdir(exist_ok=True)
         for split, content in contents.items():
@@ -61,18 +61,19 @@ def annotations_of(dataset: Dataset, indices: Sequence[int], folder: Path) -> Di
     dataset: a dataset of image files, all below ``folder``, the ``images`` of the reader. See
     write_coco for the ids and the objects.
     """
-    content, numbered = _content(dataset), _is_numbered(dataset)
+    content, numbered = empty_content(dataset), is_numbered(dataset)
     assert isinstance(dataset, HasFiles)
     for index in indices:
         name = Path(os.path.relpath(dataset.image_path(index), folder)).as_posix()
-        _add(content, entry_of(dataset, "", index, name), numbered)
+        add_entry(content, entry_of(dataset, "", index, name), numbered)
     return content
 
 
 CONTENT = ("images", "annotations", "categories")
 
 
-def _content(dataset: Dataset) -> Dict[str, List[Any]]:
+def empty_content(dataset: Dataset) -> Dict[str, List[Any]]:
+    """Returns the three lists of COCO's format, with the categories of a dataset alone."""
     pairs = zip(category_ids(dataset), dataset.class_names)
     categories: List[Dict[str, Any]] = [{"id": int(each), "name": name} for each, name in pairs]
     keypoints = getattr(dataset, "keypoint_names", ())
@@ -81,7 +82,7 @@ def _content(dataset: Dataset) -> Dict[str, List[Any]]:
     return dict(zip(CONTENT, ([], [], categories)))
 
 
-def _add(content: Dict[str, List[Any]], entry: Entry, numbered: bool) -> None:
+def add_entry(content: Dict[str, List[Any]], entry: Entry, numbered: bool) -> None:
     """Adds an image and its objects."""
     annotation = entry.annotation
     image_id = int(annotation.image_id) if numbered else entry.number + 1
@@ -102,7 +103,8 @@ def _add(content: Dict[str, List[Any]], entry: Entry, numbered: bool) -> None:
         content["annotations"].append({**thing, **(next(points) if points else {})})
 
 
-def _is_numbered(dataset: Dataset) -> bool:
+def is_numbered(dataset: Dataset) -> bool:
+    """Returns whether the ids of all images are numbers, which COCO's format then keeps."""
     ids = (dataset.annotation(index).image_id for index in range(len(dataset)))
     return all(isinstance(each, (int, np.integer)) for each in ids)
 

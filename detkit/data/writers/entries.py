@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import (
     Any,
     Dict,
@@ -42,6 +42,17 @@ class HasFiles(Protocol):
 
     def image_path(self, index: int) -> Path:
         """Returns the file of an image."""
+
+
+@runtime_checkable
+class HasBytes(Protocol):
+    """The protocol of a dataset whose images are packed into one file."""
+
+    def image_name(self, index: int) -> str:
+        """Returns the name of the file that an image was packed from."""
+
+    def image_bytes(self, index: int) -> bytes:
+        """Returns the bytes of that file."""
 
 
 @runtime_checkable
@@ -95,6 +106,19 @@ class Entry(NamedTuple):
         """The boxes x1 y1 x2 y2 as numbers of Python, the shortest that are the same float32."""
         return [[float(str(side)) for side in box] for box in self.annotation.boxes]
 
+    def image_bytes(self) -> bytes:
+        """Returns the bytes of the image's file; PNG of its pixels if the dataset has no files.
+
+        Raises OSError, and ImageError for a damaged record.
+        """
+        if isinstance(self.dataset, HasFiles):
+            return self.dataset.image_path(self.number).read_bytes()
+        if isinstance(self.dataset, HasBytes):
+            return self.dataset.image_bytes(self.number)
+        pixels = cv2.cvtColor(self.dataset.image(self.number), cv2.COLOR_RGB2BGR)
+        data: bytes = cv2.imencode(".png", pixels)[1].tobytes()
+        return data
+
     def put_image(self, target: Path, images: str) -> None:
         """Puts the image's file at ``target``; PNG of its pixels if the dataset has no files.
 
@@ -105,8 +129,7 @@ class Entry(NamedTuple):
             if os.path.lexists(target):
                 raise FileExistsError(0, "another image has this name")
             if not isinstance(self.dataset, HasFiles):
-                pixels = cv2.cvtColor(self.dataset.image(self.number), cv2.COLOR_RGB2BGR)
-                target.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+                target.write_bytes(self.image_bytes())
                 return
             source = self.dataset.image_path(self.number).resolve()
             if images == "copy":
@@ -210,7 +233,11 @@ def _check_classes(datasets: Mapping[str, Dataset]) -> None:
 
 def _name(dataset: Dataset, index: int, image_id: Any, flat: bool) -> str:
     """Returns a file name for an image, made of its id, or of its file if the id is a number."""
-    path = dataset.image_path(index) if isinstance(dataset, HasFiles) else None
+    path: Optional[PurePath] = None
+    if isinstance(dataset, HasFiles):
+        path = dataset.image_path(index)
+    elif isinstance(dataset, HasBytes):
+        path = PurePosixPath(dataset.image_name(index))
     suffix = path.suffix if path else ".png"
     name = str(image_id) if isinstance(image_id, str) or path is None else path.name
     if name.lower().endswith(suffix.lower()):
