@@ -199,10 +199,10 @@ def coco(folder, polygons, **size):
     paint(folder / "a.jpg", 0)
     image = {"id": 1, "file_name": "a.jpg", "width": 60, "height": 40, **size}
     things = [
-        {"image_id": 1, "category_id": 1, "bbox": [5, 5, 50, 30], "segmentation": polygons},
-        {"image_id": 1, "category_id": 1, "bbox": [61, 5, 20, 30], "segmentation": polygons},
+        {"image_id": 1, "category_id": 7, "bbox": [5, 5, 50, 30], "segmentation": polygons},
+        {"image_id": 1, "category_id": 7, "bbox": [61, 5, 20, 30], "segmentation": polygons},
     ]
-    content = {"images": [image], "annotations": things, "categories": [{"id": 1, "name": "x"}]}
+    content = {"images": [image], "annotations": things, "categories": [{"id": 7, "name": "x"}]}
     (folder / "a.json").write_text(json.dumps(content))
     return {"train": COCO(str(folder / "a.json"), str(folder))}
 
@@ -217,6 +217,7 @@ def test_a_wrong_size_becomes_that_of_the_image(tmp_path):
     assert (annotation.width, annotation.height) == (60, 40)
     assert annotation.boxes.tolist() == [[5, 5, 55, 35]]  # the other one lies outside
     assert [outline["size"] for outline in fixed.segmentations(0)] == [[40, 60]]
+    assert fixed.category_ids == (7,)
 
 
 @pytest.mark.parametrize("reader", ["coco", "voc-folder"])
