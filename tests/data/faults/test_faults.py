@@ -258,3 +258,17 @@ def test_crossings_are_those_that_single_pairs_of_edges_have():
     assert count_crossings(np.stack([np.cos(circle), np.sin(circle)], axis=1)) == 0
     eight = np.stack([np.cos(circle + 0.01), np.sin(2 * circle + 0.02)], axis=1)
     assert count_crossings(eight) == 1
+
+
+def test_the_keypoints_of_the_objects_that_are_left_stay(tmp_path):
+    coco(tmp_path, [])
+    content = json.loads((tmp_path / "a.json").read_text())
+    content["categories"][0]["keypoints"] = ["nose"]
+    for thing, box, x in zip(content["annotations"], ([5, 5, 2, 30], [9, 5, 20, 30]), (6, 12)):
+        thing.update(bbox=box, keypoints=[x, 8, 2])
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    splits = {"train": COCO(str(tmp_path / "a.json"), str(tmp_path))}
+    write_coco(corrected(splits, check(splits)), tmp_path / "out")
+    (dataset,) = read_source(recognise(tmp_path / "out")).values()
+    assert dataset.annotation(0).boxes.tolist() == [[9, 5, 29, 35]]
+    assert dataset.field("keypoints", 0).points.tolist() == [[[12.5, 8.5, 2]]]
