@@ -12,6 +12,7 @@ from detkit.data.faults.pictures import Key
 from detkit.data.images import image_size
 from detkit.data.sample import Annotation, Dataset, Faults, Field, HasFields
 from detkit.data.writers.entries import HasFiles, outlines_of
+from detkit.detections.results import category_ids
 from detkit.errors import DataError
 from detkit.segmentations import Segmentation
 
@@ -36,6 +37,8 @@ class Corrected:
     ) -> None:
         self._dataset, self._images = dataset, images
         self.class_names = class_names
+        ids = dict(zip(dataset.class_names, category_ids(dataset)))
+        self.category_ids = tuple(ids[name] for name in class_names)
         self.keypoint_names: Sequence[str] = getattr(dataset, "keypoint_names", ())
         self.dropped: Faults = []
         self.bad_images: Faults = []

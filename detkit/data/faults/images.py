@@ -13,8 +13,9 @@ def undecodable(splits: Splits, pictures: Dict[Key, Picture]) -> Iterator[Fault]
     """Yields a fault for each image that the reader took and that cannot be decoded."""
     for (split, index), picture in pictures.items():
         if picture.fault is not None:
-            kind = kind_of(picture.fault, OF_IMAGES, "unreadable")
-            yield Fault(kind, (split,), str(picture.path), picture.fault, ((split, index),))
+            what = picture.fault[len(f"{picture.path}: ") :]
+            kind = kind_of(what, OF_IMAGES, "unreadable")
+            yield Fault(kind, (split,), str(picture.path), what, ((split, index),))
 
 
 def other_sizes(splits: Splits, pictures: Dict[Key, Picture]) -> Iterator[Fault]:
@@ -25,9 +26,10 @@ def other_sizes(splits: Splits, pictures: Dict[Key, Picture]) -> Iterator[Fault]
         if picture.size is None or picture.size == stated:
             continue
         turned = stored_size(picture.path) == stated and picture.size == stated[::-1]
-        what = f"annotated with {stated[0]} x {stated[1]} pixels, found {{}} x {{}}".format(
-            *picture.size
-        ) + (" after its EXIF orientation is applied" if turned else "")
+        what = (
+            f"annotated with {stated[0]} x {stated[1]} pixels, found {picture.size[0]} x "
+            f"{picture.size[1]}{' after its EXIF orientation is applied' * turned}"
+        )
         kind = "orientation" if turned else "size"
         yield Fault(kind, (split,), str(picture.path), what, ((split, index),))
 

@@ -20,7 +20,7 @@ class Picture(NamedTuple):
 
     size: (width, height) as it is decoded; None if it cannot be.
     fingerprint: by which it is compared; None if it was not decoded.
-    fault: the reason why it cannot be decoded, or None.
+    fault: the reason why it cannot be decoded, "PATH: ...", or None.
     """
 
     path: Path

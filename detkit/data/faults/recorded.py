@@ -30,20 +30,20 @@ def recorded_objects(splits: Splits) -> Iterator[Fault]:
     for split, dataset in splits.items():
         for image_id, reason in dataset.dropped:
             if not reason.endswith("it is marked difficult"):  # the config asks for it
-                kind = kind_of(reason, OF_OBJECTS, "unusable")
                 where, quoted, what = reason.partition(': "')
                 found = (where, f'"{what}') if where and quoted else (str(image_id), reason)
-                yield Fault(kind, (split,), *found)
+                yield Fault(kind_of(found[1], OF_OBJECTS, "unusable"), (split,), *found)
 
 
 def recorded_images(splits: Splits) -> Iterator[Fault]:
     """Yields a fault for each image that a reader left out."""
     for split, dataset in splits.items():
         for image_id, reason in dataset.bad_images:
-            kind = kind_of(reason, OF_IMAGES, "malformed")
             where, colon, what = reason.partition(": ")
             found = (where, what) if colon else (str(image_id), reason)
-            yield Fault(_turned(reason) or kind, (split,), *found)
+            # Of the reason without the place: a folder may be named "truncated".
+            kind = _turned(reason) or kind_of(found[1], OF_IMAGES, "malformed")
+            yield Fault(kind, (split,), *found)
 
 
 def kind_of(reason: str, patterns: Patterns, other: str) -> str:

@@ -199,10 +199,10 @@ def coco(folder, polygons, **size):
     paint(folder / "a.jpg", 0)
     image = {"id": 1, "file_name": "a.jpg", "width": 60, "height": 40, **size}
     things = [
-        {"image_id": 1, "category_id": 1, "bbox": [5, 5, 50, 30], "segmentation": polygons},
-        {"image_id": 1, "category_id": 1, "bbox": [61, 5, 20, 30], "segmentation": polygons},
+        {"image_id": 1, "category_id": 7, "bbox": [5, 5, 50, 30], "segmentation": polygons},
+        {"image_id": 1, "category_id": 7, "bbox": [61, 5, 20, 30], "segmentation": polygons},
     ]
-    content = {"images": [image], "annotations": things, "categories": [{"id": 1, "name": "x"}]}
+    content = {"images": [image], "annotations": things, "categories": [{"id": 7, "name": "x"}]}
     (folder / "a.json").write_text(json.dumps(content))
     return {"train": COCO(str(folder / "a.json"), str(folder))}
 
@@ -217,6 +217,7 @@ def test_a_wrong_size_becomes_that_of_the_image(tmp_path):
     assert (annotation.width, annotation.height) == (60, 40)
     assert annotation.boxes.tolist() == [[5, 5, 55, 35]]  # the other one lies outside
     assert [outline["size"] for outline in fixed.segmentations(0)] == [[40, 60]]
+    assert fixed.category_ids == (7,)
 
 
 @pytest.mark.parametrize("reader", ["coco", "voc-folder"])
@@ -257,3 +258,17 @@ def test_crossings_are_those_that_single_pairs_of_edges_have():
     assert count_crossings(np.stack([np.cos(circle), np.sin(circle)], axis=1)) == 0
     eight = np.stack([np.cos(circle + 0.01), np.sin(2 * circle + 0.02)], axis=1)
     assert count_crossings(eight) == 1
+
+
+def test_the_keypoints_of_the_objects_that_are_left_stay(tmp_path):
+    coco(tmp_path, [])
+    content = json.loads((tmp_path / "a.json").read_text())
+    content["categories"][0]["keypoints"] = ["nose"]
+    for thing, box, x in zip(content["annotations"], ([5, 5, 2, 30], [9, 5, 20, 30]), (6, 12)):
+        thing.update(bbox=box, keypoints=[x, 8, 2])
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    splits = {"train": COCO(str(tmp_path / "a.json"), str(tmp_path))}
+    write_coco(corrected(splits, check(splits)), tmp_path / "out")
+    (dataset,) = read_source(recognise(tmp_path / "out")).values()
+    assert dataset.annotation(0).boxes.tolist() == [[9, 5, 29, 35]]
+    assert dataset.field("keypoints", 0).points.tolist() == [[[12.5, 8.5, 2]]]
