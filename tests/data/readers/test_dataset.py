@@ -35,7 +35,7 @@ def test_every_layout_says_the_same(tmp_path, layout):
         assert annotation.boxes.dtype == np.float32 and annotation.boxes.shape[1:] == (4,)
         assert annotation.labels.dtype == np.int32 and annotation.difficult.dtype == bool
         assert dataset.image(index).shape == (40, 60, 3)
-        assert dataset.image_path(index).is_file()
+        assert layout == "recordio" or dataset.image_path(index).is_file()
 
 
 @pytest.mark.parametrize("layout", [each for each in FILES if each not in OF_VOC_ALONE])
