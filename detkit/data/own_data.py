@@ -73,16 +73,7 @@ def read_own(
             "layout in data.train of a config, or write files by detkit convert --to coco"
         )
     if class_names:
-        known = next(iter(datasets.values())).class_names
-        unknown = [name for name in class_names if name not in known]
-        if unknown:
-            raise DataError(
-                f"--classes: expected some of {', '.join(known)}, found {unknown[0]!r}"
-                f"{did_you_mean(unknown[0], known)}"
-            )
-        chosen = {"class_names": list(class_names)}
-        splits = {split: {**section, **chosen} for split, section in source.splits.items()}
-        source = source._replace(splits=splits)
+        source = _of_classes(source, next(iter(datasets.values())).class_names, class_names)
         datasets = read_source(source)
     prints = {split: _fingerprints(split, dataset) for split, dataset in datasets.items()}
     undecoded = {split: _undecoded(datasets[split], prints[split]) for split in datasets}
@@ -90,6 +81,20 @@ def read_own(
     notes: List[str] = []
     parts = _parts(folder, datasets, prints, seed, notes)
     return OwnData(source, datasets, parts, undecoded, notes + _shared(parts, prints))
+
+
+def _of_classes(source: Source, known: Sequence[str], chosen: Sequence[str]) -> Source:
+    """Returns a source of some of its classes alone. Raises DataError for an unknown one."""
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        raise DataError(
+            f"--classes: expected some of {', '.join(known)}, found {unknown[0]!r}"
+            f"{did_you_mean(unknown[0], known)}"
+        )
+    names = {"class_names": list(chosen)}
+    return source._replace(
+        splits={split: {**each, **names} for split, each in source.splits.items()}
+    )
 
 
 def path_of(dataset: Dataset, index: int) -> Path:
