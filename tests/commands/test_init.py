@@ -78,7 +78,7 @@ def names_of(config, split):
     return {dataset.image_path(index).name for index in range(len(dataset))}
 
 
-@pytest.mark.parametrize("layout", FILES)
+@pytest.mark.parametrize("layout", sorted(set(FILES) - {"recordio"}))
 def test_each_layout_becomes_a_config_that_passes_the_checks(tmp_path, layout, monkeypatch, capsys):
     make(tmp_path / "source", layout)
     monkeypatch.chdir(tmp_path)
@@ -94,6 +94,13 @@ def test_each_layout_becomes_a_config_that_passes_the_checks(tmp_path, layout, m
     tiny.assert_says(lines, "classes  2: cat, dog", "no box dropped; no bad image")
     assert "warning" not in lines
     assert sum(len(d) for d in (training.train_set, training.val_set)) in (2, 3)
+
+
+def test_packed_images_are_refused_with_what_to_do(tmp_path, capsys):
+    make(tmp_path / "source", "recordio")
+    message = refused(capsys, tmp_path / "source", "--out", tmp_path / "mine")
+    tiny.assert_says(message, "images in files", "recordio", "data.train", "--to coco")
+    assert not (tmp_path / "mine").exists()
 
 
 @pytest.fixture(scope="module")
