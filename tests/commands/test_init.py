@@ -98,7 +98,7 @@ def test_each_layout_becomes_a_config_that_passes_the_checks(tmp_path, layout, m
 
 def test_packed_images_are_refused_with_what_to_do(tmp_path, capsys):
     make(tmp_path / "source", "recordio")
-    message = refused(capsys, tmp_path / "source", "--out", tmp_path / "mine")
+    message = refused(capsys, "init", tmp_path / "source", "--out", tmp_path / "mine")
     tiny.assert_says(message, "images in files", "recordio", "data.train", "--to coco")
     assert not (tmp_path / "mine").exists()
 
