@@ -69,7 +69,7 @@ def _read(args: argparse.Namespace) -> Tuple[str, Splits]:
         found = recognise(source, args.layout)
         return f"{found.layout} ({found.reason})", read_source(found)
     if args.layout:
-        raise DataError(f"--from: expected a folder as SOURCE, found the config {args.source}")
+        raise DataError(f"--layout: expected a folder as SOURCE, found the config {args.source}")
     import_mxnet()
     from detkit.build.data import read_dataset
     from detkit.build.sections import open_config
