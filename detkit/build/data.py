@@ -1,6 +1,6 @@
 """The sections ``data``, ``tta`` and ``evaluate`` -> datasets, batches, views and an evaluator."""
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Type
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def build_dataset(config: Config, split: str) -> Dataset:
 
     Raises ConfigError, and DataError with the place of the section.
     """
-    if split == TEST and TEST not in config["data"]:
+    if split == TEST and config["data"].get(TEST) is None:
         raise ConfigError(
             f"{place(config['data'])}: expected the key test, the images that the split test "
             "judges, found none; add it beside train and val, for example with --set "
@@ -53,8 +53,7 @@ def read_dataset(config: Config, split: str) -> Dataset:
 
     Raises as ``build_dataset`` does.
     """
-    node = require(config["data"], split, dict)
-    kind = DATASETS.get(require(node, "type"), place(node, "type"))
+    node, kind = _section_of(config, split)
     limited = "max_pixels" in signature(kind)[0]  # a dataset of image files
     limits = {"max_pixels": max_pixels_of(config)} if limited else {}
     try:
@@ -62,6 +61,17 @@ def read_dataset(config: Config, split: str) -> Dataset:
     except DataError as error:
         raise DataError(f"{place(node)}: {error}") from error
     return dataset
+
+
+def check_test(config: Config) -> None:
+    """Raises ConfigError for a ``data.test`` that is no dataset; a training does not read it."""
+    if config["data"].get(TEST) is not None:
+        _section_of(config, TEST)
+
+
+def _section_of(config: Config, split: str) -> Tuple[Node, Type[Dataset]]:
+    node = require(config["data"], split, dict)
+    return node, DATASETS.get(require(node, "type"), place(node, "type"))
 
 
 def build_transforms(config: Config, split: str) -> List[Transform]:

@@ -3,7 +3,14 @@
 import os
 from typing import Any, Iterable, Union
 
-from detkit.build.data import DATA_KEYS, PROPOSALS, TEST_PROPOSALS, build_tta, taken_proposals
+from detkit.build.data import (
+    DATA_KEYS,
+    PROPOSALS,
+    TEST_PROPOSALS,
+    build_tta,
+    check_test,
+    taken_proposals,
+)
 from detkit.build.model import detector_of
 from detkit.build.outdated import check_outdated
 from detkit.build.regimes import WITH_ANCHORS, expand_regime, regime_of
@@ -82,10 +89,11 @@ def check_norms(node: Any) -> None:
 def check_parts(config: Config) -> None:
     """Raises ConfigError for a part that neither the detector nor its training step has.
 
-    It also refuses stored proposals that a training does not take, an argument of the proposals
-    that the regime sets, and a wrong ``tta``. Plugins must be imported.
+    It also refuses a ``data.test`` that is no dataset, stored proposals that a training does not
+    take, an argument of the proposals that the regime sets, and a wrong ``tta``. Plugins must be imported.
     """
     detector = detector_of(config)
+    check_test(config)
     _check_proposals(config)
     step = chosen_step(config, detector)
     check_keys(section(config, "train_step"), ("type", *step.PARTS))
