@@ -69,7 +69,7 @@ def check_test(config: Config) -> None:
         _section_of(config, TEST)
 
 
-def _section_of(config: Config, split: str) -> Tuple[Node, Type[Dataset]]:
+def _section_of(config: Config, split: str) -> Tuple[Node, Callable[..., Any]]:
     node = require(config["data"], split, dict)
     return node, DATASETS.get(require(node, "type"), place(node, "type"))
 

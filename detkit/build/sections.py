@@ -90,7 +90,8 @@ def check_parts(config: Config) -> None:
     """Raises ConfigError for a part that neither the detector nor its training step has.
 
     It also refuses a ``data.test`` that is no dataset, stored proposals that a training does not
-    take, an argument of the proposals that the regime sets, and a wrong ``tta``. Plugins must be imported.
+    take, an argument of the proposals that the regime sets, and a wrong ``tta``. Plugins must be
+    imported.
     """
     detector = detector_of(config)
     check_test(config)

@@ -52,7 +52,7 @@ VALUES = {
     "modle.type=x": ["'modle'", "did you mean 'model'?", "accepted: seed, model"],
     "train.epoch=3": ["'epoch'", "did you mean 'epochs'?", "epochs=None", "lr (required)"],
     "data.tests=3": ["data.tests: ", "unknown key", "accepted: train, val, test"],
-    "data.test=3": ["data.test: ", "expected a section", "found 3"],
+    "data.test=3": ["data.test: ", "a mapping", "3 (int)"],
     "data.test={type: Vocc}": ["data.test.type: ", "Vocc", "VOC"],
     "model.neck=3": ["model.neck: ", "a mapping", "3 (int)"],
     "model.nek=3": ["model.nek: ", "unknown key", "'neck'?"],

@@ -209,7 +209,8 @@ def test_an_npz_of_proposals_is_evaluated_without_the_model(proposals, capsys):
     assert tiny.tool("evaluate", folder / "config.yaml", given, "--split", "train") == 0
     numbers = dict(line.split() for line in capsys.readouterr().out.splitlines())
     written = json.loads((folder / "result_train.json").read_text())
-    about = {name: written.pop(name) for name in ("split", "images", "objects")}
+    names = ("split", "checkpoint", "images", "objects", "skipped")
+    about = {name: written.pop(name) for name in names}
     assert about["split"] == "train" and about["images"] > 0 and about["objects"] > 0
     shown = {n: "-" if value is None else f"{100 * value:.1f}" for n, value in written.items()}
     assert numbers == shown
