@@ -73,6 +73,19 @@ double values_at_once(const ShapedNodes& nodes, const std::vector<Entry>& output
   return std::max(most, held + copied);
 }
 
+// Returns the smaller number; a limit below 1 is none.
+int64_t at_most(int64_t rows, int64_t limit) { return limit > 0 ? std::min(rows, limit) : rows; }
+
+// Returns the pairs of boxes that an NMS of so many rows compares. MXNet's compares the best `topk`
+// rows with all. detkit's compares the best `top_k_in` with those it keeps, at most `top_k_out`.
+double compared_by_nms(const ShapedNode& node, int64_t rows) {
+  if (node.op == "detkit_nms") {
+    const int64_t entering = at_most(rows, node.whole("top_k_in", -1));
+    return double(entering) * double(at_most(entering, node.whole("top_k_out", -1)));
+  }
+  return double(rows) * double(at_most(rows, node.whole("topk", -1)));
+}
+
 // Returns the work of a node beside that of reading and writing each value once.
 double more_steps(const ShapedNode& node, const std::vector<Shape>& read, double written) {
   if (kLayers.count(node.op) > 0) {
@@ -97,9 +110,8 @@ double more_steps(const ShapedNode& node, const std::vector<Shape>& read, double
   if (node.op == "_contrib_box_nms" || node.op == "detkit_nms") {
     const size_t axes = read[0].size();
     const int64_t rows = axes > 1 ? read[0][axes - 2] : read[0][0];
-    const int64_t kept = node.whole("topk", -1), compared = kept > 0 ? std::min(rows, kept) : rows;
     const Shape batch(read[0].begin(), read[0].end() - std::min<size_t>(axes, 2));
-    return double(count(batch)) * double(compared) * double(rows) + sorting;
+    return double(count(batch)) * compared_by_nms(node, rows) + sorting;
   }
   return kSorters.count(node.op) > 0 ? sorting : 0;
 }

@@ -109,7 +109,23 @@ def _more_steps(node: Node, shapes: List[Shape], written: int) -> int:
         return written * max(node.whole("sampling", 1), 1) ** 2
     if node.op in ("_contrib_box_nms", "detkit_nms"):
         rows = shapes[0][-2] if len(shapes[0]) > 1 else shapes[0][-1]
-        kept = node.whole("topk", -1)
-        compared = min(rows, kept) if kept > 0 else rows
-        return count(shapes[0][:-2]) * compared * rows + SORTING * count(shapes[0])
+        compared = _compared_by_nms(node, rows)
+        return count(shapes[0][:-2]) * compared + SORTING * count(shapes[0])
     return SORTING * count(shapes[0]) if node.op in SORTERS else 0
+
+
+def _compared_by_nms(node: Node, rows: int) -> int:
+    """Returns the pairs of boxes that an NMS of so many rows compares.
+
+    MXNet's compares the best ``topk`` rows with all. detkit's compares the best ``top_k_in`` with
+    those it keeps, at most ``top_k_out``.
+    """
+    if node.op == "detkit_nms":
+        entering = _at_most(rows, node.whole("top_k_in", -1))
+        return entering * _at_most(entering, node.whole("top_k_out", -1))
+    return rows * _at_most(rows, node.whole("topk", -1))
+
+
+def _at_most(rows: int, limit: int) -> int:
+    """Returns the smaller number; a limit below 1 is none."""
+    return min(rows, limit) if limit > 0 else rows

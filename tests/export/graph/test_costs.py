@@ -43,6 +43,28 @@ def test_the_samples_of_roi_align_are_bounded(op, key, steps):
     assert "steps" in expected and found // (1000 * 256 * 49 * 3600) == steps
 
 
+@pytest.mark.parametrize(
+    "op, limits",
+    [
+        ("detkit_nms", {"top_k_in": "1000", "top_k_out": "1000"}),
+        ("detkit_nms", {"top_k_in": "-1", "top_k_out": "1000"}),
+        ("_contrib_box_nms", {"topk": "1000"}),
+    ],
+)
+def test_an_nms_compares_no_more_boxes_than_it_takes(op, limits):
+    """A RetinaNet takes the best 1,000 of 1,000 anchors x 80 classes on each level."""
+
+    def suppressed(attributes):
+        return [
+            Node("null", "boxes", {}, [], [(1, 300000, 6)]),
+            Node(op, "nms", attributes, [(0, 0)], [(1, 1000, 6)]),
+        ]
+
+    assert check_costs(suppressed(limits), [(1, 0)], IMAGE) is None
+    expected, found = check_costs(suppressed({}), [(1, 0)], IMAGE)
+    assert "steps" in expected and found > 300000**2
+
+
 def test_small_images_count_as_one_of_256_x_256():
     nodes = layer("Convolution", 512, 4096)  # as many values as 1,000 RoIs of R50-C4 need
     small = {"images": (1, 3, 64, 80)}
