@@ -44,6 +44,20 @@ def debug_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def dataset_arguments(parser: argparse.ArgumentParser, what: str) -> None:
+    """Adds the arguments that name a dataset: those of ``common_arguments``, and ``--split``.
+
+    what: "images are drawn": the use that the command makes of the split, for the help.
+    """
+    common_arguments(parser, config="a config, a run's folder, or a folder of data")
+    parser.add_argument(
+        "--split",
+        choices=SPLITS,
+        default="train",
+        help=f"whose {what}; default: train, or all of a folder without splits",
+    )
+
+
 def split_argument(parser: argparse.ArgumentParser) -> None:
     """Adds ``--split``."""
     parser.add_argument(

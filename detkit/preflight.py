@@ -100,7 +100,7 @@ def _dataset_lines(name: str, dataset: Dataset) -> List[str]:
         f"{difficult} difficult: {per_class}",
         f"         {dropped}; {bad}",
         *(f"           {line}" for line in (*reasons, *more)),
-        *[f"         {boxes} objects have no polygon, and their masks are their boxes"]
+        *[f"         objects without a polygon, whose masks are their boxes: {boxes}"]
         * (boxes > 0),
     ]
 

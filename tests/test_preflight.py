@@ -118,7 +118,7 @@ def test_boxes_among_polygons_are_counted(training):
             return [[np.array(BOX)], None][: len(self._boxes[index])]
 
     mixed, none = Outlined(**FITS), Listed(**FITS)
-    says(preflight(training(mixed, none))[3], "1 objects have no polygon", "are their boxes")
+    says(preflight(training(mixed, none))[3], "without a polygon", "are their boxes: 1")
     assert "polygon" not in "".join(preflight(training(none)))
 
 

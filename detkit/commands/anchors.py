@@ -20,6 +20,7 @@ from detkit.build.data import build_dataset
 from detkit.commands.sources import config_of, dataset_of
 from detkit.data.anchor_sizes import MATCHABLE, AnchorSizes, propose_anchors
 from detkit.errors import ConfigError
+from detkit.wording import counted
 
 ENDS = (0, SMALL, 50, LARGE, 100)  # percentiles that are printed
 
@@ -77,8 +78,8 @@ def anchor_lines(boxes: np.ndarray, anchors: Anchors) -> List[str]:
     stride, small = min(anchors.strides), np.percentile(np.sqrt(boxes.prod(axis=1)), SMALL)
     levels = len(anchors.strides)
     lines = [
-        f"{len(anchors.sides)} anchors at a cell, of {levels} level{'s' * (levels > 1)} with the "
-        f"stride{'s' * (levels > 1)} {', '.join(f'{each:g}' for each in anchors.strides)}: "
+        f"{counted(len(anchors.sides), 'anchor')} at a cell, of {counted(levels, 'level')} with "
+        f"stride {', '.join(f'{each:g}' for each in anchors.strides)}: "
         f"{unmatched_by(boxes, anchors.sides):.1%} of the objects reach IoU {MATCHABLE} with none"
     ]
     if small < LEAST_CELLS * stride:

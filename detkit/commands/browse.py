@@ -20,6 +20,7 @@ from detkit.data.transforms import apply
 from detkit.detections.draw import contact_sheet, save_image
 from detkit.errors import ConfigError, DataError, ImageError
 from detkit.files.disk import make_folder, whole_file
+from detkit.wording import counted
 
 PAGE, PICTURES = "index.html", "pictures"
 ON_SHEET, COLUMNS, CELL = 12, 4, (320, 400)  # pictures of a sheet; height and width of a cell
@@ -41,12 +42,13 @@ def main(args: argparse.Namespace) -> None:
     if not pictures:
         raise DataError(f"{args.config}: expected an image that can be read, found none, see above")
     sheets = write_sheets(out, pictures)
-    title = f"{args.config}, {args.split if split else 'train'}"
+    title = f"{args.config}, {args.split}"
     if args.transforms:
         title += ", as training sees it"
     with whole_file(out / PAGE) as part:
         part.write_text(page(title, dataset, pictures, sheets), encoding="utf-8", errors="replace")
-    print(f"{len(pictures)} of {len(dataset)} images, {len(sheets)} sheets: {out / PAGE}")
+    drawn = f"{len(pictures)} of {counted(len(dataset), 'image')}"
+    print(f"{drawn}, {counted(len(sheets), 'sheet')}: {out / PAGE}")
 
 
 def transforms_of(config: Optional[Config], args: argparse.Namespace) -> Transforms:

@@ -15,8 +15,9 @@ from detkit.data.recognise import read_source, recognise
 from detkit.data.writers import IMAGES, WRITERS
 from detkit.data.writers.entries import HasFiles
 from detkit.errors import DataError, DetkitError
+from detkit.files.disk import make_folder, whole_file
 from detkit.requirements import import_mxnet
-from detkit.wording import first_few
+from detkit.wording import counted, first_few
 
 SHOWN = 5  # faults of each kind
 SHOWN_CLASSES = 20
@@ -99,7 +100,7 @@ def _report(faults: Sequence[Fault], splits: Splits) -> List[str]:
     kinds = _by_kind(faults)
     if not faults:
         return ["no faults"]
-    lines = [f"{_counted(len(faults), 'fault')} of {_counted(len(kinds), 'kind')}", ""]
+    lines = [f"{counted(len(faults), 'fault')} of {counted(len(kinds), 'kind')}", ""]
     for kind, found in kinds.items():
         counts = {split: sum(split in fault.splits for fault in found) for split in splits}
         each = ", ".join(f"{split} {count}" for split, count in counts.items() if count)
@@ -107,10 +108,6 @@ def _report(faults: Sequence[Fault], splits: Splits) -> List[str]:
         lines += [f"  {fault.where}: {fault.what}" for fault in found[:SHOWN]]
         lines += [f"  and {len(found) - SHOWN} more (--json FILE lists all)"] * (len(found) > SHOWN)
     return lines
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _by_kind(faults: Sequence[Fault]) -> Dict[str, List[Fault]]:
@@ -136,11 +133,9 @@ def _write(file: Path, faults: Sequence[Fault], splits: Splits) -> None:
         }
         for fault in faults
     ]
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"faults": rows}, indent=1), encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{file}: cannot be written: {error.strerror}") from error
+    make_folder(file.parent)
+    with whole_file(file) as part:
+        part.write_text(json.dumps({"faults": rows}, indent=1), encoding="utf-8")
 
 
 def _changes(faults: Sequence[Fault]) -> List[str]:

@@ -1,4 +1,4 @@
-"""What a command is given: a config, the folder of a run, or the folder of a dataset."""
+"""The input of a command: a config, the folder of a run, or the folder of a dataset."""
 
 import os
 from pathlib import Path

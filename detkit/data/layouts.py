@@ -137,6 +137,7 @@ def _labelme(folder: Path) -> Sections:
 
 def _cvat(folder: Path) -> Sections:
     def first_image(file: Path) -> Optional[str]:
+        """Returns the name of the first image of a file of CVAT, else None."""
         if b"<annotations" not in head_of(file):
             return None
         node = read_xml(file).find("image")
@@ -147,6 +148,7 @@ def _cvat(folder: Path) -> Sections:
 
 def _label_studio(folder: Path) -> Sections:
     def first_image(file: Path) -> Optional[str]:
+        """Returns "" for a list of tasks, whose images have names of the server, else None."""
         head = head_of(file)
         if not head.lstrip().startswith(b"["):
             return None
@@ -164,6 +166,7 @@ def _label_studio(folder: Path) -> Sections:
 
 def _open_images(folder: Path) -> Sections:
     def first_image(file: Path) -> Optional[str]:
+        """Returns the name of the first image of a table of Open Images, else None."""
         image = _first_cell(file, open_images.COLUMNS, open_images.OPTIONAL)
         return image and f"{image}{open_images.SUFFIX}"
 
@@ -177,6 +180,7 @@ def _open_images(folder: Path) -> Sections:
 
 def _csv(folder: Path) -> Sections:
     def first_image(file: Path) -> Optional[str]:
+        """Returns the name of the first image of a table, else None."""
         return _first_cell(file, csv_table.COLUMNS, csv_table.OPTIONAL)
 
     return of_files(folder, (".csv",), "CSV", first_image)
@@ -184,6 +188,7 @@ def _csv(folder: Path) -> Sections:
 
 def _json_lines(folder: Path) -> Sections:
     def first_image(file: Path) -> Optional[str]:
+        """Returns "" for a file whose lines have objects, else None."""
         return "" if b'"objects"' in head_of(file) else None
 
     return of_files(folder, (".jsonl", ".ndjson"), "JSONLines", first_image)

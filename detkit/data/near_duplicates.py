@@ -26,7 +26,7 @@ _BLOCK = 512  # pictures that are compared with all others at once
 
 
 class Fingerprint(NamedTuple):
-    """What a picture is compared by.
+    """The digest and the gradients by which a picture is compared.
 
     sha256: the digest of the file; two files with the same one are exact duplicates.
     gradients: (BITS,) bool.

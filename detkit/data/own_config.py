@@ -47,7 +47,7 @@ class Given(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """What the length of a training and its batches depend on: cores, and memory in gigabytes."""
+    """The cores and the memory in gigabytes, by which a run gets its length and batches."""
 
     cores: int
     memory: float

@@ -33,7 +33,7 @@ class Part(NamedTuple):
 
 
 class OwnData(NamedTuple):
-    """What was read of a folder.
+    """The content of a folder, as it was read and split.
 
     source: its layout. datasets: {split of the source: dataset}.
     parts: {train, val and test: Part}; "test" is absent if too few images have objects.
@@ -99,7 +99,7 @@ def _of_classes(source: Source, known: Sequence[str], chosen: Sequence[str]) -> 
 
 def path_of(dataset: Dataset, index: int) -> Path:
     """Returns the absolute path of an image's file."""
-    assert isinstance(dataset, HasFiles)  # every reader's dataset has files
+    assert isinstance(dataset, HasFiles)  # read_own refuses others
     return Path(os.path.abspath(dataset.image_path(index)))
 
 

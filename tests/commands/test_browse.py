@@ -86,7 +86,7 @@ def test_the_page_counts_and_shows_the_data(config, browse):
         picture = decode_image(out / image["src"])
         assert picture.shape[:2] == (int(image["height"]), int(image["width"]))
     assert decode_image(out / "sheet-001.jpg").ndim == 3
-    assert f"5 of 12 images, 1 sheets: {out / 'index.html'}" in said
+    assert f"5 of 12 images, 1 sheet: {out / 'index.html'}" in said
     # Each object of the table's first class can be chosen; the script has numbers alone.
     assert [each["value"] for each in page.of("option")] == ["", *map(str, range(6))]
 

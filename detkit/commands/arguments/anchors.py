@@ -7,18 +7,12 @@ YAML for a config. A folder of data has no anchors yet: its boxes are compared w
 import argparse
 from typing import Optional
 
-from detkit.cli import SPLITS, common_arguments, positive
+from detkit.cli import dataset_arguments, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    common_arguments(parser, config="a config, a run's folder, or a folder of data")
-    parser.add_argument(
-        "--split",
-        choices=SPLITS,
-        default="train",
-        help="whose boxes are measured; default: train, or all of a folder without splits",
-    )
+    dataset_arguments(parser, "boxes are measured")
     parser.add_argument(
         "--short",
         type=positive,

@@ -7,18 +7,12 @@ of twelve of them. Difficult objects are dashed.
 import argparse
 from typing import Optional
 
-from detkit.cli import SPLITS, common_arguments, positive
+from detkit.cli import dataset_arguments, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    common_arguments(parser, config="a config, a run's folder, or a folder of data")
-    parser.add_argument(
-        "--split",
-        choices=SPLITS,
-        default="train",
-        help="whose images are drawn; default: train, or all of a folder without splits",
-    )
+    dataset_arguments(parser, "images are drawn")
     parser.add_argument(
         "--out",
         metavar="DIR",

@@ -7,6 +7,7 @@ import numpy as np
 from detkit.data.faults.boxes import annotations, named
 from detkit.data.faults.fault import Fault, Splits, place_of
 from detkit.data.writers.entries import HasSegmentations
+from detkit.wording import counted
 
 BLOCK = 256  # edges that are compared with all others at once
 
@@ -20,7 +21,7 @@ def crossing_polygons(splits: Splits) -> Iterator[Fault]:
             crossings = sum(count_crossings(np.reshape(each, (-1, 2))) for each in polygons)
             if crossings:
                 name = named(dataset, annotation, thing)
-                what = f"{name}: its edges cross at {crossings} place{'s' * (crossings > 1)}"
+                what = f"{name}: its edges cross at {counted(crossings, 'place')}"
                 where = place_of(dataset, index, thing)
                 yield Fault("crossing", (split,), where, what, ((split, index),), (thing,))
 

@@ -201,8 +201,8 @@ class COCOFile:
         except ValueError as error:
             fault = str(error)
         if fault:
-            name = self._categories.get(category)
-            self.dropped.append((image_id, f'{where}: "{name}": {fault}'))
+            named = f': "{self._categories[category]}"' if category in self._categories else ""
+            self.dropped.append((image_id, f"{where}{named}: {fault}"))
             return None
         x, y, width, height = box
         corners = np.clip((x, y, x + width, y + height), 0, (place.width, place.height) * 2)

@@ -1,4 +1,4 @@
-"""What the COCO reader leaves out, drops and refuses, and what it says of it."""
+"""The faults that the COCO reader leaves out, drops and refuses, and its words on each."""
 
 import pytest
 
