@@ -35,7 +35,11 @@ def test_what_it_proposes_fits_better(config, anchors):
     before = unmatched_by(boxes, np.array([[5, 5]]))
     assert status == 0
     tiny.assert_says(
-        printed, f"{len(boxes)} boxes", "1 anchor at a cell, of 1 level", "stride 8", f"{before:.1%} of the"
+        printed,
+        f"{len(boxes)} boxes",
+        "1 anchor at a cell, of 1 level",
+        "stride 8",
+        f"{before:.1%} of the",
     )
     better = config.with_name("better.yaml")
     better.write_text(f"_base_: tiny.yaml\n{yaml_of(printed)}")
