@@ -149,8 +149,13 @@ class Lab:
         self.compare(work_dir)
         return ended
 
-    def compare(self, work_dir: Path, reference: Optional[Path] = None) -> None:
-        """Raises FaultError unless a finished run is the undisturbed one, bit for bit."""
+    def compare(
+        self, work_dir: Path, reference: Optional[Path] = None, but: Sequence[str] = ()
+    ) -> None:
+        """Raises FaultError unless a finished run is the undisturbed one, bit for bit.
+
+        but: the keys of the checkpoint's state that may differ, beside those that name the run.
+        """
         runs = (work_dir, reference or self.reference)
         ours, theirs = (Path(numbered(str(run / "checkpoints"))[-1]) for run in runs)
         for name in FILES:
@@ -158,7 +163,7 @@ class Lab:
             require(same, f"{ours / name} differs from the undisturbed run's")
         states = [json.loads((path / "state.json").read_text()) for path in (ours, theirs)]
         for key, value in states[1].items():
-            same = repr(states[0][key]) == repr(value) or key in ("run", "parent")
+            same = repr(states[0][key]) == repr(value) or key in ("run", "parent", *but)
             require(same, f"{ours}/state.json: {key} differs from the undisturbed run's")
         for run in runs:
             lines = (run / "log.jsonl").read_text().splitlines()

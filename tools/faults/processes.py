@@ -165,7 +165,10 @@ def compiling(lab: Lab, times: int) -> str:
         (path,) = paths
         require(Path(path).is_file(), f"{path} is missing")
         work = lab.work_dir()
-        lab.finish(work, env=environment)
+        ended = lab.train(work, env=environment)
+        require(ended.status == 0, "a run with the library that was compiled failed", ended)
+        # The environment has the library's sha256, in which the folder of its sources shows.
+        lab.compare(work, but=["environment"])
         lab.discard(work)
     return f"{times} killed; the other 2 of 3 give one library, which trains bit-equal"
 

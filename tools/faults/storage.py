@@ -182,7 +182,7 @@ def dataset(lab: Lab, times: int) -> str:
                 require(ended.status == 0, "one missing image ended a run", ended)
                 require("skipped" in ended.out, "nothing was said of a missing image", ended)
             else:
-                require_clear(ended, "1 %", images.name)
+                require_clear(ended, "at most 1%", images.name)
                 saved += "saved because of an error" in ended.out
                 again = lab.train(work, *data, resume="auto", force=True)
                 require(again.status == 0, "a run was not resumed", again)
