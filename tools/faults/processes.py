@@ -167,8 +167,8 @@ def compiling(lab: Lab, times: int) -> str:
         work = lab.work_dir()
         ended = lab.train(work, env=environment)
         require(ended.status == 0, "a run with the library that was compiled failed", ended)
-        # A checkpoint names the library by its sha256. The undisturbed run may use one that was
-        # compiled of the same sources in another folder, whose name is in the file.
+        # A checkpoint names the library by its sha256. The undisturbed run may use a library that
+        # was compiled from the same sources in another folder, and it holds the path of a source.
         lab.compare(work, but=["environment"])
         lab.discard(work)
     return f"{times} killed; the other 2 of 3 give one library, which trains bit-equal"
