@@ -50,25 +50,15 @@ class COCOEvaluator:
 
     def __call__(self, dataset: Dataset, detections: Dict[Any, Detections]) -> Dict[str, Any]:
         pairs = paired(dataset, detections)
-        truths: Entries = []
-        results: Entries = []
-        for image, (annotation, detected) in enumerate(pairs, 1):
-            crowds = annotation.difficult
-            fields = {} if annotation.areas is None else {"area": annotation.areas}
-            truths.append(
-                coco_entries(image, annotation.boxes, annotation.labels, iscrowd=crowds, **fields)
-            )
-            results.append(
-                coco_entries(image, detected.boxes, detected.labels, score=detected.scores)
-            )
-        evaluation = _evaluate(truths, results, len(dataset.class_names), "bbox")
+        truths, results = entries_of(pairs)
+        evaluation = evaluate(truths, results, len(dataset.class_names), "bbox")
         metrics = {**_means(evaluation), "per_class": _per_class(evaluation, dataset.class_names)}
         if _add_masks(dataset, pairs, truths, results):
-            means = _means(_evaluate(truths, results, len(dataset.class_names), "segm"))
+            means = _means(evaluate(truths, results, len(dataset.class_names), "segm"))
             metrics.update({f"mask_{name}": value for name, value in means.items()})
         if add_keypoints(dataset, [detected for _, detected in pairs], truths, results):
             sigmas, classes = sigmas_for(dataset, self._sigmas), len(dataset.class_names)
-            means = keypoint_means(_evaluate(truths, results, classes, "keypoints", sigmas).stats)
+            means = keypoint_means(evaluate(truths, results, classes, "keypoints", sigmas).stats)
             metrics.update({f"keypoint_{name}": value for name, value in means.items()})
         return metrics
 
@@ -99,13 +89,31 @@ def _add_mask(entry: Dict[str, Any], rle: RLE, has_area: bool) -> None:
         entry["area"] = float(coco_masks.area(rle))
 
 
-def _evaluate(
+def entries_of(pairs: Sequence[Tuple[Annotation, Detections]]) -> Tuple[Entries, Entries]:
+    """Returns COCO's annotations of the objects and of the detections of each image."""
+    truths: Entries = []
+    results: Entries = []
+    for image, (annotation, detected) in enumerate(pairs, 1):
+        crowds = annotation.difficult
+        fields = {} if annotation.areas is None else {"area": annotation.areas}
+        truths.append(
+            coco_entries(image, annotation.boxes, annotation.labels, iscrowd=crowds, **fields)
+        )
+        results.append(coco_entries(image, detected.boxes, detected.labels, score=detected.scores))
+    return truths, results
+
+
+def evaluate(
     truths: Entries,
     results: Entries,
     classes: int,
     kind: str,
     sigmas: Optional[np.ndarray] = None,
 ) -> COCOeval:
+    """Returns pycocotools' evaluation, accumulated and summarized, of entries of each image.
+
+    kind: "bbox", "segm" or "keypoints", which needs the ``sigmas``.
+    """
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(coco_index(truths, classes), coco_index(results, classes), kind)
         evaluation.params.kpt_oks_sigmas = sigmas  # read for keypoints alone

@@ -1,31 +1,17 @@
 """Pascal VOC's average precision."""
 
-from typing import Any, Dict, List, Literal, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Literal, Sequence
 
 import numpy as np
 
-from detkit.data.sample import Annotation, Dataset
+from detkit.data.sample import Dataset
 from detkit.detections import Detections
 from detkit.detections.of_dataset import paired
-from detkit.detections.overlap import pairwise_iou
+from detkit.evaluate.hits import ClassOverlaps, overlaps_of, voc_hits
 from detkit.evaluate.metrics import mean
 from detkit.registry import EVALUATORS
 
 COCO_IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-NOTHING = -1  # the object of a detection in an image without objects of its class
-
-
-class _Class(NamedTuple):
-    """The n detections of a class in all images, by falling score, and its G objects.
-
-    iou: (n,) the largest IoU of a detection with an object of its image.
-    best: (n,) the index of that object, or NOTHING.
-    difficult: (G,) bool.
-    """
-
-    iou: np.ndarray
-    best: np.ndarray
-    difficult: np.ndarray
 
 
 @EVALUATORS.register()
@@ -61,7 +47,7 @@ class VOCEvaluator:
 
     def __call__(self, dataset: Dataset, detections: Dict[Any, Detections]) -> Dict[str, Any]:
         pairs = paired(dataset, detections)
-        classes = [_collect(pairs, label) for label in range(len(dataset.class_names))]
+        classes = [overlaps_of(pairs, label) for label in range(len(dataset.class_names))]
         per_class = [self._ap(c, 0.5) for c in classes]
         return {
             "AP": mean(mean(self._ap(c, iou) for c in classes) for iou in self._ious),
@@ -69,46 +55,9 @@ class VOCEvaluator:
             "per_class": dict(zip(dataset.class_names, per_class)),
         }
 
-    def _ap(self, of_class: _Class, threshold: float) -> float:
-        objects = np.count_nonzero(~of_class.difficult)
-        if not objects:
-            return float("nan")
-        hit, counted = _judge(of_class, threshold)
-        hits = np.cumsum(hit[counted])
-        return self._average(hits / objects, hits / np.arange(1, len(hits) + 1))
-
-
-def _collect(pairs: Sequence[Tuple[Annotation, Detections]], label: int) -> _Class:
-    scores: List[np.ndarray] = [np.zeros(0)]
-    ious: List[np.ndarray] = [np.zeros(0)]
-    best: List[np.ndarray] = [np.zeros(0, np.int64)]
-    difficult: List[np.ndarray] = [np.zeros(0, bool)]
-    objects = 0
-    for annotation, detections in pairs:
-        own, detected = annotation.labels == label, detections.labels == label
-        boxes = annotation.boxes[own]
-        iou = pairwise_iou(detections.boxes[detected], boxes)
-        scores.append(detections.scores[detected])
-        ious.append(iou.max(1, initial=0))
-        best.append(iou.argmax(1) + objects if len(boxes) else np.full(len(iou), NOTHING))
-        difficult.append(annotation.difficult[own])
-        objects += len(boxes)
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    return _Class(
-        np.concatenate(ious)[order], np.concatenate(best)[order], np.concatenate(difficult)
-    )
-
-
-def _judge(of_class: _Class, threshold: float) -> Tuple[np.ndarray, np.ndarray]:
-    """Returns which detections are hits and which are counted, two bool arrays (n,)."""
-    best = of_class.best
-    overlaps = (of_class.iou >= threshold) & (best != NOTHING)
-    easy = overlaps.copy()
-    easy[overlaps] = ~of_class.difficult[best[overlaps]]
-    candidates = np.flatnonzero(easy)
-    hit = np.zeros(len(easy), bool)
-    hit[candidates[np.unique(best[candidates], return_index=True)[1]]] = True
-    return hit, easy | ~overlaps
+    def _ap(self, overlaps: ClassOverlaps, threshold: float) -> float:
+        found = voc_hits(overlaps, threshold)
+        return self._average(found.recall, found.precision) if found.objects else float("nan")
 
 
 def _area(recall: np.ndarray, precision: np.ndarray) -> float:

@@ -1,0 +1,124 @@
+"""Which detections of a class are hits, by VOC's rule and by COCO's, and the curves they give."""
+
+from typing import Any, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+from pycocotools.cocoeval import COCOeval
+
+from detkit.data.sample import Annotation
+from detkit.detections import Detections
+from detkit.detections.overlap import pairwise_iou
+
+Pairs = Sequence[Tuple[Annotation, Detections]]  # what detections.of_dataset.paired returns
+
+NOTHING = -1  # the object of a detection in an image without objects of its class
+
+
+class ClassHits(NamedTuple):
+    """The n detections of a class that count, by falling score, and the number of its objects.
+
+    scores: (n,) float.
+    hit: (n,) bool, whether a detection is a hit; the others are false alarms.
+    objects: the number of objects of the class that are not difficult.
+    """
+
+    scores: np.ndarray
+    hit: np.ndarray
+    objects: int
+
+    @property
+    def recall(self) -> np.ndarray:
+        """The recall (n,) of the first 1, 2, ..., n detections; nan without objects."""
+        hits = np.cumsum(self.hit)
+        return hits / self.objects if self.objects else np.full(len(hits), np.nan)
+
+    @property
+    def precision(self) -> np.ndarray:
+        """The precision (n,) of the first 1, 2, ..., n detections."""
+        return np.cumsum(self.hit) / np.arange(1, len(self.hit) + 1)
+
+
+class ClassOverlaps(NamedTuple):
+    """The n detections of a class in all images, by falling score, and its G objects.
+
+    scores: (n,) float.
+    iou: (n,) the largest IoU of a detection with an object of its image.
+    best: (n,) the index of that object, or NOTHING.
+    difficult: (G,) bool.
+    """
+
+    scores: np.ndarray
+    iou: np.ndarray
+    best: np.ndarray
+    difficult: np.ndarray
+
+
+def overlaps_of(pairs: Pairs, label: int) -> ClassOverlaps:
+    """Returns the overlaps of the detections of a label; ties of scores in the dataset's order."""
+    scores: List[np.ndarray] = [np.zeros(0)]
+    ious: List[np.ndarray] = [np.zeros(0)]
+    best: List[np.ndarray] = [np.zeros(0, np.int64)]
+    difficult: List[np.ndarray] = [np.zeros(0, bool)]
+    objects = 0
+    for annotation, detections in pairs:
+        own, detected = annotation.labels == label, detections.labels == label
+        boxes = annotation.boxes[own]
+        iou = pairwise_iou(detections.boxes[detected], boxes)
+        scores.append(detections.scores[detected])
+        ious.append(iou.max(1, initial=0))
+        best.append(iou.argmax(1) + objects if len(boxes) else np.full(len(iou), NOTHING))
+        difficult.append(annotation.difficult[own])
+        objects += len(boxes)
+    falling = np.argsort(-np.concatenate(scores), kind="stable")
+    by_score, iou, of_object = (np.concatenate(values)[falling] for values in (scores, ious, best))
+    return ClassOverlaps(by_score, iou, of_object, np.concatenate(difficult))
+
+
+def voc_hits(overlaps: ClassOverlaps, threshold: float) -> ClassHits:
+    """Returns the hits at an IoU of ``threshold`` by the rule of the VOC devkit's VOCevaldet.m.
+
+    A detection belongs to the object that it overlaps most. It is a hit if their IoU is at least
+    the threshold and no better detection belongs to the object. It does not count if the object is
+    difficult.
+    """
+    best = overlaps.best
+    enough = (overlaps.iou >= threshold) & (best != NOTHING)
+    easy = enough.copy()
+    easy[enough] = ~overlaps.difficult[best[enough]]
+    candidates = np.flatnonzero(easy)
+    hit = np.zeros(len(easy), bool)
+    hit[candidates[np.unique(best[candidates], return_index=True)[1]]] = True
+    counted = easy | ~enough
+    return ClassHits(
+        overlaps.scores[counted], hit[counted], int(np.count_nonzero(~overlaps.difficult))
+    )
+
+
+def coco_hits(evaluation: COCOeval, classes: int) -> List[ClassHits]:
+    """Returns the hits of each class at the first IoU of an evaluation by pycocotools.
+
+    evaluation: a COCOeval after ``evaluate()``, with the category ids 1 to ``classes``. Its first
+        range of areas and its largest number of detections of an image are taken, which are all
+        areas and 100.
+
+    A detection gets the object that it overlaps most of those that no better detection has. It does
+    not count if this is a crowd, or if it has none and its area is outside the range.
+    """
+    most, areas = evaluation.params.maxDets[-1], len(evaluation.params.areaRng)
+    images = len(evaluation.params.imgIds)
+    hits = []
+    for label in range(classes):
+        first = label * areas * images
+        of_images = [one for one in evaluation.evalImgs[first : first + images] if one]
+        hits.append(_of_images(of_images, most))
+    return hits
+
+
+def _of_images(of_images: Sequence[Any], most: int) -> ClassHits:
+    scores = np.concatenate([np.zeros(0), *(one["dtScores"][:most] for one in of_images)])
+    hit = np.concatenate([np.zeros(0), *(one["dtMatches"][0, :most] > 0 for one in of_images)])
+    ignored = np.concatenate([np.zeros(0), *(one["dtIgnore"][0, :most] for one in of_images)])
+    objects = sum(int(np.count_nonzero(one["gtIgnore"] == 0)) for one in of_images)
+    falling = np.argsort(-scores, kind="mergesort")
+    falling = falling[~ignored[falling].astype(bool)]
+    return ClassHits(scores[falling], hit[falling].astype(bool), objects)
