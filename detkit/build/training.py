@@ -34,6 +34,7 @@ from detkit.memory import bound_arenas
 from detkit.plugins import copies_of, write_copies
 from detkit.registry import HOOKS, SCHEDULES
 from detkit.runner.average import Average
+from detkit.runner.curves import CurvesHook
 from detkit.runner.freezing import FreezeHook, Freezing
 from detkit.runner.hooks import PatienceHook, ScheduleHook, StopHook, TimeHook
 from detkit.runner.intervals import read_interval
@@ -242,6 +243,7 @@ class Training:
                 getattr(self.evaluator, "main", "AP50"),
             ),
             VisualizeHook(os.path.join(work_dir, "pictures"), self.val_set, options.pictures),
+            CurvesHook(work_dir),
             *self.hooks,
             *([PatienceHook(log, options.patience)] if options.patience else ()),
             StopHook(),

@@ -2,7 +2,7 @@
 
 ``report_hooks.py`` has the hooks that show the run to the user, ``result_hooks.py`` the hooks that
 evaluate and save it. Their order is fixed: time, schedule, freeze (``freezing.py``), log, evaluate,
-checkpoint, visualise, the hooks of plugins, patience, stop.
+checkpoint, visualise, curves (``curves.py``), the hooks of the config, patience, stop.
 """
 
 from typing import Callable
