@@ -86,21 +86,26 @@ setup(
         "tqdm",
     ],
     extras_require={
+        "clearml": ["clearml"],
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1"],
+        "mlflow": ["mlflow-skinny"],
         "onnx": ONNX,
         "plot": ["matplotlib"],  # of tools/benchmark.py
         # The same module as opencv-python, with Selective Search for detkit propose: uninstall
         # opencv-python first.
         "proposals": ["opencv-contrib-python<4.12"],
         "rcnn": ["scikit-learn"],  # the SVMs of detkit fit-svms
+        "tensorboard": ["pillow", "tensorboardX"],
         "test": [
             "clang-format==18.1.8",  # every version formats a little differently
             *("gluoncv", "hypothesis", "pytest", "pytest-xdist", "scikit-learn", *ONNX),
             *("setuptools>=61", "wheel"),  # the wheel is built without a download
             "supervision<0.30",  # later ones decode videos by a package of 30 MB
+            *("pillow", "tensorboardX"),
             *("import-linter", "mypy", "ruff", "types-PyYAML", "types-defusedxml", "types-tqdm"),
         ],
+        "wandb": ["wandb"],
         "wheel": ["pip", "ziglang==0.17.1"],  # of tools/build_wheel.py
         "zoo": ["gluoncv"],  # GluonCV's classifiers as backbones
     },

@@ -21,6 +21,7 @@ from detkit.config.yaml import parse_yaml, read_yaml
 from detkit.errors import CheckpointError, ConfigError
 from detkit.plugins import Copies
 from detkit.plugins.copies import name_in_folder
+from detkit.runner import trackers
 from detkit.runner.time_budget import read_duration
 
 # The trained weights depend neither on these keys nor on those below them.
@@ -40,11 +41,13 @@ HARMLESS = (
     "train.val_loss",
     "tta",
 )
+HOOKS = "train.hooks"
 LENGTHS = ("train.epochs", "train.steps")
 TIME, PLUGINS = "train.time", "plugins"
 ENDS = (*LENGTHS, TIME, "train.patience")  # the keys that say when a run ends
 PROPOSALS = ("data.train_proposals.path", "data.val_proposals.path")
 _STAGED = re.compile("/stages/[^/]+/proposals/[^/]+$")  # the end of a path
+TRACKERS = set(trackers.__all__)
 _LONGEST = 60  # characters of a value that are shown
 _MISSING = object()
 
@@ -148,7 +151,7 @@ def _changes(old: Any, new: Any, key: str) -> Iterator[Change]:
         for name in {**old, **new}:
             below = f"{key}.{name}" if key else name
             yield from _changes(old.get(name, _MISSING), new.get(name, _MISSING), below)
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+    elif key != HOOKS and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for index, pair in enumerate(zip(old, new)):
             yield from _changes(*pair, f"{key}.{index}")
     elif _shown(old) != _shown(new) and not _same_number(old, new):
@@ -164,12 +167,20 @@ def _is_harmless(key: str, old: Any, new: Any) -> bool:
             return read_duration(new) >= read_duration(old)
         except ValueError:  # the checkpoint's config may be damaged
             return False
+    if key == HOOKS:
+        return _shown(_without_trackers(old)) == _shown(_without_trackers(new))
     if key in PROPOSALS and isinstance(old, str) and isinstance(new, str):
         # A run in stages that was moved: the file is named after the step that it was made by.
         one, other = _STAGED.search(old), _STAGED.search(new)
         return one is not None and other is not None and one[0] == other[0]
     harmless = any(f"{key}.".startswith(f"{known}.") for known in HARMLESS)
     return harmless or key.endswith(".pretrained")  # the checkpoint has the weights
+
+
+def _without_trackers(hooks: Any) -> List[Any]:
+    """Returns the hooks of a config but those that only send the numbers of a run elsewhere."""
+    given = hooks if isinstance(hooks, list) else []
+    return [each for each in given if not (isinstance(each, dict) and each.get("type") in TRACKERS)]
 
 
 def _same_number(old: Any, new: Any) -> bool:

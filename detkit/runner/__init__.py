@@ -6,14 +6,19 @@ from detkit.runner.optimizer import Optimizer
 from detkit.runner.options import TrainOptions
 from detkit.runner.schedules import CosineSchedule, Position, StepSchedule
 from detkit.runner.time_budget import TimeBudget
+from detkit.runner.trackers import ClearML, MLflow, TensorBoard, WandB
 
 __all__ = [
+    "ClearML",
     "CosineSchedule",
     "Interval",
+    "MLflow",
     "Optimizer",
     "Position",
     "Runner",
     "StepSchedule",
+    "TensorBoard",
     "TimeBudget",
     "TrainOptions",
+    "WandB",
 ]

@@ -52,6 +52,9 @@ class Hook:
         The error is raised afterwards. ``finish`` is not called.
         """
 
+    def close(self, run: Runner) -> None:
+        """Is called last, in whatever way the run ends: to close what ``start`` has opened."""
+
 
 class ScheduleHook(Hook):
     """The hook that sets the learning rate of each step.

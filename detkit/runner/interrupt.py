@@ -5,13 +5,27 @@ import os
 import signal
 import socket
 import threading
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterator, Optional
 
 from detkit.errors import DetkitError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ANSWER = b"\nfinishing the step, saving; Ctrl-C again to stop now\n"
 _STDERR = 2  # the file descriptor
+
+
+@contextlib.contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Returns a ``with`` block after which the handlers of the signals are those before it.
+
+    A package that is used in the block may replace them.
+    """
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Interrupted(DetkitError):

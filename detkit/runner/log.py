@@ -1,4 +1,4 @@
-"""The output of a run: log.jsonl always, its lines by ``logging``, and a bar on a terminal."""
+"""The output of a run: log.jsonl and log.txt, its lines by ``logging``, a bar on a terminal."""
 
 import json
 import logging
@@ -14,6 +14,8 @@ from detkit.cli import PROGRESS
 from detkit.data.loader import Loader
 from detkit.errors import DetkitError
 from detkit.files.disk import sync
+from detkit.files.run_log import LOG
+from detkit.runner.text_log import TextLog
 
 progress = logging.getLogger(PROGRESS)
 
@@ -31,6 +33,8 @@ def _has_room(stream: TextIO) -> bool:
 class RunLog:
     """A writer of ``log.jsonl``, one JSON object per line, and of lines for the user.
 
+    The lines are also in ``log.txt``.
+
     work_dir: the folder of log.jsonl. total, done: the number of steps of the run, or None if it is
         not known, and of those that were made before; a run of 0 steps has no bar.
 
@@ -40,8 +44,9 @@ class RunLog:
     """
 
     def __init__(self, work_dir: str, total: Optional[int], done: int = 0):
-        self._path = os.path.join(work_dir, "log.jsonl")
+        self._path = os.path.join(work_dir, LOG)
         self._interactive = _has_room(sys.stderr)
+        self._text = TextLog(work_dir)
         self._closed = False  # whether nobody reads the lines any more
         self._bar = tqdm(
             total=total,
@@ -77,6 +82,7 @@ class RunLog:
 
     def say(self, text: str) -> None:
         """Logs a line for the user."""
+        self._text.write(text)
         with self._reader():
             progress.info("%s", text)
 
@@ -88,14 +94,20 @@ class RunLog:
 
     def show(self, text: str, line: str) -> None:
         """Shows ``text`` beside the bar, or logs ``line`` if the output is no terminal."""
+        self._text.write(line)
         with self._reader():
             if self._interactive:
                 self._bar.set_postfix_str(text)
             else:
                 progress.info("%s", line)
 
+    def follow(self) -> None:
+        """Begins to copy what detkit's other loggers say into ``log.txt``, until ``close``."""
+        self._text.follow()
+
     def close(self) -> None:
-        """Finishes the bar."""
+        """Finishes the bar, and the copy in ``log.txt``."""
+        self._text.close()
         with self._reader():
             self._bar.close()
 

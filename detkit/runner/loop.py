@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from typing import Any, Dict, Iterable, List, Optional, Union
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Union
 
 import mxnet as mx
 from mxnet import autograd
@@ -42,6 +42,8 @@ class Runner:
     metrics, detections: the results of the last evaluation; None before the first evaluation, and
         after one that was interrupted.
     val_losses: the losses of the last evaluation over the validation images, if they are computed.
+    picture: the path of the sheet that was drawn of the last evaluation, or None.
+    work_dir: the folder of the run.
     best: the best main metric so far, or None.
     stale: the number of evaluations since the best one.
     stopping: whether the run ends after this step.
@@ -71,10 +73,12 @@ class Runner:
         self.progress = Progress()
         self.lr = 0.0
         self.losses = LossWindow(loader, work_dir)
+        self.work_dir = work_dir
         self.data_wait = 0.0
         self.metrics: Optional[Dict[str, Any]] = None
         self.detections: Optional[Dict[Any, Detections]] = None
         self.val_losses: Optional[Dict[str, float]] = None
+        self.picture: Optional[str] = None
         self.best: Optional[float] = None
         self.stale = 0
         self.interrupt = Interrupt()
@@ -127,9 +131,9 @@ class Runner:
 
         After an error of the data, of a hook or of memory, the hooks save what was trained
         (``rescue``), and the error is raised. After a TrainingError or an error of MXNet the
-        weights cannot be relied on.
+        weights cannot be relied on. The hooks are closed in any case.
         """
-        with self.interrupt:
+        with self.interrupt, self._closing():
             try:
                 self._run()
             except (TrainingError, mx.base.MXNetError):
@@ -140,6 +144,17 @@ class Runner:
                         self.call("rescue")
                 raise
         self.interrupt.check()
+
+    @contextlib.contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Closes the hooks at the end; their errors do not hide the one that ended the run."""
+        try:
+            yield
+        except BaseException:  # a second Ctrl-C as well
+            with contextlib.suppress(Exception):
+                self.call("close")
+            raise
+        self.call("close")
 
     def _run(self) -> None:
         self.call("start")
@@ -211,7 +226,7 @@ class Runner:
         # The last step of an epoch may be due both as a step and as the end of the epoch.
         if self._evaluation_is_due() and self._evaluated_step != self.progress.step:
             self._evaluated_step = self.progress.step
-            self.metrics = self.detections = self.val_losses = None
+            self.metrics = self.detections = self.val_losses = self.picture = None
             self.call("evaluate")
 
     def call(self, moment: str) -> None:

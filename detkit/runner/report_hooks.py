@@ -33,6 +33,10 @@ class LogHook(Hook):
         self._first = True
         self._timed, self._seconds = 0, 0.0  # the steps after the first, and their seconds
 
+    def start(self, run: Runner) -> None:
+        """Begins to copy the warnings of the run into ``log.txt``."""
+        self._log.follow()
+
     def before_step(self, run: Runner) -> None:
         """Starts the clock at each epoch's first batch: an evaluation is no part of training."""
         if self._since is None:
@@ -56,6 +60,9 @@ class LogHook(Hook):
     def finish(self, run: Runner) -> None:
         """Reports the remaining steps, so that every loss of the run was checked to be finite."""
         self._report(run)
+
+    def close(self, run: Runner) -> None:
+        """Finishes the bar, and the copy of the lines in ``log.txt``."""
         self._log.close()
 
     def _report(self, run: Runner) -> None:
@@ -129,4 +136,6 @@ class VisualizeHook(Hook):
             make_folder(self._folder)
             step, epoch, batch = run.progress
             name = f"step-{step:08d}.png" if batch else f"epoch-{epoch:03d}.png"
-            save_image(os.path.join(self._folder, name), contact_sheet(pictures, columns=3))
+            path = os.path.join(self._folder, name)
+            save_image(path, contact_sheet(pictures, columns=3))
+            run.picture = path

@@ -3,7 +3,10 @@
 import shutil
 
 import pytest
+import yaml
 
+from detkit.build.resume import check_changes
+from detkit.plugins import copies_of
 from support import tiny
 
 REFUSED = {
@@ -37,6 +40,30 @@ ACCEPTED = {
     "tta={flips: [vertical]}": ("tta", "not set", "vertical"),
     "train.checkpoint_every=2": ("train.checkpoint_every", "not set", "2"),
 }
+
+
+TRACKED = [{"type": "WandB"}, {"type": "TensorBoard", "folder": "events"}]
+DRAWING = {"type": "Draw"}
+
+
+@pytest.mark.parametrize(
+    ("hooks", "harmless"),
+    [
+        (TRACKED, True),
+        ([], True),
+        ([*TRACKED, DRAWING], False),
+        ([DRAWING, DRAWING], False),
+        ([3], False),
+    ],
+)
+def test_hooks_that_only_send_numbers_elsewhere_may_change(reference, hooks, harmless):
+    config = yaml.safe_load((reference / "config.yaml").read_text())
+    config["train"]["hooks"] = hooks
+    checkpoint = str(reference / "checkpoints/step-00000006")
+    plugins = copies_of([str(path) for path in (reference / "plugins").rglob("*.py")])
+    changes = check_changes(checkpoint, yaml.safe_dump(config), plugins, force=True)
+    found = [change.harmless for change in changes if change.key == "train.hooks"]
+    assert found == [harmless]
 
 
 @pytest.fixture

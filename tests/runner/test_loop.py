@@ -50,6 +50,9 @@ class Recorder(Hook):
     def finish(self, run):
         self._record("finish")
 
+    def close(self, run):
+        self._record("close")
+
 
 def runner_with(config, tmp_path, *recorders, epochs=2):
     training = built(config)
@@ -68,7 +71,7 @@ def test_moments_come_in_their_order(config, tmp_path):
     calls = []
     runner_with(config, tmp_path, Recorder(calls)).run()
     epoch = 3 * ["before_step", "after_step"] + ["after_epoch"]
-    assert calls == ["start", *epoch, *epoch, "finish"]
+    assert calls == ["start", *epoch, *epoch, "finish", "close"]
 
 
 def test_a_failing_hook_does_not_keep_the_next_from_its_turn(config, tmp_path):
@@ -76,15 +79,32 @@ def test_a_failing_hook_does_not_keep_the_next_from_its_turn(config, tmp_path):
     failing = Recorder(calls, "a ", RuntimeError("no more pictures"))
     with pytest.raises(RuntimeError, match="no more pictures"):
         runner_with(config, tmp_path, failing, Recorder(calls, "b ")).run()
-    assert calls[-2:] == ["a after_epoch", "b after_epoch"]
+    assert calls[-4:] == ["a after_epoch", "b after_epoch", "a close", "b close"]
 
 
-def test_after_spoilt_weights_no_hook_has_its_turn(config, tmp_path):
+def test_after_spoilt_weights_hooks_are_only_closed(config, tmp_path):
     calls = []
     failing = Recorder(calls, "a ", TrainingError("a loss is not finite"))
     with pytest.raises(TrainingError):
         runner_with(config, tmp_path, failing, Recorder(calls, "b ")).run()
-    assert calls[-1] == "a after_epoch"
+    assert calls[-3:] == ["a after_epoch", "a close", "b close"]
+
+
+def test_hooks_are_closed_after_a_second_ctrl_c(config, tmp_path):
+    calls = []
+    with pytest.raises(KeyboardInterrupt):
+        runner_with(config, tmp_path, Recorder(calls, failure=KeyboardInterrupt())).run()
+    assert calls[-2:] == ["after_epoch", "close"]
+
+
+def test_a_hook_that_cannot_be_closed_hides_no_other_error(config, tmp_path):
+    class Unclosed(Recorder):
+        def close(self, run):
+            raise OSError("cannot be closed")
+
+    for failure, shown in ((RuntimeError("no more"), RuntimeError), (None, OSError)):
+        with pytest.raises(shown):
+            runner_with(config, tmp_path, Unclosed([], failure=failure), epochs=1).run()
 
 
 def test_hooks_stand_in_the_documented_order(config, tmp_path):
@@ -99,6 +119,7 @@ def test_hooks_stand_in_the_documented_order(config, tmp_path):
         "EvaluateHook",
         "CheckpointHook",
         "VisualizeHook",
+        "CurvesHook",
         "Draw",
         "PatienceHook",
         "StopHook",

@@ -1,0 +1,53 @@
+"""log.txt, the copy of what the terminal of a run shows."""
+
+import logging
+import re
+
+from detkit.cli import NOTICE, PROGRESS, terminal_output
+from detkit.runner.log import RunLog
+from detkit.runner.text_log import TextLog
+from support import tiny
+
+TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
+
+
+def lines(folder):
+    """The lines of log.txt without their times."""
+    found = (folder / "log.txt").read_text().splitlines()
+    assert all(re.match(TIME, line) or line.startswith("    ") for line in found)
+    return [re.sub(TIME, "", line) for line in found]
+
+
+def test_lines_and_warnings_are_there_in_order(tmp_path, capsys):
+    with terminal_output():
+        log = RunLog(str(tmp_path), total=0)
+        log.follow()
+        log.say("first\nsecond")
+        logging.getLogger("detkit.data").warning("%s: odd", "a.png")
+        logging.getLogger("detkit.ops").warning("compiling", extra=NOTICE)
+        log.show("short", "step 1: loss 0.5")
+        log.close()
+        logging.getLogger("detkit.data").warning("after the run")
+    expected = ["first", "    second", "warning: a.png: odd", "compiling", "step 1: loss 0.5"]
+    assert lines(tmp_path) == expected
+
+
+def test_the_lines_are_there_without_a_terminal_and_the_next_run_adds_its_own(tmp_path):
+    assert logging.getLogger(PROGRESS).getEffectiveLevel() > logging.INFO
+    for text in ("one", "two"):
+        RunLog(str(tmp_path), total=0).say(text)
+    assert lines(tmp_path) == ["one", "two"]
+
+
+def test_a_file_that_cannot_be_written_is_left_alone(tmp_path):
+    text = TextLog(str(tmp_path / "gone"))
+    text.write("one")
+    text.write("two")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_leaves_no_handler(reference):
+    assert not [each for each in logging.getLogger("detkit").handlers if isinstance(each, TextLog)]
+    said = lines(reference)
+    tiny.assert_says(said[0], "step 1/6 loss")
+    tiny.assert_says(said[-1], "epoch 2/2: AP ")
