@@ -17,6 +17,7 @@ from detkit.evaluate.metrics import save_metrics
 from detkit.files.disk import make_folder
 from detkit.files.lock import locked
 from detkit.preflight import preflight
+from detkit.runner.text_log import TextLog
 
 
 def main(args: argparse.Namespace) -> None:
@@ -37,23 +38,32 @@ def _train(args: argparse.Namespace, config: Config, work_dir: str) -> None:
     training: Union[Training, StagedTraining]
     if config.get("stages") is None:
         training = Training(config, config.plugin_report.files)
-        print("\n".join(preflight(training)), flush=True)
+        lines = "\n".join(preflight(training))
+        print(lines, flush=True)
     else:
         training = StagedTraining(config, config.plugin_report.files, describe=preflight)
+        lines = ""
     if args.dry_run:
         print(training.dry_run())
         return
     make_folder(work_dir)
     with locked(work_dir):
-        metrics = training.train(work_dir, args.resume, args.force)
+        if isinstance(training, Training):
+            runner = training.runner(work_dir, args.resume, args.force)
+            TextLog(work_dir).write(lines)  # not before the run accepts the folder
+            runner.run()
+            metrics = runner.metrics
+        else:
+            metrics = training.train(work_dir, args.resume, args.force)
         if metrics is None:
-            _tell("stopped before an evaluation; detkit test evaluates a checkpoint")
+            _tell("stopped before an evaluation; detkit test evaluates a checkpoint", work_dir)
             return
         written = save_metrics(work_dir, metrics)
-        _tell(f"{format_table(metrics)}\nwritten: {written}")
+        _tell(f"{format_table(metrics)}\nwritten: {written}", work_dir)
 
 
-def _tell(text: str) -> None:
+def _tell(text: str, work_dir: str) -> None:
+    TextLog(work_dir).write(text)
     # The terminal may have been closed during the training, which is no failure of it.
     with contextlib.suppress(OSError):
         print(text, flush=True)

@@ -86,6 +86,10 @@ class RunLog:
         with self._reader():
             progress.info("%s", text)
 
+    def note(self, text: str) -> None:
+        """Writes into ``log.txt`` alone what the user is told by others."""
+        self._text.write(text)
+
     def advance(self, step: int, total: Optional[int] = None) -> None:
         """Moves the bar to ``step``; ``total`` replaces the number of steps of the run."""
         with self._reader():

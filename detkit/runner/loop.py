@@ -47,6 +47,7 @@ class Runner:
     best: the best main metric so far, or None.
     stale: the number of evaluations since the best one.
     stopping: whether the run ends after this step.
+    failure: the error that has ended the run, or None; for the hooks' ``close``.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Runner:
         self.stale = 0
         self.interrupt = Interrupt()
         self.stopping = False
+        self.failure: Optional[BaseException] = None
         self._complete = True  # whether the weights are those after step progress.step
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -150,7 +152,8 @@ class Runner:
         """Closes the hooks at the end; their errors do not hide the one that ended the run."""
         try:
             yield
-        except BaseException:  # a second Ctrl-C as well
+        except BaseException as error:  # a second Ctrl-C as well
+            self.failure = error
             with contextlib.suppress(Exception):
                 self.call("close")
             raise

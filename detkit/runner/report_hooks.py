@@ -11,6 +11,7 @@ from detkit.data.sample import Dataset
 from detkit.detections.draw import contact_sheet, draw_detections, save_image
 from detkit.files.disk import make_folder
 from detkit.runner.hooks import Hook
+from detkit.runner.interrupt import Interrupted
 from detkit.runner.log import FaultLog, RunLog
 from detkit.runner.loop import Runner
 from detkit.runner.time_budget import TimeBudget
@@ -62,7 +63,11 @@ class LogHook(Hook):
         self._report(run)
 
     def close(self, run: Runner) -> None:
-        """Finishes the bar, and the copy of the lines in ``log.txt``."""
+        """Finishes the bar and ``log.txt``, in which the error stands that has ended the run."""
+        if run.interrupt.signal is not None:
+            self._log.note(f"error: {Interrupted(run.interrupt.signal)}")
+        elif run.failure is not None:
+            self._log.note(f"error: {type(run.failure).__name__}: {run.failure}")
         self._log.close()
 
     def _report(self, run: Runner) -> None:

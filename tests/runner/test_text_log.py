@@ -3,6 +3,8 @@
 import logging
 import re
 
+import pytest
+
 from detkit.cli import NOTICE, PROGRESS, terminal_output
 from detkit.runner.log import RunLog
 from detkit.runner.text_log import TextLog
@@ -46,8 +48,22 @@ def test_a_file_that_cannot_be_written_is_left_alone(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("hook", "shown"),
+    [
+        (tiny.hook("Spoil", step=2), ("TrainingError", "step 2", "expected finite")),
+        (tiny.hook("SignalAt", step=2), ("stopped by SIGTERM", "--resume auto")),
+    ],
+)
+def test_the_error_that_ends_a_run_is_its_last_line(config, tmp_path, hook, shown):
+    assert tiny.train(config, tmp_path, hook) != 0
+    tiny.assert_says(lines(tmp_path)[-1], "error: ", *shown)
+
+
 def test_a_run_leaves_no_handler(reference):
     assert not [each for each in logging.getLogger("detkit").handlers if isinstance(each, TextLog)]
     said = lines(reference)
-    tiny.assert_says(said[0], "step 1/6 loss")
-    tiny.assert_says(said[-1], "epoch 2/2: AP ")
+    tiny.assert_says(said[0], "classes ")
+    tiny.assert_says(said[-1], "written: ", "result.json")
+    assert [line for line in said if "step 1/6 loss" in line]
+    assert [line for line in said if "epoch 2/2: AP " in line]

@@ -57,7 +57,7 @@ class Tracker(ABC):
         self._name = name
         self._id: Optional[str] = None  # of the service's run, which is then open
         self._sent = 0  # bytes of the log
-        self._failing = self._warned = self._finished = False
+        self._failing = self._warned = False
 
     def start(self, run: Runner) -> None:
         """Opens the service's run, and sends the records that are not there yet."""
@@ -81,14 +81,13 @@ class Tracker(ABC):
 
     def finish(self, run: Runner) -> None:
         """Sends the last records."""
-        self._finished = True
         self._attempt(self._send, run)
 
     def close(self, run: Runner) -> None:
         """Tells the service how the run ended, and closes its run."""
         if self._id is None:
             return
-        status = FINISHED if self._finished else FAILED
+        status = FINISHED if run.failure is None else FAILED
         if run.interrupt.signal is not None:
             status = STOPPED
         self._attempt(self._keep, run.work_dir)

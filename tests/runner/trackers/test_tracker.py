@@ -57,6 +57,7 @@ def run(tmp_path):
         picture=None,
         progress=Progress(3, 1, 0),
         interrupt=SimpleNamespace(signal=None),
+        failure=None,
     )
     run.log = folder / "log.jsonl"
     run.log.write_text('{"kind": "environment", "python": "3"}\n')
@@ -167,15 +168,18 @@ def test_the_records_of_another_log_are_all_sent(run):
 
 
 @pytest.mark.parametrize(
-    ("finished", "number", "status"),
-    [(True, None, "finished"), (False, None, "failed"), (True, signal.SIGINT, "stopped")],
+    ("failure", "number", "status"),
+    [
+        (None, None, "finished"),
+        (OSError(), None, "failed"),
+        (None, signal.SIGTERM, "stopped"),
+        (KeyboardInterrupt(), signal.SIGINT, "stopped"),
+    ],
 )
-def test_the_status_says_how_the_run_ended(run, finished, number, status):
+def test_the_status_says_how_the_run_ended(run, failure, number, status):
     tracker = Listed()
     tracker.start(run)
-    if finished:
-        tracker.finish(run)
-    run.interrupt.signal = number
+    run.failure, run.interrupt.signal = failure, number
     tracker.close(run)
     assert tracker.heard[-1] == ("end", status)
 
