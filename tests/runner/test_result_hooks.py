@@ -10,7 +10,9 @@ def test_the_work_folder_after_a_run(reference):
     assert sorted(path.name for path in reference.iterdir()) == [
         "checkpoints",
         "config.yaml",
+        "curves.png",
         "log.jsonl",
+        "log.txt",
         "pictures",
         "plugins",
         "result.json",
