@@ -1,5 +1,7 @@
 """The IoU of boxes in numpy, for comparing detections without compiled operators."""
 
+from typing import Tuple
+
 import numpy as np
 
 
@@ -8,13 +10,28 @@ def pairwise_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
 
     There is no +1; the IoU of two boxes without area is 0.
     """
+    intersection, area, other_area = _areas(boxes, others)
+    return _share(intersection, area + other_area - intersection)
+
+
+def share_within(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Returns the share (n, m) float64 of the area of boxes (n, 4) that is within others (m, 4).
+
+    It is COCO's overlap of a detection with a crowd. The share of a box without area is 0.
+    """
+    intersection, area, _ = _areas(boxes, others)
+    return _share(intersection, np.broadcast_to(area, intersection.shape))
+
+
+def _areas(boxes: np.ndarray, others: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the areas of the intersections (n, m), of the boxes (n, 1) and others (1, m)."""
     boxes, others = boxes.astype(np.float64)[:, None], others.astype(np.float64)[None]
     upper = np.minimum(boxes[..., 2:], others[..., 2:])
     lower = np.maximum(boxes[..., :2], others[..., :2])
-    intersection = np.maximum(upper - lower, 0).prod(-1)
     area, other_area = ((b[..., 2:] - b[..., :2]).prod(-1) for b in (boxes, others))
-    union = area + other_area - intersection
-    iou: np.ndarray = np.divide(
-        intersection, union, out=np.zeros_like(intersection), where=union > 0
-    )
-    return iou
+    return np.maximum(upper - lower, 0).prod(-1), area, other_area
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    share: np.ndarray = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    return share

@@ -1,0 +1,5 @@
+"""Figures about detections against the truth: plain numbers, which a report then draws."""
+
+from detkit.analysis.summary import summarise
+
+__all__ = ["summarise"]
