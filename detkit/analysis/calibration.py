@@ -31,9 +31,10 @@ def reliability(
 
 
 def calibration_error(scores: np.ndarray, hit: np.ndarray, bins: int = BINS) -> float:
-    """Returns the expected calibration error, ECE, nan without scores (Guo et al., 2017, section 2).
+    """Returns the expected calibration error, ECE (Guo et al., 2017, section 2).
 
-    It is the mean distance of score and precision over the bins, weighted by their detections.
+    It is the mean distance of score and precision over the bins, weighted by their detections. It
+    is nan without detections.
     """
     counts, mean_scores, precision = reliability(scores, hit, bins)
     if not counts.sum():

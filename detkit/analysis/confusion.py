@@ -18,7 +18,11 @@ def confusion(matches: Matches, thresholds: Sequence[float] = THRESHOLDS) -> np.
     to which the detections without an object belong, and the last column the objects that are
     missed. A row of a class sums to its objects. A column sums to the detections of the class
     whose scores are at least the threshold, without those that do not count.
+
+    Raises ValueError for thresholds that do not rise.
     """
+    if list(thresholds) != sorted(thresholds):
+        raise ValueError(f"thresholds: expected rising numbers, found {list(thresholds)}")
     classes, counts = len(matches.objects), matches.found != IGNORED
     rows, columns = matches.found[counts], matches.labels[counts]
     # A match depends on better detections alone, so that all thresholds share the matches.

@@ -53,6 +53,7 @@ class Curve(NamedTuple):
             "recall": plain(self.recall),
             "f1": plain(self.f1),
             "hits": self.hits.tolist(),
+            "detections": self.detections.tolist(),
             "objects": self.objects,
         }
 

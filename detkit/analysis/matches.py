@@ -41,24 +41,34 @@ def match_image(
     crowds: whether difficult objects are crowds, of which a detection need be no more than a part:
         the overlap is then the share of the detection that lies within.
     """
-    matched = np.full(len(detections), NOTHING)
     if not len(detections) or not len(annotation.boxes):
-        return matched
+        return np.full(len(detections), NOTHING)
     overlap = pairwise_iou(detections.boxes, annotation.boxes)
     same = detections.labels[:, None] == annotation.labels
     rank = np.where((overlap >= iou) & ~annotation.difficult, overlap + same, 0)
-    candidates = np.flatnonzero(rank.any(1))
-    for row in candidates[np.argsort(-detections.scores[candidates], kind="stable")]:
-        best = rank[row].argmax()
-        if rank[row, best] > 0:
-            matched[row] = best
-            rank[:, best] = 0
+    matched = assign(rank, detections.scores)
     if annotation.difficult.any():
         if crowds:
             overlap = share_within(detections.boxes, annotation.boxes)
         ignored = ((overlap >= iou) & same & annotation.difficult).any(1)
         matched[ignored & (matched == NOTHING)] = IGNORED
     return matched
+
+
+def assign(rank: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Returns the column (n,) of ``rank`` (n, G) that each detection gets, or NOTHING.
+
+    By falling score, a detection gets the column of its largest rank that no better detection has.
+    A rank of 0 is never given.
+    """
+    free, given = rank.copy(), np.full(len(rank), NOTHING)
+    candidates = np.flatnonzero(rank.any(1))
+    for row in candidates[np.argsort(-scores[candidates], kind="stable")]:
+        best = free[row].argmax()
+        if free[row, best] > 0:
+            given[row] = best
+            free[:, best] = 0
+    return given
 
 
 def match_all(pairs: Pairs, matched: List[np.ndarray], classes: int) -> Matches:

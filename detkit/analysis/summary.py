@@ -6,18 +6,17 @@ import numpy as np
 
 from detkit.analysis.calibration import calibration
 from detkit.analysis.confusion import confusion_json
-from detkit.analysis.curves import area, best_f1, curve_of, plain, pooled, thinned
+from detkit.analysis.curves import best_f1, curve_of, plain, pooled, thinned
+from detkit.analysis.errors import error_types
 from detkit.analysis.examples import examples, judge
 from detkit.analysis.matches import match_all, match_image
 from detkit.data.sample import Dataset
 from detkit.detections import Detections
 from detkit.detections.of_dataset import paired
 from detkit.evaluate import COCOEvaluator, VOCEvaluator, metrics_to_json
-from detkit.evaluate.coco import entries_of, evaluate
-from detkit.evaluate.hits import ClassHits, Pairs, coco_hits, overlaps_of, voc_hits
-from detkit.evaluate.metrics import mean
+from detkit.evaluate.hits import ClassHits, Pairs
+from detkit.evaluate.judged import Judged
 from detkit.evaluate.recall import SIZES
-from detkit.evaluate.voc import COCO_IOUS
 
 VERSION = 1  # of the summary
 RULES = ("voc", "coco")
@@ -48,76 +47,84 @@ def summarise(
     if rule not in RULES:
         raise ValueError(f"rule: expected one of {list(RULES)}, found {rule!r}")
     pairs, names = paired(dataset, detections), dataset.class_names
-    hits, aps = (_by_voc if rule == "voc" else _by_coco)(pairs, len(names))
-    everything = curve_of(pooled(hits))
-    best = best_f1(everything)
-    threshold = best["threshold"] or 0.0
-    matched = [match_image(*pair, crowds=rule == "coco") for pair in pairs]
-    curves = [("all", everything), *zip(names, map(curve_of, hits))]
+    judged = _judged(dataset, detections)
     return {
         "version": VERSION,
         "name": name,
         "split": split,
         "rule": rule,
-        "images": len(pairs),
-        "objects": sum(one.objects for one in hits),
-        "difficult": sum(int(annotation.difficult.sum()) for annotation, _ in pairs),
-        "class_names": list(names),
-        "metrics": _metrics(dataset, detections),
-        "threshold": threshold,
-        "classes": _classes(names, hits, aps),
-        "curves": [thinned(curve).to_json(label) for label, curve in curves],
-        "confusion": confusion_json(match_all(pairs, matched, len(names))),
-        "calibration": calibration(hits, names),
-        "boxes": _sizes(pairs, matched, threshold),
-        "examples": examples(dataset, pairs, matched, threshold),
+        **_counts(pairs, names),
+        "metrics": {key: _means(one.metrics) for key, one in judged.items()},
+        **_by_threshold(names, judged[rule]),
+        **_by_match(dataset, pairs, judged[rule].hits, crowds=rule == "coco"),
         "speed": speed,
         "curves_of_training": training,
         "about": about,
     }
 
 
-def _metrics(dataset: Dataset, detections: Dict[Any, Detections]) -> Dict[str, Any]:
-    """Returns the metrics of both evaluators, without those of single classes."""
-    metrics = {
-        "voc": VOCEvaluator()(dataset, detections),
-        "coco": COCOEvaluator()(dataset, detections),
+def _judged(dataset: Dataset, detections: Dict[Any, Detections]) -> Dict[str, Judged]:
+    """Returns the judgement of each of RULES."""
+    judged = (
+        VOCEvaluator().judge(dataset, detections),
+        COCOEvaluator().judge(dataset, detections),
+    )
+    return dict(zip(RULES, judged))
+
+
+def _counts(pairs: Pairs, names: Sequence[str]) -> Dict[str, Any]:
+    """Returns the number of images, of objects that count, and of difficult ones."""
+    objects = sum(len(annotation.boxes) for annotation, _ in pairs)
+    difficult = sum(int(annotation.difficult.sum()) for annotation, _ in pairs)
+    return {
+        "images": len(pairs),
+        "objects": objects - difficult,
+        "difficult": difficult,
+        "class_names": list(names),
     }
-    for one in metrics.values():
-        del one["per_class"]
-    return metrics_to_json(metrics)
 
 
-def _by_voc(pairs: Pairs, classes: int) -> Any:
-    """Returns the hits of each class by VOC's rule, and its AP50 and AP."""
-    overlaps = [overlaps_of(pairs, label) for label in range(classes)]
-    hits = [voc_hits(one, 0.5) for one in overlaps]
-    aps = [mean(area(voc_hits(one, iou)) for iou in COCO_IOUS) for one in overlaps]
-    return hits, [{"ap": ap, "ap50": area(one)} for ap, one in zip(aps, hits)]
+def _means(metrics: Mapping[str, Any]) -> Dict[str, Any]:
+    """Returns the metrics without those of single classes."""
+    return metrics_to_json({name: one for name, one in metrics.items() if name != "per_class"})
 
 
-def _by_coco(pairs: Pairs, classes: int) -> Any:
-    """Returns the hits of each class by COCO's rule, and its AP50 and AP."""
-    evaluation = evaluate(*entries_of(pairs), classes, "bbox")
-    # precision: (IoU thresholds from 0.5, recalls, K, areas from all, maxDets up to 100)
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]
-    by_iou = np.where(precision > -1, precision, np.nan).mean(1)
-    aps = [{"ap": float(one.mean()), "ap50": float(one[0])} for one in by_iou.T]
-    return coco_hits(evaluation, classes), aps
+def _by_threshold(names: Sequence[str], judged: Judged) -> Dict[str, Any]:
+    """Returns the figures of each class, the curves and the calibration by an evaluator's hits."""
+    curves = [("all", curve_of(pooled(judged.hits))), *zip(names, map(curve_of, judged.hits))]
+    return {
+        "classes": _classes(names, judged),
+        "curves": [thinned(curve).to_json(label) for label, curve in curves],
+        "calibration": calibration(judged.hits, names),
+    }
 
 
-def _classes(
-    names: Sequence[str], hits: Sequence[ClassHits], aps: Sequence[Mapping[str, float]]
-) -> List[Dict[str, Any]]:
+def _by_match(
+    dataset: Dataset, pairs: Pairs, hits: Sequence[ClassHits], crowds: bool
+) -> Dict[str, Any]:
+    """Returns the figures for which objects and detections of other classes are matched too."""
+    classes, threshold = len(hits), best_f1(curve_of(pooled(hits)))["threshold"] or 0.0
+    matched = [match_image(*pair, crowds=crowds) for pair in pairs]
+    return {
+        "threshold": threshold,
+        "confusion": confusion_json(match_all(pairs, matched, classes)),
+        "errors": error_types(pairs, classes, crowds),
+        "boxes": _sizes(pairs, matched, threshold),
+        "examples": examples(dataset, pairs, matched, threshold),
+    }
+
+
+def _classes(names: Sequence[str], judged: Judged) -> List[Dict[str, Any]]:
     return [
         {
             "name": name,
             "objects": one.objects,
             "detections": len(one.scores),
-            **metrics_to_json(ap),
+            "ap": plain(ap),
+            "ap50": plain(judged.metrics["per_class"][name]),
             "best_f1": best_f1(curve_of(one)),
         }
-        for name, one, ap in zip(names, hits, aps)
+        for name, one, ap in zip(names, judged.hits, judged.ap)
     ]
 
 

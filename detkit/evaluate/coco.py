@@ -13,6 +13,8 @@ from detkit.data.sample import Annotation, Dataset
 from detkit.detections import Detections
 from detkit.detections.of_dataset import paired
 from detkit.evaluate.coco_keypoints import add_keypoints, check_sigmas, keypoint_means, sigmas_for
+from detkit.evaluate.hits import coco_hits
+from detkit.evaluate.judged import Judged
 from detkit.evaluate.metrics import mean
 from detkit.registry import EVALUATORS
 from detkit.segmentations import RLE, encode, fit
@@ -41,6 +43,8 @@ class COCOEvaluator:
     Raises ValueError for sigmas that are not above 0.
     """
 
+    rule = "COCO"
+
     def __init__(self, sigmas: Union[None, float, Sequence[float]] = None) -> None:
         self._sigmas = check_sigmas(sigmas)
 
@@ -49,10 +53,16 @@ class COCOEvaluator:
         sigmas_for(dataset, self._sigmas)
 
     def __call__(self, dataset: Dataset, detections: Dict[Any, Detections]) -> Dict[str, Any]:
-        pairs = paired(dataset, detections)
+        return self.judge(dataset, detections).metrics
+
+    def judge(self, dataset: Dataset, detections: Dict[Any, Detections]) -> Judged:
+        """Returns the metrics with the hits of the boxes of each class, and its AP."""
+        pairs, names = paired(dataset, detections), dataset.class_names
         truths, results = entries_of(pairs)
-        evaluation = evaluate(truths, results, len(dataset.class_names), "bbox")
-        metrics = {**_means(evaluation), "per_class": _per_class(evaluation, dataset.class_names)}
+        evaluation = evaluate(truths, results, len(names), "bbox")
+        ap, at_50 = _per_class(evaluation)
+        hits = coco_hits(evaluation, len(names))
+        metrics = {**_means(evaluation), "per_class": dict(zip(names, at_50))}
         if _add_masks(dataset, pairs, truths, results):
             means = _means(evaluate(truths, results, len(dataset.class_names), "segm"))
             metrics.update({f"mask_{name}": value for name, value in means.items()})
@@ -60,7 +70,7 @@ class COCOEvaluator:
             sigmas, classes = sigmas_for(dataset, self._sigmas), len(dataset.class_names)
             means = keypoint_means(evaluate(truths, results, classes, "keypoints", sigmas).stats)
             metrics.update({f"keypoint_{name}": value for name, value in means.items()})
-        return metrics
+        return Judged(metrics, hits, ap)
 
 
 def _add_masks(
@@ -166,8 +176,10 @@ def _means(evaluation: COCOeval) -> Dict[str, float]:
     return dict(zip(("AP", "AP50", "AP75", "APs", "APm", "APl"), stats), AR100=stats[8])
 
 
-def _per_class(evaluation: COCOeval, class_names: Sequence[str]) -> Dict[str, float]:
+def _per_class(evaluation: COCOeval) -> Tuple[List[float], List[float]]:
+    """Returns the AP and the AP50 of each class."""
     # precision: (IoU thresholds from 0.5, recalls, K, areas from all, maxDets up to 100)
-    at_50 = evaluation.eval["precision"][0, :, :, 0, -1]
-    per_class = np.where(at_50 > -1, at_50, np.nan).T
-    return {name: mean(recalls) for name, recalls in zip(class_names, per_class)}
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    known = np.where(precision > -1, precision, np.nan)
+    classes = range(known.shape[2])
+    return [mean(known[:, :, k].ravel()) for k in classes], [mean(known[0, :, k]) for k in classes]

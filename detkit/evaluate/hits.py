@@ -55,23 +55,32 @@ class ClassOverlaps(NamedTuple):
 
 def overlaps_of(pairs: Pairs, label: int) -> ClassOverlaps:
     """Returns the overlaps of the detections of a label; ties of scores in the dataset's order."""
-    scores: List[np.ndarray] = [np.zeros(0)]
-    ious: List[np.ndarray] = [np.zeros(0)]
-    best: List[np.ndarray] = [np.zeros(0, np.int64)]
-    difficult: List[np.ndarray] = [np.zeros(0, bool)]
-    objects = 0
+    return all_overlaps(pairs, label + 1)[label]
+
+
+def all_overlaps(pairs: Pairs, classes: int) -> List[ClassOverlaps]:
+    """Returns the overlaps of the detections of each class, with one pass over the images."""
+    scores = np.concatenate([detections.scores for _, detections in pairs]).astype(np.float64)
+    labels = np.concatenate([detections.labels for _, detections in pairs])
+    of_objects = np.concatenate([annotation.labels for annotation, _ in pairs])
+    difficult = np.concatenate([annotation.difficult for annotation, _ in pairs])
+    iou, best = np.zeros(len(scores)), np.full(len(scores), NOTHING)
+    row, first = 0, 0
     for annotation, detections in pairs:
-        own, detected = annotation.labels == label, detections.labels == label
-        boxes = annotation.boxes[own]
-        iou = pairwise_iou(detections.boxes[detected], boxes)
-        scores.append(detections.scores[detected])
-        ious.append(iou.max(1, initial=0))
-        best.append(iou.argmax(1) + objects if len(boxes) else np.full(len(iou), NOTHING))
-        difficult.append(annotation.difficult[own])
-        objects += len(boxes)
-    falling = np.argsort(-np.concatenate(scores), kind="stable")
-    by_score, iou, of_object = (np.concatenate(values)[falling] for values in (scores, ious, best))
-    return ClassOverlaps(by_score, iou, of_object, np.concatenate(difficult))
+        rows = slice(row, row + len(detections))
+        if len(detections) and len(annotation.boxes):
+            own = detections.labels[:, None] == annotation.labels
+            overlap = np.where(own, pairwise_iou(detections.boxes, annotation.boxes), NOTHING)
+            iou[rows] = np.maximum(overlap.max(1), 0)
+            best[rows] = np.where(own.any(1), overlap.argmax(1) + first, NOTHING)
+        row, first = row + len(detections), first + len(annotation.boxes)
+    found = []
+    for label in range(classes):
+        own, of_class = np.flatnonzero(labels == label), of_objects == label
+        own = own[np.argsort(-scores[own], kind="stable")]
+        within = np.append(np.cumsum(of_class) - 1, NOTHING)  # the index among those of the class
+        found.append(ClassOverlaps(scores[own], iou[own], within[best[own]], difficult[of_class]))
+    return found
 
 
 def voc_hits(overlaps: ClassOverlaps, threshold: float) -> ClassHits:

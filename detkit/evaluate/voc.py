@@ -7,11 +7,15 @@ import numpy as np
 from detkit.data.sample import Dataset
 from detkit.detections import Detections
 from detkit.detections.of_dataset import paired
-from detkit.evaluate.hits import ClassOverlaps, overlaps_of, voc_hits
+from detkit.evaluate.hits import ClassHits, all_overlaps, voc_hits
+from detkit.evaluate.judged import Judged
 from detkit.evaluate.metrics import mean
 from detkit.registry import EVALUATORS
 
 COCO_IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+
+
+STYLES = {"area": "area", "11point": "11 points"}  # in the heads of tables
 
 
 @EVALUATORS.register()
@@ -42,21 +46,28 @@ class VOCEvaluator:
             raise ValueError(f"style: expected 'area' or '11point', found {style!r}")
         if not ious or not all(0 < iou <= 1 for iou in ious):
             raise ValueError(f"ious: expected numbers in (0, 1], found {list(ious)}")
+        self.rule = f"VOC {STYLES[style]}"
         self._average = _area if style == "area" else _eleven_points
         self._ious = tuple(ious)
 
     def __call__(self, dataset: Dataset, detections: Dict[Any, Detections]) -> Dict[str, Any]:
+        return self.judge(dataset, detections).metrics
+
+    def judge(self, dataset: Dataset, detections: Dict[Any, Detections]) -> Judged:
+        """Returns the metrics with the hits of each class, and its AP over the ``ious``."""
         pairs = paired(dataset, detections)
-        classes = [overlaps_of(pairs, label) for label in range(len(dataset.class_names))]
-        per_class = [self._ap(c, 0.5) for c in classes]
-        return {
-            "AP": mean(mean(self._ap(c, iou) for c in classes) for iou in self._ious),
+        classes = all_overlaps(pairs, len(dataset.class_names))
+        hits = [voc_hits(c, 0.5) for c in classes]
+        aps = [[self._ap(voc_hits(c, iou)) for c in classes] for iou in self._ious]
+        per_class = [self._ap(found) for found in hits]
+        metrics = {
+            "AP": mean(map(mean, aps)),
             "AP50": mean(per_class),
             "per_class": dict(zip(dataset.class_names, per_class)),
         }
+        return Judged(metrics, hits, [mean(of_class) for of_class in zip(*aps)])
 
-    def _ap(self, overlaps: ClassOverlaps, threshold: float) -> float:
-        found = voc_hits(overlaps, threshold)
+    def _ap(self, found: ClassHits) -> float:
         return self._average(found.recall, found.precision) if found.objects else float("nan")
 
 
