@@ -72,6 +72,7 @@ setup(
             "ops/native/*/*",
             "ops/prebuilt/*",
             "export/graph/operators.inc",
+            *("report/*.html", "report/*.css", "report/*.js"),
         ],
         "detkit.shipped.configs": ["*.yaml", "*/*.yaml", "README.md"],
         "detkit.shipped.deploy": ["CMakeLists.txt", "*.cpp", "*.hpp", "README.md"],

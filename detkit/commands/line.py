@@ -29,6 +29,7 @@ COMMANDS = {
     "train": "train a detector",
     "test": "evaluate a checkpoint or an export",
     "evaluate": "evaluate saved detections or proposals",
+    "report": "write a page about detections, for a browser",
     "predict": "draw detections into images",
     "fit-svms": "fit the SVMs and box regressors of an R-CNN",
     "compress": "make the layers of a trained head smaller",

@@ -85,6 +85,7 @@ SHORT = {
     "models/detectors/": "one file for each detector",
     "naming.py": "shared by two rooms of which neither may know the other",
     "ops/": "one wrapper for each kernel",
+    "report/learning.py": "reads a log, without the page",
     "memory.py": "must not import MXNet",
     "parts.py": "imports every room that registers parts",
     "requirements.py": "below everything that needs MXNet",
