@@ -13,6 +13,7 @@ from detkit.data.given_images import detect_images, read_images
 from detkit.data.images import MAX_PIXELS
 from detkit.data.sample import Batch, Transforms, unlabelled
 from detkit.detections import Detections, detections_of
+from detkit.threshold import Threshold
 from detkit.typing import Context
 
 
@@ -30,6 +31,7 @@ class Detector:
         background.
     config: the config that the detector was built from, or None.
     max_pixels: the largest number of pixels of an image file that is decoded.
+    threshold: see the property.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Detector:
         first_label: int = 0,
         config: Optional[Config] = None,
         max_pixels: int = MAX_PIXELS,
+        threshold: Optional[Threshold] = None,
     ):
         self.model = model
         self.class_names = tuple(class_names)
@@ -51,6 +54,15 @@ class Detector:
         self.pad_multiple = pad_multiple
         self.first_label = first_label
         self.max_pixels = max_pixels
+        self._threshold = threshold
+
+    @property
+    def threshold(self) -> Optional[Threshold]:
+        """The least scores of what ``detect`` returns by default; None returns everything.
+
+        ``detkit test --threshold`` chooses it and writes it into the checkpoint.
+        """
+        return self._threshold
 
     @property
     def foreground_names(self) -> Sequence[str]:
@@ -119,8 +131,9 @@ class Detector:
             They go through the network as one batch.
         proposals: for a FastRCNN, boxes (R, 4) in pixels of the image, or one array for each of
             several images.
-        score: the least score of the detections that are returned; None returns all, from the
-            score_floor of the detector's postprocess.
+        score: the least score of the detections that are returned; None: the detector's
+            ``threshold``. 0, and None without a threshold, return all, from the score_floor of the
+            detector's postprocess.
         channels: "RGB", or "BGR" for arrays of cv2.imread.
 
         Raises ImageError, which names the file or the index of the image, and DataError for

@@ -115,6 +115,7 @@ class TTADetector(Detector):
             first_label=detector.first_label,
             config=detector.config,
             max_pixels=detector.max_pixels,
+            threshold=detector.threshold,
         )
         self._network = before_nms(detector.model)
         self._selection = tta.selection_like(detector.model.postprocess)

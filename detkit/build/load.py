@@ -17,6 +17,7 @@ from detkit.config import Config, load_config
 from detkit.detector import Detector
 from detkit.device import find_device
 from detkit.errors import CheckpointError
+from detkit.threshold import Threshold
 from detkit.typing import Context
 
 LISTED_FAULTS = 8
@@ -56,7 +57,7 @@ def _detector(config: Config, saved: Checkpoint, device: str) -> Detector:
     model = build_model(config, saved.class_names, ctx, pretrained=False)
     check_scores(config, model)  # an older config sets no scores and gets softmax
     load_model_weights(model, saved)
-    return detector_for(config, model, saved.class_names, ctx)
+    return detector_for(config, model, saved.class_names, ctx, threshold=saved.threshold)
 
 
 def detector_for(
@@ -65,11 +66,12 @@ def detector_for(
     class_names: Sequence[str],
     ctx: Context,
     first_label: int = 0,
+    threshold: Optional[Threshold] = None,
 ) -> Detector:
     """Returns the Detector of a model, with the config's ``data.val_transforms``.
 
     model: the network that build_model made of ``config`` in ``ctx``.
-    class_names, first_label: see Detector.
+    class_names, first_label, threshold: see Detector.
     """
     transforms, pad_multiple = build_transforms(config, "val"), pad_multiple_of(config)
     return Detector(
@@ -81,6 +83,7 @@ def detector_for(
         first_label,
         config,
         max_pixels_of(config),
+        threshold,
     )
 
 

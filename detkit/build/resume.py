@@ -38,6 +38,7 @@ HARMLESS = (
     "train.patience",
     "train.pictures",
     "train.start_from",
+    "train.threshold",
     "train.val_loss",
     "tta",
 )

@@ -85,7 +85,7 @@ class StagedTraining:
     def train(
         self, work_dir: str, resume: Optional[str] = None, force: bool = False
     ) -> Optional[Dict[str, Any]]:
-        """Trains all stages and joins their parts; returns the metrics of the joined detector.
+        """Trains all stages and joins their parts; returns the result of the joined detector.
 
         resume: None for a new run, or "auto", which goes on where the run was stopped: in a stage,
             in the writing of proposals, or in the join. force: see Training.runner.
@@ -139,7 +139,7 @@ class StagedTraining:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(folder, RESULT))
         runner.run()
-        save_metrics(folder, runner.metrics or {}, RESULT)
+        save_metrics(folder, runner.result or {}, RESULT)
         return training
 
     def _has_ended(self, stage: Stage, work_dir: str, config: Config, force: bool) -> bool:
@@ -191,7 +191,7 @@ class StagedTraining:
                 "stages again"
             )
         runner.run()
-        return runner.metrics
+        return runner.result
 
     def _check_folder(self, work_dir: str, resume: Optional[str]) -> None:
         """Raises CheckpointError unless the folder is new, or holds this run and is resumed."""

@@ -47,6 +47,7 @@ from detkit.runner.result_hooks import CheckpointHook, EvaluateHook
 from detkit.runner.seed import seed_run
 from detkit.runner.time_budget import TimeBudget, WhileTimeIsLeft
 from detkit.runner.val_loss import ValidationLoss
+from detkit.threshold import parse_rule
 from detkit.typing import Context
 
 
@@ -176,13 +177,13 @@ class Training:
     def train(
         self, work_dir: str, resume: Optional[str] = None, force: bool = False
     ) -> Optional[Dict[str, Any]]:
-        """Trains to the end; returns the metrics of the last evaluation, None without one.
+        """Trains to the end; returns the ``result`` of the Runner, None without an evaluation.
 
         The arguments and errors are those of ``runner``, and the errors those of Runner.run.
         """
         runner = self.runner(work_dir, resume, force)
         runner.run()
-        return runner.metrics
+        return runner.result
 
     def dry_run(self) -> str:
         """Makes one training step and evaluates one batch; returns lines about them."""
@@ -222,7 +223,9 @@ class Training:
 
     def _hooks(self, work_dir: str, log: RunLog, branch: Branch, origin: Origin) -> List[object]:
         options = self.options
-        evaluate = EvaluateHook(log, self.detector, self.val_loader, self.evaluator, self.val_loss)
+        rule = parse_rule(options.threshold) if options.threshold else None
+        judged = self.evaluator, self.val_loss, rule
+        evaluate = EvaluateHook(log, self.detector, self.val_loader, *judged)
         length = self.length
         return [
             *([TimeHook(length, evaluate.estimate)] if isinstance(length, TimeBudget) else ()),

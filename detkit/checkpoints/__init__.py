@@ -20,6 +20,7 @@ from detkit.checkpoints.checkpoint import (
     read_state,
     save_checkpoint,
 )
+from detkit.checkpoints.chosen import write_threshold
 from detkit.checkpoints.names import (
     CONFIG,
     FOLDER,
@@ -69,4 +70,5 @@ __all__ = [
     "read_state",
     "read_sums",
     "save_checkpoint",
+    "write_threshold",
 ]

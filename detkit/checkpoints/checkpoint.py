@@ -6,6 +6,7 @@
     state.json        the run's progress, metrics, class names and random number generators
     config.yaml       the resolved config
     plugins/          the plugins that the config lists, if there are any (detkit/plugins/copies.py)
+    threshold.json    the least scores of what is detected, if they were chosen
     SHA256SUMS        the sums of these files; it is written last and completes the checkpoint
 
 The folder is written under a temporary name and renamed, so that a folder with the final name is
@@ -22,6 +23,7 @@ import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
+from detkit.checkpoints.chosen import read_threshold, threshold_files
 from detkit.checkpoints.names import (
     ASIDE,
     CONFIG,
@@ -51,6 +53,7 @@ from detkit.checkpoints.sums import sums_text, verify
 from detkit.errors import CheckpointError, TrainingError, WeightsError
 from detkit.files.disk import sync
 from detkit.files.params import read_params
+from detkit.threshold import Threshold
 from detkit.typing import NDArray
 
 
@@ -84,6 +87,7 @@ class Checkpoint(NamedTuple):
     stale: the number of evaluations since the best one.
     spent: the time of a run of ``train.time``, or None.
     environment: as of an Origin; None if it is not known.
+    threshold: the least scores of what its detector returns, or None.
     """
 
     path: str
@@ -97,6 +101,7 @@ class Checkpoint(NamedTuple):
     stale: int
     spent: Optional[Spent]
     environment: Optional[Mapping[str, str]]
+    threshold: Optional[Threshold] = None
 
 
 def save_checkpoint(
@@ -111,6 +116,7 @@ def save_checkpoint(
     branch: Branch,
     stale: int = 0,
     spent: Optional[Spent] = None,
+    threshold: Optional[Threshold] = None,
 ) -> None:
     """Writes the folder ``path``; an older folder of that name is replaced.
 
@@ -129,7 +135,7 @@ def save_checkpoint(
         standing = (progress, class_names, metrics, best, branch, stale, spent)
         state = state_text(*standing, origin.environment, averaged=AVERAGED in arrays)
         texts = {STATE: state.encode(), CONFIG: origin.config_text.encode(), **origin.plugins}
-        _complete(partial, texts)
+        _complete(partial, {**texts, **threshold_files(threshold)})
         _replace(partial, path)
     except (OSError, mx.base.MXNetError) as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -174,6 +180,7 @@ def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
         stale=state.get("stale", 0),
         spent=spent_of(state),
         environment=state.get("environment"),
+        threshold=read_threshold(path, len(state["class_names"])),
     )
     if restore_random:
         restore_random_state(state["random"])

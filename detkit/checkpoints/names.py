@@ -16,7 +16,7 @@ WEIGHTS, OPTIMIZER, STATE, CONFIG = (
     "state.json",
     "config.yaml",
 )
-SUMS = "SHA256SUMS"
+SUMS, THRESHOLD = "SHA256SUMS", "threshold.json"
 FOLDER = "checkpoints"  # of a run, within its work folder
 LAST, BEST = "last", "best"  # files that name a checkpoint
 _LONGEST = 1 << 16  # bytes of such a file that are read

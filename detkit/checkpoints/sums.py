@@ -4,7 +4,7 @@ import os
 import re
 from typing import Dict, Iterable
 
-from detkit.checkpoints.names import CONFIG, OPTIMIZER, STATE, SUMS, WEIGHTS
+from detkit.checkpoints.names import CONFIG, OPTIMIZER, STATE, SUMS, THRESHOLD, WEIGHTS
 from detkit.errors import CheckpointError
 from detkit.files.disk import sha256_of
 
@@ -37,7 +37,7 @@ def read_sums(path: str) -> Dict[str, str]:
             "last; use another checkpoint (--resume auto takes the latest complete one)"
         ) from None
     for name in sums:
-        if name not in FILES and not _PLUGIN.fullmatch(name):
+        if name not in (*FILES, THRESHOLD) and not _PLUGIN.fullmatch(name):
             raise CheckpointError(
                 f"{path}: {SUMS}: expected the names of a checkpoint's files, found {name!r}; use "
                 "another checkpoint"

@@ -9,6 +9,8 @@ from detkit.data.one_class import OneClass
 from detkit.detections.proposal_files import is_proposal_file
 from detkit.detections.results import load_results
 from detkit.evaluate import format_table
+from detkit.evaluate.choose import by_class
+from detkit.evaluate.judged import judge, rule_of
 from detkit.evaluate.recall import recall_table
 from detkit.loading import config_and_checkpoint
 
@@ -22,4 +24,7 @@ def main(args: argparse.Namespace) -> None:
         objects = OneClass(dataset)
         print(recall_table(objects, load_results(args.results, objects)))
         return
-    print(format_table(build_evaluator(config)(dataset, load_results(args.results, dataset))))
+    evaluator, names = build_evaluator(config), dataset.class_names
+    judged = judge(evaluator, dataset, load_results(args.results, dataset))
+    beside = by_class(judged, names, None, args.split, rule_of(evaluator))
+    print(format_table({**judged.metrics, **beside}))

@@ -159,7 +159,7 @@ def check(
     Raises ExportError if a judged way differs by more than TOLERANCE.
     """
     detector.model.hybridize(False)
-    expected = [detector.detect(*pair) for pair in zip(images, proposals)]
+    expected = [detector.detect(*pair, score=0) for pair in zip(images, proposals)]
     ways = ways_to_run(folder, images, proposals, expected)
     differences = [compare(way.expected, way.found) for way in ways]
     count = sum(len(image.boxes) for image in expected)
@@ -191,7 +191,7 @@ def ways_to_run(
     """
     exported = load_exported(folder, device="cpu")
     exact = exported.manifest.precision == Float32.name
-    symbol = [exported.detect(*pair) for pair in zip(images, proposals)]
+    symbol = [exported.detect(*pair, score=0) for pair in zip(images, proposals)]
     ways = [Way("symbol", expected, symbol, judged=exact)]
     if exported.takes_proposals:
         print("C++: not compared, it takes no proposals")

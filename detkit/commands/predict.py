@@ -14,6 +14,7 @@ from detkit.detections.draw import draw_detections, save_image
 from detkit.errors import DataError, ImageError
 from detkit.files.disk import make_folder
 from detkit.loading import AnyDetector, open_detector
+from detkit.threshold import UNCHOSEN
 
 
 def main(args: argparse.Namespace) -> None:
@@ -44,19 +45,22 @@ def draw(
     path: str,
     proposals: Optional[np.ndarray],
     out: str,
-    score: float,
+    score: Optional[float],
 ) -> bool:
     """Writes the drawn image as PNG, prints its detections; returns False for an unreadable one.
 
     proposals: boxes (R, 4) of the image, or None.
+    score: the least score; None: the detector's threshold, or UNCHOSEN without one.
     """
     try:
         image = decode_image(path, detector.max_pixels)
     except ImageError as error:
         print(f"skipped: {error}", file=sys.stderr)
         return False
-    found = detector.detect(image, proposals)
-    shown = [f"{one.name} {one.score:.2f}" for one in found if one.score >= score]
-    save_image(out, draw_detections(image, found, score))
+    found = detector.detect(image, proposals, score=None if score is None else 0)
+    if score is not None or detector.threshold is None:
+        found = found[found.scores >= (UNCHOSEN if score is None else score)]
+    shown = [f"{one.name} {one.score:.2f}" for one in found]
+    save_image(out, draw_detections(image, found, 0))
     print(f"{path} -> {out}: {', '.join(shown) or 'nothing'}")
     return True

@@ -1,22 +1,35 @@
 """Evaluates a checkpoint or an export: ``detkit test``."""
 
 import argparse
+import math
 import os
 import sys
-from typing import Any, Dict
+from pathlib import Path
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence
 
 from detkit.build import build_dataset, build_evaluator, build_loader, open_config
 from detkit.build.model import detector_of
-from detkit.checkpoints import folder_of
+from detkit.checkpoints import folder_of, write_threshold
+from detkit.checkpoints.names import THRESHOLD
+from detkit.commands.arguments.export import ONNX, ONNX_INT8
+from detkit.commands.arguments.test import Least
+from detkit.data import Dataset
 from detkit.data.loader import Loader
+from detkit.data.writers.coco import write_truth
+from detkit.detections import Detections
 from detkit.detections.of_dataset import detect_dataset
 from detkit.detections.proposal_files import check_written, is_proposal_file
 from detkit.detections.results import save_results
-from detkit.errors import CheckpointError, ConfigError
+from detkit.errors import CheckpointError, ConfigError, DataError
 from detkit.evaluate import format_table
-from detkit.evaluate.metrics import save_metrics
+from detkit.evaluate.choose import by_class, threshold_by
+from detkit.evaluate.judged import Judged, judge, rule_of
+from detkit.evaluate.metrics import BESIDE, save_metrics
+from detkit.export import manifest
 from detkit.files.disk import make_folder
-from detkit.loading import config_and_checkpoint, is_export, open_detector
+from detkit.loading import AnyDetector, config_and_checkpoint, is_export, open_detector
+from detkit.threshold import Threshold
+from detkit.wording import did_you_mean, first_few
 
 
 def main(args: argparse.Namespace) -> None:
@@ -47,12 +60,99 @@ def main(args: argparse.Namespace) -> None:
     for image_id, reason in loader.skipped.items():
         print(f"skipped {image_id}: {reason}", file=sys.stderr)
     if args.out:
-        save_results(args.out, detections, dataset)
-    metrics = build_evaluator(config)(dataset, detections)
-    print(format_table(metrics))
-    name = "_".join(["result"] + ["train"] * (args.split == "train") + ["tta"] * args.tta)
+        save(args.out, detections, dataset)
+    evaluator = build_evaluator(config)
+    judged = judge(evaluator, dataset, detections)
+    chosen = choose(args, judged, detector)
+    threshold, rule = chosen.threshold or detector.threshold, rule_of(evaluator)
+    classes = by_class(judged, dataset.class_names, threshold, args.split, rule)
+    result = {**judged.metrics, **classes}
+    print(format_table(result))
     about = {"split": args.split, "checkpoint": name_of(args.checkpoint), **counts(loader)}
-    print(f"written: {save_metrics(args.work_dir or run_dir, metrics, f'{name}.json', about)}")
+    print(f"written: {save_metrics(args.work_dir or run_dir, result, file_name(args), about)}")
+    finish(args, result, chosen)
+
+
+def save(path: str, detections: Dict[Any, Detections], dataset: Dataset) -> None:
+    """Writes the detections, and beside results in COCO's format the objects."""
+    save_results(path, detections, dataset)
+    if not is_proposal_file(path):
+        write_truth(dataset, Path(path).with_suffix(".truth.json"))
+
+
+def file_name(args: argparse.Namespace) -> str:
+    """Returns the name of the file of the figures, which those of data.train do not replace."""
+    words = ["result"] + ["train"] * (args.split == "train") + ["tta"] * args.tta
+    return f"{'_'.join(words)}.json"
+
+
+class Chosen(NamedTuple):
+    """The Threshold that --threshold chooses, or the reason why it chooses none."""
+
+    threshold: Optional[Threshold] = None
+    failure: Optional[DataError] = None
+
+
+def choose(args: argparse.Namespace, judged: Judged, detector: AnyDetector) -> Chosen:
+    """Returns the threshold by the rule of the arguments, if there is one."""
+    if args.threshold is None:
+        return Chosen()
+    names = detector.class_names
+    try:
+        return Chosen(threshold_by(args.threshold, judged.hits, names, args.split, args.per_class))
+    except DataError as error:
+        return Chosen(failure=error)
+
+
+def write_chosen(folder: str, threshold: Threshold) -> str:
+    """Writes the threshold into an export or a checkpoint; returns the path of its file."""
+    if is_export(folder):
+        manifest.write_threshold(folder, threshold)
+        for name in (ONNX, ONNX_INT8):
+            if os.path.lexists(os.path.join(folder, name)):
+                print(
+                    f"not changed: {os.path.join(folder, name)} keeps the threshold of its export; "
+                    "choose it for the checkpoint and export again",
+                    file=sys.stderr,
+                )
+        return os.path.join(folder, manifest.MANIFEST)
+    checkpoint = folder_of(folder)
+    write_threshold(checkpoint, threshold)
+    return os.path.join(checkpoint, THRESHOLD)
+
+
+def finish(args: argparse.Namespace, result: Mapping[str, Any], chosen: Chosen) -> None:
+    """Writes the threshold; raises DataError for one that was not found, and for --fail-under."""
+    if chosen.failure:
+        raise chosen.failure
+    if chosen.threshold:
+        print(f"written: {write_chosen(args.checkpoint, chosen.threshold)}: {chosen.threshold}")
+    check_least(result, args.fail_under)
+
+
+def check_least(result: Mapping[str, Any], wanted: Sequence[Least]) -> None:
+    """Raises DataError, in one line, if a figure is less than wanted, nan or unknown."""
+    faults = []
+    for key, least in wanted:
+        found = figure(result, key)
+        if not found >= least:
+            shown = "none, as there are no objects" if math.isnan(found) else f"{found:.4f}"
+            faults.append(f"{key}: expected at least {least:g}, found {shown}")
+    if faults:
+        raise DataError(f"--fail-under: {'; '.join(faults)}")
+
+
+def figure(result: Mapping[str, Any], key: str) -> float:
+    """Returns a figure of a result: AP50, or classes/NAME/recall. Raises DataError."""
+    known = {name: value for name, value in result.items() if name not in BESIDE}
+    for name, row in result.get("classes", {}).items():
+        known.update({f"classes/{name}/{each}": row[each] for each in row})
+    if key not in known:
+        raise DataError(
+            f"--fail-under: expected a figure of result.json, found {key!r}"
+            f"{did_you_mean(key, known) or f'; known are {first_few(list(known), 12)}'}"
+        )
+    return float(known[key])
 
 
 def counts(loader: Loader) -> Dict[str, Any]:

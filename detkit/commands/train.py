@@ -52,14 +52,14 @@ def _train(args: argparse.Namespace, config: Config, work_dir: str) -> None:
             runner = training.runner(work_dir, args.resume, args.force)
             TextLog(work_dir).write(lines)  # not before the run accepts the folder
             runner.run()
-            metrics = runner.metrics
+            result = runner.result
         else:
-            metrics = training.train(work_dir, args.resume, args.force)
-        if metrics is None:
+            result = training.train(work_dir, args.resume, args.force)
+        if result is None:
             _tell("stopped before an evaluation; detkit test evaluates a checkpoint", work_dir)
             return
-        written = save_metrics(work_dir, metrics)
-        _tell(f"{format_table(metrics)}\nwritten: {written}", work_dir)
+        written = save_metrics(work_dir, result)
+        _tell(f"{format_table(result)}\nwritten: {written}", work_dir)
 
 
 def _tell(text: str, work_dir: str) -> None:

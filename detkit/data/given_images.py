@@ -13,6 +13,7 @@ from detkit.data.images import MAX_PIXELS, decode_bytes, decode_image
 from detkit.data.sample import Batch
 from detkit.detections import Detections
 from detkit.errors import DataError, ImageError
+from detkit.threshold import Threshold
 
 RGB, BGR = "RGB", "BGR"
 EXPECTED = "a path, the bytes of a file, a PIL image or an array"
@@ -23,6 +24,10 @@ PIL_MODES = ("L", "RGB", "RGBA", "I;16", "I", "F")
 
 class TakesBatches(Protocol):
     """The protocol of a detector behind ``detect_images``."""
+
+    @property
+    def threshold(self) -> Optional[Threshold]:
+        """The least scores of the detections that are returned; None returns all."""
 
     def batch(self, images: Sequence[Any], proposals: Any = None, channels: str = RGB) -> Batch:
         """Returns the Batch that the network gets for a list of images."""
@@ -46,7 +51,9 @@ def detect_images(
         )
     images = list(images)
     found = detector.detect_batch(detector.batch(images, proposals, channels)) if images else []
-    if score is not None:
+    if score is None and detector.threshold is not None:
+        found = [each[detector.threshold.keeps(each)] for each in found]
+    elif score is not None:
         found = [each[each.scores >= score] for each in found]
     return found[0] if one else found
 

@@ -3,11 +3,12 @@
 import json
 import math
 from pathlib import Path
-from typing import Any, Dict, Iterable, Mapping, Optional, Union
+from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
 from detkit.files.disk import whole_file
+from detkit.threshold import threshold_of
 
 
 def mean(values: Iterable[float]) -> float:
@@ -16,19 +17,53 @@ def mean(values: Iterable[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def format_table(metrics: Mapping[str, Any]) -> str:
-    """Returns a table of the metrics in percent: the AP50 of each class, then the others."""
-    per_class = metrics.get("per_class", {})
-    means = {name: value for name, value in metrics.items() if name != "per_class"}
+COLUMNS = ("AP50", "objects", "precision", "recall", "F1")  # of each class, in a table
+BESIDE = ("per_class", "classes", "rule", "threshold")  # the keys of a result that are no metric
+
+
+def format_table(result: Mapping[str, Any]) -> str:
+    """Returns a table of the metrics in percent: the COLUMNS of each class, then the others.
+
+    result: the metrics, and perhaps what ``by_class`` says. Without it, the classes have their AP50
+        alone.
+    """
+    per_class, classes = result.get("per_class", {}), result.get("classes")
+    means = {name: value for name, value in result.items() if name not in BESIDE}
+    columns = COLUMNS if classes else COLUMNS[:1]
+    titles = [name if name == "objects" else f"{name} %" for name in columns]
+    titles[0] += f", {result['rule']}" if "rule" in result else ""
     width = max(map(len, ["class", *per_class, *means]))
-    rule = "-" * (width + 8)
-    rows = [_row(name, value, width) for name, value in per_class.items()]
-    head = [f"{'class':<{width}}  AP50 %", rule, *rows, rule] if rows else []
-    return "\n".join([*head, *(_row(name, value, width) for name, value in means.items())])
+    widths = [-width, *(max(len(title), 6) for title in titles)]
+    head = _aligned(["class", *titles], widths)
+    line = "-" * len(head)
+    rows = []
+    for name, value in per_class.items():
+        row = classes[name] if classes else {"AP50": value}
+        rows.append(_aligned([name, *(_cell(row, column) for column in columns)], widths))
+    below = [_aligned([name, _percent(value)], widths) for name, value in means.items()]
+    above = [_about(result["threshold"])] if "threshold" in result else []
+    return "\n".join([*([*above, head, line, *rows, line] if rows else ()), *below])
 
 
-def _row(name: str, value: float, width: int) -> str:
-    return f"{name:<{width}}  {'-' if math.isnan(value) else format(100 * value, '.1f'):>6}"
+def _about(threshold: Mapping[str, Any]) -> str:
+    """Returns the line that says at which threshold precision, recall and F1 are."""
+    used, in_force = threshold_of(threshold), threshold["in_force"]
+    kind = str(used) if in_force else f"{used.shown}, which has the best F1 on {used.split}"
+    return f"precision, recall and F1 at {kind}"
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Returns cells in columns, to the left in those of a negative width."""
+    sides = ("<" if width < 0 else ">" for width in widths)
+    return "  ".join(f"{cell:{side}{abs(w)}}" for cell, side, w in zip(cells, sides, widths))
+
+
+def _cell(row: Mapping[str, Any], column: str) -> str:
+    return str(row[column]) if column == "objects" else _percent(row[column])
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else format(100 * value, ".1f")
 
 
 def save_metrics(
@@ -49,10 +84,14 @@ def save_metrics(
 
 
 def metrics_to_json(metrics: Mapping[str, Any]) -> Dict[str, Any]:
-    """Returns the metrics as plain floats, with None for nan, which JSON does not have."""
+    """Returns the metrics as values of JSON, with None for nan, which JSON does not have."""
     return {
-        name: metrics_to_json(value)
-        if isinstance(value, Mapping)
-        else (None if math.isnan(value) else float(value))
+        name: metrics_to_json(value) if isinstance(value, Mapping) else _number(value)
         for name, value in metrics.items()
     }
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, (str, list)) or type(value) in (int, bool):
+        return value
+    return None if math.isnan(value) else float(value)

@@ -31,6 +31,7 @@ from detkit.files.disk import sha256_of
 from detkit.ops import backend
 from detkit.ops.compile import BuildError
 from detkit.processor import describe, has_bfloat16, has_vnni
+from detkit.threshold import Threshold
 from detkit.typing import Context
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,11 @@ class ExportedDetector:
         self.class_names = tuple(manifest.classes)
         self.takes_proposals = "proposals" in manifest.inputs
         self._network, self._ctx = network, ctx
+
+    @property
+    def threshold(self) -> Optional[Threshold]:
+        """The least scores of what ``detect`` returns by default; None returns everything."""
+        return self.manifest.chosen
 
     @overload
     def detect(

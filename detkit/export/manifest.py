@@ -5,12 +5,14 @@ The C++ program in tools/deploy reads the same file.
 
 import json
 import os
+from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from detkit.errors import ExportError
 from detkit.export.manifest_rules import MOST_BYTES, check_is_file, check_values
 from detkit.export.strict_json import parse_json
-from detkit.files.disk import sha256_of
+from detkit.files.disk import sha256_of, whole_file
+from detkit.threshold import Threshold, threshold_of
 
 FORMAT = 1
 MANIFEST = "model.json"
@@ -39,6 +41,7 @@ class Manifest(NamedTuple):
     int8_for: the CPUs that calculate the sums of INT8 exactly, ANY or VNNI; None for no INT8.
     files: {name: sha256}.
     source: the name of the config and the hash of the checkpoint, None if unknown.
+    threshold: {scores, rule, split} of a Threshold, or None.
     """
 
     detkit: str
@@ -55,12 +58,18 @@ class Manifest(NamedTuple):
     int8_for: Optional[str]
     files: Dict[str, str]
     source: Dict[str, Optional[str]]
+    threshold: Optional[Dict[str, Any]] = None
 
     @property
     def skeleton(self) -> List[List[int]]:
         """The pairs of keypoints that a drawing connects; empty without heatmaps."""
         skeleton: List[List[int]] = self.outputs[-1].get("skeleton", [])
         return skeleton
+
+    @property
+    def chosen(self) -> Optional[Threshold]:
+        """The least scores of what is detected by default, or None."""
+        return None if self.threshold is None else threshold_of(self.threshold)
 
     def text(self) -> str:
         """Returns the content of the file."""
@@ -73,7 +82,7 @@ TYPES: Dict[str, Tuple[type, ...]] = {
     **dict.fromkeys(("classes", "inputs", "outputs"), (list,)),
     **dict.fromkeys(("first_label", "pad_multiple"), (int,)),
     **dict.fromkeys(("files", "source"), (dict,)),
-    "resize": (dict, NULL),
+    **dict.fromkeys(("resize", "threshold"), (dict, NULL)),
     **dict.fromkeys(("library", "int8_for"), (str, NULL)),
 }
 WORDS = {str: "a string", list: "a list", int: "an integer", dict: "an object", NULL: "null"}
@@ -116,10 +125,21 @@ def parse_manifest(folder: PathName) -> Manifest:
         )
     # An export without the key is older than the choice, and its INT8 was for VNNI.
     content.setdefault("int8_for", VNNI if content.get("precision") == INT8 else None)
+    content.setdefault("threshold", None)  # older exports have none
     _check_types(path, content)
     _check_names(path, content)
     check_values(path, content)
     return Manifest(**{name: content[name] for name in Manifest._fields})
+
+
+def write_threshold(folder: PathName, threshold: Threshold) -> None:
+    """Writes the threshold of an export into its model.json.
+
+    Raises the errors of ``parse_manifest``, and DataError if the file cannot be written.
+    """
+    manifest = parse_manifest(folder)._replace(threshold=threshold.to_json())
+    with whole_file(Path(folder, MANIFEST)) as part:
+        part.write_text(manifest.text(), encoding="utf-8")
 
 
 def _check_types(path: str, content: Dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Tuple
 from detkit.data.resize import FRAMEWORKS
 from detkit.errors import ExportError
 from detkit.keypoints import MOST_KEYPOINTS
+from detkit.threshold import EXPECTED, is_threshold
 
 MOST_BYTES = 1 << 22  # of model.json
 MOST_CLASSES = 10_000
@@ -44,6 +45,8 @@ def check_values(place: str, content: Dict[str, Any]) -> None:
     if not _is_whole(content["first_label"], 0, classes - 1):
         expected = f"a whole number from 0 to {classes - 1}, because there are {classes} classes"
         _fail(place, "first_label", expected, content["first_label"])
+    if content["threshold"] is not None and not is_threshold(content["threshold"], classes):
+        _fail(place, "threshold", f"null, or {EXPECTED}", content["threshold"])
 
 
 def check_is_file(path: str) -> None:

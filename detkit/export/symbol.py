@@ -47,9 +47,8 @@ def export(
     """
     check_folder(folder)
     inputs, resize = _inputs_of(detector), _resize_of(detector)
-    precision = precision or Float32()
     graph, parameters = trace(detector.model, ops)
-    own = _takes_own_convolutions(ops)
+    precision, own = precision or Float32(), _takes_own_convolutions(ops)
     symbol, parameters = precision.convert(detector.model, graph, parameters, own)
     manifest = Manifest(
         detkit=detkit.__version__,
@@ -66,6 +65,7 @@ def export(
         int8_for=precision.cpus,
         files={},
         source={"config": _name_of(detector.config), "checkpoint_sha256": checkpoint_sha256},
+        threshold=_threshold_of(detector),
     )
     return write_folder(folder, symbol, parameters, manifest)
 
@@ -198,6 +198,10 @@ def _outputs(
     if outputs[-1]["name"] == HEATMAPS:
         outputs[-1]["skeleton"] = [list(limb) for limb in detector.skeleton]
     return outputs
+
+
+def _threshold_of(detector: Detector) -> Optional[Dict[str, Any]]:
+    return None if detector.threshold is None else detector.threshold.to_json()
 
 
 def _name_of(config: Optional[Config]) -> Optional[str]:

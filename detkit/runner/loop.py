@@ -18,6 +18,7 @@ from detkit.runner.loss_window import LossWindow
 from detkit.runner.optimizer import Optimizer
 from detkit.runner.seed import seed_step
 from detkit.runner.time_budget import Length, TimeBudget, WhileTimeIsLeft
+from detkit.threshold import Threshold
 from detkit.typing import Context, NDArray
 
 
@@ -44,6 +45,8 @@ class Runner:
     val_losses: the losses of the last evaluation over the validation images, if they are computed.
     picture: the path of the sheet that was drawn of the last evaluation, or None.
     work_dir: the folder of the run.
+    threshold: the Threshold that the last evaluation chose, or None.
+    by_class: what the last evaluation found of each class, see detkit.evaluate.choose.by_class.
     best: the best main metric so far, or None.
     stale: the number of evaluations since the best one.
     stopping: whether the run ends after this step.
@@ -80,6 +83,8 @@ class Runner:
         self.detections: Optional[Dict[Any, Detections]] = None
         self.val_losses: Optional[Dict[str, float]] = None
         self.picture: Optional[str] = None
+        self.threshold: Optional[Threshold] = None
+        self.by_class: Dict[str, Any] = {}
         self.best: Optional[float] = None
         self.stale = 0
         self.interrupt = Interrupt()
@@ -229,8 +234,15 @@ class Runner:
         # The last step of an epoch may be due both as a step and as the end of the epoch.
         if self._evaluation_is_due() and self._evaluated_step != self.progress.step:
             self._evaluated_step = self.progress.step
-            self.metrics = self.detections = self.val_losses = self.picture = None
+            self.metrics = self.detections = self.val_losses = None
+            self.picture = self.threshold = None
+            self.by_class = {}
             self.call("evaluate")
+
+    @property
+    def result(self) -> Optional[Dict[str, Any]]:
+        """The metrics of the last evaluation and what it found of each class, or None."""
+        return None if self.metrics is None else {**self.metrics, **self.by_class}
 
     def call(self, moment: str) -> None:
         """Calls each hook's method of this name, if it has one.

@@ -6,6 +6,7 @@ from typing import Literal, Optional, Sequence, Union
 
 from detkit.runner.intervals import Interval
 from detkit.runner.time_budget import Length, TimeBudget, read_duration
+from detkit.threshold import parse_rule
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class TrainOptions:
         {steps: N}. The end of the run is always evaluated.
     val_loss: whether each evaluation also computes the losses over the validation images, which
         takes a second pass over them.
+    threshold: the rule by which each evaluation chooses the least score of what the detector
+        returns, which its checkpoint then holds: "f1", "precision=P" or "recall=R"; null: none is
+        chosen.
     checkpoint_every: the interval between two checkpoints, in the same notation. Each evaluation
         and the end of the run are saved as well.
     keep: the number of the latest checkpoints that are kept, beside the best.
@@ -72,6 +76,7 @@ class TrainOptions:
     log_every: int = 20
     evaluate_every: Union[int, dict] = 1
     val_loss: bool = False
+    threshold: Optional[str] = None
     checkpoint_every: Union[int, dict] = 1
     keep: int = 2
     patience: Optional[int] = None
@@ -98,6 +103,12 @@ class TrainOptions:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ValueError(f"{name}: expected at least 0 and below 1, found {value}")
+
+        if self.threshold is not None:
+            try:
+                parse_rule(self.threshold)
+            except ValueError as error:
+                raise ValueError(f"threshold: {error}") from error
 
     def _check_length(self) -> None:
         if self.time is not None:

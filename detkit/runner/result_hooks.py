@@ -3,7 +3,7 @@
 import itertools
 import math
 import os
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, List, Optional, Sequence
 
 from mxnet.gluon import Block
 
@@ -22,7 +22,9 @@ from detkit.checkpoints import (
 from detkit.data.loader import Loader
 from detkit.detections.of_dataset import detect_dataset
 from detkit.detector import Detector
-from detkit.errors import CheckpointError
+from detkit.errors import CheckpointError, DataError
+from detkit.evaluate.choose import by_class, threshold_by
+from detkit.evaluate.judged import Evaluator, Judged, judge, rule_of
 from detkit.runner.hooks import Hook
 from detkit.runner.intervals import Interval
 from detkit.runner.log import FaultLog, RunLog
@@ -30,6 +32,7 @@ from detkit.runner.loop import Runner
 from detkit.runner.optimizer import Optimizer
 from detkit.runner.stopwatch import Clock
 from detkit.runner.val_loss import ValidationLoss
+from detkit.threshold import Rule, Threshold
 
 
 class EvaluateHook(Hook):
@@ -38,6 +41,7 @@ class EvaluateHook(Hook):
     loader: the Loader of the validation images.
     evaluator: a function from a dataset and {image id: Detections} to {name: number}.
     val_loss: the ValidationLoss, or None.
+    rule: the Rule of the threshold that each evaluation chooses, or None.
     """
 
     def __init__(
@@ -45,11 +49,12 @@ class EvaluateHook(Hook):
         log: RunLog,
         detector: Detector,
         loader: Loader,
-        evaluator: Callable[..., Dict[str, Any]],
+        evaluator: Evaluator,
         val_loss: Optional[ValidationLoss] = None,
+        rule: Optional[Rule] = None,
     ):
         self._log, self._detector, self._loader = log, detector, loader
-        self._evaluator, self._val_loss = evaluator, val_loss
+        self._evaluator, self._val_loss, self._rule = evaluator, val_loss, rule
         self._faults = FaultLog(log, loader)
 
     def estimate(self, clock: Clock) -> float:
@@ -65,7 +70,9 @@ class EvaluateHook(Hook):
         return seconds * len(self._loader) * (2 if self._val_loss else 1)
 
     def evaluate(self, run: Runner) -> None:
-        """Sets ``metrics``, ``detections`` and, if it is computed, ``val_losses``.
+        """Sets ``metrics``, ``by_class``, ``detections``, and what else a run computes.
+
+        These are ``val_losses`` and ``threshold``.
 
         It sets none of them if a signal interrupts the evaluation.
         """
@@ -81,12 +88,25 @@ class EvaluateHook(Hook):
             shown = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
             self._log.say(f"{_place(run)}: validation {shown}")
         run.detections = detections
-        metrics = run.metrics = self._evaluator(self._loader.dataset, detections)
+        judged = judge(self._evaluator, self._loader.dataset, detections)
+        metrics = run.metrics = judged.metrics
         self._log.write("evaluate", epoch=run.epoch, step=run.progress.step, **metrics)
         numbers = " ".join(
             f"{name} {value:.4f}" for name, value in metrics.items() if name != "per_class"
         )
         self._log.say(f"{_place(run)}: {numbers}")
+        self._choose(run, judged)
+
+    def _choose(self, run: Runner, judged: Judged) -> None:
+        """Sets ``threshold`` by the rule if it can be fulfilled, and ``by_class``."""
+        names = self._loader.dataset.class_names
+        if self._rule:
+            try:
+                run.threshold = threshold_by(self._rule, judged.hits, names, "val")
+                self._log.say(f"{_place(run)}: threshold: {run.threshold}")
+            except DataError as error:  # a later evaluation may fulfil it
+                self._log.say(f"{_place(run)}: {error}")
+        run.by_class = by_class(judged, names, run.threshold, "val", rule_of(self._evaluator))
 
 
 def _place(run: Runner) -> str:
@@ -146,7 +166,7 @@ class CheckpointHook(Hook):
             run.best, run.stale = score, 0
         elif run.metrics is not None:  # an evaluation that was stopped is made later
             run.stale += 1
-        path = self._save(run)
+        path = self._save(run, run.threshold)
         if is_best:
             self._attempt(point_best_to, path)
         self._prune()
@@ -180,7 +200,7 @@ class CheckpointHook(Hook):
             self._save(run)
             self._prune()
 
-    def _save(self, run: Runner) -> str:
+    def _save(self, run: Runner, threshold: Optional[Threshold] = None) -> str:
         for network in {run.train_step.model: None, self._model: None}:  # one without averages
             check_finite(network, run.progress.step)
         path = os.path.join(self._folder, f"step-{run.progress.step:08d}")
@@ -200,6 +220,7 @@ class CheckpointHook(Hook):
             branch=self._branch,
             stale=run.stale,
             spent=run.spent,
+            threshold=threshold,
         )
         point_last_to(self._folder, path, run.progress.step, self._branch)
         self._saved = run.progress

@@ -1,6 +1,8 @@
 """What every evaluator does alike, and the overlaps they match boxes by."""
 
+import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -8,8 +10,11 @@ import pytest
 from detkit.detections.overlap import pairwise_iou
 from detkit.errors import DataError
 from detkit.evaluate import COCOEvaluator, VOCEvaluator
+from detkit.evaluate.choose import by_class
+from detkit.evaluate.metrics import format_table, metrics_to_json
 from detkit.registry import EVALUATORS
-from support.evaluation import Dataset, detected, square
+from detkit.threshold import Threshold
+from support.evaluation import NAMES, Dataset, detected, random_case, square
 
 EVERY = [VOCEvaluator(), VOCEvaluator("11point"), COCOEvaluator()]
 
@@ -101,3 +106,38 @@ def test_iou_of_empty_boxes_and_of_none():
     assert pairwise_iou(point, np.zeros((0, 4), np.float32)).shape == (1, 0)
     shifted = pairwise_iou(np.array([square(0)]), np.array([square(5), square(20)]))
     np.testing.assert_allclose(shifted, [[1 / 3, 0]])
+
+
+def test_a_table_has_the_figures_of_each_class_and_says_where_they_are():
+    judged = VOCEvaluator().judge(*random_case(4))
+    used = Threshold((0.25,), "recall=0.5", "val")
+    plain = judged.metrics
+    for threshold, about in (
+        (used, "at a score of 0.250 (recall=0.5, chosen on val)"),
+        (None, "which has the best F1 on test"),
+    ):
+        result = {**plain, **by_class(judged, NAMES, threshold, "test", "VOC area")}
+        lines = format_table(result).splitlines()
+        assert lines[0].startswith("precision, recall and F1 at a score of ") and about in lines[0]
+        head = ["class", "AP50 %, VOC area", "objects", "precision %", "recall %", "F1 %"]
+        assert re.split(" {2,}", lines[1]) == head
+        for line, name in zip(lines[3:6], NAMES):
+            row = result["classes"][name]
+            shares = [row[key] for key in ("AP50", "precision", "recall", "F1")]
+            shown = ["-" if math.isnan(each) else f"{100 * each:.1f}" for each in shares]
+            assert line.split() == [name, shown[0], str(row["objects"]), *shown[1:]]
+        assert lines[-1].split() == ["AP50", f"{100 * plain['AP50']:.1f}"]
+    assert format_table(plain).splitlines()[0].split() == ["class", "AP50", "%"]
+    assert format_table({"recall": 0.5}).split() == ["recall", "50.0"]
+
+
+def test_a_result_becomes_values_of_json():
+    judged = COCOEvaluator().judge(*random_case(4))
+    result = {**judged.metrics, **by_class(judged, NAMES, None, "val", "COCO")}
+    result["classes"]["owl"]["precision"] = np.float64("nan")
+    value = metrics_to_json(result)
+    assert json.loads(json.dumps(value, allow_nan=False)) == value
+    assert value["rule"] == "COCO" and value["threshold"]["in_force"] is False
+    assert value["threshold"]["scores"] == result["threshold"]["scores"]
+    assert value["classes"]["owl"]["precision"] is None
+    assert type(value["classes"]["cat"]["objects"]) is int

@@ -5,6 +5,9 @@ import re
 
 import pytest
 
+from detkit.checkpoints import write_threshold
+from detkit.checkpoints.names import THRESHOLD
+from detkit.threshold import Threshold
 from support import tiny
 
 # Rows of the list that a plain training does not write.
@@ -50,7 +53,10 @@ def test_every_file_of_a_run_is_listed_and_every_row_has_its_file(run):
 
 
 def test_every_file_of_a_checkpoint_is_listed(run):
-    assert entries(tiny.best(run)) == rows("file", "A checkpoint")
+    listed = rows("file", "A checkpoint")
+    assert entries(tiny.best(run)) == listed - {THRESHOLD}
+    write_threshold(str(tiny.best(run)), Threshold((0.5,), "f1", "val"))
+    assert entries(tiny.best(run)) == listed
     assert {name for name in entries(run / "checkpoints") if "step-" not in name} == {
         "best",
         "last",

@@ -9,6 +9,7 @@ import json
 from detkit.export.manifest import MANIFEST, SYMBOL
 from detkit.files.disk import sha256_of
 from support.hostile_outputs import OUTPUTS
+from support.hostile_thresholds import THRESHOLDS
 
 LARGE = 2**31  # one more than MXNet's indices can be
 DIGITS = "0" * 64
@@ -133,6 +134,7 @@ MANIFESTS = {
     "a hash that is a number": (setting(5, "files", "x"), ("files",)),
     "no symbol": (without("files", SYMBOL), ("files", SYMBOL)),
     "many files": (lambda c: c["files"].update({f"f{i}": DIGITS for i in range(64)}), ("files",)),
+    **THRESHOLDS,
     "a source that is a number": (setting(3, "source", "config"), ("source",)),
     "no source": (without("source"), ("source",)),
 }

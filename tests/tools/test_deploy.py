@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_masks
 
+import detkit
 from detkit import processor
+from detkit.threshold import Threshold
 from support import tiny
 from support.deploy import (
     CLASSES,
@@ -78,6 +80,32 @@ def test_four_threads(folder, images, detect):
     alone = detect(folder, *paths, "--score", 0)
     together = detect(folder, *paths, "--score", 0, "--threads", 4)
     assert together == alone
+
+
+@pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
+@pytest.mark.parametrize("kind", ["one", "each", "none", "old"])
+def test_the_default_score_is_the_threshold(detector, folder, images, detect, kind):
+    """It was chosen for all classes or for each, or a folder has none: then it is 0.5."""
+    arrays, paths = images
+    everything = detector.detect(arrays[3])
+    middle = float(np.median(everything.scores)) + 1e-4  # the two calculate to about 1e-6
+    scores = {"one": [middle], "each": [middle, 1.0, 0.0]}.get(kind, [0.5])
+    used = Threshold(tuple(scores), "f1", "val")
+    content = json.loads((folder / "model.json").read_text())
+    assert content.pop("threshold") is None
+    if kind != "old":
+        content["threshold"] = None if kind == "none" else used.to_json()
+    (folder / "model.json").write_text(json.dumps(content))
+    expected = everything[used.keeps(everything)]
+    (printed,) = detect(folder, paths[3])
+    assert len(expected) < len(everything)
+    if kind in ("one", "each"):
+        assert_same(printed, expected)
+        assert_same(printed, detkit.load_exported(folder).detect(arrays[3]))
+        assert_same(detect(folder, paths[3], "--score", 0)[0], everything)
+    else:
+        assert len(printed["detections"]) == len(expected)
+        assert len(detkit.load_exported(folder).detect(arrays[3])) == len(everything)
 
 
 def test_a_folder_of_its_own(build, folder, images, detect, tmp_path):

@@ -1,6 +1,7 @@
 """tools/export.py: layers of fewer bits."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,10 +10,12 @@ import pytest
 
 import detkit
 from detkit import processor
+from detkit.checkpoints import write_threshold
 from detkit.errors import ExportError
 from detkit.export import exported
 from detkit.export.manifest import MANIFEST
 from detkit.processor import has_bfloat16
+from detkit.threshold import Threshold
 from support import tiny
 from support.exports import export_tiny, photos
 from support.graphs import needs_onednn
@@ -54,6 +57,14 @@ def test_int8_by_the_tool_and_in_a_fresh_process(finished, tmp_path, photo, monk
     assert export_tiny(finished, out) == 0
     assert not (out / "quantization.json").exists()
     assert json.loads((out / MANIFEST).read_text())["int8_for"] is None
+
+
+def test_int8_keeps_the_threshold(finished, tmp_path):
+    copy, threshold = tmp_path / "copy", Threshold((0.125,), "recall=0.9", "val")
+    shutil.copytree(finished, copy)
+    write_threshold(str(tiny.best(copy / "work")), threshold)
+    assert export_tiny(copy, tmp_path / "out", "--int8", "--calib", 1) == 0
+    assert detkit.load_exported(tmp_path / "out").threshold == threshold
 
 
 def test_int8_for_vnni_says_so_where_there_is_none(finished, tmp_path, monkeypatch, caplog):

@@ -91,13 +91,14 @@ def test_training_ends_with_a_table_and_a_result(config, tmp_path, capsys):
     assert tiny.train(config, tmp_path) == 0
     printed = capsys.readouterr().out
     result = json.loads((tmp_path / "result.json").read_text())
-    assert set(result) == {"AP", "AP50", "per_class"}
+    assert set(result) == {"AP", "AP50", "per_class", "rule", "threshold", "classes"}
     names = ["circle", "square", "triangle", "star", "cross", "ring"]
-    assert list(result["per_class"]) == names
+    assert list(result["per_class"]) == list(result["classes"]) == names
     assert 0 <= result["AP"] <= result["AP50"] <= 1
     # Four validation images hold no circle: neither 0 nor NaN, which is no JSON.
     assert result["per_class"]["circle"] is None
     table = printed[printed.index("\nclass ") + 1 :].splitlines()
+    assert "AP50 %, VOC area" in table[0]
     assert [line.split()[0] for line in table[2:8]] == names
     assert table[-2].split() == ["AP50", f"{100 * result['AP50']:.1f}"]
     assert table[-1] == f"written: {tmp_path}/result.json"

@@ -225,7 +225,7 @@ class Run {
     for (size_t i = 0; i < images.size(); ++i) {
       found[i].erase(
           std::remove_if(found[i].begin(), found[i].end(),
-                         [&](const Detection& one) { return one.score < options_.score; }),
+                         [&](const Detection& one) { return !is_shown(*detector, one); }),
           found[i].end());
       const std::string& path = options_.images[first + i];
       if (options_.prints_json()) {
@@ -237,6 +237,11 @@ class Run {
       }
     }
     return text;
+  }
+
+  bool is_shown(const Detector& detector, const Detection& found) const {
+    if (options_.score) return found.score >= *options_.score;
+    return double(found.score) >= detector.threshold(found.label).value_or(0.5);
   }
 
   // Returns the median milliseconds, -1 without --repeat.

@@ -150,6 +150,12 @@ Detector& Detector::operator=(Detector&&) noexcept = default;
 
 const std::vector<std::string>& Detector::classes() const { return parts_->model.classes; }
 
+std::optional<double> Detector::threshold(int label) const {
+  const std::vector<double>& scores = parts_->model.thresholds;
+  if (scores.empty()) return std::nullopt;
+  return scores.size() == 1 ? scores.front() : scores.at(size_t(label));
+}
+
 const Limbs& Detector::skeleton() const { return parts_->model.outputs.skeleton; }
 
 std::string Detector::warning() const {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -62,6 +63,10 @@ class Detector {
   // Returns the objects of each image. The images, of any sizes, go through the network as one
   // batch.
   std::vector<std::vector<Detection>> detect(const std::vector<Image>& images);
+
+  // Returns the least score of the detections of a label that were chosen to be shown, by detkit
+  // test --threshold; nothing if none was chosen. detect() returns the others, too.
+  std::optional<double> threshold(int label) const;
 
   // Returns the names of the labels.
   const std::vector<std::string>& classes() const;

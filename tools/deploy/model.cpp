@@ -151,6 +151,29 @@ std::vector<std::string> read_classes(const Section& root) {
               " names, found " + std::to_string(classes.size()) + kAgain);
 }
 
+// Reads the threshold that detkit test --threshold chose. Older folders have none.
+std::vector<double> read_thresholds(const Section& root, size_t classes) {
+  if (!root.has("threshold") || root.get("threshold").kind == Json::Kind::null) return {};
+  const std::string where = root.at("threshold");
+  const Section section(root.get("threshold"), where);
+  section.string("rule");
+  section.string("split");
+  std::vector<double> scores;
+  const Json& items = Section::expect(section.get("scores"), Json::Kind::array, where);
+  for (const Json& item : items.items) {
+    const bool fits = item.kind == Json::Kind::number && item.number >= 0 && item.number <= 1;
+    scores.push_back(fits ? item.number : -1);
+  }
+  if ((scores.size() != 1 && scores.size() != classes) ||
+      root.get("threshold").members.size() != 3 ||
+      std::count(scores.begin(), scores.end(), -1.0) != 0) {
+    throw Error(where + ": expected scores, one number from 0 to 1 or one for each of the " +
+                std::to_string(classes) + " classes, with a rule and a split, found other values" +
+                kAgain);
+  }
+  return scores;
+}
+
 void check_format(const Section& root) {
   const Json& format = root.get("format");
   if (is_whole(format, kFormat, kFormat)) return;
@@ -249,6 +272,7 @@ Model parse_model(const std::string& folder, const std::string& text) {
   model.first_label = root.number("first_label", 0, int(model.classes.size()) - 1);
   model.pad_multiple = root.number("pad_multiple", 1, kLargestMultiple);
   model.resize = read_resize(root.get("resize"), root.at("resize"));
+  model.thresholds = read_thresholds(root, model.classes.size());
   root.one_of("ops", {"native", "mxnet"});
   const bool is_int8 = root.one_of("precision", {"float32", "bfloat16", "int8"}) == "int8";
   // Folders without the key int8_for were made for VNNI.

@@ -17,11 +17,12 @@ struct Model {
   std::string folder, mxnet_version;
   std::vector<std::string> classes, inputs;
   Outputs outputs;
-  int first_label;               // added to the network's labels
-  std::optional<Resize> resize;  // none: images are not resized
-  int pad_multiple;              // both sides of the network's input are multiples
-  std::string library;           // of detkit's operators; empty if MXNet's own suffice
-  bool needs_vnni;               // its INT8 layers are wrong on x86 without VNNI
+  int first_label;                 // added to the network's labels
+  std::optional<Resize> resize;    // none: images are not resized
+  int pad_multiple;                // both sides of the network's input are multiples
+  std::string library;             // of detkit's operators; empty if MXNet's own suffice
+  std::vector<double> thresholds;  // the least score of all classes, or of each; empty: none
+  bool needs_vnni;                 // its INT8 layers are wrong on x86 without VNNI
   std::vector<std::pair<std::string, std::string>> hashes;  // file name, SHA-256
 
   std::string path(const std::string& name) const { return folder + "/" + name; }

@@ -10,7 +10,8 @@ const char kUsage[] = R"(detect DIR IMAGE... [options]
 
 Detects objects with the exported detector in DIR and prints a line of JSON for each image.
 
-  --score S      drop detections with a score below S, from 0 to 1 (0.5)
+  --score S      drop detections with a score below S, from 0 to 1 (default: the threshold of the
+                 detector, which detkit test --threshold chose, or else 0.5)
   --draw OUTDIR  draw detections into copies of the images in OUTDIR, and print nothing
   --json         print with --draw, too; the text is UTF-8, and a byte of a file's name that is not
                  becomes U+FFFD

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,7 +9,7 @@ namespace detkit {
 struct Options {
   std::string folder, draw_folder;
   std::vector<std::string> images;
-  float score = 0.5f;
+  std::optional<float> score;  // none: the detector's threshold
   int batch = 1, repeat = 0, threads = 1;
   bool json = false, help = false;
 

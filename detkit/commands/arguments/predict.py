@@ -15,6 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "images", metavar="IMAGE_OR_FOLDER", nargs="+", help="files, and folders of images"
     )
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the drawn images")
-    parser.add_argument("--score", type=float, default=0.5, help="the least score (default: 0.5)")
+    parser.add_argument(
+        "--score",
+        type=float,
+        metavar="S",
+        help="the least score; default: the threshold that detkit test --threshold chose, or else "
+        "0.5",
+    )
     proposals_argument(parser)
     tta_argument(parser)

@@ -19,6 +19,7 @@ from detkit.data.writers.entries import (
     new_folder,
 )
 from detkit.detections.results import category_ids
+from detkit.files.disk import whole_file
 from detkit.keypoints import to_coco
 from detkit.segmentations import Segmentation
 
@@ -44,7 +45,7 @@ def write_coco(
         for entry in entries(datasets):
             if entry.split not in contents:
                 contents[entry.split] = empty_content(entry.dataset)
-            add_entry(contents[entry.split], entry, numbered[entry.split])
+            add_entry(contents[entry.split], entry, id_of(entry, numbered[entry.split]))
             entry.put_image(part / "images" / entry.split / entry.name, images)
         (part / "annotations").mkdir(exist_ok=True)
         for split, content in contents.items():
@@ -65,8 +66,23 @@ def annotations_of(dataset: Dataset, indices: Sequence[int], folder: Path) -> Di
     assert isinstance(dataset, HasFiles)
     for index in indices:
         name = Path(os.path.relpath(dataset.image_path(index), folder)).as_posix()
-        add_entry(content, entry_of(dataset, "", index, name), numbered)
+        entry = entry_of(dataset, "", index, name)
+        add_entry(content, entry, id_of(entry, numbered))
     return content
+
+
+def write_truth(dataset: Dataset, path: Path) -> None:
+    """Writes the objects of a dataset in COCO's format, with the ids of its files of results.
+
+    An image keeps the id that the dataset has for it, also a text. Raises DataError.
+    """
+    content = empty_content(dataset)
+    for index in range(len(dataset)):
+        image_id = dataset.annotation(index).image_id
+        name = dataset.image_path(index).name if isinstance(dataset, HasFiles) else str(image_id)
+        add_entry(content, entry_of(dataset, "", index, name), image_id)
+    with whole_file(path) as part:
+        part.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
 CONTENT = ("images", "annotations", "categories")
@@ -82,10 +98,9 @@ def empty_content(dataset: Dataset) -> Dict[str, List[Any]]:
     return dict(zip(CONTENT, ([], [], categories)))
 
 
-def add_entry(content: Dict[str, List[Any]], entry: Entry, numbered: bool) -> None:
-    """Adds an image and its objects."""
+def add_entry(content: Dict[str, List[Any]], entry: Entry, image_id: Union[int, str]) -> None:
+    """Adds an image, under an id, and its objects."""
     annotation = entry.annotation
-    image_id = int(annotation.image_id) if numbered else entry.number + 1
     image = {"id": image_id, "file_name": entry.name}
     content["images"].append({**image, "width": annotation.width, "height": annotation.height})
     ids, points = category_ids(entry.dataset), _points(entry)
@@ -101,6 +116,11 @@ def add_entry(content: Dict[str, List[Any]], entry: Entry, numbered: bool) -> No
             "segmentation": [] if outline is None else _plain(outline),
         }
         content["annotations"].append({**thing, **(next(points) if points else {})})
+
+
+def id_of(entry: Entry, numbered: bool) -> int:
+    """Returns the id of an image, or its number from 1 on if not all ids are numbers."""
+    return int(entry.annotation.image_id) if numbered else entry.number + 1
 
 
 def is_numbered(dataset: Dataset) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Union
 
 from detkit.data.sample import Dataset
-from detkit.data.writers.coco import CONTENT, add_entry, empty_content, is_numbered
+from detkit.data.writers.coco import CONTENT, add_entry, empty_content, id_of, is_numbered
 from detkit.data.writers.entries import Written, entries, new_folder
 from detkit.errors import DataError
 from detkit.files.recordio import index_line, write_record
@@ -38,7 +38,7 @@ def write_recordio(
                 )
             content = contents[entry.split]
             key = len(content["images"])
-            add_entry(content, entry, numbered[entry.split])
+            add_entry(content, entry, id_of(entry, numbered[entry.split]))
             content["images"][-1]["record"] = key
             index.write(index_line(key, write_record(records, key, entry.image_bytes())))
         for split, content in contents.items():

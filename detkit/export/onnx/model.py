@@ -99,8 +99,13 @@ class Arrays:
 
 
 def _about(detector: Detector) -> Dict[str, str]:
-    """Returns the metadata that a program needs to use the detector."""
+    """Returns the metadata that a program needs to use the detector.
+
+    The model returns all detections. A program that shows them drops those below the threshold.
+    """
+    chosen = detector.threshold
     return {
+        **({} if chosen is None else {"threshold": json.dumps(chosen.to_json())}),
         "classes": json.dumps(list(detector.class_names), ensure_ascii=False),
         "first_label": str(detector.first_label),
         "pad_multiple": str(detector.pad_multiple),

@@ -10,6 +10,8 @@ import pytest
 from detkit.data import COCO, Shapes
 from detkit.data.recognise import read_source, recognise
 from detkit.data.writers import WRITERS, write_coco
+from detkit.data.writers.coco import write_truth
+from detkit.detections.results import category_ids
 from fuzz.layouts import FILES
 from support.layouts import file_name, make, read, things
 
@@ -54,6 +56,29 @@ def test_every_layout_to_every_layout_and_back_to_coco(tmp_path, layout, to):
     assert_equal(dataset, again)
     write_coco({"train": again}, tmp_path / "coco", "symlink")
     assert_equal(dataset, read(tmp_path / "coco"))
+
+
+@pytest.mark.parametrize("layout", FILES)
+def test_the_truth_of_every_layout_has_the_ids_of_its_results(tmp_path, layout):
+    dataset = read(make(tmp_path / "source", layout))
+    write_truth(dataset, tmp_path / "truth.json")
+    content = json.loads((tmp_path / "truth.json").read_text(encoding="utf-8"))
+    annotations = [dataset.annotation(index) for index in range(len(dataset))]
+    assert [image["id"] for image in content["images"]] == [each.image_id for each in annotations]
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    assert list(names) == list(category_ids(dataset))
+    found = {}
+    for thing in content["annotations"]:
+        x, y, width, height = thing["bbox"]
+        box = (names[thing["category_id"]], [x, y, x + width, y + height], thing["iscrowd"])
+        found.setdefault(thing["image_id"], []).append(box)
+    for each in annotations:
+        labels = [dataset.class_names[label] for label in each.labels]
+        rows = zip(labels, each.boxes.tolist(), each.difficult.astype(int).tolist())
+        for (name, box, crowd), expected in zip(found.get(each.image_id, []), rows):
+            assert (name, crowd) == (expected[0], expected[2])
+            np.testing.assert_allclose(box, expected[1], atol=1e-4)
+        assert len(found.get(each.image_id, [])) == len(each.labels)
 
 
 @pytest.fixture

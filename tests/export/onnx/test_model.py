@@ -23,6 +23,7 @@ from detkit.models import (
     RPNHead,
 )
 from detkit.models.necks import FPN, PAFPN
+from detkit.threshold import Threshold
 from support.cascades import cascade
 from support.exports import KINDS, NAMES, detector_of
 from support.onnx_runs import ONNX, assert_agree, assert_detections_agree
@@ -164,6 +165,7 @@ def test_the_file_says_what_it_is(small_model, tmp_path):
     about = {entry.key: entry.value for entry in found.metadata_props}
     assert json.loads(about["classes"]) == list(NAMES)
     assert (about["first_label"], about["pad_multiple"]) == ("0", "16")
+    assert "threshold" not in about
     sides = {
         value.name: [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
         for value in (*found.graph.input, *found.graph.output)
@@ -178,6 +180,13 @@ def test_the_file_says_what_it_is(small_model, tmp_path):
     operators = {node.op_type for node in found.graph.node}
     assert operators >= {"Conv", "NonMaxSuppression", "RoiAlign", "TopK"}
     assert not operators & {"BatchNormalization", "Loop", "Scan", "If"}
+
+
+def test_the_file_has_the_threshold_of_the_detector(small_model):
+    threshold = Threshold((0.25, 0.5, 0.75), "f1", "val")
+    found = convert(detector_of(small_model(), threshold=threshold))
+    about = {entry.key: entry.value for entry in found.metadata_props}
+    assert json.loads(about["threshold"]) == threshold.to_json()
 
 
 def test_what_onnx_has_no_words_for_is_refused(small_model):

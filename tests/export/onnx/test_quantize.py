@@ -11,6 +11,7 @@ from detkit.errors import ExportError
 from detkit.export.onnx import convert, save_int8
 from detkit.models.layers import relu6
 from detkit.models.roi_heads import ConvFCHead, FCHead
+from detkit.threshold import Threshold
 from support.exports import KINDS, detector_of, photos
 from support.graphs import KEPT, SIZES
 from support.onnx_runs import MISSING, ONNX
@@ -26,6 +27,7 @@ def lacking():
     return ""
 
 
+THRESHOLD = Threshold((0.5,), "f1", "val")
 LACKING = "" if MISSING else lacking()
 pytestmark = [ONNX, pytest.mark.processor, pytest.mark.skipif(bool(LACKING), reason=LACKING)]
 
@@ -66,7 +68,8 @@ def quantized(tmp_path):
         import onnx
 
         path = tmp_path / "model-int8.onnx"
-        save_int8(detector_of(model, transforms=[]), str(path), Photos(), count, **options)
+        detector = detector_of(model, transforms=[], threshold=THRESHOLD)
+        save_int8(detector, str(path), Photos(), count, **options)
         found = onnx.load(str(path))
         onnx.checker.check_model(found, full_check=True)
         return found
@@ -200,7 +203,8 @@ def test_a_layer_that_is_used_on_several_levels(small_model):
 
 def test_the_file_says_what_it_is(small_model, quantized):
     network = small_model()
-    found, exact = quantized(network), convert(detector_of(network))
+    found, exact = quantized(network), convert(detector_of(network, threshold=THRESHOLD))
+    assert "threshold" in [entry.key for entry in exact.metadata_props]
     assert found.metadata_props == exact.metadata_props
     assert found.opset_import == exact.opset_import
     assert found.graph.input == exact.graph.input

@@ -72,7 +72,7 @@ class Detkit(TimedDetector):
         self.images = list(images)
 
     def run(self) -> Any:
-        detections = self.detector.detect(self.images)
+        detections = self.detector.detect(self.images, score=0)
         return [(image, image.masks) for image in detections]  # a mask is pasted when asked for
 
     def streams(self) -> List[Callable[[], Any]]:
