@@ -18,13 +18,15 @@ def common_arguments(
     parser: argparse.ArgumentParser,
     config: str = "the YAML file that names the parts",
     required: bool = True,
+    metavar: str = "CONFIG",
 ) -> None:
     """Adds CONFIG (``config``), ``--set`` (``overrides``, a list) and ``--debug``.
 
     config: the help of CONFIG, for a command that takes more than configs.
     required: whether CONFIG must be given.
+    metavar: the word for CONFIG in the help, if it is usually something else.
     """
-    parser.add_argument("config", metavar="CONFIG", nargs=None if required else "?", help=config)
+    parser.add_argument("config", metavar=metavar, nargs=None if required else "?", help=config)
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -94,6 +96,17 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """Parses an argument that is a time: a number of seconds, at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds, found {text!r}")
+    return value
 
 
 def run(main: Callable[[List[str]], Optional[int]], argv: Optional[List[str]] = None) -> int:

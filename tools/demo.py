@@ -1,4 +1,4 @@
-"""Draws the detections of a checkpoint or an export into images: boxes, names, scores."""
+"""Detects in images, folders, videos, cameras and streams, and saves what is found."""
 
 import functools
 import sys

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))  # for support/tiny.py
 
@@ -20,18 +20,15 @@ import detkit  # noqa: E402, F401 - before MXNet
 from detkit.build import open_config  # noqa: E402
 from detkit.build.training import Training  # noqa: E402
 from detkit.cli import debug_argument, positive, run  # noqa: E402
-from detkit.errors import DetkitError  # noqa: E402
 from detkit.files.disk import whole_file  # noqa: E402
 from detkit.runner.hooks import Hook  # noqa: E402
 from detkit.runner.loop import Runner  # noqa: E402
 from soak.images import Batches  # noqa: E402
-from soak.watch import Watch, growth, more  # noqa: E402
+from soak.watch import BOUND, LEAST_SAMPLES, SoakError, Watch, refuse, verdict  # noqa: E402
 from support import tiny  # noqa: E402
 
 PARTS = ("training", "detection")
 ENDLESS = 10**9  # steps of a part that ends by the clock
-LEAST_SAMPLES = 8  # two for each quarter
-BOUND = 16.0  # MB; malloc and the caches of prepared layers settle within some thousand steps
 OVERRIDES = (
     "data.train={type: Shapes, length: 4, size: [64, 64], seed: 1}",
     "data.val={type: Shapes, length: 4, size: [64, 64], seed: 2}",
@@ -41,10 +38,6 @@ OVERRIDES = (
     "train.schedule={type: StepSchedule, drops: []}",
     "evaluate={type: VOCEvaluator}",
 )
-
-
-class SoakError(DetkitError):
-    """The memory, the open files or the threads of a part grow."""
 
 
 class WatchHook(Hook):
@@ -117,9 +110,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if args.json:
         with whole_file(Path(args.json)) as part:
             part.write_text(json.dumps(verdicts, indent=1) + "\n", encoding="utf-8")
-    faults = [line for each in verdicts for line in each["faults"]]
-    if faults:
-        raise SoakError("expected a process that does not grow, found\n  " + "\n  ".join(faults))
+    refuse(verdicts)
 
 
 def prepare(args: argparse.Namespace, folder: Path) -> Tuple[Training, Batches]:
@@ -157,32 +148,6 @@ def detect(
             watch.take(step)
         if last is not None and time.monotonic() > last:
             break
-
-
-def verdict(watch: Watch, bound: float) -> Dict[str, Any]:
-    """Returns the samples of a part, its growth, and a line about each fault; prints a line."""
-    samples = watch.samples
-    if len(samples) < LEAST_SAMPLES:
-        raise SoakError(
-            f"{watch.name}: expected at least {LEAST_SAMPLES} samples, found {len(samples)}; make "
-            "the soak longer, or --every smaller"
-        )
-    grown = growth(samples)
-    faults: List[str] = []
-    if grown > bound:
-        faults.append(f"{watch.name}: memory: {grown:.1f} MB more, at most {bound:g} are allowed")
-    for name in ("files", "threads"):
-        count = more(samples, name)
-        if count > 0:
-            faults.append(f"{watch.name}: {name}: {count} more in the last quarter of the steps")
-    print(
-        f"{watch.name}: {samples[-1].step} steps, memory {samples[0].memory:.1f} MB at step "
-        f"{samples[0].step}, {samples[-1].memory:.1f} MB at the end; growth from the second to the "
-        f"last quarter {grown:+.1f} MB: {'GROWS' if faults else 'flat'}",
-        flush=True,
-    )
-    fields = [sample._asdict() for sample in samples]
-    return {"part": watch.name, "growth_mb": grown, "faults": faults, "samples": fields}
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from detkit.shipped import CONFIGS, folder
 # bash tells shtab that words with a slash are no end.
 CONFIG = {"bash": "_detkit_config_files", "zsh": "_detkit_configs"}
 COMPLETIONS: Dict[str, Any] = {  # by metavar
-    "CONFIG": CONFIG,
-    **dict.fromkeys(("FILE", "SOURCE", "RESULTS", "IMAGE", "IMAGE_OR_FOLDER"), shtab.FILE),
+    **dict.fromkeys(("CONFIG", "MODEL"), CONFIG),
+    **dict.fromkeys(("FILE", "SOURCE", "RESULTS"), shtab.FILE),
+    **dict.fromkeys(("IMAGE", "IMAGES", "IMAGE_OR_FOLDER"), shtab.FILE),
     **dict.fromkeys(("DIR", "FOLDER", "CHECKPOINT", "OTHER"), shtab.DIRECTORY),
     **dict.fromkeys(("auto|PATH", "NAME|PATH"), shtab.DIRECTORY),
 }

@@ -1,66 +1,100 @@
-"""Draws the detections of a checkpoint or an export into images: ``detkit predict``."""
+"""Detects in images and videos, and saves what is found: ``detkit predict``."""
 
 import argparse
 import os
 import sys
-from typing import List, Optional, Sequence
+from pathlib import Path
+from typing import Iterable, List, Optional, Sequence
 
 import numpy as np
 
 from detkit.build import open_config
 from detkit.data import proposals_of_files
-from detkit.data.images import decode_image, list_images
-from detkit.detections.draw import draw_detections, save_image
-from detkit.errors import DataError, ImageError
+from detkit.errors import CheckpointError, DataError
 from detkit.files.disk import make_folder
-from detkit.loading import AnyDetector, open_detector
-from detkit.threshold import UNCHOSEN
+from detkit.loading import AnyDetector, config_and_checkpoint, is_export, load, open_detector
+from detkit.predictions.captures import Waiting
+from detkit.predictions.frames import Frames, described
+from detkit.predictions.run import described as rate_of
+from detkit.predictions.run import predict, telling
+from detkit.predictions.saves import DRAWN, Result, open_saves
+from detkit.predictions.saves.pictures import PicturesSave
+from detkit.predictions.sources import IMAGE, Source, find_sources
+
+PICTURES, VIDEO = "pictures", "video"
 
 
 def main(args: argparse.Namespace) -> None:
-    """Draws every image that can be read; raises DataError at the end for the others."""
-    paths = list_images(args.images)
-    config = open_config(args.config, args.overrides)
-    detector = open_detector(config, args.checkpoint, args.tta)
-    proposals = proposals_of_files(args.proposals, paths, detector.takes_proposals, detector.name)
+    """Detects in every frame that can be read; raises DataError at the end for the others."""
+    model, words = args.config, args.sources
+    checkpoint: Optional[str] = None
+    if not os.path.isdir(model):
+        checkpoint, *words = words
+    sources = find_sources(words)
+    check_forms(args.save or (), sources)
+    detector = detector_of(model, checkpoint, args.overrides, args.tta)
+    proposals = proposals_for(args.proposals, sources, detector)
     make_folder(args.out)
-    unreadable = [
-        path
-        for path, name, boxes in zip(paths, output_names(paths), proposals or [None] * len(paths))
-        if not draw(detector, path, boxes, os.path.join(args.out, name), args.score)
-    ]
-    if unreadable:
-        raise DataError(f"{len(unreadable)} of {len(paths)} images could not be read, see above")
+    saves = open_saves(args.save, Path(args.out), detector.class_names, args.images)
+    frames = Frames(sources, proposals, detector.max_pixels, Waiting(args.retry_for))
+
+    def place(result: Result) -> str:
+        drawn = os.path.join(args.out, PicturesSave.name_of(result))
+        return drawn if {PICTURES, DRAWN} & {*saves} else ""
+
+    heard = telling(lambda line: print(line, flush=True), place)
+    rate = predict(detector, frames, saves, args.score, args.batch_size, heard)
+    print(rate_of(rate), file=sys.stderr)
+    check_read(frames, sources)
 
 
-def output_names(paths: Sequence[str]) -> List[str]:
-    """Returns 'street.png' for each path, numbered if several images have the same name."""
-    stems = [os.path.splitext(os.path.basename(path))[0] for path in paths]
-    again = [stems[:position].count(stem) for position, stem in enumerate(stems)]
-    return [f"{stem}-{n + 1}.png" if n else f"{stem}.png" for stem, n in zip(stems, again)]
+def check_read(frames: Frames, sources: Sequence[Source]) -> None:
+    """Raises DataError if not all sources could be read."""
+    if frames.unread:
+        what = "images" if all(each.kind == IMAGE for each in sources) else "sources"
+        raise DataError(f"{frames.unread} of {len(sources)} {what} could not be read, see above")
 
 
-def draw(
-    detector: AnyDetector,
-    path: str,
-    proposals: Optional[np.ndarray],
-    out: str,
-    score: Optional[float],
-) -> bool:
-    """Writes the drawn image as PNG, prints its detections; returns False for an unreadable one.
+def check_forms(forms: Sequence[str], sources: Sequence[Source]) -> None:
+    """Raises DataError for a video of images."""
+    if VIDEO in forms and all(each.kind == IMAGE for each in sources):
+        raise DataError(
+            f"--save {VIDEO}: expected a video, a camera or a stream among the sources, found "
+            f"{described(sources)}; --save {PICTURES} draws images"
+        )
 
-    proposals: boxes (R, 4) of the image, or None.
-    score: the least score; None: the detector's threshold, or UNCHOSEN without one.
+
+def detector_of(
+    model: str, checkpoint: Optional[str], overrides: Iterable[str], tta: bool
+) -> AnyDetector:
+    """Returns the detector of a folder, or, with ``checkpoint``, that of a config.
+
+    overrides: of the config, which an export does not have.
+
+    Raises the errors of detkit.load.
     """
-    try:
-        image = decode_image(path, detector.max_pixels)
-    except ImageError as error:
-        print(f"skipped: {error}", file=sys.stderr)
-        return False
-    found = detector.detect(image, proposals, score=None if score is None else 0)
-    if score is not None or detector.threshold is None:
-        found = found[found.scores >= (UNCHOSEN if score is None else score)]
-    shown = [f"{one.name} {one.score:.2f}" for one in found]
-    save_image(out, draw_detections(image, found, 0))
-    print(f"{path} -> {out}: {', '.join(shown) or 'nothing'}")
-    return True
+    overrides = list(overrides)
+    if checkpoint is None and is_export(model):
+        if overrides or tta:
+            raise CheckpointError(
+                f"{model}: expected the folder of a run or a checkpoint for --set and --tta, "
+                "found an export"
+            )
+        return load(model)
+    if checkpoint is None:
+        model, checkpoint = config_and_checkpoint(model)
+    return open_detector(open_config(model, overrides), checkpoint, tta)
+
+
+def proposals_for(
+    file: Optional[str], sources: Sequence[Source], detector: AnyDetector
+) -> Optional[List[np.ndarray]]:
+    """Returns the proposals of each source, or None. Raises DataError, also for a video."""
+    videos = [each.shown for each in sources if each.kind != IMAGE]
+    if detector.takes_proposals and videos:
+        raise DataError(
+            f"{videos[0]}: expected image files, because {detector.name} makes no proposals, found "
+            "a video"
+        )
+    paths = [each.path for each in sources]
+    return proposals_of_files(file, paths, detector.takes_proposals, detector.name)

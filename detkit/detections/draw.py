@@ -142,13 +142,16 @@ def _enlarged(image: np.ndarray, scale: float) -> np.ndarray:
         raise DataError(f"image: expected an array (H, W, 3), found {image.dtype} {image.shape}")
     if not scale > 0:
         raise DataError(f"scale: expected a number above 0, found {scale}")
-    image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    if image.dtype != np.uint8:
+        image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
     height, width = image.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return _resized(image, size)
 
 
 def _resized(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    if size == image.shape[1::-1]:
+        return image.copy()
     smaller = size[0] < image.shape[1]
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from detkit.commands.arguments import convert, export, fit_svms, propose
+from detkit.commands.arguments import convert, export, fit_svms, label, predict, propose
 from detkit.commands.line import COMMANDS, arguments_of
 from detkit.converters import __all__ as CONVERTERS
 from detkit.data.layouts import LAYOUTS
@@ -15,6 +15,7 @@ from detkit.export.manifest import ANY, VNNI
 from detkit.export.precision.calibrate import ENTROPY, NAIVE
 from detkit.export.precision.quantize import KEEP
 from detkit.fitting import FitOptions
+from detkit.predictions.saves import LINKS, SAVES
 from support import tiny
 
 
@@ -60,6 +61,8 @@ def test_choices_are_those_of_the_code():
     assert choices(convert, "--to") == list(WRITERS)
     assert choices(convert, "--layout") == list(LAYOUTS)
     assert choices(convert, "--images") == list(IMAGES)
+    assert list(predict.FORMS) == list(SAVES)
+    assert choices(predict, "--images") == choices(label, "--images") == list(LINKS)
     assert choices(export, "--calib-mode") == [NAIVE, ENTROPY]
     assert choices(export, "--int8-for") == [ANY, VNNI]
     assert f"default: {' '.join(KEEP)} for --int8" in " ".join(
@@ -68,6 +71,13 @@ def test_choices_are_those_of_the_code():
     assert choices(propose, "--mode") == list(MODES)
     frameworks = [name[len("from_") :] for name in CONVERTERS if name.startswith("from_")]
     assert sorted(arguments_of("convert-weights").FRAMEWORKS) == sorted(frameworks)
+
+
+def test_forms_are_separated_by_commas_and_known():
+    assert predict.forms("yolo, csv,yolo,") == ["yolo", "csv"]
+    for text, found in (("yolo,cvs", "'cvs'"), (",", "','")):
+        with pytest.raises(argparse.ArgumentTypeError, match=f"expected some of .*, found {found}"):
+            predict.forms(text)
 
 
 def test_defaults_are_those_of_the_code():
@@ -82,6 +92,8 @@ TOGETHER = {
     "export": [["C", "P", "--out", "D", "--calib", "3"], "--int8"],
     "convert-weights": [["gluoncv", "M", "--out", "D"], "FILE"],
     "test": [["C"], "CHECKPOINT"],
+    "predict": [["C", "P", "--out", "D"], "CHECKPOINT"],
+    "label": [["I", "--model", "M", "--to", "cvat", "--out", "D", "--prefix", "P"], "--prefix"],
     "anchors": [["D", "--long", "3"], "--short"],
     "browse": [["C", "--seed", "-1"], "--seed"],
     "propose": [["C", "--out", "D.npz", "--seed", "-1"], "--seed"],
@@ -97,4 +109,6 @@ def test_what_does_not_go_together_is_named(command):
         right = ["torchvision", "M", "--out", "D"]
     elif command == "test":
         right = ["C", "P"]
+    elif command == "predict":
+        right = ["C", "P", "S", "--out", "D"]
     assert module.wrong(parser_of(module).parse_args(right)) is None

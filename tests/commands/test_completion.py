@@ -72,6 +72,12 @@ def test_folders(complete):
     assert complete("train", "other.yaml", "--work-dir", "con") == {"configs"}
 
 
+def test_models_and_images(complete):
+    assert complete("predict", "conf") == {"configs"}
+    assert complete("label", "other.t") == {"other.txt"}
+    assert complete("label", "--to", "") == {"cvat", "labelstudio", "labelme"}
+
+
 def test_the_script_of_zsh_names_commands_options_and_configs(capsys):
     assert cli.run(line.main, ["completion", "zsh"]) == 0
     script = capsys.readouterr().out

@@ -1,17 +1,22 @@
 """Images of changing sizes with any number of objects, as a dataset and as a run's batches."""
 
+from pathlib import Path
 from typing import Any, Iterator, List, NamedTuple, Sequence, Tuple
 
+import cv2
 import numpy as np
 
 from detkit.build.data import build_loader
 from detkit.config import Config
 from detkit.data.sample import Annotation, Batch, Faults
+from soak.watch import SoakError
 
 LARGEST_BATCH = 4
 MOST_OBJECTS = 20
 EMPTY = 0.2  # the share of the images without objects
 LEAST_SIDE = 8  # pixels of an object
+MOVING = 5  # rectangles in a video
+VIDEO_RATE = 25.0  # frames a second
 
 
 class Picture(NamedTuple):
@@ -120,3 +125,25 @@ class Batches:
             dataset: Any = Pictures(pictures, number, self._class_names)
             loader = build_loader(self._config, "train", dataset, len(pictures), self._inputs)
             yield next(loader.batches(number))._replace(number=number)
+
+
+def draw_video(path: Path, count: int, size: Tuple[int, int]) -> None:
+    """Writes a video of rectangles that cross a picture, of (width, height) pixels.
+
+    Raises SoakError if OpenCV cannot write MPEG-4.
+    """
+    width, height = size
+    letters = cv2.VideoWriter_fourcc(*"mp4v")  # type: ignore[attr-defined]
+    writer = cv2.VideoWriter(str(path), letters, VIDEO_RATE, size)
+    if not writer.isOpened():
+        raise SoakError(f"{path}: expected an OpenCV that writes MPEG-4, found one that does not")
+    ground = draw_picture(np.random.default_rng(0), (height, width), 1).image
+    ground = cv2.resize(ground, (width, height))
+    for number in range(count):
+        frame = ground.copy()
+        for each in range(1, MOVING + 1):
+            left, top = number * each % width, number * (MOVING - each) % height
+            corner = left + width // 5, top + height // 5
+            cv2.rectangle(frame, (left, top), corner, (40 * each, 255 - 40 * each, 90), cv2.FILLED)
+        writer.write(frame)
+    writer.release()

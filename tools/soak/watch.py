@@ -3,13 +3,20 @@
 import os
 import time
 from pathlib import Path
-from typing import List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence
 
 import numpy as np
 
 from benchmark.memory import resident
+from detkit.errors import DetkitError
 
 MB = 1 << 20
+LEAST_SAMPLES = 8  # two for each quarter
+BOUND = 16.0  # MB; malloc and the caches of prepared layers settle within some thousand steps
+
+
+class SoakError(DetkitError):
+    """The memory, the open files or the threads of a part grow."""
 
 
 class Sample(NamedTuple):
@@ -86,3 +93,36 @@ def more(samples: Sequence[Sample], name: str) -> int:
         for low, high in quarters
     )
     return int(after - before)
+
+
+def verdict(watch: Watch, bound: float) -> Dict[str, Any]:
+    """Returns the samples of a part, its growth, and a line about each fault; prints a line."""
+    samples = watch.samples
+    if len(samples) < LEAST_SAMPLES:
+        raise SoakError(
+            f"{watch.name}: expected at least {LEAST_SAMPLES} samples, found {len(samples)}; make "
+            "the soak longer, or --every smaller"
+        )
+    grown = growth(samples)
+    faults: List[str] = []
+    if grown > bound:
+        faults.append(f"{watch.name}: memory: {grown:.1f} MB more, at most {bound:g} are allowed")
+    for name in ("files", "threads"):
+        count = more(samples, name)
+        if count > 0:
+            faults.append(f"{watch.name}: {name}: {count} more in the last quarter of the steps")
+    print(
+        f"{watch.name}: {samples[-1].step} steps, memory {samples[0].memory:.1f} MB at step "
+        f"{samples[0].step}, {samples[-1].memory:.1f} MB at the end; growth from the second to the "
+        f"last quarter {grown:+.1f} MB: {'GROWS' if faults else 'flat'}",
+        flush=True,
+    )
+    fields = [sample._asdict() for sample in samples]
+    return {"part": watch.name, "growth_mb": grown, "faults": faults, "samples": fields}
+
+
+def refuse(verdicts: Sequence[Dict[str, Any]]) -> None:
+    """Raises SoakError if one of the verdicts has a fault."""
+    faults = [line for each in verdicts for line in each["faults"]]
+    if faults:
+        raise SoakError("expected a process that does not grow, found\n  " + "\n  ".join(faults))

@@ -1,20 +1,47 @@
-"""Draws the detections of a checkpoint or an export into images: boxes, names, scores."""
+"""Detects in images, folders, videos, cameras and streams, and saves what is found.
+
+  detkit predict MODEL SOURCE... --out DIR
+  detkit predict CONFIG CHECKPOINT SOURCE... --out DIR
+
+If the first word is a folder, it is MODEL: a run, whose best checkpoint is taken, a checkpoint, or
+an export. Otherwise it is a config, a file or a name, and the second word is its checkpoint or
+export.
+"""
 
 import argparse
+import os
+from typing import List, Optional
 
-from detkit.cli import common_arguments, proposals_argument, tta_argument
+from detkit.cli import (
+    common_arguments,
+    positive,
+    proposals_argument,
+    seconds,
+    tta_argument,
+)
+
+# The names in detkit.predictions.saves, whose modules take longer to import than a help may take.
+FORMS = ("pictures", "video", "json", "coco", "yolo", "voc", "labelme", "csv", "crops")
+IMAGES = ("symlink", "hardlink", "copy", "none")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    common_arguments(parser)
-    parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="the folder of a checkpoint or an export"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    common_arguments(
+        parser,
+        config="the folder of a run, a checkpoint or an export; or a config, before CHECKPOINT",
+        metavar="MODEL",
     )
+    sources_argument(parser)
+    parser.add_argument("--out", metavar="DIR", required=True, help="folder of the results")
     parser.add_argument(
-        "images", metavar="IMAGE_OR_FOLDER", nargs="+", help="files, and folders of images"
+        "--save",
+        type=forms,
+        metavar="FORM,FORM",
+        help=f"what is saved, of {', '.join(FORMS)}; default: pictures of images, and a video of "
+        "each video, camera and stream",
     )
-    parser.add_argument("--out", metavar="DIR", required=True, help="folder of the drawn images")
     parser.add_argument(
         "--score",
         type=float,
@@ -22,5 +49,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the least score; default: the threshold that detkit test --threshold chose, or else "
         "0.5",
     )
+    images_argument(
+        parser,
+        "how images get into the folders of coco, yolo, voc, labelme and csv; frames of a video "
+        "become JPEGs",
+    )
+    parser.add_argument("--batch-size", type=positive, default=1, metavar="B", help="default: 1")
+    parser.add_argument(
+        "--retry-for",
+        type=seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="open a lost camera or stream again until it was lost for so long (default: 60)",
+    )
     proposals_argument(parser)
     tta_argument(parser)
+
+
+def sources_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds SOURCE, one or several."""
+    parser.add_argument(
+        "sources",
+        metavar="SOURCE",
+        nargs="+",
+        help="image files, folders, patterns in quotation marks ('photos/**/*.jpg'), a .txt file "
+        "of paths, video files, the number of a camera, or an address (rtsp://, http://)",
+    )
+
+
+def images_argument(parser: argparse.ArgumentParser, what: str) -> None:
+    """Adds ``--images``; what: the beginning of its help."""
+    parser.add_argument(
+        "--images",
+        choices=IMAGES,
+        default=IMAGES[0],
+        help=f"{what}: as links to the files (symlink, the default; hardlink), as copies, or not "
+        "at all",
+    )
+
+
+def forms(text: str) -> List[str]:
+    """Parses ``--save``: forms separated by commas."""
+    found = [each.strip() for each in text.split(",") if each.strip()]
+    unknown = [each for each in found if each not in FORMS]
+    if unknown or not found:
+        wrong = repr(unknown[0] if unknown else text)
+        raise argparse.ArgumentTypeError(f"expected some of {', '.join(FORMS)}, found {wrong}")
+    return list(dict.fromkeys(found))
+
+
+def wrong(args: argparse.Namespace) -> Optional[str]:
+    """Returns a message if SOURCE is missing behind a config and its checkpoint."""
+    if not os.path.isdir(args.config) and len(args.sources) < 2:
+        return (
+            f"{args.config}: expected the folder of a run, a checkpoint or an export, or a config "
+            f"before CHECKPOINT and SOURCE; found no folder, and {args.sources[0]!r} alone behind "
+            "it"
+        )
+    return None

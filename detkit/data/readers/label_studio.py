@@ -29,6 +29,7 @@ LABELS = re.compile(r"[a-z]*labels")  # the types of results that have labels; "
 READ = ("rectanglelabels", "polygonlabels")
 UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")  # what Label Studio puts before the name of an upload
 LOCAL = "?d="  # the path of a file of local storage follows it
+DEEPEST = 16  # names at the end of an address that are tried as a path
 
 
 @DATASETS.register()
@@ -37,10 +38,13 @@ class LabelStudio(FileDataset):
 
     annotations: the path of the file.
     images: the folder of the images. An image is the file of the last name of the task's address,
-        also without the eight digits that Label Studio puts before the name of an upload.
+        or of the last names if it lies in a folder, also without the eight digits that Label Studio
+        puts before the name of an upload.
     class_names: as for every reader, see FileDataset; null: the labels in the data, sorted.
     image_list: the path of a text file of the images that are read; null for all.
     max_pixels: the largest number of pixels of an image, data.max_pixels.
+    predictions: whether the first prediction of a task that nobody has annotated is read, such as
+        those that ``detkit label`` writes.
 
     A rotated rectangle becomes the box around it. A task without annotation is not labelled yet and
     is no part of the dataset; one whose annotation has no result is an image without objects.
@@ -55,27 +59,29 @@ class LabelStudio(FileDataset):
         class_names: Names = None,
         image_list: Optional[str] = None,
         max_pixels: int = MAX_PIXELS,
+        predictions: bool = False,
     ) -> None:
         file, folder = Path(annotations).expanduser(), Path(images).expanduser()
         check_folder(folder, "images")
         tasks = read_json(file)
         if not isinstance(tasks, list) or not tasks:
             raise DataError(f"{file}: expected a list of tasks, found {tasks!r:.80}")
-        found = (_record(task, f"{file}: [{i}]", folder) for i, task in enumerate(tasks))
+        found = (
+            _record(task, f"{file}: [{i}]", folder, predictions) for i, task in enumerate(tasks)
+        )
         records = [record for record in found if record is not None]
         super().__init__(file, records, None, Options(class_names, image_list, max_pixels))
 
 
-def _record(task: Any, where: str, folder: Path) -> Optional[Record]:
+def _record(task: Any, where: str, folder: Path, predictions: bool) -> Optional[Record]:
     """Returns the Record of a task; None if nobody has annotated it."""
+    key = "annotations"
     try:
         data = field(where, task, "data", (dict,))
-        annotations = field(where, task, "annotations", (list,))
-        done = [
-            (number, each)
-            for number, each in enumerate(annotations)
-            if not (isinstance(each, dict) and each.get("was_cancelled"))
-        ]
+        done = _done(field(where, task, key, (list,)))
+        if predictions and not done and task.get("predictions"):
+            key = "predictions"
+            done = _done(field(where, task, key, (list,)))[:1]
         if not done:
             return None
         name, path = _image(data, f"{where}.data", folder)
@@ -85,11 +91,20 @@ def _record(task: Any, where: str, folder: Path) -> Optional[Record]:
         things = [
             thing._replace(fault="belongs to another annotation of its task") if later else thing
             for later, (number, each) in enumerate(done)
-            for thing in _things(each, f"{where}.annotations[{number}]")
+            for thing in _things(each, f"{where}.{key}[{number}]")
         ]
     except DataError as error:
         return Record(name, path, fault=str(error))
     return Record(name, path, things, relative=True)
+
+
+def _done(annotations: List[Any]) -> List[Tuple[int, Any]]:
+    """Returns (number, annotation) of those that were not cancelled."""
+    return [
+        (number, each)
+        for number, each in enumerate(annotations)
+        if not (isinstance(each, dict) and each.get("was_cancelled"))
+    ]
 
 
 def _image(data: Dict[str, Any], where: str, folder: Path) -> Tuple[str, Path]:
@@ -100,10 +115,11 @@ def _image(data: Dict[str, Any], where: str, folder: Path) -> Tuple[str, Path]:
     if not addresses:
         raise DataError(f"{where}: expected the address of an image, found {data!r:.120}")
     check_text(addresses[0], where)
-    name = unquote(addresses[0].rpartition(LOCAL)[2]).rpartition("/")[2]
-    if not is_file(folder / name):
-        name = UPLOADED.sub("", name, count=1)
-    return image_named(folder, name, where)
+    parts = unquote(addresses[0].rpartition(LOCAL)[2]).split("/")[-DEEPEST:]
+    parts = [part for part in parts if part not in ("", ".", "..")] or [""]
+    ends = ["/".join(parts[first:]) for first in range(len(parts))]
+    name = next((end for end in ends if is_file(folder / end)), None)
+    return image_named(folder, name or UPLOADED.sub("", parts[-1], count=1), where)
 
 
 def _things(annotation: Any, where: str) -> List[Thing]:

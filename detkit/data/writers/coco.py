@@ -111,7 +111,7 @@ def add_entry(content: Dict[str, List[Any]], entry: Entry, image_id: Union[int, 
             "image_id": image_id,
             "category_id": int(ids[annotation.labels[number]]),
             "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "area": _area(entry, number),
+            "area": _area(entry, number, box),
             "iscrowd": int(annotation.difficult[number]),
             "segmentation": [] if outline is None else _plain(outline),
         }
@@ -129,14 +129,14 @@ def is_numbered(dataset: Dataset) -> bool:
     return all(isinstance(each, (int, np.integer)) for each in ids)
 
 
-def _area(entry: Entry, number: int) -> float:
+def _area(entry: Entry, number: int, box: Sequence[float]) -> float:
     """Returns the area that the dataset knows, or else that of the mask, or else the box's."""
     annotation, outline = entry.annotation, entry.outlines[number]
     if annotation.areas is not None:
         return float(annotation.areas[number])
     if outline is not None:
         return segmentations.area_of(outline, annotation.height, annotation.width)
-    x1, y1, x2, y2 = entry.boxes[number]
+    x1, y1, x2, y2 = box
     return (x2 - x1) * (y2 - y1)
 
 

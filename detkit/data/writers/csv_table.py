@@ -28,7 +28,7 @@ def write_csv(
     count = objects = 0
     with new_folder(folder, images) as part:
         for entry in entries(datasets):
-            rows[entry.split] += _rows(entry)
+            rows[entry.split] += rows_of(entry)
             entry.put_image(part / "images" / entry.split / entry.name, images)
             count, objects = count + 1, objects + len(entry.annotation.labels)
         for split, of_split in rows.items():
@@ -38,7 +38,8 @@ def write_csv(
     return Written(count, objects, [])
 
 
-def _rows(entry: Entry) -> List[List[object]]:
+def rows_of(entry: Entry) -> List[List[object]]:
+    """Returns the rows of an image, with the columns of HEADER."""
     annotation = entry.annotation
     image: List[object] = [entry.name, annotation.width, annotation.height]
     things = zip(entry.class_names, entry.boxes, annotation.difficult)

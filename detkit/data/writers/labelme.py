@@ -36,22 +36,25 @@ def write_labelme(
         for split in datasets:
             (part / split).mkdir()
         for entry in entries(datasets):
-            annotation = entry.annotation
-            content: Dict[str, Any] = {
-                "version": VERSION,
-                "flags": {},
-                "shapes": list(_shapes(entry)),
-                "imagePath": PurePosixPath(entry.name).name,
-                "imageData": None,
-                "imageHeight": annotation.height,
-                "imageWidth": annotation.width,
-            }
             entry.put_image(part / entry.split / entry.name, images)
             file = part / entry.split / f"{entry.stem}.json"
-            file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-            count, objects = count + 1, objects + len(annotation.labels)
+            file.write_text(json.dumps(content_of(entry), ensure_ascii=False), encoding="utf-8")
+            count, objects = count + 1, objects + len(entry.annotation.labels)
         put_classes(part, datasets)
     return Written(count, objects, [])
+
+
+def content_of(entry: Entry) -> Dict[str, Any]:
+    """Returns the content of the JSON file of an image, which lies beside the image."""
+    return {
+        "version": VERSION,
+        "flags": {},
+        "shapes": list(_shapes(entry)),
+        "imagePath": PurePosixPath(entry.name).name,
+        "imageData": None,
+        "imageHeight": entry.annotation.height,
+        "imageWidth": entry.annotation.width,
+    }
 
 
 def _shapes(entry: Entry) -> Iterator[Dict[str, Any]]:

@@ -31,7 +31,7 @@ def write_voc(
         for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
             (part / name).mkdir(parents=True)
         for entry in entries(datasets, flat=True):
-            root = _annotation(entry, left_out)
+            root = annotation_of(entry, left_out)
             objects += len(root.findall("object"))
             file = part / "Annotations" / f"{entry.stem}.xml"
             ElementTree(root).write(str(file), encoding="utf-8")
@@ -44,7 +44,7 @@ def write_voc(
     return Written(sum(map(len, lists.values())), objects, left_out)
 
 
-def _annotation(entry: Entry, left_out: Faults) -> Element:
+def annotation_of(entry: Entry, left_out: Faults) -> Element:
     """Returns the <annotation> of an image; what it cannot state is added to ``left_out``."""
     annotation = entry.annotation
     root = Element("annotation")

@@ -29,7 +29,7 @@ def write_yolo(
     objects = 0
     with new_folder(folder, images) as part:
         for entry in listed:
-            lines = _lines(entry, polygons, left_out)
+            lines = lines_of(entry, polygons, left_out)
             objects += len(lines)
             labels = part / "labels" / entry.split / f"{entry.stem}.txt"
             labels.parent.mkdir(parents=True, exist_ok=True)
@@ -42,8 +42,11 @@ def write_yolo(
     return Written(len(listed), objects, left_out)
 
 
-def _lines(entry: Entry, polygons: bool, left_out: Faults) -> Sequence[str]:
-    """Returns the lines of an image; what they cannot state is added to ``left_out``."""
+def lines_of(entry: Entry, polygons: bool, left_out: Faults) -> Sequence[str]:
+    """Returns the lines of an image; what they cannot state is added to ``left_out``.
+
+    polygons: whether the objects with a mask are written as polygons.
+    """
     annotation, lines = entry.annotation, []
     width, height = annotation.width, annotation.height
     for number, (x1, y1, x2, y2) in enumerate(entry.boxes):
