@@ -26,8 +26,10 @@ def fuzz_deploy():
 
 @pytest.fixture(scope="module")
 def program(fuzz_deploy, tmp_path_factory):
-    """The readers under the sanitizers, compiled once."""
-    return fuzz_deploy.build(tmp_path_factory.mktemp("fuzz"))
+    """The readers under the sanitizers, compiled once, and without the time of optimising them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fuzz_deploy, "FLAGS", (*fuzz_deploy.FLAGS, "-O0"))
+        return fuzz_deploy.build(tmp_path_factory.mktemp("fuzz"))
 
 
 def arguments(folder, cases, file=None):
