@@ -14,6 +14,8 @@ from support import tiny
 SHAPES = (
     "data.train={_delete_: true, type: Shapes, length: 2, size: [64, 64], seed: 1}",
     "data.val={_delete_: true, type: Shapes, length: 2, size: [64, 64], seed: 2}",
+    "data.train_transforms=[{type: Resize, short: 64, long: 64}, {type: HorizontalFlip}]",
+    "data.val_transforms=[{type: Resize, short: 64, long: 64}]",
     "model.backbone.pretrained=null",
     "train.pictures=0",
     "train.checkpoint_every=4",
