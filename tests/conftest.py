@@ -11,7 +11,8 @@ os.environ.setdefault("DETKIT_KEPT_WEIGHTS", "64")
 
 import detkit  # noqa: E402, F401, I001 - before MXNet as well, for DETKIT_ISA
 
-import contextlib  # noqa: E402
+import collections  # noqa: E402
+import contextlib
 import fcntl
 import functools
 import gc
@@ -33,6 +34,26 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(f"operators: {OPERATORS.name} ({OPERATORS.reason})")
     if OPERATORS.name != "native":
         terminalreporter.write_line("the tests of detkit's own operators were skipped")
+
+
+def pytest_configure(config):
+    """Leaves the order of the files to the sort below.
+
+    By default, xdist ends with the files of few tests, of which some take a minute.
+    """
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the files with slow tests first in a run of several processes, then those of many tests.
+
+    The processes then end together: what is left for the last of them is quick.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    tests = collections.Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path not in slow, -tests[item.path]))
 
 
 def pytest_collection_finish():
@@ -99,6 +120,22 @@ def build(tmp_path_factory):
             deploy.build(folder)
             (folder / "complete").touch()
     return folder
+
+
+@pytest.fixture(scope="session")
+def common_build(request):
+    """``build`` in a run of several processes, where other tests need it as well; else None."""
+    several = "PYTEST_XDIST_WORKER" in os.environ and shutil.which("cmake") and shutil.which("c++")
+    return request.getfixturevalue("build") if several else None
+
+
+@pytest.fixture
+def checked_by_common_build(common_build, monkeypatch):
+    """``export --check`` finds the C++ program in ``common_build``, if there is one."""
+    if common_build:
+        from detkit.commands import export
+
+        monkeypatch.setattr(export, "deploy_folders", lambda: (deploy.SOURCES, common_build))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from support.exports import photos
 from support.graphs import needs_onednn
 from support.onnx_runs import ONNX
 
+pytestmark = pytest.mark.usefixtures("checked_by_common_build")
 FLOOR = ("--set", "model.postprocess.score_floor=0")
 
 

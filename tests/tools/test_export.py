@@ -7,6 +7,8 @@ import cv2
 import pytest
 
 import detkit
+from detkit import shipped
+from detkit.commands.export import deploy_folders
 from detkit.export.graph.simplify import simplify
 from detkit.export.manifest import MANIFEST, SYMBOL
 from detkit.files.disk import sha256_of
@@ -77,6 +79,11 @@ def test_the_tool_refuses_what_differs(
     )
     message = capsys.readouterr().err
     tiny.assert_says(message, "error: symbol", "boxes 0.01 px, scores 0.0001", "found boxes ")
+
+
+@pytest.mark.skipif(not shipped.in_checkout(), reason="detkit is imported from elsewhere")
+def test_the_program_of_a_checkout_is_built_in_it():
+    assert deploy_folders() == (tiny.ROOT / "tools/deploy", tiny.ROOT / "build/deploy")
 
 
 def test_the_tool_says_where_a_transform_is(finished, tmp_path, capsys):

@@ -21,7 +21,11 @@ from support.exports import export_tiny, photos
 from support.graphs import needs_onednn
 from support.onnx_runs import ONNX
 
-pytestmark = [needs_onednn, pytest.mark.processor]
+pytestmark = [
+    needs_onednn,
+    pytest.mark.processor,
+    pytest.mark.usefixtures("checked_by_common_build"),
+]
 
 
 @pytest.fixture
