@@ -26,13 +26,17 @@ def network(monkeypatch, built_library):
 
 @pytest.fixture
 def peer(monkeypatch):
-    """A function that adds a made-up side with a form."""
+    """A function that adds a made-up side with a form, which has no backward pass.
 
-    def add(form):
+    instead: whether it stands in detkit's place, where the sides are compared and not timed.
+    """
+
+    def add(form, instead=False):
         genuine = sides.sides_of
 
-        def sides_of(*arguments):
-            return [*genuine(*arguments), sides.Side(form, FAKE, None)]
+        def sides_of(peers, training):
+            made_up = [] if training else [sides.Side(form, FAKE, None)]
+            return [*genuine(peers, training)[instead:], *made_up]
 
         monkeypatch.setattr(sides, "sides_of", sides_of)
 
@@ -107,40 +111,37 @@ def test_table_and_files(network, peer, tmp_path, capsys):
     peer("fake")
     out, page, picture = (tmp_path / name for name in ("out.json", "out.md", "out.png"))
     files = ("--json", out, "--markdown", page, "--plot", picture)
-    assert tiny.tool("benchmark_convs", *OPTIONS, "--batch", 2, *files) == 0
+    assert tiny.tool("benchmark_convs", *OPTIONS, "--batch", 2, "--train", *files) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[2] == "tiny, forward, 10x13, batch 2, 1 threads"
     assert lines[3].endswith("fake 1.0")
-    rows = [
-        line.split()[0] for line in lines[6:] if line.startswith(("detkit ", "mxnet ", "fake "))
-    ]
-    assert rows == ["detkit", "mxnet", "fake"]
+    second = lines.index("tiny, forward and backward, 10x13, batch 2, 1 threads")
+    begins = ("detkit ", "mxnet ", "fake ")
+    for table, names in (
+        (lines[6:second], ["detkit", "mxnet", "fake"]),
+        (lines[second + 4 :], ["detkit", "mxnet"]),
+    ):
+        assert [line.split()[0] for line in table if line.startswith(begins)] == names
 
-    (figures,) = json.loads(out.read_text())
-    assert (figures["network"], figures["size"], figures["batch"]) == ("tiny", [10, 13], 2)
-    assert set(figures["sides"]) == {"detkit", "mxnet", "fake"}
-    side = figures["sides"]["detkit"]
+    forward, training = json.loads(out.read_text())
+    assert (forward["network"], forward["size"], forward["batch"]) == ("tiny", [10, 13], 2)
+    assert set(forward["sides"]) == {"detkit", "mxnet", "fake"}
+    side = forward["sides"]["detkit"]
     assert side["median"] == pytest.approx(np.median(side["seconds"]))
     assert set(side["chains"]) == {"one", "two"}
     assert 0 < side["difference"] < 1e-5  # detkit's operator sums in another order than MXNet's
-    assert figures["sides"]["mxnet"]["difference"] == 0
-    assert 0 < figures["sides"]["fake"]["difference"] < 1e-5
-    assert figures["workspace"]["forward"] > 36 * 4 * 8 * 5  # the weights at the points
-    assert figures["rates"]["operations"] > 1e8
-    text = page.read_text()
-    assert text.startswith("## tiny, forward, 10x13, batch 2, 1 threads\n")
-    assert "| ms | detkit | mxnet | fake |\n| --- | ---: | ---: | ---: |\n| one | " in text
-    assert picture.read_bytes().startswith(b"\x89PNG")
-
-
-def test_a_training_is_measured_too(network, tmp_path):
-    out = tmp_path / "out.json"
-    assert tiny.tool("benchmark_convs", *OPTIONS, "--train", "--json", out) == 0
-    forward, training = json.loads(out.read_text())
+    assert forward["sides"]["mxnet"]["difference"] == 0
+    assert 0 < forward["sides"]["fake"]["difference"] < 1e-5
+    assert forward["workspace"]["forward"] > 36 * 4 * 8 * 5  # the weights at the points
+    assert forward["rates"]["operations"] > 1e8
     assert (forward["training"], training["training"]) == (False, True)
     assert set(training["sides"]) == {"detkit", "mxnet"}
     assert 0 < training["sides"]["detkit"]["difference"] < 1e-5  # of the gradients
     assert training["floor"]["winograd"] > forward["floor"]["winograd"] / 10
+    text = page.read_text()
+    assert text.startswith("## tiny, forward, 10x13, batch 2, 1 threads\n")
+    assert "| ms | detkit | mxnet | fake |\n| --- | ---: | ---: | ---: |\n| one | " in text
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ def test_a_training_is_measured_too(network, tmp_path):
     ],
 )
 def test_sides_that_disagree(form, fragments, network, peer, capsys):
-    peer(form)
+    peer(form, instead=True)
     tiny.assert_says(tiny.refused(capsys, "benchmark_convs", *OPTIONS), *fragments)
 
 
