@@ -95,10 +95,22 @@ def _detected(
 
 
 def settings(config: Config) -> List[Dict[str, str]]:
-    """Returns {"key", "value", "where"} of each value of a config."""
+    """Returns {"key", "value", "where"} of each value of a config.
+
+    The places are within the folder that all files of the config have in common: a page is given
+    to others, to whom the folders of this machine say nothing.
+    """
+    values = list(leaves(config))
+    files = [where.rpartition(":")[0] for _, _, where in values]
+    folders = {os.path.dirname(os.path.abspath(each)) for each in files if os.path.isfile(each)}
+    common = os.path.join(os.path.commonpath(folders), "") if folders else ""
     return [
-        {"key": key, "value": one_line(value), "where": where}
-        for key, value, where in leaves(config)
+        {
+            "key": key,
+            "value": one_line(value),
+            "where": os.path.relpath(where, common) if os.path.isfile(file) else where,
+        }
+        for (key, value, where), file in zip(values, files)
     ]
 
 

@@ -49,7 +49,7 @@ def test_a_run_and_a_file_of_results(reference, results, report, tmp_path):
     assert run["about"]["checkpoint"].startswith("step-")
     assert run["about"]["trained"]["detkit"] == run["about"]["environment"]["detkit"]
     lr = [one for one in run["about"]["config"] if one["key"] == "train.lr"]
-    assert "config.yaml:" in lr[0]["where"]
+    assert re.fullmatch(r"config\.yaml:\d+", lr[0]["where"])
     assert run["speed"]["images_per_second"] > 0
     assert [one["kind"] for one in other["examples"]].count("worst") == 1
     assert set(data["pictures"]) == {

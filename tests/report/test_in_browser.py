@@ -214,3 +214,11 @@ def test_it_fits_a_telephone(browser, tmp_path):
     wide = "return document.documentElement.scrollWidth"
     assert browser.run(wide) <= 400
     browser.command("Emulation.clearDeviceMetricsOverride")
+
+
+def test_settings_are_folded_and_filtered(browser):
+    assert not browser.run("return document.querySelector('#about details').open")
+    browser.click("#about summary")
+    assert rows(browser, "#config-table") == [["train.lr", "0.01", "a.yaml:7"]]
+    browser.type("#config-filter", "momentum")
+    assert rows(browser, "#config-table") == []
