@@ -82,6 +82,7 @@ setup(
         "numpy<1.24",  # MXNet 1.9.1 uses aliases that numpy 1.24 removed
         "opencv-python<4.12",  # later ones need numpy 2
         "pycocotools",
+        "faster-coco-eval>=1.7",
         "pyyaml",
         "shtab",  # writes detkit completion
         "tqdm",

@@ -1,37 +1,20 @@
 """How far the difference of two detectors depends on the images: the paired bootstrap of AP."""
 
-import contextlib
-import io
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
-from pycocotools.cocoeval import COCOeval
 
 from detkit.analysis.curves import COCO_RECALLS, plain
 from detkit.data.sample import Dataset
 from detkit.detections import Detections
 from detkit.detections.of_dataset import paired
-from detkit.evaluate.coco import coco_index, entries_of
+from detkit.evaluate.coco_matches import AP_IOUS, ClassMatches, coco_matches
 from detkit.evaluate.hits import Pairs
 
 REPEATS = 1000
 LEVEL = 95  # percent of the repeats that are within an interval
 AT_ONCE = 50  # repeats; more of them need more memory
 METRICS = ("AP", "AP50")
-
-
-class ClassStatistics(NamedTuple):
-    """All that the AP of a class in any sample of the I images depends on, at T thresholds of IoU.
-
-    images: (n,) the index of the image of each detection, by falling score.
-    hit, ignored: (T, n) bool, whether it is a hit, and whether it does not count.
-    objects: (I,) the number of objects of each image.
-    """
-
-    images: np.ndarray
-    hit: np.ndarray
-    ignored: np.ndarray
-    objects: np.ndarray
 
 
 def differences(
@@ -76,38 +59,26 @@ def samples(images: int, repeats: int, seed: int) -> Iterator[np.ndarray]:
         yield np.array([np.bincount(one, minlength=images) for one in drawn])
 
 
-def class_statistics(pairs: Pairs, classes: int) -> List[ClassStatistics]:
-    """Returns the statistics of each class by COCO's rule, at COCO's ten thresholds of IoU."""
-    truths, results = entries_of(pairs)
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(coco_index(truths, classes), coco_index(results, classes), "bbox")
-        evaluation.params.areaRng = evaluation.params.areaRng[:1]  # all areas
-        evaluation.evaluate()
-    images = len(pairs)
-    return [
-        _statistics(evaluation.evalImgs[label * images : (label + 1) * images], evaluation.params)
-        for label in range(classes)
-    ]
+def class_statistics(pairs: Pairs, classes: int) -> List[ClassMatches]:
+    """Returns all that the AP of each class in any sample depends on: the matches by COCO's rule.
+
+    They are those at COCO's ten thresholds of IoU, up to the last hit: what follows it changes no
+    AP.
+    """
+    return [_up_to_the_last_hit(one) for one in coco_matches(pairs, classes, AP_IOUS)]
 
 
-def _statistics(of_images: Sequence[Any], params: Any) -> ClassStatistics:
-    most, count = params.maxDets[-1], len(params.iouThrs)
-    objects = [np.count_nonzero(one["gtIgnore"] == 0) if one else 0 for one in of_images]
-    known = [(image, one) for image, one in enumerate(of_images) if one and one["dtScores"]]
-    scores = np.concatenate([np.zeros(0), *(one["dtScores"][:most] for _, one in known)])
-    nothing = np.zeros((count, 0), bool)
-    hit = np.hstack([nothing, *(one["dtMatches"][:, :most] > 0 for _, one in known)])
-    ignored = np.hstack([nothing, *(one["dtIgnore"][:, :most] > 0 for _, one in known)])
-    lengths = [len(one["dtScores"][:most]) for _, one in known]
-    images = np.repeat([image for image, _ in known], lengths).astype(np.int64)
-    falling = np.argsort(-scores, kind="stable")
-    hit = (hit & ~ignored)[:, falling]
-    last = np.flatnonzero(hit.any(0))[-1:].sum() + 1  # what follows changes no AP
-    falling = falling[:last]
-    return ClassStatistics(images[falling], hit[:, :last], ignored[:, falling], np.array(objects))
+def _up_to_the_last_hit(one: ClassMatches) -> ClassMatches:
+    last = np.flatnonzero(one.hit.any(0))[-1:].sum() + 1
+    return one._replace(
+        scores=one.scores[:last],
+        images=one.images[:last],
+        hit=one.hit[:, :last],
+        ignored=one.ignored[:, :last],
+    )
 
 
-def weighted_ap(statistics: Sequence[ClassStatistics], weights: np.ndarray) -> np.ndarray:
+def weighted_ap(statistics: Sequence[ClassMatches], weights: np.ndarray) -> np.ndarray:
     """Returns AP and AP50 (r, 2) of samples; nan for a sample without objects.
 
     weights: (r, I) int, how often each image is in each sample.
@@ -119,7 +90,7 @@ def weighted_ap(statistics: Sequence[ClassStatistics], weights: np.ndarray) -> n
     return np.stack([by_iou.mean(0), by_iou[0]], axis=1)
 
 
-def _class_ap(one: ClassStatistics, weights: np.ndarray) -> np.ndarray:
+def _class_ap(one: ClassMatches, weights: np.ndarray) -> np.ndarray:
     """Returns COCO's AP (T, r) of a class in samples."""
     drawn = np.take(weights, one.images, axis=1)
     objects = weights @ one.objects

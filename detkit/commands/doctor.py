@@ -13,7 +13,7 @@ from detkit import environment, processor, shipped
 from detkit.requirements import import_mxnet
 from detkit.threads import VARIABLE, physical_cores
 
-PACKAGES = ("numpy", "cv2", "yaml", "pycocotools", "tqdm", "defusedxml")
+PACKAGES = ("numpy", "cv2", "yaml", "pycocotools", "faster_coco_eval", "tqdm", "defusedxml")
 KERNELS = ("every processor of its kind", "AVX2", "AVX-512", "AVX-512 with bfloat16")
 INDENT = "\n" + " " * 13
 

@@ -1,19 +1,16 @@
-"""COCO's average precision, computed by pycocotools."""
+"""COCO's average precision, computed by faster-coco-eval, which finds what pycocotools finds."""
 
-import contextlib
-import io
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
 from pycocotools import mask as coco_masks
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from detkit.data.sample import Annotation, Dataset
 from detkit.detections import Detections
 from detkit.detections.of_dataset import paired
 from detkit.evaluate.coco_keypoints import add_keypoints, check_sigmas, keypoint_means, sigmas_for
-from detkit.evaluate.hits import coco_hits
+from detkit.evaluate.coco_matches import coco_hits, widths
 from detkit.evaluate.judged import Judged
 from detkit.evaluate.metrics import mean
 from detkit.registry import EVALUATORS
@@ -61,7 +58,7 @@ class COCOEvaluator:
         truths, results = entries_of(pairs)
         evaluation = evaluate(truths, results, len(names), "bbox")
         ap, at_50 = _per_class(evaluation)
-        hits = coco_hits(evaluation, len(names))
+        hits = coco_hits(pairs, len(names))
         metrics = {**_means(evaluation), "per_class": dict(zip(names, at_50))}
         if _add_masks(dataset, pairs, truths, results):
             means = _means(evaluate(truths, results, len(dataset.class_names), "segm"))
@@ -119,18 +116,23 @@ def evaluate(
     classes: int,
     kind: str,
     sigmas: Optional[np.ndarray] = None,
-) -> COCOeval:
-    """Returns pycocotools' evaluation, accumulated and summarized, of entries of each image.
+) -> COCOeval_faster:
+    """Returns the evaluation, accumulated and summarized, of entries of each image.
 
     kind: "bbox", "segm" or "keypoints", which needs the ``sigmas``.
     """
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(coco_index(truths, classes), coco_index(results, classes), kind)
-        evaluation.params.kpt_oks_sigmas = sigmas  # read for keypoints alone
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
+    evaluation = COCOeval_faster(
+        coco_index(truths, classes), coco_index(results, classes), kind, print_function=_nothing
+    )
+    evaluation.params.kpt_oks_sigmas = sigmas  # read for keypoints alone
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
     return evaluation
+
+
+def _nothing(*_: Any) -> None:
+    """Takes the lines that the evaluation would print."""
 
 
 def coco_entries(
@@ -140,29 +142,27 @@ def coco_entries(
 
     image: the image's id. fields: further keys of the annotations, with an array of n values each.
     """
-    boxes = np.asarray(boxes, np.float64)
-    sizes = boxes[:, 2:] - boxes[:, :2]
     return [
         {
             "image_id": image,
             "category_id": int(labels[i]) + 1,
-            "bbox": [*boxes[i, :2], *sizes[i]],
-            "area": sizes[i].prod(),
+            "bbox": box.tolist(),
+            "area": float(box[2:].prod()),
             "iscrowd": 0,
             **{name: values[i].item() for name, values in fields.items()},
         }
-        for i in range(len(boxes))
+        for i, box in enumerate(widths(boxes))
     ]
 
 
 def coco_index(images: Entries, classes: int) -> COCO:
-    """Returns pycocotools' index of the annotations of all images, whose ids begin with 1."""
-    # The annotations' ids begin with 1, because COCOeval takes a match with id 0 for no match.
-    coco = COCO()
+    """Returns COCO's index of the annotations of all images, whose ids begin with 1."""
+    # The annotations' ids begin with 1, because a match with id 0 is taken for no match.
+    coco = COCO(print_function=_nothing)
     entries = (entry for image in images for entry in image)
     coco.dataset = {
-        # An RLE has its own size, but pycocotools reads these keys.
-        "images": [{"id": i, "height": None, "width": None} for i in range(1, len(images) + 1)],
+        # An RLE has its own size, but the evaluation reads these keys.
+        "images": [{"id": i, "height": 0, "width": 0} for i in range(1, len(images) + 1)],
         "categories": [{"id": k} for k in range(1, classes + 1)],
         "annotations": [{**entry, "id": i} for i, entry in enumerate(entries, 1)],
     }
@@ -170,13 +170,13 @@ def coco_index(images: Entries, classes: int) -> COCO:
     return coco
 
 
-def _means(evaluation: COCOeval) -> Dict[str, float]:
+def _means(evaluation: COCOeval_faster) -> Dict[str, float]:
     # stats: AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm, ARl; -1 if no objects.
     stats = [float(value) if value > -1 else float("nan") for value in evaluation.stats]
     return dict(zip(("AP", "AP50", "AP75", "APs", "APm", "APl"), stats), AR100=stats[8])
 
 
-def _per_class(evaluation: COCOeval) -> Tuple[List[float], List[float]]:
+def _per_class(evaluation: COCOeval_faster) -> Tuple[List[float], List[float]]:
     """Returns the AP and the AP50 of each class."""
     # precision: (IoU thresholds from 0.5, recalls, K, areas from all, maxDets up to 100)
     precision = evaluation.eval["precision"][:, :, :, 0, -1]

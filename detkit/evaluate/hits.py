@@ -1,9 +1,8 @@
-"""Which detections of a class are hits, by VOC's rule and by COCO's, and the curves they give."""
+"""Which detections of a class are hits, by VOC's rule, and the curves that hits give."""
 
-from typing import Any, List, NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Sequence, Tuple
 
 import numpy as np
-from pycocotools.cocoeval import COCOeval
 
 from detkit.data.sample import Annotation
 from detkit.detections import Detections
@@ -101,33 +100,3 @@ def voc_hits(overlaps: ClassOverlaps, threshold: float) -> ClassHits:
     return ClassHits(
         overlaps.scores[counted], hit[counted], int(np.count_nonzero(~overlaps.difficult))
     )
-
-
-def coco_hits(evaluation: COCOeval, classes: int) -> List[ClassHits]:
-    """Returns the hits of each class at the first IoU of an evaluation by pycocotools.
-
-    evaluation: a COCOeval after ``evaluate()``, with the category ids 1 to ``classes``. Its first
-        range of areas and its largest number of detections of an image are taken, which are all
-        areas and 100.
-
-    A detection gets the object that it overlaps most of those that no better detection has. It does
-    not count if this is a crowd, or if it has none and its area is outside the range.
-    """
-    most, areas = evaluation.params.maxDets[-1], len(evaluation.params.areaRng)
-    images = len(evaluation.params.imgIds)
-    hits = []
-    for label in range(classes):
-        first = label * areas * images
-        of_images = [one for one in evaluation.evalImgs[first : first + images] if one]
-        hits.append(_of_images(of_images, most))
-    return hits
-
-
-def _of_images(of_images: Sequence[Any], most: int) -> ClassHits:
-    scores = np.concatenate([np.zeros(0), *(one["dtScores"][:most] for one in of_images)])
-    hit = np.concatenate([np.zeros(0), *(one["dtMatches"][0, :most] > 0 for one in of_images)])
-    ignored = np.concatenate([np.zeros(0), *(one["dtIgnore"][0, :most] for one in of_images)])
-    objects = sum(int(np.count_nonzero(one["gtIgnore"] == 0)) for one in of_images)
-    falling = np.argsort(-scores, kind="mergesort")
-    falling = falling[~ignored[falling].astype(bool)]
-    return ClassHits(scores[falling], hit[falling].astype(bool), objects)

@@ -5,14 +5,13 @@ import pytest
 
 from detkit.detections.of_dataset import paired
 from detkit.evaluate import COCOEvaluator, VOCEvaluator
-from detkit.evaluate.coco import entries_of, evaluate
-from detkit.evaluate.hits import coco_hits, overlaps_of, voc_hits
+from detkit.evaluate.coco_matches import coco_hits
+from detkit.evaluate.hits import overlaps_of, voc_hits
 from support.evaluation import NAMES, Dataset, detected, random_case, square
 
 
 def hits_by_coco(dataset, detections):
-    pairs = paired(dataset, detections)
-    return coco_hits(evaluate(*entries_of(pairs), len(NAMES), "bbox"), len(NAMES))
+    return coco_hits(paired(dataset, detections), len(NAMES))
 
 
 @pytest.mark.parametrize("seed", range(8))
