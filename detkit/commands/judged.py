@@ -87,11 +87,24 @@ def _detected(
         "environment": environment_of(config.project_root, find_device("auto")),
         "trained": environment_of_run(folder),
         "checkpoint": name_of(checkpoint),
+        **chosen(detector),
     }
     ids = [dataset.annotation(index).image_id for index in range(len(dataset))]
     readable = [index for index, image_id in enumerate(ids) if image_id not in loader.skipped]
     speed = _speed(detector, [_image(dataset, index) for index in readable[:TIMED]])
     return Judged(path, detections, speed, curves_of_training(folder), about)
+
+
+def chosen(detector: AnyDetector) -> Dict[str, Any]:
+    """Returns {"threshold": {"text", "score"}} of a detector, or nothing if it has none.
+
+    "score" is None if each class has its own.
+    """
+    if detector.threshold is None:
+        return {}
+    scores = detector.threshold.scores
+    score = scores[0] if len(scores) == 1 else None
+    return {"threshold": {"text": str(detector.threshold), "score": score}}
 
 
 def settings(config: Config) -> List[Dict[str, str]]:

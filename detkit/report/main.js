@@ -1,16 +1,18 @@
 // Puts the page together.
 
 function bar() {
-  const {runs} = data, slider = find("threshold"), number = find("threshold-number"), choice = find("run");
+  const {runs} = data, slider = find("threshold"), number = find("threshold-number"), choice = find("run"), chosen = find("chosen");
   choice.append(...runs.map((run, index) => make("option", {value: index}, run.name)));
   find("run-choice").hidden = runs.length < 2;
   choice.addEventListener("change", () => setRun(Number(choice.value)));
   slider.addEventListener("input", () => setThreshold(slider.valueAsNumber));
   number.addEventListener("input", () => setThreshold(number.valueAsNumber));
   find("best-f1").addEventListener("click", () => setThreshold(bestThreshold(state.run)));
+  chosen.addEventListener("click", () => setThreshold(chosenThreshold(state.run)));
+  onRun.push(() => chosen.hidden = !known(chosenThreshold(state.run)));
   onThreshold.push(() => {
     slider.value = state.threshold;
-    if (document.activeElement !== number) number.value = state.threshold.toFixed(2);
+    if (document.activeElement !== number) number.value = state.threshold.toFixed(Number.isInteger(100 * state.threshold) ? 2 : 3);
     const {precision, recall, f1} = at(allOf(state.run), state.threshold);
     find("at-threshold").textContent = `precision ${percent(precision)}, recall ${percent(recall)}, F1 ${percent(f1)} %`;
   });
@@ -32,7 +34,7 @@ function contents() {
 }
 
 document.title = find("title").textContent = data.title;
-state.threshold = bestThreshold(state.run);
+state.threshold = known(chosenThreshold(state.run)) ? chosenThreshold(state.run) : bestThreshold(state.run);
 onRun.push(judged, errorBars);
 metricsTable();
 for (const part of [classesTable, classCurves, runCurves, confusionMatrix, calibration, exampleImages, training, speed, about, bar, theme]) part();

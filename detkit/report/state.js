@@ -13,10 +13,11 @@ function setRun(index) {
   changed(onRun);
   changed(onThreshold);
 }
-// Moves the threshold. What depends on it is drawn once for each picture of the screen.
+// Moves the threshold, whose digits are those of the scores. What depends on it is drawn once for
+// each picture of the screen.
 function setThreshold(value) {
   if (!known(value)) return;
-  state.threshold = Math.min(1, Math.max(0, Math.round(value * 1000) / 1000));
+  state.threshold = Math.min(1, Math.max(0, Math.round(value * 1e5) / 1e5));
   if (!drawn) return;
   drawn = false;
   requestAnimationFrame(() => {
@@ -49,7 +50,10 @@ function figures(curve, index) {
 const curveOf = (run, name) => run.curves.find(curve => curve.name === name && !curve.all);
 const allOf = run => run.curves.find(curve => curve.all);
 
-// The threshold of the highest F1 of all classes together, which the page begins with.
+// The score that was chosen for a detector, by detkit test --threshold; undefined if there is none.
+const chosenThreshold = run => ((run.about || {}).threshold || {}).score;
+
+// The threshold of the highest F1 of all classes together.
 function bestThreshold(run) {
   const curve = allOf(run);
   let best = 0.5, most = -1;

@@ -65,9 +65,9 @@ function about() {
   filter.addEventListener("input", show);
   onRun.push(show);
   onRun.push(() => {
-    const {environment = {}, trained = {}, checkpoint} = state.run.about || {};
+    const {environment = {}, trained = {}, checkpoint, threshold} = state.run.about || {};
     const names = Object.keys({...environment, ...trained});
-    const rows = [["run", state.run.name, ""], ["checkpoint", checkpoint || "–", ""],
+    const rows = [["run", state.run.name, ""], ["checkpoint", checkpoint || "–", ""], ["threshold", threshold ? threshold.text : "–", ""],
       ...names.map(name => [name, environment[name] || "–", trained[name] || "–"])];
     find("environment-table").replaceChildren(plain(["", "judged by", "trained by"], rows, "Environment"));
   });

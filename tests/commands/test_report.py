@@ -2,14 +2,17 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
 from detkit import cli
 from detkit.build import build_dataset, open_config
+from detkit.checkpoints import folder_of, write_threshold
 from detkit.commands import line
 from detkit.commands.report import short_names
 from detkit.detections.results import save_results
+from detkit.threshold import Threshold
 from support import tiny
 
 
@@ -47,6 +50,7 @@ def test_a_run_and_a_file_of_results(reference, results, report, tmp_path):
     assert other["metrics"]["voc"]["AP50"] == 0
     assert {"loss", "AP50", "lr"} <= {curve["name"] for curve in run["curves_of_training"]}
     assert run["about"]["checkpoint"].startswith("step-")
+    assert "threshold" not in run["about"]
     assert run["about"]["trained"]["detkit"] == run["about"]["environment"]["detkit"]
     lr = [one for one in run["about"]["config"] if one["key"] == "train.lr"]
     assert re.fullmatch(r"config\.yaml:\d+", lr[0]["where"])
@@ -55,6 +59,15 @@ def test_a_run_and_a_file_of_results(reference, results, report, tmp_path):
     assert set(data["pictures"]) == {
         str(one["image_id"]) for each in data["runs"] for one in each["examples"]
     }
+
+
+def test_the_threshold_of_the_detector(reference, report, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(reference, run)
+    write_threshold(folder_of(str(run / "checkpoints/best")), Threshold((0.25,), "f1", "val"))
+    report(run, "--out", tmp_path / "a.html")
+    about = data_of(tmp_path / "a.html")["runs"][0]["about"]
+    assert about["threshold"] == {"text": "a score of 0.250 (f1, chosen on val)", "score": 0.25}
 
 
 def test_no_examples(config, results, report, tmp_path):

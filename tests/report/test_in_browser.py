@@ -103,6 +103,23 @@ def test_the_slider_moves_everything(browser, made):
     assert browser.run(boxes) == sum(score >= 0.7 for score in scores)
 
 
+def test_a_page_begins_with_the_threshold_of_its_detector(browser, made, tmp_path):
+    """And with the best F1 if the detector has none, whose button is then hidden."""
+    hidden = "return document.getElementById('chosen').hidden"
+    number = "return document.getElementById('threshold-number').value"
+    assert browser.run(hidden)
+    best = browser.run(number)
+    first, dataset, _ = summaries.summary_of(tmp_path)
+    first["about"]["threshold"] = {"text": "a score of 0.437 (f1, chosen on val)", "score": 0.43712}
+    browser.open(summaries.write_page(tmp_path / "page.html", [first], dataset))
+    assert browser.run(number) == "0.437"
+    assert "a score of 0.437 (f1, chosen on val)" in browser.texts("#environment-table")[0]
+    browser.click("#best-f1")
+    assert browser.run(number) == best
+    browser.click("#chosen")
+    assert browser.run(number) == "0.437"
+
+
 def test_the_matrix_is_that_of_the_threshold(browser, made):
     _, summary, _ = made
     to(browser, 0.5)
