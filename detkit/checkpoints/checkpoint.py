@@ -82,6 +82,7 @@ class Checkpoint(NamedTuple):
 
     weights, optimizer: arrays by name.
     metrics: the metrics of the last evaluation; None before the first one.
+    by_class: what it found of each class, see detkit.evaluate.choose.by_class; may be empty.
     best: the best value of the metric that the run selects checkpoints by, or None.
     branch: the line of training that the checkpoint belongs to.
     stale: the number of evaluations since the best one.
@@ -96,6 +97,7 @@ class Checkpoint(NamedTuple):
     progress: Progress
     class_names: Tuple[str, ...]
     metrics: Optional[Dict[str, Any]]
+    by_class: Dict[str, Any]
     best: Optional[float]
     branch: Branch
     stale: int
@@ -117,6 +119,7 @@ def save_checkpoint(
     stale: int = 0,
     spent: Optional[Spent] = None,
     threshold: Optional[Threshold] = None,
+    by_class: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Writes the folder ``path``; an older folder of that name is replaced.
 
@@ -132,18 +135,22 @@ def save_checkpoint(
         _save_arrays(os.path.join(partial, WEIGHTS), _weights(model))
         arrays = optimizer.state()
         _save_arrays(os.path.join(partial, OPTIMIZER), arrays)
-        standing = (progress, class_names, metrics, best, branch, stale, spent)
+        standing = (progress, class_names, metrics, by_class, best, branch, stale, spent)
         state = state_text(*standing, origin.environment, averaged=AVERAGED in arrays)
         texts = {STATE: state.encode(), CONFIG: origin.config_text.encode(), **origin.plugins}
         _complete(partial, {**texts, **threshold_files(threshold)})
         _replace(partial, path)
     except (OSError, mx.base.MXNetError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        reason = "the disk is full" if _disk_full(error) else _reason(error)
-        raise CheckpointError(
-            f"{path}: the checkpoint cannot be saved: {reason}; earlier checkpoints are unchanged. "
-            "Make room or correct the folder's permissions, then continue with --resume auto"
-        ) from error
+        raise _not_saved(path, error) from error
+
+
+def _not_saved(path: str, error: Exception) -> CheckpointError:
+    reason = "the disk is full" if _disk_full(error) else _reason(error)
+    return CheckpointError(
+        f"{path}: the checkpoint cannot be saved: {reason}; earlier checkpoints are unchanged. "
+        "Make room or correct the folder's permissions, then continue with --resume auto"
+    )
 
 
 def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
@@ -175,6 +182,7 @@ def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
         progress=Progress(**state["progress"]),
         class_names=tuple(state["class_names"]),
         metrics=state["metrics"],
+        by_class=state.get("by_class", {}),
         best=state["best"],
         branch=branch_of(state),
         stale=state.get("stale", 0),

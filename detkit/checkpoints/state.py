@@ -8,6 +8,8 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence,
 
 import numpy as np
 
+from detkit.checkpoints.by_class import EXPECTED, is_by_class
+
 # The format in state.json. It is 2 if weights.params has averages (train.ema): an earlier detkit
 # would go on from these. Other checkpoints have 1, older ones have none and are read as 1.
 FORMAT = 2
@@ -70,6 +72,7 @@ def state_text(
     progress: Progress,
     class_names: Sequence[str],
     metrics: Optional[Mapping[str, Any]],
+    by_class: Mapping[str, Any],
     best: Optional[float],
     branch: Branch,
     stale: int,
@@ -86,6 +89,7 @@ def state_text(
         "progress": progress._asdict(),
         "class_names": list(class_names),
         "metrics": metrics,
+        "by_class": dict(by_class),
         "best": best,
         "stale": stale,
         "spent": None if spent is None else spent._asdict(),
@@ -260,11 +264,13 @@ _OPTIONAL: Mapping[str, Any] = {
     "stale": 0,
     "spent": None,
     "environment": None,
+    "by_class": {},
 }
 _VALUES: Mapping[str, Tuple[Callable[[Any], bool], str]] = {
     "progress": (_is_progress, "whole numbers step, epoch and batch"),
     "class_names": (_is_names, "a list of strings"),
     "metrics": (_is_metrics, "numbers by name, or null"),
+    "by_class": (is_by_class, EXPECTED),
     "best": (lambda value: value is None or _is_number(value), "a number or null"),
     "stale": (_is_count, "a number of evaluations"),
     "spent": (_is_spent, "the seconds of a run, of an evaluation and of a step, or null"),

@@ -127,7 +127,17 @@ def finish(args: argparse.Namespace, result: Mapping[str, Any], chosen: Chosen) 
         raise chosen.failure
     if chosen.threshold:
         print(f"written: {write_chosen(args.checkpoint, chosen.threshold)}: {chosen.threshold}")
+        hint = lost_classes(result)
+        if hint and not args.per_class:
+            print(f"{hint}; --per-class chooses a score for each class", file=sys.stderr)
     check_least(result, args.fail_under)
+
+
+def lost_classes(result: Mapping[str, Any]) -> str:
+    """Returns which classes have objects and no detection that reaches the threshold, or ""."""
+    rows = result.get("classes", {}).items()
+    lost = [name for name, row in rows if row["objects"] and math.isnan(row["precision"])]
+    return f"at this score, nothing is found of {first_few(lost)}" if lost else ""
 
 
 def check_least(result: Mapping[str, Any], wanted: Sequence[Least]) -> None:

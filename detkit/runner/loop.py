@@ -96,7 +96,7 @@ class Runner:
         """Takes the position of a run that goes on from ``checkpoint``, and what it knew there."""
         self.progress = checkpoint.progress
         self.metrics, self.best = checkpoint.metrics, checkpoint.best
-        self.stale = checkpoint.stale
+        self.by_class, self.stale = checkpoint.by_class, checkpoint.stale
         if isinstance(self.length, TimeBudget) and checkpoint.spent:
             self.length.watch.restore(checkpoint.spent)
 

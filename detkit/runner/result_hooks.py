@@ -221,6 +221,7 @@ class CheckpointHook(Hook):
             stale=run.stale,
             spent=run.spent,
             threshold=threshold,
+            by_class=run.by_class,
         )
         point_last_to(self._folder, path, run.progress.step, self._branch)
         self._saved = run.progress

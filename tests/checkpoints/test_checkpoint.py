@@ -39,6 +39,7 @@ def test_everything_comes_back_bit_for_bit(tmp_path):
     assert loaded.progress == Progress(7, 2, 1)
     assert loaded.class_names == NAMES
     assert loaded.best == 0.75
+    assert loaded.by_class == {"rule": "COCO", "classes": {}}
     assert loaded.stale == 2
     assert loaded.spent == Spent(60.5, 2.25, 0.125)
     np.testing.assert_equal(loaded.metrics["per_class"], {"cat": float("nan"), "dog": 0.5})

@@ -9,6 +9,7 @@ import pytest
 
 import detkit
 from detkit.checkpoints import write_threshold
+from detkit.commands.test import lost_classes
 from detkit.threshold import Threshold
 from support import tiny
 from support.exports import assert_same
@@ -64,6 +65,15 @@ def test_it_is_written_into_the_checkpoint_and_the_result(copy, capsys):
     each = chosen(copy)["scores"]
     assert each == [row["score"] for row in result_of(copy)["classes"].values()]
     assert len(set(each)) > 1
+
+
+def test_classes_that_are_lost_at_a_common_score_are_named():
+    def row(objects, precision):
+        return {"objects": objects, "precision": precision}
+
+    rows = {"cat": row(3, float("nan")), "dog": row(3, 0.5), "owl": row(0, float("nan"))}
+    assert lost_classes({"classes": rows}) == "at this score, nothing is found of cat"
+    assert lost_classes({"classes": {"dog": rows["dog"]}}) == lost_classes({}) == ""
 
 
 def test_what_detects_takes_it_by_default(config, copy, image, tmp_path, capsys):

@@ -92,6 +92,7 @@ def test_model_json_says_what_a_reader_needs(small_model, tmp_path):
         "library": None,
         "precision": "float32",
         "int8_for": None,
+        "threshold": None,
         "source": {"config": None, "checkpoint_sha256": "abc"},
     }
     assert files == {name: sha256_of(tmp_path / name) for name in (SYMBOL, PARAMETERS)}

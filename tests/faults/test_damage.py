@@ -119,6 +119,7 @@ HOSTILE = {
     "metrics of text": setting("metrics", {"AP50": "high"}),
     "metrics that are a list": setting("metrics", [1]),
     "a best of text": setting("best", "x"),
+    "classes of text": setting("by_class", {"rule": "COCO", "classes": "x"}),
     "a negative number of evaluations": setting("stale", -1),
     "a run that is a path": setting("run", "../../x"),
     "a parent of text": setting("parent", "x"),

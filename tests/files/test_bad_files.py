@@ -51,17 +51,20 @@ def test_outputs_of_the_other_tools_that_cannot_be_written(refused):
 
 
 def test_images_for_the_demo(refused):
+    best = "work/checkpoints/best"
     Path("nothing").mkdir()
-    Path("note.txt").write_text("no image")
+    Path("note.jpg").write_text("no image")
+    Path("list.txt").write_text("no image")
     for path, fragments in {
         "nothing": ["no image", ".jpg, .jpeg"],
         "absent.png": ["no such file"],
-        "note.txt": ["JPEG, PNG", "8 bytes", "b'no image'"],
+        "note.jpg": ["JPEG, PNG", "8 bytes", "b'no image'"],
     }.items():
-        best = "work/checkpoints/best"
         message = refused("demo", "configs/tiny.yaml", best, path, "--out", "o")
         tiny.assert_says(message, f"{path}: ", *fragments)
-    assert not Path("o").exists()
+    message = refused("demo", "configs/tiny.yaml", best, "list.txt", "--out", "o")
+    tiny.assert_says(message, "list.txt:1: no image: ", "no such file")
+    assert not any(Path("o").iterdir())
 
 
 def test_results_that_are_none(refused):

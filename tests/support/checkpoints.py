@@ -50,6 +50,7 @@ def save(path, pair, **changes):
         "class_names": NAMES,
         "origin": Origin("seed: 1\n"),
         "metrics": {"AP50": 0.5, "per_class": {"cat": float("nan"), "dog": 0.5}},
+        "by_class": {"rule": "COCO", "classes": {}},
         "best": 0.75,
         "stale": 2,
         "spent": Spent(60.5, 2.25, 0.125),
