@@ -31,6 +31,7 @@ def summarise(
     speed: Optional[Mapping[str, Any]] = None,
     training: Optional[Sequence[Mapping[str, Any]]] = None,
     about: Optional[Mapping[str, Any]] = None,
+    threshold: Optional[float] = None,
 ) -> Dict[str, Any]:
     """Returns the summary of {image_id: Detections} of a dataset, all of it values of JSON.
 
@@ -38,9 +39,10 @@ def summarise(
         unless an AP says otherwise.
     name, split, speed, training, about: what the detections alone do not tell; they become the
         values of "name", "split", "speed", "curves_of_training" and "about".
+    threshold: the score from which a detection counts for the examples and the recall of sizes.
+        None: that of the largest F1 of all classes together.
 
-    Figures without objects or detections to follow from are None. The examples and the recall of
-    sizes are those at "threshold", which has the largest F1 of all classes together.
+    Figures without objects or detections to follow from are None.
 
     Raises DataError if the detections do not fit the dataset, and ValueError for another rule.
     """
@@ -56,7 +58,7 @@ def summarise(
         **_counts(pairs, names),
         "metrics": {key: _means(one.metrics) for key, one in judged.items()},
         **_by_threshold(names, judged[rule]),
-        **_by_match(dataset, pairs, judged[rule].hits, crowds=rule == "coco"),
+        **_by_match(dataset, pairs, judged[rule].hits, rule == "coco", threshold),
         "speed": speed,
         "curves_of_training": training,
         "about": about,
@@ -100,10 +102,16 @@ def _by_threshold(names: Sequence[str], judged: Judged) -> Dict[str, Any]:
 
 
 def _by_match(
-    dataset: Dataset, pairs: Pairs, hits: Sequence[ClassHits], crowds: bool
+    dataset: Dataset,
+    pairs: Pairs,
+    hits: Sequence[ClassHits],
+    crowds: bool,
+    threshold: Optional[float],
 ) -> Dict[str, Any]:
     """Returns the figures for which objects and detections of other classes are matched too."""
-    classes, threshold = len(hits), best_f1(curve_of(pooled(hits)))["threshold"] or 0.0
+    classes = len(hits)
+    if threshold is None:
+        threshold = best_f1(curve_of(pooled(hits)))["threshold"] or 0.0
     matched = [match_image(*pair, crowds=crowds) for pair in pairs]
     return {
         "threshold": threshold,

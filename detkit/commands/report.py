@@ -59,6 +59,7 @@ def _summary(
         speed=judged.speed,
         training=judged.training,
         about=judged.about,
+        threshold=judged.about.get("threshold", {}).get("score"),
     )
     summary = first_of_each_kind(summary, args.examples)
     add_all_boxes(summary, dataset, judged.detections)

@@ -32,7 +32,7 @@ function errorBars() {
   find("error-bars").replaceChildren(bars(ERRORS.filter(([key]) => errors && known(errors[key])).map(([key, name, title]) => (
     {name, title, value: errors[key], text: percent(errors[key])}))));
   find("size-bars").replaceChildren(bars(Object.entries(boxes || {}).map(([size, one]) => ({
-    name: size, value: one.recall, text: `${percent(one.recall)} % of ${count(one.objects)}`,
+    name: size, value: one.recall, text: one.objects ? `${percent(one.recall)} % of ${count(one.objects)}` : "no objects",
     title: {small: "below 32 x 32 pixels", medium: "up to 96 x 96 pixels", large: "larger"}[size],
   })), 1));
 }

@@ -29,7 +29,7 @@ function confusionMatrix() {
     found.sort((a, b) => b[0] - a[0]);
     const items = found.slice(0, MOST_PAIRS).map(([number, truth, detected]) => (
       make("li", {}, make("b", {}, truth), " detected as ", make("b", {}, detected), `: ${count(number)}`)));
-    find("confused-pairs").replaceChildren(...(items.length ? items : [make("li", {}, "None at this threshold.")]));
+    find("confused-pairs").replaceChildren(...(items.length ? items : [make("li", {class: "none"}, "None at this threshold.")]));
   }
   size.addEventListener("change", show);
   onRun.push(choices);

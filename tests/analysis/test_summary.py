@@ -38,6 +38,13 @@ def test_the_figures_are_those_of_the_evaluators(case, rule):
             assert ap == pytest.approx(expected["AP"], abs=1e-12)
 
 
+def test_the_threshold_of_a_detector_chooses_the_examples(case):
+    at_best, at_other = summarise(*case), summarise(*case, threshold=0.9)
+    assert at_other["threshold"] == 0.9 != at_best["threshold"]
+    assert at_other["boxes"] != at_best["boxes"]
+    assert at_other["curves"] == at_best["curves"]
+
+
 @pytest.mark.parametrize("rule", EVALUATORS)
 def test_the_parts_fit_each_other(case, rule):
     summary = summarise(*case, rule=rule)
