@@ -37,19 +37,18 @@ def summarise(
 
     rule: "voc" or "coco": which detections are hits, and which AP the classes have. An IoU is 0.5
         unless an AP says otherwise.
-    name, split, speed, training, about: what the detections alone do not tell; they become the
-        values of "name", "split", "speed", "curves_of_training" and "about".
-    threshold: the score from which a detection counts for the examples and the recall of sizes.
-        None: that of the largest F1 of all classes together.
+    name, split, speed, training, about: what the detections alone do not tell.
+    threshold: the score from which a detection counts for the examples and the recall of sizes;
+        by default that of the largest F1 of all classes together.
 
     Figures without objects or detections to follow from are None.
-
     Raises DataError if the detections do not fit the dataset, and ValueError for another rule.
     """
     if rule not in RULES:
         raise ValueError(f"rule: expected one of {list(RULES)}, found {rule!r}")
     pairs, names = paired(dataset, detections), dataset.class_names
     judged = _judged(dataset, detections)
+    by_match = _by_match(dataset, pairs, judged[rule].hits, rule == "coco", threshold)
     return {
         "version": VERSION,
         "name": name,
@@ -58,7 +57,7 @@ def summarise(
         **_counts(pairs, names),
         "metrics": {key: _means(one.metrics) for key, one in judged.items()},
         **_by_threshold(names, judged[rule]),
-        **_by_match(dataset, pairs, judged[rule].hits, rule == "coco", threshold),
+        **by_match,
         "speed": speed,
         "curves_of_training": training,
         "about": about,
