@@ -36,7 +36,8 @@ def confusion(matches: Matches, thresholds: Sequence[float] = THRESHOLDS) -> np.
     return matrix
 
 
-def confusion_json(matches: Matches) -> Dict[str, Any]:
-    """Returns the matrices at THRESHOLDS as lists."""
-    counts = confusion(matches).tolist()
-    return {"iou": IOU, "thresholds": list(THRESHOLDS), "counts": counts}
+def confusion_json(matches: Matches, threshold: float) -> Dict[str, Any]:
+    """Returns the matrices at THRESHOLDS and at one more as lists."""
+    thresholds = sorted({*THRESHOLDS, threshold})
+    counts = confusion(matches, thresholds).tolist()
+    return {"iou": IOU, "thresholds": thresholds, "counts": counts}

@@ -114,7 +114,7 @@ def _by_match(
     matched = [match_image(*pair, crowds=crowds) for pair in pairs]
     return {
         "threshold": threshold,
-        "confusion": confusion_json(match_all(pairs, matched, classes)),
+        "confusion": confusion_json(match_all(pairs, matched, classes), threshold),
         "errors": error_types(pairs, classes, crowds),
         "boxes": _sizes(pairs, matched, threshold),
         "examples": examples(dataset, pairs, matched, threshold),

@@ -13,7 +13,7 @@ const BOXES = {  // in the order that they are drawn in
 const foundObjects = (example, threshold) => new Set(
   example.detections.filter(one => one.hit && one.score >= threshold).map(one => one.object));
 
-const atChoice = () => state.run.threshold.toFixed(2);
+const atChoice = () => shownThreshold(state.run.threshold);
 
 function exampleImages() {
   const shown = new Set(["difficult", "missed", "hit", "alarm"]);

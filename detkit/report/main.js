@@ -12,7 +12,7 @@ function bar() {
   onRun.push(() => chosen.hidden = !known(chosenThreshold(state.run)));
   onThreshold.push(() => {
     slider.value = state.threshold;
-    if (document.activeElement !== number) number.value = state.threshold.toFixed(Number.isInteger(100 * state.threshold) ? 2 : 3);
+    if (document.activeElement !== number) number.value = shownThreshold(state.threshold);
     const {precision, recall, f1} = at(allOf(state.run), state.threshold);
     find("at-threshold").textContent = `precision ${percent(precision)}, recall ${percent(recall)}, F1 ${percent(f1)} %`;
   });

@@ -17,8 +17,8 @@ function confusionMatrix() {
     const grouped = group(counts, state.run.classes.map(one => one.name), Number(size.value));
     find("matrix").replaceChildren(matrixTable(grouped));
     find("about-confusion").textContent = `Rows are objects, columns are detections. An object and a detection of any classes belong `
-      + `together from an IoU of ${state.run.confusion.iou}. Counted at the threshold ${threshold.toFixed(2)}`
-      + `${Math.abs(threshold - state.threshold) > 1e-6 ? ", the nearest one that was counted" : ""}.`;
+      + `together from an IoU of ${state.run.confusion.iou}. Counted at the threshold ${shownThreshold(threshold)}`
+      + `${Math.abs(threshold - state.threshold) > 1e-5 ? ", the nearest one that was counted" : ""}.`;
     pairs(counts);
   }
   function pairs(counts) {

@@ -26,6 +26,9 @@ function setThreshold(value) {
   });
 }
 
+// Two digits if the threshold has no more, otherwise three.
+const shownThreshold = value => value.toFixed(Math.abs(100 * value - Math.round(100 * value)) < 1e-9 ? 2 : 3);
+
 // The figures of a curve at a threshold: those of its last point that reaches it.
 function at(curve, threshold) {
   let low = 0, high = curve.scores.length;
@@ -61,7 +64,7 @@ function bestThreshold(run) {
     const {f1} = figures(curve, index);
     if (known(f1) && f1 > most) [best, most] = [score, f1];
   });
-  return Math.floor(best * 100) / 100;
+  return best;
 }
 
 // The confusion matrix, [truth][detected], at the nearest of its thresholds, and that threshold.
