@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import logging
+import os
 import sys
 import traceback
 from typing import Callable, Iterator, List, Optional
@@ -37,6 +38,32 @@ def common_arguments(
         help="values that replace those of the file, for example --set train.epochs=2",
     )
     debug_argument(parser)
+
+
+def model_arguments(parser: argparse.ArgumentParser, checkpoint: str = "a checkpoint") -> None:
+    """Adds CONFIG and CHECKPOINT, for both of which the folder of a run stands, and --set, --debug.
+
+    checkpoint: what CHECKPOINT is the folder of.
+    """
+    common_arguments(
+        parser, config="a run's folder, whose best checkpoint is taken, or a config and CHECKPOINT"
+    )
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        nargs="?",
+        help=f"the folder of {checkpoint}, beside a config",
+    )
+
+
+def lacks_checkpoint(args: argparse.Namespace, checkpoint: str = "a checkpoint") -> Optional[str]:
+    """Returns a message if CHECKPOINT is missing beside a config, see ``model_arguments``."""
+    if args.checkpoint is not None or os.path.lexists(args.config):
+        return None
+    return (
+        f"CHECKPOINT: expected a run's folder alone, or a config and the folder of {checkpoint}, "
+        f"found {args.config!r} alone, which is no folder"
+    )
 
 
 def debug_argument(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from mxnet.gluon import HybridBlock
 from detkit import load
 from detkit.build import build_dataset, build_evaluator, build_loader, open_config
 from detkit.build.compress import Truncation, compressed, heads_of
+from detkit.commands.sources import model_of
 from detkit.config import Config, dump_config
 from detkit.converters.run_folder import check_folder, write_run
 from detkit.detector import Detector
@@ -37,6 +38,7 @@ class Measured(NamedTuple):
 def main(args: argparse.Namespace) -> None:
     """Compresses, writes the folder of a run; with --split, evaluates before and after."""
     check_folder(args.out)
+    args.config, args.checkpoint = model_of(args)
     config = open_config(args.config, args.overrides)
     detector = load(config, args.checkpoint)
     smaller, truncations = compressed(detector, dict(args.ranks))

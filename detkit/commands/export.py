@@ -13,6 +13,7 @@ from detkit import load, load_exported, shipped
 from detkit.build import build_dataset, build_proposals, open_config
 from detkit.checkpoints import WEIGHTS, folder_of
 from detkit.commands.arguments.export import CALIBRATION, ONNX, ONNX_INT8
+from detkit.commands.sources import model_of
 from detkit.data import Dataset, proposals_of_files
 from detkit.data.images import decode_image, list_images
 from detkit.detections import Detections
@@ -41,6 +42,7 @@ def main(args: argparse.Namespace) -> None:
     check_folder(args.out)
     paths = list_images(args.check)
     images = [decode_image(path) for path in paths]
+    args.config, args.checkpoint = model_of(args)
     detector = load(open_config(args.config, args.overrides), args.checkpoint, device="cpu")
     proposals = proposals_of_check(args, paths, detector)
     calibration = calibration_of(args, detector) if args.int8 else None

@@ -1,8 +1,9 @@
 """The input of a command: a config, the folder of a run, or the folder of a dataset."""
 
+import argparse
 import os
 from pathlib import Path
-from typing import Dict, Iterable, Optional
+from typing import Dict, Iterable, Optional, Tuple
 
 from detkit.build import build_dataset, open_config
 from detkit.checkpoints import CONFIG, FOLDER
@@ -34,6 +35,16 @@ def config_of(path: str, overrides: Iterable[str] = ()) -> Optional[Config]:
     if os.path.isfile(path) and is_data:
         return None
     return open_config(path, overrides)
+
+
+def model_of(args: argparse.Namespace) -> Tuple[str, str]:
+    """Returns the paths of the config and the checkpoint that CONFIG and CHECKPOINT mean.
+
+    Raises CheckpointError for a folder alone that is no run and no checkpoint.
+    """
+    if args.checkpoint is None:
+        return config_and_checkpoint(args.config)
+    return args.config, args.checkpoint
 
 
 def dataset_of(config: Optional[Config], path: str, split: Optional[str]) -> Dataset:

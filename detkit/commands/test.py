@@ -13,6 +13,7 @@ from detkit.checkpoints import folder_of, write_threshold
 from detkit.checkpoints.names import THRESHOLD
 from detkit.commands.arguments.export import ONNX, ONNX_INT8
 from detkit.commands.arguments.test import Least
+from detkit.commands.sources import model_of
 from detkit.data import Dataset
 from detkit.data.loader import Loader
 from detkit.data.writers.coco import write_truth
@@ -27,7 +28,7 @@ from detkit.evaluate.judged import Judged, judge, rule_of
 from detkit.evaluate.metrics import BESIDE, save_metrics
 from detkit.export import manifest
 from detkit.files.disk import make_folder
-from detkit.loading import AnyDetector, config_and_checkpoint, is_export, open_detector
+from detkit.loading import AnyDetector, is_export, open_detector
 from detkit.threshold import Threshold
 from detkit.wording import did_you_mean, first_few
 
@@ -36,8 +37,7 @@ def main(args: argparse.Namespace) -> None:
     """Detects, evaluates, writes result.json."""
     if args.out:
         check_written(args.out)
-    if args.checkpoint is None:
-        args.config, args.checkpoint = config_and_checkpoint(args.config)
+    args.config, args.checkpoint = model_of(args)
     config = open_config(args.config, args.overrides)
     detector = open_detector(config, args.checkpoint, args.tta)
     run_dir = results_folder(args.checkpoint)

@@ -92,6 +92,7 @@ TOGETHER = {
     "export": [["C", "P", "--out", "D", "--calib", "3"], "--int8"],
     "convert-weights": [["gluoncv", "M", "--out", "D"], "FILE"],
     "test": [["C"], "CHECKPOINT"],
+    "compress": [["C", "--ranks", "fc6=1", "--out", "D"], "CHECKPOINT"],
     "predict": [["C", "P", "--out", "D"], "CHECKPOINT"],
     "label": [["I", "--model", "M", "--to", "cvat", "--out", "D", "--prefix", "P"], "--prefix"],
     "anchors": [["D", "--long", "3"], "--short"],
@@ -109,6 +110,8 @@ def test_what_does_not_go_together_is_named(command):
         right = ["torchvision", "M", "--out", "D"]
     elif command == "test":
         right = ["C", "P"]
+    elif command == "compress":
+        right = ["C", "P", *words[1:]]
     elif command == "predict":
         right = ["C", "P", "S", "--out", "D"]
     assert module.wrong(parser_of(module).parse_args(right)) is None

@@ -51,6 +51,14 @@ def test_the_tool_exports_and_checks(finished, tmp_path, photo, without_cmake, c
     assert detkit.load_exported(out).class_names == tuple(classes)
 
 
+def test_a_run_is_named_alone(finished, tmp_path, capsys):
+    assert tiny.tool("export", finished / "work", "--out", tmp_path / "out") == 0
+    source = json.loads((tmp_path / "out" / MANIFEST).read_text())["source"]
+    assert source["checkpoint_sha256"] == sha256_of(tiny.best(finished / "work") / "weights.params")
+    assert tiny.tool("export", tmp_path / "out", "--out", tmp_path / "again") == 1
+    tiny.assert_says(capsys.readouterr().err, f"{tmp_path}/out: expected the folder of a run")
+
+
 @ONNX
 def test_the_tool_writes_and_checks_onnx(finished, tmp_path, photo, monkeypatch, capsys):
     which = shutil.which

@@ -1,15 +1,14 @@
 """Compresses the fully connected layers of a trained detector by truncated SVD."""
 
 import argparse
-from typing import Tuple, Union
+from typing import Optional, Tuple, Union
 
-from detkit.cli import SPLITS, common_arguments, positive
+from detkit.cli import SPLITS, lacks_checkpoint, model_arguments, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    common_arguments(parser)
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="the folder of a checkpoint")
+    model_arguments(parser)
     parser.add_argument(
         "--ranks",
         metavar="LAYER=RANK",
@@ -26,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="evaluate both detectors on the images of this section of data, and time them",
     )
     parser.add_argument("--batch-size", type=positive, default=1, metavar="B", help="default: 1")
+
+
+def wrong(args: argparse.Namespace) -> Optional[str]:
+    """Returns a message if CHECKPOINT is missing beside a config."""
+    return lacks_checkpoint(args)
 
 
 def _rank(text: str) -> Tuple[str, Union[int, float]]:

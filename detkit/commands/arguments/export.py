@@ -3,7 +3,7 @@
 import argparse
 from typing import Optional
 
-from detkit.cli import common_arguments, positive, proposals_argument
+from detkit.cli import lacks_checkpoint, model_arguments, positive, proposals_argument
 
 ONNX, ONNX_INT8 = "model.onnx", "model-int8.onnx"
 CALIBRATION = 32  # images
@@ -11,8 +11,7 @@ CALIBRATION = 32  # images
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    common_arguments(parser)
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="the folder of a checkpoint")
+    model_arguments(parser)
     parser.add_argument(
         "--out", metavar="DIR", required=True, help="a new folder, or one of an earlier export"
     )
@@ -46,7 +45,7 @@ def wrong(args: argparse.Namespace) -> Optional[str]:
         return "--keep is for --int8 and --bf16"
     if args.proposals and not args.check:
         return "--proposals is for --check"
-    return None
+    return lacks_checkpoint(args)
 
 
 def _precision_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,12 +6,19 @@ has the figures of the last evaluation on data.val or data.test, with the name o
 """
 
 import argparse
-import os
 from typing import NamedTuple, Optional
 
-from detkit.cli import SPLITS, common_arguments, positive, split_argument, tta_argument
+from detkit.cli import (
+    SPLITS,
+    lacks_checkpoint,
+    model_arguments,
+    positive,
+    split_argument,
+    tta_argument,
+)
 from detkit.threshold import RULES, Rule, parse_rule
 
+MODEL = "a checkpoint or an export"
 VAL = SPLITS[0]  # the split on which choices are made, so that the figures of test stay honest
 
 
@@ -24,15 +31,7 @@ class Least(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    common_arguments(
-        parser, config="a run's folder, whose best checkpoint is taken, or a config and CHECKPOINT"
-    )
-    parser.add_argument(
-        "checkpoint",
-        metavar="CHECKPOINT",
-        nargs="?",
-        help="the folder of a checkpoint or an export, beside a config",
-    )
+    model_arguments(parser, MODEL)
     parser.add_argument(
         "--out",
         metavar="FILE",
@@ -114,9 +113,4 @@ def wrong(args: argparse.Namespace) -> Optional[str]:
             "--threshold: expected no --tta, because the threshold is that of the detector "
             "itself, and merged views have other scores; found both"
         )
-    if args.checkpoint is None and not os.path.lexists(args.config):
-        return (
-            f"CHECKPOINT: expected a run's folder alone, or a config and the folder of a "
-            f"checkpoint or an export, found {args.config!r} alone, which is no folder"
-        )
-    return None
+    return lacks_checkpoint(args, MODEL)
