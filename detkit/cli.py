@@ -28,6 +28,12 @@ def common_arguments(
     metavar: the word for CONFIG in the help, if it is usually something else.
     """
     parser.add_argument("config", metavar=metavar, nargs=None if required else "?", help=config)
+    set_argument(parser, "the file, for example --set train.epochs=2")
+    debug_argument(parser)
+
+
+def set_argument(parser: argparse.ArgumentParser, what: str) -> None:
+    """Adds ``--set`` (``overrides``, a list); what: the config whose values they replace."""
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -35,9 +41,8 @@ def common_arguments(
         nargs="+",
         action="extend",
         default=[],
-        help="values that replace those of the file, for example --set train.epochs=2",
+        help=f"values that replace those of {what}",
     )
-    debug_argument(parser)
 
 
 def model_arguments(parser: argparse.ArgumentParser, checkpoint: str = "a checkpoint") -> None:

@@ -9,7 +9,7 @@ import argparse
 from typing import Optional
 
 from detkit.cli import debug_argument, positive
-from detkit.commands.arguments.predict import images_argument
+from detkit.commands.arguments.predict import images_argument, score_argument
 
 # The names in detkit.commands.label, which imports more than a help text may.
 TOOLS = ("cvat", "labelstudio", "labelme")
@@ -31,13 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--to", choices=TOOLS, required=True, help="the label tool")
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the files")
-    parser.add_argument(
-        "--score",
-        type=float,
-        metavar="S",
-        help="the least score; default: the threshold that detkit test --threshold chose, or else "
-        "0.5",
-    )
+    score_argument(parser)
     parser.add_argument("--batch-size", type=positive, default=1, metavar="B", help="default: 1")
     images_argument(parser, "how images get into the folder of labelme")
     parser.add_argument(

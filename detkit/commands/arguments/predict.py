@@ -42,13 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"what is saved, of {', '.join(FORMS)}; default: pictures of images, and a video of "
         "each video, camera and stream",
     )
-    parser.add_argument(
-        "--score",
-        type=float,
-        metavar="S",
-        help="the least score; default: the threshold that detkit test --threshold chose, or else "
-        "0.5",
-    )
+    score_argument(parser)
     images_argument(
         parser,
         "how images get into the folders of coco, yolo, voc, labelme and csv; frames of a video "
@@ -74,6 +68,17 @@ def sources_argument(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="image files, folders, patterns in quotation marks ('photos/**/*.jpg'), a .txt file "
         "of paths, video files, the number of a camera, or an address (rtsp://, http://)",
+    )
+
+
+def score_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--score``."""
+    parser.add_argument(
+        "--score",
+        type=float,
+        metavar="S",
+        help="the least score; default: the threshold that detkit test --threshold chose, or else "
+        "0.5",
     )
 
 

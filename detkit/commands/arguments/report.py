@@ -7,7 +7,7 @@ first is the baseline of the differences, and all are judged by the same data an
 
 import argparse
 
-from detkit.cli import debug_argument, positive, split_argument
+from detkit.cli import debug_argument, positive, set_argument, split_argument
 
 EXAMPLES = 6
 
@@ -28,15 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="whose data and evaluator judge, for exports and detections; default: that of the "
         "first run",
     )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="KEY.KEY=VALUE",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="values that replace those of the config and of each run's config",
-    )
+    set_argument(parser, "the config and of each run's config")
     split_argument(parser)
     parser.add_argument("--batch-size", type=positive, default=1, metavar="B", help="default: 1")
     parser.add_argument(
