@@ -17,11 +17,19 @@ import errno
 import os
 import shutil
 from types import MappingProxyType
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Dict,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+)
 
-import mxnet as mx
 import numpy as np
-from mxnet import gluon
 
 from detkit.checkpoints.chosen import read_threshold, threshold_files
 from detkit.checkpoints.names import (
@@ -55,6 +63,9 @@ from detkit.files.disk import sync
 from detkit.files.params import read_params
 from detkit.threshold import Threshold
 from detkit.typing import NDArray
+
+if TYPE_CHECKING:
+    from mxnet import gluon
 
 
 class HasState(Protocol):
@@ -106,7 +117,7 @@ class Checkpoint(NamedTuple):
 
 def save_checkpoint(
     path: str,
-    model: gluon.Block,
+    model: "gluon.Block",
     optimizer: HasState,
     progress: Progress,
     class_names: Sequence[str],
@@ -125,6 +136,8 @@ def save_checkpoint(
     Raises CheckpointError if it cannot be written (disk full, no permission). An older folder is
     then left as it was.
     """
+    import mxnet as mx
+
     partial = os.path.join(os.path.dirname(path), TEMPORARY + os.path.basename(path))
     try:
         remove(partial)
@@ -202,7 +215,7 @@ def read_state(path: str) -> Dict[str, Any]:
         raise CheckpointError(f"{file_path}: {error}") from error
 
 
-def check_finite(model: gluon.Block, step: int) -> None:
+def check_finite(model: "gluon.Block", step: int) -> None:
     """Raises TrainingError if a weight is not finite, which can follow from a finite loss.
 
     step: the number of training steps done, for the message. The function waits for the device.
@@ -217,13 +230,17 @@ def check_finite(model: gluon.Block, step: int) -> None:
         )
 
 
-def _weights(model: gluon.Block) -> Dict[str, NDArray]:
+def _weights(model: "gluon.Block") -> Dict[str, NDArray]:
+    import mxnet as mx
+
     # MXNet may still reorder weights after a convolution, and reading them does not wait for that.
     mx.nd.waitall()
     return {name: p.data() for name, p in model._collect_params_with_prefix().items()}
 
 
 def _save_arrays(path: str, arrays: Mapping[str, NDArray]) -> None:
+    import mxnet as mx
+
     mx.nd.save(path, dict(arrays))
     # MXNet raises no error if the disk is full when it writes the last buffer.
     expected = sum(array.size * np.dtype(array.dtype).itemsize for array in arrays.values())
@@ -233,6 +250,8 @@ def _save_arrays(path: str, arrays: Mapping[str, NDArray]) -> None:
 
 
 def _read_arrays(path: str) -> Dict[str, NDArray]:
+    import mxnet as mx
+
     try:
         arrays = read_params(path)
         return {name: mx.nd.array(array, dtype=array.dtype) for name, array in arrays.items()}

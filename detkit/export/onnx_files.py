@@ -1,0 +1,204 @@
+"""Reads an .onnx without the package onnx: its metadata, and what must not be in the graph.
+
+The layout is Protocol Buffers' (protobuf.dev/programming-guides/encoding), and the numbers of the
+fields are those of onnx.proto of the ONNX project. A message is a list of fields; each is a number,
+4 or 8 bytes, or a length and so many bytes, which may be a message again.
+"""
+
+import os
+from pathlib import Path
+from typing import Dict, Iterator, List, NamedTuple, Tuple, Union
+
+from detkit.errors import ExportError
+from detkit.export.manifest_rules import AGAIN, check_is_file
+from detkit.files.disk import whole_file
+
+PathName = Union[str, "os.PathLike[str]"]
+
+MOST_BYTES = (1 << 31) - 1  # of a file: a limit of Protocol Buffers
+MOST_FIELDS = 4_000_000  # that are read; a large detector has some 100,000
+MOST_ENTRIES = 1000  # of the metadata
+DEEPEST = 8  # graphs within graphs
+LONGEST_NUMBER = 10  # bytes
+NUMBER, EIGHT_BYTES, BYTES, FOUR_BYTES = 0, 1, 2, 5  # kinds of fields
+GRAPH, METADATA, FUNCTIONS = 7, 14, 25  # fields of a model
+KEY, VALUE = 1, 2  # of an entry of the metadata
+NODES, INITIALIZERS, SPARSE_INITIALIZERS = 1, 5, 15  # of a graph
+ATTRIBUTES, DOMAIN = 5, 7  # of a node
+TENSORS, GRAPHS, SPARSE_TENSORS = (5, 10), (6, 11), (22, 23)  # of an attribute
+EXTERNAL_DATA, DATA_LOCATION = 13, 14  # of a tensor
+OWN_DOMAINS = (b"", b"ai.onnx")  # of the operators that ONNX itself defines
+
+Value = Union[int, memoryview]
+
+
+class OnnxFile(NamedTuple):
+    """An .onnx: its bytes, and its metadata."""
+
+    data: bytes
+    metadata: Dict[bytes, bytes]
+
+
+def read_onnx(path: PathName) -> OnnxFile:
+    """Returns the content of an .onnx, after it has checked that the file needs no other.
+
+    Raises ExportError for a file that is missing, damaged or no model of ONNX, for a graph that
+    names other files or operators that ONNX does not define, and for functions.
+    """
+    data = _content(path)
+    try:
+        metadata = _Walk().model(memoryview(data))
+    except ValueError as error:
+        raise ExportError(
+            f"{os.fspath(path)}: expected a model of ONNX, as detkit export --onnx writes it, found "
+            f"{len(data)} bytes in which {error}; copy the file again, or {AGAIN}"
+        ) from error
+    return OnnxFile(data, metadata)
+
+
+def write_metadata(path: PathName, key: bytes, value: bytes) -> None:
+    """Writes an entry of the metadata of an .onnx; all else stays as it is.
+
+    Raises the errors of ``read_onnx``, and DataError if the file cannot be written.
+    """
+    data = read_onnx(path).data
+    kept: List[bytes] = []
+    for number, field, whole in _fields(memoryview(data)):
+        entry = number == METADATA and isinstance(field, memoryview)
+        if not (entry and _entry(field)[0] == key):  # type: ignore[arg-type]
+            kept.append(bytes(whole))
+    new = _message(KEY, key) + _message(VALUE, value)
+    with whole_file(Path(path)) as part:
+        part.write_bytes(b"".join([*kept, _message(METADATA, new)]))
+
+
+def _content(path: PathName) -> bytes:
+    name = os.fspath(path)
+    check_is_file(name)
+    try:
+        size = os.path.getsize(name)
+        if size > MOST_BYTES:
+            raise ExportError(f"{name}: expected at most {MOST_BYTES} bytes, found {size}; {AGAIN}")
+        with open(name, "rb") as file:
+            return file.read(MOST_BYTES)
+    except OSError as error:
+        raise ExportError(f"{name}: cannot be read: {error.strerror}; name a file .onnx") from error
+
+
+class _Walk:
+    """A walk through all parts of a model in which a file or a foreign operator can be named."""
+
+    def __init__(self) -> None:
+        self._left = MOST_FIELDS
+
+    def model(self, data: memoryview) -> Dict[bytes, bytes]:
+        """Returns the metadata of a model. Raises ValueError for what ``read_onnx`` refuses."""
+        metadata: Dict[bytes, bytes] = {}
+        graphs = 0
+        for number, value in self._fields(data):
+            if number == METADATA:
+                key, text = _entry(value)
+                if key in metadata or len(metadata) == MOST_ENTRIES:
+                    raise ValueError(f"the metadata {key[:40]!r} is there twice or one too many")
+                metadata[key] = text
+            elif number == FUNCTIONS:
+                raise ValueError("there is a function, which no export has")
+            elif number == GRAPH:
+                graphs += 1
+                self._graph(value, 0)
+        if graphs != 1:
+            raise ValueError(f"there are {graphs} graphs instead of one")
+        return metadata
+
+    def _graph(self, data: Value, depth: int) -> None:
+        if depth > DEEPEST:
+            raise ValueError(f"graphs lie more than {DEEPEST} deep in each other")
+        for number, value in self._fields(data):
+            if number == NODES:
+                self._node(value, depth)
+            elif number == INITIALIZERS:
+                self._tensor(value)
+            elif number == SPARSE_INITIALIZERS:
+                raise ValueError("there is a sparse tensor, which no export has")
+
+    def _node(self, data: Value, depth: int) -> None:
+        for number, value in self._fields(data):
+            if number == DOMAIN and _bytes(value) not in OWN_DOMAINS:
+                raise ValueError(f"there is an operator of {bytes(_bytes(value))[:40]!r}")
+            if number == ATTRIBUTES:
+                self._attribute(value, depth)
+
+    def _attribute(self, data: Value, depth: int) -> None:
+        for number, value in self._fields(data):
+            if number in TENSORS:
+                self._tensor(value)
+            elif number in GRAPHS:
+                self._graph(value, depth + 1)
+            elif number in SPARSE_TENSORS:
+                raise ValueError("there is a sparse tensor, which no export has")
+
+    def _tensor(self, data: Value) -> None:
+        for number, value in self._fields(data):
+            if number == EXTERNAL_DATA or (number == DATA_LOCATION and value != 0):
+                raise ValueError("a tensor lies in another file")
+
+    def _fields(self, data: Value) -> Iterator[Tuple[int, Value]]:
+        for number, value, _ in _fields(_bytes(data)):
+            self._left -= 1
+            if self._left < 0:
+                raise ValueError(f"there are more than {MOST_FIELDS} values")
+            yield number, value
+
+
+def _fields(data: memoryview) -> Iterator[Tuple[int, Value, memoryview]]:
+    """Yields the number, the value and all bytes of each field of a message. Raises ValueError."""
+    place, end = 0, len(data)
+    while place < end:
+        start = place
+        tag, place = _number(data, place)
+        number, kind = tag >> 3, tag & 7
+        value: Value
+        if kind == NUMBER:
+            value, place = _number(data, place)
+        elif kind in (EIGHT_BYTES, FOUR_BYTES, BYTES):
+            size = 8 if kind == EIGHT_BYTES else 4
+            if kind == BYTES:
+                size, place = _number(data, place)
+            value, place = data[place : place + size], place + size
+        else:
+            raise ValueError(f"a field is of the unknown kind {kind}")
+        if number == 0 or place > end:
+            raise ValueError("a field has no number, or ends behind the end")
+        yield number, value, data[start:place]
+
+
+def _number(data: memoryview, place: int) -> Tuple[int, int]:
+    """Returns a number of 7 bits in each byte, the lowest first, and the place behind it."""
+    value = 0
+    for shift, byte in enumerate(data[place : place + LONGEST_NUMBER]):
+        value |= (byte & 0x7F) << (7 * shift)
+        if byte < 0x80:
+            return value, place + shift + 1
+    raise ValueError("a number has no end")
+
+
+def _message(number: int, content: bytes) -> bytes:
+    """Returns a field of bytes."""
+    head = bytearray()
+    for value in (number << 3 | BYTES, len(content)):
+        while value >= 0x80:
+            head.append(value & 0x7F | 0x80)
+            value >>= 7
+        head.append(value)
+    return bytes(head) + content
+
+
+def _bytes(value: Value) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("a number stands where a message or a text is expected")
+    return value
+
+
+def _entry(value: Value) -> Tuple[bytes, bytes]:
+    parts = {number: _bytes(part) for number, part, _ in _fields(_bytes(value))}
+    return bytes(parts.get(KEY, b"")), bytes(parts.get(VALUE, b""))
