@@ -19,6 +19,7 @@ from detkit.errors import CheckpointError, ExportError
 from detkit.export.exported import ExportedDetector
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL
 from detkit.export.runtimes.choice import MXNET, is_exported, open_exported
+from detkit.requirements import import_mxnet
 from detkit.wording import did_you_mean, first_few
 
 if TYPE_CHECKING:
@@ -85,34 +86,47 @@ def load(
 
     Raises CheckpointError, which says what was found instead, ConfigError and ExportError.
     """
-    if checkpoint is None and not isinstance(source, (str, os.PathLike)):
+    if checkpoint is not None:
+        _check_checkpoints_runtime(checkpoint, runtime)
+        from detkit.build.load import load as load_both
+
+        return load_both(source, checkpoint, device)
+    if not isinstance(source, (str, os.PathLike)):
         raise CheckpointError(
             f"detkit.load: {EXPECTED}, or a config and a checkpoint, found a "
             f"{type(source).__name__} alone"
         )
-    if checkpoint is None and is_exported(os.fspath(source)):
-        return open_exported(source, device, runtime)
-    if runtime not in (None, MXNET):
-        raise ExportError(
-            f"{source}: expected an export or an .onnx for runtime={runtime!r}, found a "
-            "checkpoint; detkit export --onnx makes one of it"
-        )
+    path = os.fspath(source)
+    if is_exported(path):
+        return open_exported(path, device, runtime)
+    _check_checkpoints_runtime(path, runtime)
     # An export needs no models, and should not wait for them.
-    from detkit.build.load import load as load_both
     from detkit.build.load import load_alone
 
-    if checkpoint is not None:
-        return load_both(source, checkpoint, device)
-    return load_alone(checkpoint_in(os.fspath(source)), device)
+    return load_alone(checkpoint_in(path), device)
+
+
+def _check_checkpoints_runtime(path: PathName, runtime: Optional[str]) -> None:
+    """Raises ExportError for another runtime than MXNet, and DetkitError if it is not there."""
+    if runtime not in (None, MXNET):
+        raise ExportError(
+            f"{os.fspath(path)}: expected an export or an .onnx for runtime={runtime!r}, found "
+            "none; detkit export --onnx makes both of a checkpoint"
+        )
+    import_mxnet()
 
 
 def open_detector(
-    config: "Config", source: str, tta: bool = False, runtime: Optional[str] = None
+    config: "Config",
+    source: str,
+    tta: bool = False,
+    runtime: Optional[str] = None,
+    device: str = "auto",
 ) -> AnyDetector:
     """Returns the detector of a config and a checkpoint's folder, or that of an export.
 
     tta: whether the detector looks at the views of the config's section ``tta``.
-    runtime: see ``load``.
+    runtime, device: see ``load``.
 
     Raises the errors of ``load``, and CheckpointError for an export with ``tta``.
     """
@@ -122,11 +136,11 @@ def open_detector(
                 f"{source}: expected the folder of a checkpoint for --tta, which needs the parts "
                 "of the detector, found an export"
             )
-        return open_exported(source, runtime=runtime)
+        return open_exported(source, device, runtime)
     from detkit.build import build_tta
     from detkit.tta import TTADetector
 
-    detector = load(config, source, runtime=runtime)
+    detector = load(config, source, device, runtime=runtime)
     return TTADetector(detector, build_tta(config)) if tta else detector
 
 

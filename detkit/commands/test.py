@@ -11,7 +11,6 @@ from detkit.build import build_dataset, build_evaluator, build_loader, open_conf
 from detkit.build.model import detector_of
 from detkit.checkpoints import folder_of, write_threshold
 from detkit.checkpoints.names import THRESHOLD
-from detkit.commands.arguments.export import ONNX, ONNX_INT8
 from detkit.commands.arguments.test import Least
 from detkit.data import Dataset
 from detkit.data.loader import Loader
@@ -26,8 +25,11 @@ from detkit.evaluate.choose import by_class, threshold_by
 from detkit.evaluate.judged import Judged, judge, rule_of
 from detkit.evaluate.metrics import BESIDE, save_metrics
 from detkit.export import manifest
+from detkit.export.onnx_manifest import write_onnx_threshold
+from detkit.export.runtimes.choice import is_export
+from detkit.export.runtimes.names import ONNX, ONNX_INT8, is_onnx
 from detkit.files.disk import make_folder
-from detkit.loading import AnyDetector, config_and_checkpoint, is_export, open_detector
+from detkit.loading import AnyDetector, config_and_checkpoint, open_detector
 from detkit.threshold import Threshold
 from detkit.wording import did_you_mean, first_few
 
@@ -39,7 +41,7 @@ def main(args: argparse.Namespace) -> None:
     if args.checkpoint is None:
         args.config, args.checkpoint = config_and_checkpoint(args.config)
     config = open_config(args.config, args.overrides)
-    detector = open_detector(config, args.checkpoint, args.tta)
+    detector = open_detector(config, args.checkpoint, args.tta, args.runtime, args.device)
     run_dir = results_folder(args.checkpoint)
     if args.out and is_proposal_file(args.out) and detector_of(config).TELLS_CLASSES:
         raise ConfigError(
@@ -105,16 +107,16 @@ def choose(args: argparse.Namespace, judged: Judged, detector: AnyDetector) -> C
 
 
 def write_chosen(folder: str, threshold: Threshold) -> str:
-    """Writes the threshold into an export or a checkpoint; returns the path of its file."""
+    """Writes the threshold into an export, its .onnx, or a checkpoint; returns the file's path."""
+    if is_onnx(folder):
+        write_onnx_threshold(folder, threshold)
+        return folder
     if is_export(folder):
         manifest.write_threshold(folder, threshold)
-        for name in (ONNX, ONNX_INT8):
-            if os.path.lexists(os.path.join(folder, name)):
-                print(
-                    f"not changed: {os.path.join(folder, name)} keeps the threshold of its export; "
-                    "choose it for the checkpoint and export again",
-                    file=sys.stderr,
-                )
+        for path in (os.path.join(folder, name) for name in (ONNX, ONNX_INT8)):
+            if os.path.lexists(path):
+                write_onnx_threshold(path, threshold)
+                print(f"written: {path}: {threshold}")
         return os.path.join(folder, manifest.MANIFEST)
     checkpoint = folder_of(folder)
     write_threshold(checkpoint, threshold)
@@ -166,13 +168,13 @@ def counts(loader: Loader) -> Dict[str, Any]:
     }
 
 
-def name_of(folder: str) -> str:
-    """Returns the name of an export's folder, or of the checkpoint that a path means."""
-    return os.path.basename(os.path.abspath(folder_of(folder)))
+def name_of(path: str) -> str:
+    """Returns the name of an export's folder or .onnx, or of the checkpoint that a path means."""
+    return os.path.basename(os.path.abspath(path if is_onnx(path) else folder_of(path)))
 
 
-def results_folder(folder: str) -> str:
-    """Returns the folder of the results of an export, which is itself, or of a checkpoint's run."""
-    return (
-        folder if is_export(folder) else os.path.dirname(os.path.dirname(os.path.abspath(folder)))
-    )
+def results_folder(path: str) -> str:
+    """Returns the folder of the results: an export's own, an .onnx's, or that of the run."""
+    if is_onnx(path):
+        return os.path.dirname(os.path.abspath(path))
+    return path if is_export(path) else os.path.dirname(os.path.dirname(os.path.abspath(path)))

@@ -92,6 +92,7 @@ TYPES: Dict[str, Tuple[type, ...]] = {
     **dict.fromkeys(("library", "int8_for"), (str, NULL)),
 }
 
+
 def read_manifest(folder: PathName) -> Manifest:
     """Returns the Manifest of a folder, after it has checked every file that it names.
 

@@ -7,7 +7,7 @@ fields are those of onnx.proto of the ONNX project. A message is a list of field
 
 import os
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Tuple, Union
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Tuple, Union
 
 from detkit.errors import ExportError
 from detkit.export.manifest_rules import AGAIN, check_is_file
@@ -50,26 +50,26 @@ def read_onnx(path: PathName) -> OnnxFile:
         metadata = _Walk().model(memoryview(data))
     except ValueError as error:
         raise ExportError(
-            f"{os.fspath(path)}: expected a model of ONNX, as detkit export --onnx writes it, found "
-            f"{len(data)} bytes in which {error}; copy the file again, or {AGAIN}"
+            f"{os.fspath(path)}: expected a model of ONNX, as detkit export --onnx writes it, "
+            f"found {len(data)} bytes in which {error}; copy the file again, or {AGAIN}"
         ) from error
     return OnnxFile(data, metadata)
 
 
-def write_metadata(path: PathName, key: bytes, value: bytes) -> None:
-    """Writes an entry of the metadata of an .onnx; all else stays as it is.
+def write_metadata(path: PathName, entries: Mapping[bytes, bytes]) -> None:
+    """Writes entries of the metadata of an .onnx; all else stays as it is.
 
     Raises the errors of ``read_onnx``, and DataError if the file cannot be written.
     """
     data = read_onnx(path).data
     kept: List[bytes] = []
     for number, field, whole in _fields(memoryview(data)):
-        entry = number == METADATA and isinstance(field, memoryview)
-        if not (entry and _entry(field)[0] == key):  # type: ignore[arg-type]
+        if number != METADATA or _entry(field)[0] not in entries:
             kept.append(bytes(whole))
-    new = _message(KEY, key) + _message(VALUE, value)
+    for key, value in entries.items():
+        kept.append(_message(METADATA, _message(KEY, key) + _message(VALUE, value)))
     with whole_file(Path(path)) as part:
-        part.write_bytes(b"".join([*kept, _message(METADATA, new)]))
+        part.write_bytes(b"".join(kept))
 
 
 def _content(path: PathName) -> bytes:

@@ -5,6 +5,7 @@ because a file may come from a stranger.
 """
 
 import json
+import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from detkit.errors import ExportError
@@ -17,6 +18,7 @@ from detkit.export.manifest_rules import (
     chosen_of,
     skeleton_of,
 )
+from detkit.export.onnx_files import OnnxFile, PathName, read_onnx, write_metadata
 from detkit.export.strict_json import parse_json
 from detkit.threshold import Threshold
 
@@ -67,14 +69,35 @@ TYPES: Dict[str, Tuple[type, ...]] = {
 }
 
 
-def parse_onnx_manifest(place: str, text: bytes) -> OnnxManifest:
-    """Returns the OnnxManifest of a text in the metadata of a file.
+def read_onnx_manifest(path: PathName) -> Tuple[OnnxManifest, OnnxFile]:
+    """Returns the OnnxManifest of an .onnx, and the file that was read.
 
-    place: the path of the file, for messages.
-
-    Raises ExportError for a text that no export has.
+    Raises the errors of ``read_onnx``, and ExportError for a file without the manifest, such as one
+    of another program, or with one that no export has.
     """
-    where = f"{place}: metadata {KEY!r}"
+    place, file = os.fspath(path), read_onnx(path)
+    text = file.metadata.get(KEY.encode())
+    if text is None:
+        keys = ", ".join(sorted(repr(key)[1:42] for key in file.metadata))
+        raise ExportError(
+            f"{place}: metadata: expected {KEY!r}, which detkit export --onnx writes, found "
+            f"{keys or 'none'}; {AGAIN}"
+        )
+    return _parsed(f"{place}: metadata {KEY!r}", text), file
+
+
+def write_onnx_threshold(path: PathName, threshold: Threshold) -> None:
+    """Writes the threshold of a detector into its .onnx.
+
+    Raises the errors of ``read_onnx_manifest``, and DataError if the file cannot be written.
+    """
+    manifest, _ = read_onnx_manifest(path)
+    value = threshold.to_json()
+    new = manifest._replace(threshold=value).text().encode()
+    write_metadata(path, {KEY.encode(): new, b"threshold": json.dumps(value).encode()})
+
+
+def _parsed(where: str, text: bytes) -> OnnxManifest:
     content = parse_json(text, where, MOST_BYTES)
     number = content.get("format") if isinstance(content, dict) else None
     if type(number) is not int or number != FORMAT:
@@ -83,5 +106,5 @@ def parse_onnx_manifest(place: str, text: bytes) -> OnnxManifest:
             f"wrote it, or {AGAIN}"
         )
     check_types(where, content, TYPES)
-    check_values(where, {name: content[name] for name in OnnxManifest._fields})
+    check_values(where, content)
     return OnnxManifest(**{name: content[name] for name in OnnxManifest._fields})

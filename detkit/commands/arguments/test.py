@@ -10,6 +10,7 @@ import os
 from typing import NamedTuple, Optional
 
 from detkit.cli import SPLITS, common_arguments, positive, split_argument, tta_argument
+from detkit.commands.arguments.predict import runtime_arguments
 from detkit.threshold import RULES, Rule, parse_rule
 
 VAL = SPLITS[0]  # the split on which choices are made, so that the figures of test stay honest
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoint",
         metavar="CHECKPOINT",
         nargs="?",
-        help="the folder of a checkpoint or an export, beside a config",
+        help="the folder of a checkpoint or an export, or an .onnx, beside a config",
     )
     parser.add_argument(
         "--out",
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     split_argument(parser)
     rules(parser)
     tta_argument(parser)
+    runtime_arguments(parser)
     parser.add_argument(
         "--work-dir",
         metavar="DIR",

@@ -45,6 +45,7 @@ def converted(detector: Detector) -> Any:
         free = ["B", *(f"{name}_{axis}" for axis in range(1, len(arrays.shape(output))))]
         shape = [free[axis] if side != large else side for axis, (side, large) in sides]
         outputs[name] = names[output.place], shape
+    rows: Dict[str, List[Union[int, str]]]
     rows = {name: ["B", *arrays.shape(output)[1:]] for name, output in named.items()}
     return builder.model(inputs, outputs, _about(detector, rows))
 
@@ -103,15 +104,15 @@ class Arrays:
         return self._types.get((node, 0), np.dtype("float32"))
 
 
-def _about(detector: Detector, shapes: Mapping[str, Sequence[Union[int, str]]]) -> Dict[str, str]:
+def _about(detector: Detector, outputs: Mapping[str, Sequence[Union[int, str]]]) -> Dict[str, str]:
     """Returns the metadata: all that a program needs to use the network.
 
     The model returns all detections. A program that shows them drops those below the threshold.
 
-    shapes: {name: shape} of the outputs, with "B" for the number of images and the largest possible
+    outputs: {name: shape}, with "B" for the number of images and the largest possible
         number of rows.
     """
-    described: List[Dict[str, Any]] = [{"name": n, "shape": shape} for n, shape in shapes.items()]
+    described: List[Dict[str, Any]] = [{"name": n, "shape": side} for n, side in outputs.items()]
     if described[-1]["name"] == HEATMAPS:
         described[-1]["skeleton"] = [list(limb) for limb in detector.skeleton]
     manifest = OnnxManifest(

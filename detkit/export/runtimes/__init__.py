@@ -1,5 +1,6 @@
 """The programs that run an exported network: one module for each.
 
+    names.py            the words for runtimes, devices and files
     choice.py           which of them reads a file, and on which device
     by_mxnet.py         MXNet, and the symbol of an export
     by_onnxruntime.py   ONNX Runtime, and an .onnx

@@ -20,6 +20,7 @@ from detkit.export.manifest import (
     read_manifest,
 )
 from detkit.export.network_files import CheckedNetwork, read_network, to_ndarray
+from detkit.export.runtimes.names import MXNET
 from detkit.files.disk import sha256_of
 from detkit.ops import backend
 from detkit.ops.compile import BuildError
@@ -51,7 +52,7 @@ def load_exported(
     ctx = _find_device(folder, device, manifest, library)
     _check_machine(folder, manifest, ctx, fuse)
     network = SymbolNetwork(load_network(folder, manifest, ctx, fuse), manifest.inputs, ctx)
-    return ExportedDetector(network, manifest, "mxnet", str(ctx))
+    return ExportedDetector(network, manifest, MXNET, str(ctx))
 
 
 class SymbolNetwork:

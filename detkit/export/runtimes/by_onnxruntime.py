@@ -9,9 +9,9 @@ from detkit.errors import ExportError
 from detkit.export.manifest import AGAIN
 from detkit.export.onnx_files import OnnxFile
 from detkit.export.onnx_manifest import OnnxManifest
+from detkit.export.runtimes.names import AUTO, CPU, CUDA, TENSORRT
 from detkit.threads import allowed
 
-CPU, CUDA, TENSORRT = "cpu", "cuda", "tensorrt"
 PROVIDERS = {
     CPU: "CPUExecutionProvider",
     CUDA: "CUDAExecutionProvider",
@@ -34,7 +34,7 @@ class OnnxRuntimeNetwork:
         self._session = _session(path, file.data, device)
         used = self._session.get_providers()[0]
         self.device = next((name for name, each in PROVIDERS.items() if each == used), used)
-        if device not in ("auto", self.device):
+        if device not in (AUTO, self.device):
             raise ExportError(
                 f"{path}: device: expected {device!r}, found that ONNX Runtime "
                 f"{onnxruntime.__version__} cannot start it here, only {self.device!r}; its "
@@ -65,13 +65,13 @@ def devices() -> List[str]:
 
 def _session(path: str, data: bytes, device: str) -> Any:
     known = devices()
-    if device != "auto" and device not in known:
+    if device != AUTO and device not in known:
         raise ExportError(
             f"{path}: device: expected one of auto, {', '.join(known)}, which ONNX Runtime "
             f"{onnxruntime.__version__} has here, found {device!r}; the package onnxruntime-gpu "
             "has cuda and tensorrt"
         )
-    wanted = {"auto": (CUDA, CPU), CPU: (CPU,), CUDA: (CUDA, CPU)}.get(device, (TENSORRT, CUDA, CPU))
+    wanted = {AUTO: (CUDA, CPU), CPU: (CPU,), CUDA: (CUDA, CPU)}.get(device, (TENSORRT, CUDA, CPU))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = allowed()
     options.log_severity_level = ERRORS_ONLY

@@ -9,9 +9,9 @@ from detkit.errors import ExportError
 from detkit.export.manifest import AGAIN
 from detkit.export.onnx_files import OnnxFile
 from detkit.export.onnx_manifest import OnnxManifest
+from detkit.export.runtimes.names import AUTO, CPU
 from detkit.threads import allowed
 
-CPU = "cpu"
 VERSION = openvino.__version__.split("-")[0]
 
 
@@ -29,7 +29,7 @@ class OpenVINONetwork:
     device = CPU
 
     def __init__(self, path: str, file: OnnxFile, manifest: OnnxManifest, device: str) -> None:
-        if device not in ("auto", CPU):
+        if device not in (AUTO, CPU):
             raise ExportError(
                 f"{path}: device: expected auto or cpu, which OpenVINO has in detkit, found "
                 f"{device!r}; runtime='onnxruntime' has cuda and tensorrt"

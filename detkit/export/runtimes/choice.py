@@ -14,30 +14,28 @@ installed: it is the faster of the two on the processors that detkit was measure
 import importlib
 import importlib.util
 import os
-from typing import Any, List, Optional, Union
+from typing import Any, List, Optional
 
 from detkit.errors import ConfigError, ExportError
 from detkit.export.exported import ExportedDetector
 from detkit.export.manifest import MANIFEST, SYMBOL
-from detkit.export.onnx_files import read_onnx
-from detkit.export.onnx_manifest import KEY, parse_onnx_manifest
+from detkit.export.onnx_manifest import KEY, read_onnx_manifest
+from detkit.export.runtimes.names import (
+    AUTO,
+    CPU,
+    CUDA,
+    DEVICES,
+    FOR_ONNX,
+    GPU,
+    MXNET,
+    ONNX,
+    ONNXRUNTIME,
+    OPENVINO,
+    RUNTIMES,
+    PathName,
+    is_onnx,
+)
 from detkit.wording import did_you_mean, install
-
-PathName = Union[str, "os.PathLike[str]"]
-
-MXNET, ONNXRUNTIME, OPENVINO = "mxnet", "onnxruntime", "openvino"
-RUNTIMES = (MXNET, ONNXRUNTIME, OPENVINO)
-FOR_ONNX = (OPENVINO, ONNXRUNTIME)  # the first that is installed is taken
-AUTO, CPU = "auto", "cpu"
-ANY_DEVICE = (AUTO, CPU, "gpu", "cuda", "tensorrt")
-CUDA_OF_MXNET = "gpu"  # MXNet's word for a device that ONNX Runtime calls cuda
-ONNX, SUFFIX = "model.onnx", ".onnx"  # of an export's folder; of any other file
-
-
-def is_onnx(path: PathName) -> bool:
-    """Returns whether a path is that of an .onnx and of no folder, even one that is not there."""
-    name = os.fspath(path)
-    return name.lower().endswith(SUFFIX) and not os.path.isdir(name)
 
 
 def is_export(folder: PathName) -> bool:
@@ -66,10 +64,10 @@ def open_exported(
             f"{path}: runtime: expected one of {', '.join(RUNTIMES)}, found {runtime!r}"
             f"{did_you_mean(runtime, RUNTIMES)}"
         )
-    if device not in ANY_DEVICE:
+    if device not in DEVICES:
         raise ConfigError(
-            f"{path}: device: expected one of {', '.join(ANY_DEVICE)}, found {device!r}"
-            f"{did_you_mean(device, ANY_DEVICE)}"
+            f"{path}: device: expected one of {', '.join(DEVICES)}, found {device!r}"
+            f"{did_you_mean(device, DEVICES)}"
         )
     if is_onnx(path):
         return _of_onnx(path, device, runtime or _for_onnx(path, device))
@@ -92,7 +90,7 @@ def _of_symbol(folder: str, device: str) -> ExportedDetector:
     import_mxnet()  # or say what to install
     from detkit.export.runtimes.by_mxnet import load_exported
 
-    return load_exported(folder, CUDA_OF_MXNET if device == "cuda" else device)
+    return load_exported(folder, GPU if device == CUDA else device)
 
 
 def _of_onnx(path: str, device: str, runtime: str) -> ExportedDetector:
@@ -101,19 +99,10 @@ def _of_onnx(path: str, device: str, runtime: str) -> ExportedDetector:
             f"{path}: runtime: expected {' or '.join(FOR_ONNX)} for an .onnx, found {MXNET!r}; "
             "MXNet reads the folder of an export"
         )
-    file = read_onnx(path)
-    text = file.metadata.get(KEY.encode())
-    if text is None:
-        raise ExportError(
-            f"{path}: metadata: expected {KEY!r}, which detkit export --onnx writes, found "
-            f"{', '.join(sorted(map(repr, file.metadata))) or 'none'}; export it again"
-        )
-    manifest = parse_onnx_manifest(path, text)
-    network = _network(path, runtime)(path, file, manifest, "cuda" if device == "gpu" else device)
+    manifest, file = read_onnx_manifest(path)
+    network = _network(path, runtime)(path, file, manifest, CUDA if device == GPU else device)
     place = f"{path}: metadata {KEY!r}"
-    return ExportedDetector(
-        network, manifest, runtime, network.device, place, manifest.max_pixels
-    )
+    return ExportedDetector(network, manifest, runtime, network.device, place, manifest.max_pixels)
 
 
 def _network(path: str, runtime: str) -> Any:
