@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PathName = Union[str, "os.PathLike[str]"]
 AnyDetector = Union["Detector", ExportedDetector]
 
-EXPECTED = "expected the folder of a run, of a checkpoint or of an export, or an .onnx"
+EXPECTED = "expected an .onnx, or the folder of a run, of a checkpoint or of an export"
 STAGES = "stages"  # the folder of the stages of a run
 DATA = ("Annotations", "ImageSets", "JPEGImages", "annotations", "images", "labels", "data.yaml")
 INSIDE = (CONFIG, STATE, SUMS, WEIGHTS, LAST, MANIFEST, SYMBOL, PARAMETERS)

@@ -19,7 +19,7 @@ from detkit.detections import Detections
 from detkit.detections.of_dataset import detect_dataset
 from detkit.detections.proposal_files import check_written, is_proposal_file
 from detkit.detections.results import save_results
-from detkit.errors import CheckpointError, ConfigError, DataError
+from detkit.errors import CheckpointError, ConfigError, DataError, ExportError
 from detkit.evaluate import format_table
 from detkit.evaluate.choose import by_class, threshold_by
 from detkit.evaluate.judged import Judged, judge, rule_of
@@ -115,12 +115,21 @@ def write_chosen(folder: str, threshold: Threshold) -> str:
         manifest.write_threshold(folder, threshold)
         for path in (os.path.join(folder, name) for name in (ONNX, ONNX_INT8)):
             if os.path.lexists(path):
-                write_onnx_threshold(path, threshold)
-                print(f"written: {path}: {threshold}")
+                _write_beside(path, threshold)
         return os.path.join(folder, manifest.MANIFEST)
     checkpoint = folder_of(folder)
     write_threshold(checkpoint, threshold)
     return os.path.join(checkpoint, THRESHOLD)
+
+
+def _write_beside(path: str, threshold: Threshold) -> None:
+    """Writes the threshold into an .onnx beside model.json, or says why not."""
+    try:
+        write_onnx_threshold(path, threshold)
+    except ExportError as error:  # such as one of an earlier version
+        print(f"not changed: {error}", file=sys.stderr)
+    else:
+        print(f"written: {path}: {threshold}")
 
 
 def finish(args: argparse.Namespace, result: Mapping[str, Any], chosen: Chosen) -> None:

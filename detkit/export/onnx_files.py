@@ -18,15 +18,15 @@ PathName = Union[str, "os.PathLike[str]"]
 MOST_BYTES = (1 << 31) - 1  # of a file: a limit of Protocol Buffers
 MOST_FIELDS = 4_000_000  # that are read; a large detector has some 100,000
 MOST_ENTRIES = 1000  # of the metadata
-DEEPEST = 8  # graphs within graphs
 LONGEST_NUMBER = 10  # bytes
 NUMBER, EIGHT_BYTES, BYTES, FOUR_BYTES = 0, 1, 2, 5  # kinds of fields
 GRAPH, METADATA, FUNCTIONS = 7, 14, 25  # fields of a model
 KEY, VALUE = 1, 2  # of an entry of the metadata
-NODES, INITIALIZERS, SPARSE_INITIALIZERS = 1, 5, 15  # of a graph
-ATTRIBUTES, DOMAIN = 5, 7  # of a node
-TENSORS, GRAPHS, SPARSE_TENSORS = (5, 10), (6, 11), (22, 23)  # of an attribute
-EXTERNAL_DATA, DATA_LOCATION = 13, 14  # of a tensor
+NODES, INITIALIZERS, INPUTS, SPARSE_INITIALIZERS = 1, 5, 11, 15  # of a graph
+INPUT_NAME = 1  # of the input of a graph
+READS, WRITES, ATTRIBUTES, DOMAIN = 1, 2, 5, 7  # of a node
+TENSORS, NEVER = (5, 10), (6, 11, 22, 23)  # of an attribute; graphs and sparse tensors
+TENSOR_NAME, EXTERNAL_DATA, DATA_LOCATION = 8, 13, 14  # of a tensor
 OWN_DOMAINS = (b"", b"ai.onnx")  # of the operators that ONNX itself defines
 
 Value = Union[int, memoryview]
@@ -42,8 +42,9 @@ class OnnxFile(NamedTuple):
 def read_onnx(path: PathName) -> OnnxFile:
     """Returns the content of an .onnx, after it has checked that the file needs no other.
 
-    Raises ExportError for a file that is missing, damaged or no model of ONNX, for a graph that
-    names other files or operators that ONNX does not define, and for functions.
+    Raises ExportError for a file that is missing, damaged or no model of ONNX, and for a graph that
+    no export has: one with a circle, with other graphs, sparse tensors or functions in it, or that
+    names other files or operators that ONNX does not define.
     """
     data = _content(path)
     try:
@@ -105,42 +106,56 @@ class _Walk:
                 raise ValueError("there is a function, which no export has")
             elif number == GRAPH:
                 graphs += 1
-                self._graph(value, 0)
+                self._graph(value)
         if graphs != 1:
             raise ValueError(f"there are {graphs} graphs instead of one")
         return metadata
 
-    def _graph(self, data: Value, depth: int) -> None:
-        if depth > DEEPEST:
-            raise ValueError(f"graphs lie more than {DEEPEST} deep in each other")
+    def _graph(self, data: Value) -> None:
+        nodes: List[_Node] = []
+        known = {b""}  # the name of an optional input that is left out
         for number, value in self._fields(data):
             if number == NODES:
-                self._node(value, depth)
+                nodes.append(self._node(value))
             elif number == INITIALIZERS:
-                self._tensor(value)
+                known.add(self._tensor(value))
+            elif number == INPUTS:
+                known.update(bytes(_bytes(v)) for n, v in self._fields(value) if n == INPUT_NAME)
             elif number == SPARSE_INITIALIZERS:
                 raise ValueError("there is a sparse tensor, which no export has")
+        for node in nodes:  # ONNX's order: each reads what is above it, so that there is no circle
+            unknown = [name for name in node.inputs if name not in known]
+            if unknown:
+                raise ValueError(f"a node reads {unknown[0][:40]!r}, which none before it writes")
+            known.update(node.outputs)
 
-    def _node(self, data: Value, depth: int) -> None:
+    def _node(self, data: Value) -> "_Node":
+        node = _Node([], [])
         for number, value in self._fields(data):
-            if number == DOMAIN and _bytes(value) not in OWN_DOMAINS:
+            if number in (READS, WRITES):
+                (node.inputs if number == READS else node.outputs).append(bytes(_bytes(value)))
+            elif number == DOMAIN and _bytes(value) not in OWN_DOMAINS:
                 raise ValueError(f"there is an operator of {bytes(_bytes(value))[:40]!r}")
-            if number == ATTRIBUTES:
-                self._attribute(value, depth)
+            elif number == ATTRIBUTES:
+                self._attribute(value)
+        return node
 
-    def _attribute(self, data: Value, depth: int) -> None:
+    def _attribute(self, data: Value) -> None:
         for number, value in self._fields(data):
             if number in TENSORS:
                 self._tensor(value)
-            elif number in GRAPHS:
-                self._graph(value, depth + 1)
-            elif number in SPARSE_TENSORS:
-                raise ValueError("there is a sparse tensor, which no export has")
+            elif number in NEVER:
+                raise ValueError("there is a graph or a sparse tensor in a node, as in no export")
 
-    def _tensor(self, data: Value) -> None:
+    def _tensor(self, data: Value) -> bytes:
+        """Returns the name of a tensor."""
+        name = b""
         for number, value in self._fields(data):
             if number == EXTERNAL_DATA or (number == DATA_LOCATION and value != 0):
                 raise ValueError("a tensor lies in another file")
+            if number == TENSOR_NAME:
+                name = bytes(_bytes(value))
+        return name
 
     def _fields(self, data: Value) -> Iterator[Tuple[int, Value]]:
         for number, value, _ in _fields(_bytes(data)):
@@ -148,6 +163,13 @@ class _Walk:
             if self._left < 0:
                 raise ValueError(f"there are more than {MOST_FIELDS} values")
             yield number, value
+
+
+class _Node(NamedTuple):
+    """The names that a node reads and writes."""
+
+    inputs: List[bytes]
+    outputs: List[bytes]
 
 
 def _fields(data: memoryview) -> Iterator[Tuple[int, Value, memoryview]]:

@@ -34,7 +34,7 @@ from detkit.detections.proposal_files import read_proposals
 from detkit.detections.results import load_results
 from detkit.errors import DataError
 from detkit.evaluate import COCOEvaluator
-from detkit.export.exported import load_exported
+from detkit.export.runtimes.by_mxnet import load_exported
 from detkit.weights import from_caffe2, is_caffe2, read_weights
 
 DATASET = Shapes(length=2, size=(32, 32))

@@ -12,6 +12,7 @@ from detkit.export.onnx_manifest import OnnxManifest
 from detkit.export.runtimes.names import AUTO, CPU
 from detkit.threads import allowed
 
+FLOAT = "f32"  # OpenVINO's name of the type
 VERSION = openvino.__version__.split("-")[0]
 
 
@@ -67,11 +68,11 @@ class OpenVINONetwork:
 
 def _check_names(path: str, what: str, expected: List[str], found: Any) -> None:
     """Raises ExportError if the graph has other inputs or outputs than the manifest says."""
-    names = [each.any_name for each in found]
-    if sorted(names) != sorted(expected):
+    types = {each.any_name: each.get_element_type().get_type_name() for each in found}
+    if sorted(types) != sorted(expected) or set(types.values()) != {FLOAT}:
         raise ExportError(
-            f"{path}: {what}: expected {', '.join(expected)}, as its metadata says, found "
-            f"{', '.join(names)}; {AGAIN}"
+            f"{path}: {what}: expected {', '.join(expected)} of type float, as its metadata says, "
+            f"found {', '.join(f'{name}: {kind}' for name, kind in types.items())}; {AGAIN}"
         )
 
 
