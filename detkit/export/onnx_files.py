@@ -81,7 +81,7 @@ def _content(path: PathName) -> bytes:
         if size > MOST_BYTES:
             raise ExportError(f"{name}: expected at most {MOST_BYTES} bytes, found {size}; {AGAIN}")
         with open(name, "rb") as file:
-            return file.read(MOST_BYTES)
+            return file.read(size)
     except OSError as error:
         raise ExportError(f"{name}: cannot be read: {error.strerror}; name a file .onnx") from error
 
