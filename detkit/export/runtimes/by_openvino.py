@@ -68,7 +68,10 @@ class OpenVINONetwork:
 
 def _check_names(path: str, what: str, expected: List[str], found: Any) -> None:
     """Raises ExportError if the graph has other inputs or outputs than the manifest says."""
-    types = {each.any_name: each.get_element_type().get_type_name() for each in found}
+    types = {}
+    for each in found:  # an array may have several names
+        known = [name for name in expected if name in each.names] or [each.any_name]
+        types[known[0]] = each.get_element_type().get_type_name()
     if sorted(types) != sorted(expected) or set(types.values()) != {FLOAT}:
         raise ExportError(
             f"{path}: {what}: expected {', '.join(expected)} of type float, as its metadata says, "
