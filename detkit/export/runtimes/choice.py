@@ -8,7 +8,8 @@
 Without a choice, the folder of an export runs on MXNet if it is installed, because all that export
 writes is compared with MXNet, and on its model.onnx otherwise. An .onnx runs on OpenVINO if that is
 installed: it is the faster of the two on the processors that detkit was measured on (README,
-"Speed"). "cuda" and "tensorrt" mean ONNX Runtime, which alone has them.
+"Ship it"). "tensorrt" means ONNX Runtime, and so does "cuda" for an .onnx. "gpu" and "cuda" are the
+same.
 """
 
 import importlib
@@ -32,6 +33,7 @@ from detkit.export.runtimes.names import (
     ONNXRUNTIME,
     OPENVINO,
     RUNTIMES,
+    TENSORRT,
     PathName,
     is_onnx,
 )
@@ -72,7 +74,9 @@ def open_exported(
     if is_onnx(path):
         return _of_onnx(path, device, runtime or _for_onnx(path, device))
     beside = os.path.join(path, ONNX)
-    if runtime is None:
+    if runtime is None and device == TENSORRT:
+        runtime = ONNXRUNTIME
+    elif runtime is None:
         runtime = MXNET if _installed(MXNET) or not os.path.isfile(beside) else None
     if runtime == MXNET:
         return _of_symbol(path, device)
