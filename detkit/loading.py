@@ -74,15 +74,12 @@ def load(
         of a checkpoint, with the config in it; or of an export; or an .onnx of an export. With
         ``checkpoint``: a config, as its path or as what load_config returned.
     checkpoint: the checkpoint's folder, for another config than the one in it.
-    device: "auto" (a GPU if the runtime can use one), "cpu", or "gpu", which is the same as "cuda".
-        ONNX Runtime also has "tensorrt", and OpenVINO "cpu" alone.
-    runtime: the program that runs an export: "mxnet", or, with its .onnx, "onnxruntime" or
-        "openvino". None chooses: MXNet for a folder if it is installed; for an .onnx OpenVINO if it
-        is installed, and otherwise, or for a GPU, ONNX Runtime.
+    device: "auto" (a GPU if there is one), "cpu", "gpu" or "cuda", or "tensorrt" (ONNX Runtime).
+    runtime: what runs an export: "mxnet", or, with its .onnx, "onnxruntime" or "openvino". None:
+        see detkit.export.runtimes.choice.
 
     An export gives an ExportedDetector, which detects like the Detector that it was made of and
-    needs neither its models nor its plugins. An .onnx needs neither MXNet nor anything else but
-    numpy, OpenCV and its runtime. Neither the dataset nor files of pretrained weights are needed.
+    needs none of its models and plugins; an .onnx needs no MXNet. Data are never needed.
 
     Raises CheckpointError, which says what was found instead, ConfigError and ExportError.
     """

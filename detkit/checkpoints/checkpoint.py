@@ -17,17 +17,7 @@ import errno
 import os
 import shutil
 from types import MappingProxyType
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Dict,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Protocol,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
 
@@ -64,8 +54,9 @@ from detkit.files.params import read_params
 from detkit.threshold import Threshold
 from detkit.typing import NDArray
 
-if TYPE_CHECKING:
-    from mxnet import gluon
+# MXNet is imported within functions, because detkit.load looks here for the names of files before
+# it opens an .onnx, which needs none. Its errors are RuntimeErrors.
+Block = Any  # mxnet.gluon.Block
 
 
 class HasState(Protocol):
@@ -117,7 +108,7 @@ class Checkpoint(NamedTuple):
 
 def save_checkpoint(
     path: str,
-    model: "gluon.Block",
+    model: Block,
     optimizer: HasState,
     progress: Progress,
     class_names: Sequence[str],
@@ -136,8 +127,6 @@ def save_checkpoint(
     Raises CheckpointError if it cannot be written (disk full, no permission). An older folder is
     then left as it was.
     """
-    import mxnet as mx
-
     partial = os.path.join(os.path.dirname(path), TEMPORARY + os.path.basename(path))
     try:
         remove(partial)
@@ -150,7 +139,7 @@ def save_checkpoint(
         texts = {STATE: state.encode(), CONFIG: origin.config_text.encode(), **origin.plugins}
         _complete(partial, {**texts, **threshold_files(threshold)})
         _replace(partial, path)
-    except (OSError, mx.base.MXNetError) as error:
+    except (OSError, RuntimeError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         reason = "the disk is full" if _disk_full(error) else _reason(error)
         raise CheckpointError(
@@ -215,7 +204,7 @@ def read_state(path: str) -> Dict[str, Any]:
         raise CheckpointError(f"{file_path}: {error}") from error
 
 
-def check_finite(model: "gluon.Block", step: int) -> None:
+def check_finite(model: Block, step: int) -> None:
     """Raises TrainingError if a weight is not finite, which can follow from a finite loss.
 
     step: the number of training steps done, for the message. The function waits for the device.
@@ -230,7 +219,7 @@ def check_finite(model: "gluon.Block", step: int) -> None:
         )
 
 
-def _weights(model: "gluon.Block") -> Dict[str, NDArray]:
+def _weights(model: Block) -> Dict[str, NDArray]:
     import mxnet as mx
 
     # MXNet may still reorder weights after a convolution, and reading them does not wait for that.

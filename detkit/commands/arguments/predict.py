@@ -48,8 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--score",
         type=float,
         metavar="S",
-        help="the least score; default: the threshold that detkit test --threshold chose, or else "
-        "0.5",
+        help="the least score; default: the threshold of detkit test --threshold, or else 0.5",
     )
     images_argument(
         parser,
