@@ -25,6 +25,10 @@ DISTRIBUTION = constant("DISTRIBUTION", "wording.py")
 # Later ones of onnx need numpy 1.24. Of ml_dtypes, ONNX Runtime's quantizer says nothing itself.
 ONNX = ["onnx>=1.14,<1.18", "onnxruntime>=1.16", "ml_dtypes"]
 
+# MXNet 1.9.1 uses aliases that numpy 1.24 removed, and OpenCV 4.12 needs numpy 2. Only the extras
+# that install MXNet have these bounds: an .onnx is run with any numpy.
+WITH_MXNET = ["numpy<1.24", "opencv-python<4.12"]
+
 # tools/build_wheel.py puts compiled operators here, in a copy of the sources.
 PREBUILT = (HERE / "detkit/ops/prebuilt/libdetkit_ops.so").exists()
 
@@ -53,7 +57,7 @@ if "editable_wheel" in sys.argv:
     # the working directory, such as the checkout itself seen from above, would come before it.
     SHIPPED, FOLDERS = {}, {"": "."}
 
-# All else is in pyproject.toml. MXNet 1.9.1 is one module, "mxnet", in two packages: exactly one of
+# All else is in pyproject.toml. MXNet 1.9.1 is one module, "mxnet", in two packages: at most one of
 # the extras installs it.
 setup(
     cmdclass={"bdist_wheel": Wheel},
@@ -81,8 +85,8 @@ setup(
     },
     install_requires=[
         "defusedxml",
-        "numpy<1.24",  # MXNet 1.9.1 uses aliases that numpy 1.24 removed
-        "opencv-python<4.12",  # later ones need numpy 2
+        "numpy",
+        "opencv-python",
         "pycocotools",
         "faster-coco-eval>=1.7",
         "pyyaml",
@@ -91,10 +95,13 @@ setup(
     ],
     extras_require={
         "clearml": ["clearml"],
-        "cpu": ["mxnet==1.9.1"],
-        "cu112": ["mxnet-cu112==1.9.1"],
+        "cpu": ["mxnet==1.9.1", *WITH_MXNET],
+        "cu112": ["mxnet-cu112==1.9.1", *WITH_MXNET],
         "mlflow": ["mlflow-skinny"],
         "onnx": ONNX,
+        # Each runs an .onnx without MXNet. onnxruntime-gpu, for CUDA, replaces onnxruntime.
+        "onnxruntime": ["onnxruntime>=1.16"],
+        "openvino": ["openvino>=2024.0"],
         "plot": ["matplotlib"],  # of tools/benchmark.py
         # The same module as opencv-python, with Selective Search for detkit propose: uninstall
         # opencv-python first.

@@ -5,8 +5,8 @@
     for one in found:
         print(one.name, one.score, one.box)
 
-``load`` takes the folder of a run, of a checkpoint, or of an export that detkit export wrote. An
-export needs none of detkit's models.
+``load`` takes the folder of a run, of a checkpoint, or of an export that detkit export wrote, or
+the .onnx of one. An export needs none of detkit's models, and an .onnx no MXNet.
 """
 
 from importlib import import_module
@@ -19,7 +19,7 @@ from detkit.threads import use_physical_cores
 if TYPE_CHECKING:
     from detkit.detections import Detection, Detections
     from detkit.detector import Detector
-    from detkit.export.exported import load_exported
+    from detkit.export.runtimes.by_mxnet import load_exported
     from detkit.loading import load
     from detkit.tta import TTA, TTADetector
 
@@ -39,7 +39,7 @@ _MODULE_OF = {
     "Detector": "detkit.detector",
     "TTADetector": "detkit.tta",
     "load": "detkit.loading",
-    "load_exported": "detkit.export.exported",
+    "load_exported": "detkit.export.runtimes.by_mxnet",
 }
 
 

@@ -1,4 +1,4 @@
-"""``detkit.load``: the folder of a run, of a checkpoint or of an export -> its detector."""
+"""``detkit.load``: the folder of a run, a checkpoint or an export, or an .onnx -> its detector."""
 
 import os
 from typing import TYPE_CHECKING, Optional, Tuple, Union, overload
@@ -15,9 +15,11 @@ from detkit.checkpoints import (
 )
 from detkit.checkpoints.names import BEST, LAST
 from detkit.data.images import SUFFIXES
-from detkit.errors import CheckpointError
-from detkit.export.exported import ExportedDetector, load_exported
+from detkit.errors import CheckpointError, ExportError
+from detkit.export.exported import ExportedDetector
 from detkit.export.manifest import MANIFEST, PARAMETERS, SYMBOL
+from detkit.export.runtimes.choice import MXNET, is_exported, open_exported
+from detkit.requirements import import_mxnet
 from detkit.wording import did_you_mean, first_few
 
 if TYPE_CHECKING:
@@ -27,13 +29,12 @@ if TYPE_CHECKING:
 PathName = Union[str, "os.PathLike[str]"]
 AnyDetector = Union["Detector", ExportedDetector]
 
-EXPECTED = "expected the folder of a run, of a checkpoint or of an export"
+EXPECTED = "expected an .onnx, or the folder of a run, of a checkpoint or of an export"
 STAGES = "stages"  # the folder of the stages of a run
 DATA = ("Annotations", "ImageSets", "JPEGImages", "annotations", "images", "labels", "data.yaml")
 INSIDE = (CONFIG, STATE, SUMS, WEIGHTS, LAST, MANIFEST, SYMBOL, PARAMETERS)
 FILES = {  # suffixes: what such a file is, and what to do
     (".yaml", ".yml"): "a config; name its checkpoint, too: detkit.load(config, checkpoint)",
-    (".onnx",): "a model for ONNX Runtime alone; name the folder of detkit export --onnx",
     (".pth", ".pt", ".pkl", ".safetensors", ".params"): "weights without a config; "
     "detkit convert-weights makes a folder of other frameworks' weights",
     SUFFIXES: "an image; give it to the detector's detect",
@@ -42,34 +43,48 @@ FILES = {  # suffixes: what such a file is, and what to do
 
 @overload
 def load(
-    source: Union[PathName, "Config"], checkpoint: PathName, device: str = "auto"
+    source: Union[PathName, "Config"],
+    checkpoint: PathName,
+    device: str = "auto",
+    *,
+    runtime: Optional[str] = None,
 ) -> "Detector": ...
 
 
 @overload
 def load(
-    source: PathName, checkpoint: None = None, device: str = "auto"
+    source: PathName,
+    checkpoint: None = None,
+    device: str = "auto",
+    *,
+    runtime: Optional[str] = None,
 ) -> Union["Detector", ExportedDetector]: ...
 
 
 def load(
-    source: Union[PathName, "Config"], checkpoint: Optional[PathName] = None, device: str = "auto"
+    source: Union[PathName, "Config"],
+    checkpoint: Optional[PathName] = None,
+    device: str = "auto",
+    *,
+    runtime: Optional[str] = None,
 ) -> Union["Detector", ExportedDetector]:
-    """Returns the detector of a folder, or of a config and a checkpoint.
+    """Returns the detector of a folder, of an .onnx, or of a config and a checkpoint.
 
     source: the folder of a run, whose best checkpoint is taken, or, without a best one, the last;
-        of a checkpoint, with the config in it; or of an export. With ``checkpoint``: a config, as
-        its path or as what load_config returned.
+        of a checkpoint, with the config in it; or of an export; or an .onnx of an export. With
+        ``checkpoint``: a config, as its path or as what load_config returned.
     checkpoint: the checkpoint's folder, for another config than the one in it.
-    device: "auto" (a GPU if MXNet has one), "cpu" or "gpu".
+    device: "auto" (a GPU if there is one), "cpu", "gpu" or "cuda", or "tensorrt" (ONNX Runtime).
+    runtime: what runs an export: "mxnet", or, with its .onnx, "onnxruntime" or "openvino". None:
+        see detkit.export.runtimes.choice.
 
     An export gives an ExportedDetector, which detects like the Detector that it was made of and
-    needs neither its models nor its plugins. Neither the dataset nor files of pretrained weights
-    are needed.
+    needs none of its models and plugins; an .onnx needs no MXNet. Data are never needed.
 
     Raises CheckpointError, which says what was found instead, ConfigError and ExportError.
     """
     if checkpoint is not None:
+        _check_checkpoints_runtime(checkpoint, runtime)
         from detkit.build.load import load as load_both
 
         return load_both(source, checkpoint, device)
@@ -78,33 +93,51 @@ def load(
             f"detkit.load: {EXPECTED}, or a config and a checkpoint, found a "
             f"{type(source).__name__} alone"
         )
-    folder = os.fspath(source)
-    if is_export(folder):
-        return load_exported(folder, device)
+    path = os.fspath(source)
+    if is_exported(path):
+        return open_exported(path, device, runtime)
+    _check_checkpoints_runtime(path, runtime)
     # An export needs no models, and should not wait for them.
     from detkit.build.load import load_alone
 
-    return load_alone(checkpoint_in(folder), device)
+    return load_alone(checkpoint_in(path), device)
 
 
-def open_detector(config: "Config", folder: str, tta: bool = False) -> AnyDetector:
-    """Returns the detector of a config and the folder of a checkpoint, or that of an export.
+def _check_checkpoints_runtime(path: PathName, runtime: Optional[str]) -> None:
+    """Raises ExportError for another runtime than MXNet, and DetkitError if it is not there."""
+    if runtime not in (None, MXNET):
+        raise ExportError(
+            f"{os.fspath(path)}: expected an export or an .onnx for runtime={runtime!r}, found "
+            "none; detkit export --onnx makes both of a checkpoint"
+        )
+    import_mxnet()
+
+
+def open_detector(
+    config: "Config",
+    source: str,
+    tta: bool = False,
+    runtime: Optional[str] = None,
+    device: str = "auto",
+) -> AnyDetector:
+    """Returns the detector of a config and a checkpoint's folder, or that of an export.
 
     tta: whether the detector looks at the views of the config's section ``tta``.
+    runtime, device: see ``load``.
 
     Raises the errors of ``load``, and CheckpointError for an export with ``tta``.
     """
-    if is_export(folder):
+    if is_exported(source):
         if tta:
             raise CheckpointError(
-                f"{folder}: expected the folder of a checkpoint for --tta, which needs the parts "
+                f"{source}: expected the folder of a checkpoint for --tta, which needs the parts "
                 "of the detector, found an export"
             )
-        return load_exported(folder)
+        return open_exported(source, device, runtime)
     from detkit.build import build_tta
     from detkit.tta import TTADetector
 
-    detector = load(config, folder)
+    detector = load(config, source, device, runtime=runtime)
     return TTADetector(detector, build_tta(config)) if tta else detector
 
 
@@ -113,18 +146,13 @@ def config_and_checkpoint(path: str) -> Tuple[str, str]:
 
     Raises the errors of ``checkpoint_in``, and CheckpointError for an export, which has no config.
     """
-    if is_export(path):
+    if is_exported(path):
         raise CheckpointError(
             f"{path}: expected the folder of a run, found an export, which does not name its data; "
             "write a config before it: CONFIG EXPORT"
         )
     checkpoint = checkpoint_in(path)
     return os.path.join(folder_of(checkpoint), CONFIG), checkpoint
-
-
-def is_export(folder: str) -> bool:
-    """Returns whether a folder holds an export, even a damaged one."""
-    return any(os.path.isfile(os.path.join(folder, name)) for name in (MANIFEST, SYMBOL))
 
 
 def checkpoint_in(path: str) -> str:

@@ -1,14 +1,14 @@
 """Instance masks: arrays of pixels, and COCO's segmentations (polygons and run-length encodings).
 
 A segmentation from a file is checked before it is passed to pycocotools, whose C code checks
-nothing.
+nothing. pycocotools is imported when it is first needed, because a program that only detects needs
+no RLEs.
 """
 
 import reprlib
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
-from pycocotools import mask as coco_masks
 
 # A pixel of at least this probability belongs to the object (He et al. 2017, section 3.1).
 THRESHOLD = 0.5
@@ -19,6 +19,12 @@ Segmentation = Union[List[np.ndarray], RLE]
 LEAST_NUMBERS = 6  # of a polygon: x and y of three corners
 # A character of COCO's compressed run lengths holds 5 bits and a flag: more characters follow.
 FIRST_CHARACTER, BITS, MORE, LARGEST_SHIFT = 48, 5, 0x20, 60
+
+
+def _coco_masks() -> Any:
+    from pycocotools import mask
+
+    return mask
 
 
 def parse_segmentation(value: Any, height: int, width: int) -> Segmentation:
@@ -62,7 +68,7 @@ def parse_rle(value: Dict[str, Any], height: int, width: int) -> RLE:
             f"segmentation: expected counts of an RLE that add up to {height} x {width} pixels, "
             f"found {reprlib.repr(counts)}"
         )
-    return rle or coco_masks.frPyObjects(value, height, width)
+    return rle or _coco_masks().frPyObjects(value, height, width)
 
 
 def decode(segmentation: Segmentation, height: int, width: int) -> np.ndarray:
@@ -70,14 +76,15 @@ def decode(segmentation: Segmentation, height: int, width: int) -> np.ndarray:
     if isinstance(segmentation, list):
         if not segmentation:
             return np.zeros((height, width), np.uint8)
-        segmentation = coco_masks.merge(coco_masks.frPyObjects(segmentation, height, width))
-    return np.ascontiguousarray(coco_masks.decode(segmentation))
+        polygons = _coco_masks().frPyObjects(segmentation, height, width)
+        segmentation = _coco_masks().merge(polygons)
+    return np.ascontiguousarray(_coco_masks().decode(segmentation))
 
 
 def box_of(segmentation: Segmentation) -> Tuple[float, float, float, float]:
     """Returns the box x1 y1 x2 y2 around polygons or the pixels of an RLE; zeros around nothing."""
     if isinstance(segmentation, dict):
-        x, y, width, height = coco_masks.toBbox(segmentation).tolist()
+        x, y, width, height = _coco_masks().toBbox(segmentation).tolist()
         return x, y, x + width, y + height
     points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in segmentation])
     (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
@@ -135,7 +142,7 @@ def _partners(order: np.ndarray) -> np.ndarray:
 
 def encode(mask: np.ndarray) -> RLE:
     """Returns the compressed RLE, {size: [H, W], counts: bytes}, of a mask (H, W) of 0 and 1."""
-    rle: RLE = coco_masks.encode(np.asfortranarray(mask, np.uint8))
+    rle: RLE = _coco_masks().encode(np.asfortranarray(mask, np.uint8))
     return rle
 
 

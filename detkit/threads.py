@@ -34,3 +34,12 @@ def a_cpu_of_each_core() -> List[int]:
         core = path.read_text(encoding="ascii") if path.is_file() else str(cpu)
         cpus.setdefault(core, cpu)
     return list(cpus.values())
+
+
+def allowed() -> int:
+    """Returns the number of threads that OMP_NUM_THREADS allows, or that of the physical cores.
+
+    ONNX Runtime and OpenVINO do not read the variable themselves.
+    """
+    first, _, _ = os.environ.get(VARIABLE, "").partition(",")  # a number for each level of nesting
+    return int(first) if first.isdecimal() and int(first) else physical_cores()

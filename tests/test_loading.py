@@ -90,7 +90,7 @@ def refused(path, *fragments, error=CheckpointError):
 
 
 def test_a_wrong_path_is_named_and_what_is_there(run, export, tmp_path):
-    expected = "expected the folder of a run, of a checkpoint or of an export, found"
+    expected = "expected an .onnx, or the folder of a run, of a checkpoint or of an export, found"
     (tmp_path / "tiny").mkdir()
     refused(tmp_path / "tinny", str(tmp_path / "tinny"), f"{expected} nothing there", "'tiny'")
     refused(tmp_path / "tiny", f"{expected} an empty folder")
@@ -111,9 +111,8 @@ def test_a_file_of_a_detector_is_named_with_what_to_do(run, export, tmp_path):
     refused(run.parent / "configs/tiny.yaml", "a config", "detkit.load(config, checkpoint)")
     refused(export / "model.json", "name the folder", str(export))
     refused(last_of(run) / "weights.params", "name the folder", str(last_of(run)))
-    for name, kind in (("a.onnx", "--onnx"), ("a.pth", "convert-weights")):
-        (tmp_path / name).write_bytes(b"")
-        refused(tmp_path / name, kind)
+    (tmp_path / "a.pth").write_bytes(b"")
+    refused(tmp_path / "a.pth", "convert-weights")
     refused(load_config(run / "config.yaml"), "found a Config alone")
     refused(None, "found a NoneType alone")
 

@@ -19,9 +19,7 @@ import shutil
 from types import MappingProxyType
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
-import mxnet as mx
 import numpy as np
-from mxnet import gluon
 
 from detkit.checkpoints.chosen import read_threshold, threshold_files
 from detkit.checkpoints.names import (
@@ -55,6 +53,10 @@ from detkit.files.disk import sync
 from detkit.files.params import read_params
 from detkit.threshold import Threshold
 from detkit.typing import NDArray
+
+# MXNet is imported within functions, because detkit.load looks here for the names of files before
+# it opens an .onnx, which needs none. Its errors are RuntimeErrors.
+Block = Any  # mxnet.gluon.Block
 
 
 class HasState(Protocol):
@@ -108,7 +110,7 @@ class Checkpoint(NamedTuple):
 
 def save_checkpoint(
     path: str,
-    model: gluon.Block,
+    model: Block,
     optimizer: HasState,
     progress: Progress,
     class_names: Sequence[str],
@@ -140,7 +142,7 @@ def save_checkpoint(
         texts = {STATE: state.encode(), CONFIG: origin.config_text.encode(), **origin.plugins}
         _complete(partial, {**texts, **threshold_files(threshold)})
         _replace(partial, path)
-    except (OSError, mx.base.MXNetError) as error:
+    except (OSError, RuntimeError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise _not_saved(path, error) from error
 
@@ -210,7 +212,7 @@ def read_state(path: str) -> Dict[str, Any]:
         raise CheckpointError(f"{file_path}: {error}") from error
 
 
-def check_finite(model: gluon.Block, step: int) -> None:
+def check_finite(model: Block, step: int) -> None:
     """Raises TrainingError if a weight is not finite, which can follow from a finite loss.
 
     step: the number of training steps done, for the message. The function waits for the device.
@@ -225,13 +227,17 @@ def check_finite(model: gluon.Block, step: int) -> None:
         )
 
 
-def _weights(model: gluon.Block) -> Dict[str, NDArray]:
+def _weights(model: Block) -> Dict[str, NDArray]:
+    import mxnet as mx
+
     # MXNet may still reorder weights after a convolution, and reading them does not wait for that.
     mx.nd.waitall()
     return {name: p.data() for name, p in model._collect_params_with_prefix().items()}
 
 
 def _save_arrays(path: str, arrays: Mapping[str, NDArray]) -> None:
+    import mxnet as mx
+
     mx.nd.save(path, dict(arrays))
     # MXNet raises no error if the disk is full when it writes the last buffer.
     expected = sum(array.size * np.dtype(array.dtype).itemsize for array in arrays.values())
@@ -241,6 +247,8 @@ def _save_arrays(path: str, arrays: Mapping[str, NDArray]) -> None:
 
 
 def _read_arrays(path: str) -> Dict[str, NDArray]:
+    import mxnet as mx
+
     try:
         arrays = read_params(path)
         return {name: mx.nd.array(array, dtype=array.dtype) for name, array in arrays.items()}

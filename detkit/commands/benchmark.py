@@ -10,7 +10,6 @@ import numpy as np
 
 from detkit.errors import DetkitError
 from detkit.processor import describe
-from detkit.requirements import import_mxnet
 from detkit.threads import VARIABLE
 
 if TYPE_CHECKING:
@@ -23,12 +22,12 @@ WIDTH = 16  # of a column
 def main(args: argparse.Namespace) -> None:
     """Opens the detectors, times them at each size of a batch, prints the tables."""
     use_threads(args)
-    import_mxnet()
     from detkit.commands.timing import images_for, opened, take_turns
 
-    sides = {"": opened(args.config, args.overrides)}
+    how = {"runtime": args.runtime, "device": args.device}
+    sides = {"": opened(args.config, args.overrides, **how)}
     if args.against:
-        sides = {"first": sides[""], "second": opened(args.against)}
+        sides = {"first": sides[""], "second": opened(args.against, **how)}
     images, what = images_for(args.config, args.overrides, args.pictures, args.count)
     threads = os.environ.get(VARIABLE)
     print(f"{describe()}; threads: {threads}; {len(images)} images: {what}")

@@ -12,7 +12,7 @@ import numpy as np
 from detkit import load, load_exported, shipped
 from detkit.build import build_dataset, build_proposals, open_config
 from detkit.checkpoints import WEIGHTS, folder_of
-from detkit.commands.arguments.export import CALIBRATION, ONNX, ONNX_INT8
+from detkit.commands.arguments.export import CALIBRATION
 from detkit.commands.sources import model_of
 from detkit.data import Dataset, proposals_of_files
 from detkit.data.images import decode_image, list_images
@@ -26,11 +26,12 @@ from detkit.export.check import (
     run_onnx,
     run_program,
 )
-from detkit.export.manifest import ANY
+from detkit.export.manifest import ANY, parse_manifest
 from detkit.export.onnx import save, save_int8
 from detkit.export.precision.calibrate import NAIVE
 from detkit.export.precision.precisions import BFloat16, Float32, Int8, examples_of
 from detkit.export.precision.quantize import KEEP
+from detkit.export.runtimes.names import ONNX, ONNX_INT8
 from detkit.export.symbol import check_folder, export
 from detkit.files.disk import cache_folder, sha256_of
 
@@ -192,7 +193,7 @@ def ways_to_run(
     the symbol finds.
     """
     exported = load_exported(folder, device="cpu")
-    exact = exported.manifest.precision == Float32.name
+    exact = parse_manifest(folder).precision == Float32.name
     symbol = [exported.detect(*pair, score=0) for pair in zip(images, proposals)]
     ways = [Way("symbol", expected, symbol, judged=exact)]
     if exported.takes_proposals:

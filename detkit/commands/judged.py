@@ -17,7 +17,8 @@ from detkit.detections.results import load_results
 from detkit.device import find_device
 from detkit.environment import environment_of
 from detkit.errors import CheckpointError, ConfigError
-from detkit.loading import AnyDetector, config_and_checkpoint, is_export, open_detector
+from detkit.export.runtimes.choice import is_exported
+from detkit.loading import AnyDetector, config_and_checkpoint, open_detector
 from detkit.report import curves_of_training, environment_of_run
 
 TIMED = 8  # images
@@ -43,7 +44,7 @@ def config_that_judges(
     if config is not None:
         return open_config(config, overrides)
     for path in paths:
-        if not is_export(path) and not _is_results(path):
+        if not is_exported(path) and not _is_results(path):
             return open_config(config_and_checkpoint(path)[0], overrides)
     raise ConfigError(
         "--config: expected the config whose data the detections are of, because there is no run "
@@ -60,7 +61,7 @@ def detections_of(path: str, config: Config, dataset: Dataset, args: argparse.Na
         about: Dict[str, Any] = {"config": settings(config)}
         return Judged(path, load_results(path, dataset), None, None, about)
     checkpoint = path
-    if not is_export(path):
+    if not is_exported(path):
         own, checkpoint = config_and_checkpoint(path)
         config = open_config(own, args.overrides)
     return _detected(path, checkpoint, config, dataset, args)
@@ -69,7 +70,7 @@ def detections_of(path: str, config: Config, dataset: Dataset, args: argparse.Na
 def _detected(
     path: str, checkpoint: str, config: Config, dataset: Dataset, args: argparse.Namespace
 ) -> Judged:
-    detector = open_detector(config, checkpoint)
+    detector = open_detector(config, checkpoint, runtime=args.runtime, device=args.device)
     if tuple(dataset.class_names) != detector.class_names:
         raise CheckpointError(
             f"{path}: expected the classes of data.{args.split}, {list(dataset.class_names)}, in "

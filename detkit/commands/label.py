@@ -28,7 +28,7 @@ def main(args: argparse.Namespace) -> None:
             f"IMAGES: expected images alone, found {described(sources)}; detkit predict --save "
             "yolo, voc, labelme or coco writes the frames of a video with their boxes"
         )
-    detector = detector_of(args.model, None, (), tta=False)
+    detector = detector_of(args.model, None, args)
     if detector.takes_proposals:
         raise DataError(
             f"--model {args.model}: expected a detector that makes its own proposals, found "

@@ -38,8 +38,12 @@ COMMANDS = {
     "benchmark": "time a detector on this machine",
     "completion": "print the completion of a shell",
 }
-# MXNet reads the number of threads when it is imported, so that benchmark imports it itself.
-WITHOUT_MXNET = ("doctor", "configs", "init", "convert", "data", "benchmark", "completion")
+# MXNet reads the number of threads when it is imported, so that benchmark imports it itself. An
+# .onnx needs none, so that predict and label import it with a checkpoint or a symbol.
+WITHOUT_MXNET = (
+    *("doctor", "configs", "init", "convert", "data", "benchmark", "completion"),
+    *("predict", "label"),
+)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> Optional[int]:

@@ -4,15 +4,16 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Iterable, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
 import numpy as np
 
-from detkit.build import open_config
 from detkit.data import proposals_of_files
 from detkit.errors import CheckpointError, DataError
+from detkit.export.runtimes.choice import is_exported
+from detkit.export.runtimes.names import is_onnx
 from detkit.files.disk import make_folder
-from detkit.loading import AnyDetector, config_and_checkpoint, is_export, load, open_detector
+from detkit.loading import AnyDetector, config_and_checkpoint, load, open_detector
 from detkit.predictions.captures import Waiting
 from detkit.predictions.frames import Frames, described
 from detkit.predictions.run import described as rate_of
@@ -20,6 +21,7 @@ from detkit.predictions.run import predict, telling
 from detkit.predictions.saves import DRAWN, Result, open_saves
 from detkit.predictions.saves.pictures import PicturesSave
 from detkit.predictions.sources import IMAGE, Source, find_sources
+from detkit.requirements import import_mxnet
 
 PICTURES, VIDEO = "pictures", "video"
 
@@ -28,11 +30,11 @@ def main(args: argparse.Namespace) -> None:
     """Detects in every frame that can be read; raises DataError at the end for the others."""
     model, words = args.config, args.sources
     checkpoint: Optional[str] = None
-    if not os.path.isdir(model):
+    if not (os.path.isdir(model) or is_onnx(model)):
         checkpoint, *words = words
     sources = find_sources(words)
     check_forms(args.save or (), sources)
-    detector = detector_of(model, checkpoint, args.overrides, args.tta)
+    detector = detector_of(model, checkpoint, args)
     proposals = proposals_for(args.proposals, sources, detector)
     make_folder(args.out)
     saves = open_saves(args.save, Path(args.out), detector.class_names, args.images)
@@ -64,26 +66,28 @@ def check_forms(forms: Sequence[str], sources: Sequence[Source]) -> None:
         )
 
 
-def detector_of(
-    model: str, checkpoint: Optional[str], overrides: Iterable[str], tta: bool
-) -> AnyDetector:
-    """Returns the detector of a folder, or, with ``checkpoint``, that of a config.
+def detector_of(model: str, checkpoint: Optional[str], args: argparse.Namespace) -> AnyDetector:
+    """Returns the detector of a folder or an .onnx, or, with ``checkpoint``, that of a config.
 
-    overrides: of the config, which an export does not have.
+    args: with runtime and device, and perhaps, for what is no export, overrides and tta.
 
     Raises the errors of detkit.load.
     """
-    overrides = list(overrides)
-    if checkpoint is None and is_export(model):
+    overrides, tta = getattr(args, "overrides", ()), getattr(args, "tta", False)
+    if checkpoint is None and is_exported(model):
         if overrides or tta:
             raise CheckpointError(
                 f"{model}: expected the folder of a run or a checkpoint for --set and --tta, "
                 "found an export"
             )
-        return load(model)
+        return load(model, device=args.device, runtime=args.runtime)
+    import_mxnet()
+    from detkit.build import open_config
+
     if checkpoint is None:
         model, checkpoint = config_and_checkpoint(model)
-    return open_detector(open_config(model, overrides), checkpoint, tta)
+    config = open_config(model, overrides)
+    return open_detector(config, checkpoint, tta, args.runtime, args.device)
 
 
 def proposals_for(

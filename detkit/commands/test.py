@@ -11,7 +11,6 @@ from detkit.build import build_dataset, build_evaluator, build_loader, open_conf
 from detkit.build.model import detector_of
 from detkit.checkpoints import folder_of, write_threshold
 from detkit.checkpoints.names import THRESHOLD
-from detkit.commands.arguments.export import ONNX, ONNX_INT8
 from detkit.commands.arguments.test import Least
 from detkit.commands.sources import model_of
 from detkit.data import Dataset
@@ -21,14 +20,17 @@ from detkit.detections import Detections
 from detkit.detections.of_dataset import detect_dataset
 from detkit.detections.proposal_files import check_written, is_proposal_file
 from detkit.detections.results import save_results
-from detkit.errors import CheckpointError, ConfigError, DataError
+from detkit.errors import CheckpointError, ConfigError, DataError, ExportError
 from detkit.evaluate import format_table
 from detkit.evaluate.choose import by_class, threshold_by
 from detkit.evaluate.judged import Judged, judge, rule_of
 from detkit.evaluate.metrics import BESIDE, save_metrics
 from detkit.export import manifest
+from detkit.export.onnx_manifest import write_onnx_threshold
+from detkit.export.runtimes.choice import is_export
+from detkit.export.runtimes.names import ONNX, ONNX_INT8, is_onnx
 from detkit.files.disk import make_folder
-from detkit.loading import AnyDetector, is_export, open_detector
+from detkit.loading import AnyDetector, open_detector
 from detkit.threshold import Threshold
 from detkit.wording import did_you_mean, first_few
 
@@ -39,7 +41,7 @@ def main(args: argparse.Namespace) -> None:
         check_written(args.out)
     args.config, args.checkpoint = model_of(args)
     config = open_config(args.config, args.overrides)
-    detector = open_detector(config, args.checkpoint, args.tta)
+    detector = open_detector(config, args.checkpoint, args.tta, args.runtime, args.device)
     run_dir = results_folder(args.checkpoint)
     if args.out and is_proposal_file(args.out) and detector_of(config).TELLS_CLASSES:
         raise ConfigError(
@@ -105,20 +107,29 @@ def choose(args: argparse.Namespace, judged: Judged, detector: AnyDetector) -> C
 
 
 def write_chosen(folder: str, threshold: Threshold) -> str:
-    """Writes the threshold into an export or a checkpoint; returns the path of its file."""
+    """Writes the threshold into an export, its .onnx, or a checkpoint; returns the file's path."""
+    if is_onnx(folder):
+        write_onnx_threshold(folder, threshold)
+        return folder
     if is_export(folder):
         manifest.write_threshold(folder, threshold)
-        for name in (ONNX, ONNX_INT8):
-            if os.path.lexists(os.path.join(folder, name)):
-                print(
-                    f"not changed: {os.path.join(folder, name)} keeps the threshold of its export; "
-                    "choose it for the checkpoint and export again",
-                    file=sys.stderr,
-                )
+        for path in (os.path.join(folder, name) for name in (ONNX, ONNX_INT8)):
+            if os.path.lexists(path):
+                _write_beside(path, threshold)
         return os.path.join(folder, manifest.MANIFEST)
     checkpoint = folder_of(folder)
     write_threshold(checkpoint, threshold)
     return os.path.join(checkpoint, THRESHOLD)
+
+
+def _write_beside(path: str, threshold: Threshold) -> None:
+    """Writes the threshold into an .onnx beside model.json, or says why not."""
+    try:
+        write_onnx_threshold(path, threshold)
+    except ExportError as error:  # such as one of an earlier version
+        print(f"not changed: {error}", file=sys.stderr)
+    else:
+        print(f"written: {path}: {threshold}")
 
 
 def finish(args: argparse.Namespace, result: Mapping[str, Any], chosen: Chosen) -> None:
@@ -176,13 +187,13 @@ def counts(loader: Loader) -> Dict[str, Any]:
     }
 
 
-def name_of(folder: str) -> str:
-    """Returns the name of an export's folder, or of the checkpoint that a path means."""
-    return os.path.basename(os.path.abspath(folder_of(folder)))
+def name_of(path: str) -> str:
+    """Returns the name of an export's folder or .onnx, or of the checkpoint that a path means."""
+    return os.path.basename(os.path.abspath(path if is_onnx(path) else folder_of(path)))
 
 
-def results_folder(folder: str) -> str:
-    """Returns the folder of the results of an export, which is itself, or of a checkpoint's run."""
-    return (
-        folder if is_export(folder) else os.path.dirname(os.path.dirname(os.path.abspath(folder)))
-    )
+def results_folder(path: str) -> str:
+    """Returns the folder of the results: an export's own, an .onnx's, or that of the run."""
+    if is_onnx(path):
+        return os.path.dirname(os.path.abspath(path))
+    return path if is_export(path) else os.path.dirname(os.path.dirname(os.path.abspath(path)))

@@ -1,24 +1,26 @@
-"""Times the stages of detectors: from the file of an image to its detections."""
+"""Times the stages of detectors: from the file of an image to its detections.
+
+An .onnx is timed without MXNet, so that what configs and checkpoints need is imported late.
+"""
 
 import os
 import time
-from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from detkit.build import build_dataset, build_model, choose_operators, open_config
-from detkit.build.load import detector_for
-from detkit.build.model import detector_of
-from detkit.commands.sources import config_of
-from detkit.config import Config
 from detkit.data import Shapes
 from detkit.data.given_images import read_images
 from detkit.data.images import list_images
 from detkit.data.one_class import OneClass
-from detkit.detector import Detector
-from detkit.device import find_device
 from detkit.errors import ConfigError, DataError
-from detkit.loading import AnyDetector, is_export, load
+from detkit.export.runtimes.choice import is_exported
+from detkit.loading import AnyDetector, load
+from detkit.requirements import import_mxnet
+
+if TYPE_CHECKING:
+    from detkit.config import Config
+    from detkit.detector import Detector
 
 READ, RESIZE, NETWORK, REST = "read", "resize and pad", "network with NMS", "post-processing"
 SIZE = (480, 640)  # height and width of the drawn images, in pixels
@@ -36,16 +38,23 @@ class Times(NamedTuple):
         return total
 
 
-def opened(path: str, overrides: Iterable[str] = ()) -> AnyDetector:
-    """Returns the detector of a folder, or that of a config with random weights.
+def opened(
+    path: str,
+    overrides: Iterable[str] = (),
+    runtime: Optional[str] = None,
+    device: str = "auto",
+) -> AnyDetector:
+    """Returns the detector of a folder or an .onnx, or that of a config with random weights.
+
+    runtime, device: see detkit.load.
 
     Raises the errors of detkit.load, and ConfigError for a detector that needs proposals.
     """
     detector: AnyDetector
     if os.path.isdir(path) or not _is_config(path):
-        detector = load(path)
+        detector = load(path, device=device, runtime=runtime)
     else:
-        detector = _untrained(open_config(path, overrides))
+        detector = _untrained(path, overrides, device)
     if detector.takes_proposals:
         raise ConfigError(
             f"{path}: expected a detector that makes its own proposals, found {detector.name}"
@@ -62,8 +71,7 @@ def images_for(
     """
     if given:
         return list(list_images(given)[:count]), "files"
-    config = None if is_export(path) else config_of(path, overrides)
-    dataset = None if config is None else _dataset(config)
+    dataset = None if is_exported(path) else _dataset_of(path, overrides)
     if dataset is not None:
         chosen = range(min(count, len(dataset)))
         if hasattr(dataset, "image_path"):
@@ -113,20 +121,36 @@ def _is_config(path: str) -> bool:
     return not os.path.isfile(path) or path.endswith((".yaml", ".yml"))
 
 
-def _dataset(config: Config) -> Any:
+def _dataset_of(path: str, overrides: Iterable[str]) -> Any:
+    from detkit.commands.sources import config_of
+
+    config = config_of(path, overrides)
+    return None if config is None else _dataset(config)
+
+
+def _dataset(config: "Config") -> Any:
     """Returns data.val, or None if it cannot be read here."""
+    from detkit.build import build_dataset
+
     try:
         return build_dataset(config, "val")
     except DataError:
         return None
 
 
-def _untrained(config: Config) -> Detector:
+def _untrained(path: str, overrides: Iterable[str], device: str) -> "Detector":
+    import_mxnet()  # or say what to install
+    from detkit.build import build_model, choose_operators, open_config
+    from detkit.build.load import detector_for
+    from detkit.build.model import detector_of
+    from detkit.device import find_device
+
+    config = open_config(path, overrides)
     dataset = _dataset(config)
     names = [f"class {n}" for n in range(CLASSES)] if dataset is None else dataset.class_names
     if not detector_of(config).TELLS_CLASSES:
         names = OneClass.class_names
-    ctx = find_device("auto")
+    ctx = find_device(device)
     choose_operators(config, ctx)
     model = build_model(config, names, ctx, pretrained=False)
     return detector_for(config, model, names, ctx)

@@ -4,6 +4,7 @@ MXNet, pycocotools and supervision are imported within functions: code that only
 boxes should neither need them nor wait for them.
 """
 
+import sys
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import (
@@ -174,9 +175,11 @@ class Detections:
         return encode(self.mask(index) >= THRESHOLD)
 
     def _pasted(self, rows: Union[slice, List[int]]) -> np.ndarray:
-        from detkit.ops import paste_masks
-
-        return paste_masks(np.asarray(self.mask_probs)[rows], self.boxes[rows], *self._size())
+        if "mxnet" in sys.modules:  # its operator uses several threads
+            from detkit.ops import paste_masks as pasted
+        else:
+            from detkit.detections.paste import pasted
+        return pasted(np.asarray(self.mask_probs)[rows], self.boxes[rows], *self._size())
 
     def _size(self) -> Tuple[int, int]:
         if not self.has_masks or self.image_size is None:

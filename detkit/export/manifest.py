@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from detkit.errors import ExportError
-from detkit.export.manifest_rules import MOST_BYTES, check_is_file, check_values
+from detkit.export.manifest_rules import (
+    MOST_BYTES,
+    NULL,
+    check_is_file,
+    check_types,
+    check_values,
+    chosen_of,
+    skeleton_of,
+)
 from detkit.export.strict_json import parse_json
 from detkit.files.disk import sha256_of, whole_file
-from detkit.threshold import Threshold, threshold_of
+from detkit.threshold import Threshold
 
 FORMAT = 1
 MANIFEST = "model.json"
@@ -63,20 +71,18 @@ class Manifest(NamedTuple):
     @property
     def skeleton(self) -> List[List[int]]:
         """The pairs of keypoints that a drawing connects; empty without heatmaps."""
-        skeleton: List[List[int]] = self.outputs[-1].get("skeleton", [])
-        return skeleton
+        return skeleton_of(self.outputs)
 
     @property
     def chosen(self) -> Optional[Threshold]:
         """The least scores of what is detected by default, or None."""
-        return None if self.threshold is None else threshold_of(self.threshold)
+        return chosen_of(self.threshold)
 
     def text(self) -> str:
         """Returns the content of the file."""
         return json.dumps({"format": FORMAT, **self._asdict()}, indent=1, ensure_ascii=False) + "\n"
 
 
-NULL = type(None)
 TYPES: Dict[str, Tuple[type, ...]] = {
     **dict.fromkeys(("detkit", "mxnet", "ops", "precision"), (str,)),
     **dict.fromkeys(("classes", "inputs", "outputs"), (list,)),
@@ -85,7 +91,6 @@ TYPES: Dict[str, Tuple[type, ...]] = {
     **dict.fromkeys(("resize", "threshold"), (dict, NULL)),
     **dict.fromkeys(("library", "int8_for"), (str, NULL)),
 }
-WORDS = {str: "a string", list: "a list", int: "an integer", dict: "an object", NULL: "null"}
 
 
 def read_manifest(folder: PathName) -> Manifest:
@@ -126,7 +131,7 @@ def parse_manifest(folder: PathName) -> Manifest:
     # An export without the key is older than the choice, and its INT8 was for VNNI.
     content.setdefault("int8_for", VNNI if content.get("precision") == INT8 else None)
     content.setdefault("threshold", None)  # older exports have none
-    _check_types(path, content)
+    check_types(path, content, TYPES)
     _check_names(path, content)
     check_values(path, content)
     return Manifest(**{name: content[name] for name in Manifest._fields})
@@ -140,14 +145,6 @@ def write_threshold(folder: PathName, threshold: Threshold) -> None:
     manifest = parse_manifest(folder)._replace(threshold=threshold.to_json())
     with whole_file(Path(folder, MANIFEST)) as part:
         part.write_text(manifest.text(), encoding="utf-8")
-
-
-def _check_types(path: str, content: Dict[str, Any]) -> None:
-    for name, types in TYPES.items():
-        if name not in content or not isinstance(content[name], types):
-            expected = " or ".join(WORDS[each] for each in types)
-            found = repr(content[name]) if name in content else "nothing"
-            raise ExportError(f"{path}: {name}: expected {expected}, found {found}; {AGAIN}")
 
 
 def _check_names(path: str, content: Dict[str, Any]) -> None:

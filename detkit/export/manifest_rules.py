@@ -1,16 +1,16 @@
-"""The ranges of the values in model.json.
+"""The types and ranges of the values in model.json, and in the metadata of an .onnx.
 
 tools/deploy/model.cpp checks the same.
 """
 
 import os
 import re
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from detkit.data.resize import FRAMEWORKS
 from detkit.errors import ExportError
 from detkit.keypoints import MOST_KEYPOINTS
-from detkit.threshold import EXPECTED, is_threshold
+from detkit.threshold import EXPECTED, Threshold, is_threshold, threshold_of
 
 MOST_BYTES = 1 << 22  # of model.json
 MOST_CLASSES = 10_000
@@ -21,6 +21,8 @@ LONGEST_SIDE = 16_384  # pixels of a resized image
 LARGEST_MULTIPLE = 1024  # pixels
 LONGEST_TEXT = 1024  # bytes
 MOST_FILES = 64
+MOST_PIXELS = 1 << 40  # that one may allow an image of the user's own to have
+CHANNELS = "RGB"  # the order of the channels of every network; OpenCV reads BGR
 INPUTS = (
     ["images", "sizes"],
     ["images", "sizes", "scales"],
@@ -31,15 +33,29 @@ MASKS, HEATMAPS = "masks", "heatmaps"
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 AGAIN = "export it again (detkit export)"
+NULL = type(None)
+WORDS = {str: "a string", list: "a list", int: "an integer", dict: "an object", NULL: "null"}
 
 
-def check_values(place: str, content: Dict[str, Any]) -> None:
+def check_types(
+    place: str, content: Mapping[str, Any], types: Mapping[str, Tuple[type, ...]]
+) -> None:
+    """Raises ExportError for a key of ``types`` that is missing or has a value of another type."""
+    for name, allowed in types.items():
+        if name not in content or not isinstance(content[name], allowed):
+            expected = " or ".join(WORDS[each] for each in allowed)
+            found = repr(content[name]) if name in content else "nothing"
+            raise ExportError(f"{place}: {name}: expected {expected}, found {found}; {AGAIN}")
+
+
+def check_values(place: str, content: Mapping[str, Any]) -> None:
     """Raises ExportError for a value that no export has.
 
-    place: the path of model.json. content: its keys, with values of the right types.
+    place: the path of the file. content: its keys, with values of the right types. Those among
+        them that have a rule are checked.
     """
     for key, (is_right, expected) in RULES.items():
-        if not is_right(content[key]):
+        if key in content and not is_right(content[key]):
             _fail(place, key, expected, content[key])
     classes = len(content["classes"])
     if not _is_whole(content["first_label"], 0, classes - 1):
@@ -47,6 +63,17 @@ def check_values(place: str, content: Dict[str, Any]) -> None:
         _fail(place, "first_label", expected, content["first_label"])
     if content["threshold"] is not None and not is_threshold(content["threshold"], classes):
         _fail(place, "threshold", f"null, or {EXPECTED}", content["threshold"])
+
+
+def skeleton_of(outputs: List[Dict[str, Any]]) -> List[List[int]]:
+    """Returns the pairs of keypoints that a drawing connects; none without heatmaps."""
+    skeleton: List[List[int]] = outputs[-1].get("skeleton", [])
+    return skeleton
+
+
+def chosen_of(threshold: Optional[Dict[str, Any]]) -> Optional[Threshold]:
+    """Returns the Threshold of a manifest's ``threshold``, or None."""
+    return None if threshold is None else threshold_of(threshold)
 
 
 def check_is_file(path: str) -> None:
@@ -150,6 +177,11 @@ RULES: Dict[str, Tuple[Callable[[Any], Any], str]] = {
     "pad_multiple": (
         lambda value: _is_whole(value, 1, LARGEST_MULTIPLE),
         f"a whole number from 1 to {LARGEST_MULTIPLE}",
+    ),
+    "channels": (lambda value: value == CHANNELS, CHANNELS),
+    "max_pixels": (
+        lambda value: _is_whole(value, 1, MOST_PIXELS),
+        f"a whole number from 1 to {MOST_PIXELS}",
     ),
     "ops": (lambda value: _is_one_of(value, ("native", "mxnet")), "native or mxnet"),
     "precision": (

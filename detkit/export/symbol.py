@@ -46,7 +46,7 @@ def export(
     Raises ExportError if the detector cannot be exported, or if the folder holds other files.
     """
     check_folder(folder)
-    inputs, resize = _inputs_of(detector), _resize_of(detector)
+    inputs, resize = inputs_of(detector), resize_of(detector)
     graph, parameters = trace(detector.model, ops)
     precision, own = precision or Float32(), _takes_own_convolutions(ops)
     symbol, parameters = precision.convert(detector.model, graph, parameters, own)
@@ -65,7 +65,7 @@ def export(
         int8_for=precision.cpus,
         files={},
         source={"config": _name_of(detector.config), "checkpoint_sha256": checkpoint_sha256},
-        threshold=_threshold_of(detector),
+        threshold=threshold_of(detector),
     )
     return write_folder(folder, symbol, parameters, manifest)
 
@@ -144,7 +144,7 @@ def check_folder(folder: str) -> None:
         ) from error
 
 
-def _inputs_of(detector: Detector) -> List[str]:
+def inputs_of(detector: Detector) -> List[str]:
     """Returns the manifest's ``inputs``. Raises ExportError for a network with other inputs."""
     inputs = list(detector.model.INPUTS)
     if inputs not in INPUTS:
@@ -156,7 +156,7 @@ def _inputs_of(detector: Detector) -> List[str]:
     return inputs
 
 
-def _resize_of(detector: Detector) -> Optional[Dict[str, Any]]:
+def resize_of(detector: Detector) -> Optional[Dict[str, Any]]:
     """Returns the manifest's ``resize``. Raises ExportError for transforms other than resizing."""
     transforms = detector.transforms
     if not transforms:
@@ -200,7 +200,7 @@ def _outputs(
     return outputs
 
 
-def _threshold_of(detector: Detector) -> Optional[Dict[str, Any]]:
+def threshold_of(detector: Detector) -> Optional[Dict[str, Any]]:
     return None if detector.threshold is None else detector.threshold.to_json()
 
 

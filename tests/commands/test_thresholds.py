@@ -130,7 +130,7 @@ def test_an_export_keeps_it_and_gets_another(config, copy, image, tmp_path, coun
     assert tiny.tool("test", config, out, "--threshold", "f1") == 0
     said = capsys.readouterr()
     tiny.assert_says(said.out, f"written: {out}/model.json: a score of ")
-    tiny.assert_says(said.err, f"not changed: {out}/model.onnx", "export again")
+    tiny.assert_says(said.err, f"not changed: {out}/model.onnx", "export it again")
     found = detkit.load_exported(out).threshold
     assert (found.rule, found.split, len(found.scores)) == ("f1", "val", 1)
     assert list(found.scores) == result_of(out)["threshold"]["scores"]

@@ -7,7 +7,7 @@ import pytest
 
 import detkit
 from detkit.errors import ExportError
-from detkit.export import exported as module
+from detkit.export.runtimes import by_mxnet as module
 from detkit.ops import backend
 from support.exports import SIZES, exported, photos, rewrite
 

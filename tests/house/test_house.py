@@ -14,12 +14,13 @@ from detkit.registry import TRAIN_STEPS
 from support import tiny
 
 LONGEST_STEP = 25  # statements
+EXTRAS = ("detkit.export.onnx", "detkit.export.runtimes.by_")  # what they need may be missing
 
 
 def classes():
     """Every class that is defined in the package."""
     for module in pkgutil.walk_packages(detkit.__path__, "detkit."):
-        if not module.name.startswith("detkit.export.onnx"):  # an extra, which may be missing
+        if not module.name.startswith(EXTRAS):
             for value in vars(importlib.import_module(module.name)).values():
                 if inspect.isclass(value) and value.__module__ == module.name:
                     yield value
@@ -46,17 +47,22 @@ def test_every_training_step_is_a_page():
         assert "__call__" in vars(step), step.__name__
 
 
-REGISTERED = """
+REGISTERED = (
+    f"""
+EXTRAS = {EXTRAS}
+"""
+    + """
 import importlib, json, pkgutil
 import detkit.parts
 from detkit.registry import REGISTRIES
 
 parts = {kind: registry.names() for kind, registry in REGISTRIES.items()}
 for module in pkgutil.walk_packages(detkit.__path__, "detkit."):
-    if not module.name.startswith("detkit.export.onnx"):
+    if not module.name.startswith(EXTRAS):
         importlib.import_module(module.name)
 print(json.dumps([parts, {kind: registry.names() for kind, registry in REGISTRIES.items()}]))
 """
+)
 
 
 def test_parts_registers_every_part_that_detkit_ships():
@@ -81,6 +87,7 @@ SHORT = {
     "data/one_class.py": "a wrapper of datasets",
     "detections/coco_labels.py": "a table that converters, results and the benchmark share",
     "detections/overlap.py": "needs neither MXNet nor a file of detections",
+    "export/runtimes/names.py": "read by command lines, without numpy",
     "device.py": "below everything that uses a device",
     "models/detectors/": "one file for each detector",
     "naming.py": "shared by two rooms of which neither may know the other",

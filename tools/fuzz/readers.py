@@ -34,7 +34,9 @@ from detkit.detections.proposal_files import read_proposals
 from detkit.detections.results import load_results
 from detkit.errors import DataError
 from detkit.evaluate import COCOEvaluator
-from detkit.export.exported import load_exported
+from detkit.export.onnx_manifest import read_onnx_manifest, write_onnx_threshold
+from detkit.export.runtimes.by_mxnet import load_exported
+from detkit.threshold import Threshold
 from detkit.weights import from_caffe2, is_caffe2, read_weights
 
 DATASET = Shapes(length=2, size=(32, 32))
@@ -131,6 +133,13 @@ def read_export(folder: Path) -> None:
     load_exported(str(folder), device="cpu").detect(IMAGE)
 
 
+def read_onnx(folder: Path) -> None:
+    """Reads an .onnx as far as detkit itself does, and writes a threshold into it."""
+    read_onnx_manifest(folder / "a.onnx")
+    write_onnx_threshold(folder / "a.onnx", Threshold((0.5,), "f1", "val"))
+    read_onnx_manifest(folder / "a.onnx")
+
+
 FORMATS: Dict[str, Format] = {
     "config": Format(read_config, ("a.yaml", "b.yaml")),
     "voc": Format(read_voc, ("Annotations/a.xml", "ImageSets/Main/train.txt")),
@@ -173,6 +182,7 @@ FORMATS: Dict[str, Format] = {
     "safetensors": Format(read_arrays, ()),
     "checkpoint": Format(read_checkpoint, ()),
     "export": Format(read_export, ("model-symbol.json", "model.json", "model-0000.params")),
+    "onnx": Format(read_onnx, ()),
 }
 
 

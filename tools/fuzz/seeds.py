@@ -15,6 +15,7 @@ import numpy as np
 
 from fuzz import layouts
 from fuzz.mat import mat
+from fuzz.onnx import onnx
 from fuzz.weights import Files, params, pkl, pth, safetensors
 
 TOOLS = Path(__file__).resolve().parents[1]
@@ -238,4 +239,5 @@ SEEDS: Dict[str, Callable[[], List[Files]]] = {
     "safetensors": safetensors,
     "checkpoint": lambda: _of_a_run(exported=False),
     "export": lambda: _of_a_run(exported=True),
+    "onnx": onnx,
 }

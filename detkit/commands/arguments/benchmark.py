@@ -9,11 +9,14 @@ another program: it compares detkit with other frameworks.
 import argparse
 
 from detkit.cli import common_arguments, positive
+from detkit.commands.arguments.predict import runtime_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    common_arguments(parser, config="a run's, a checkpoint's or an export's folder, or a config")
+    common_arguments(
+        parser, config="a run's, a checkpoint's or an export's folder, an .onnx, or a config"
+    )
     parser.add_argument(
         "--against", metavar="OTHER", help="a second detector of the same kinds, as a comparison"
     )
@@ -45,3 +48,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how often each image is timed, after one round that is not; default: 5",
     )
+    runtime_arguments(parser)

@@ -4,8 +4,8 @@ import argparse
 from typing import Optional
 
 from detkit.cli import lacks_checkpoint, model_arguments, positive, proposals_argument
+from detkit.export.runtimes.names import ONNX, ONNX_INT8
 
-ONNX, ONNX_INT8 = "model.onnx", "model-int8.onnx"
 CALIBRATION = 32  # images
 
 

@@ -9,7 +9,7 @@ import argparse
 from typing import Optional
 
 from detkit.cli import debug_argument, positive
-from detkit.commands.arguments.predict import images_argument, score_argument
+from detkit.commands.arguments.predict import images_argument, runtime_arguments, score_argument
 
 # The names in detkit.commands.label, which imports more than a help text may.
 TOOLS = ("cvat", "labelstudio", "labelme")
@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model",
-        metavar="FOLDER",
+        metavar="MODEL",
         required=True,
-        help="the folder of a run, a checkpoint or an export",
+        help="the folder of a run, a checkpoint or an export, or an .onnx",
     )
     parser.add_argument("--to", choices=TOOLS, required=True, help="the label tool")
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the files")
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "https://host/photos/; default: /data/local-files/?d=, Label Studio's local storage, with "
         "the images' folder as its root",
     )
+    runtime_arguments(parser)
     debug_argument(parser)
 
 

@@ -4,8 +4,8 @@
   detkit predict CONFIG CHECKPOINT SOURCE... --out DIR
 
 If the first word is a folder, it is MODEL: a run, whose best checkpoint is taken, a checkpoint, or
-an export. Otherwise it is a config, a file or a name, and the second word is its checkpoint or
-export.
+an export. An .onnx is MODEL, too. Otherwise the first word is a config, a file or a name, and the
+second word is its checkpoint or export.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from detkit.cli import (
     seconds,
     tta_argument,
 )
+from detkit.export.runtimes.names import AUTO, DEVICES, RUNTIMES, is_onnx
 
 # The names in detkit.predictions.saves, whose modules take longer to import than a help may take.
 FORMS = ("pictures", "video", "json", "coco", "yolo", "voc", "labelme", "csv", "crops")
@@ -30,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     common_arguments(
         parser,
-        config="the folder of a run, a checkpoint or an export; or a config, before CHECKPOINT",
+        config="the folder of a run, a checkpoint or an export, or an .onnx; or a config, before "
+        "CHECKPOINT",
         metavar="MODEL",
     )
     sources_argument(parser)
@@ -58,6 +60,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     proposals_argument(parser)
     tta_argument(parser)
+    runtime_arguments(parser)
+
+
+def runtime_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--runtime`` and ``--device``."""
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        help="what runs an export: mxnet, or, with its .onnx, onnxruntime or openvino; default: "
+        "mxnet for a folder, if it is installed; for an .onnx openvino, if it is installed",
+    )
+    parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default=AUTO,
+        help="default: auto, a GPU if the runtime can use one; gpu and cuda are the same; tensorrt "
+        "is of onnxruntime",
+    )
 
 
 def sources_argument(parser: argparse.ArgumentParser) -> None:
@@ -105,10 +125,11 @@ def forms(text: str) -> List[str]:
 
 def wrong(args: argparse.Namespace) -> Optional[str]:
     """Returns a message if SOURCE is missing behind a config and its checkpoint."""
-    if not os.path.isdir(args.config) and len(args.sources) < 2:
+    is_model = os.path.isdir(args.config) or is_onnx(args.config)
+    if not is_model and len(args.sources) < 2:
         return (
-            f"{args.config}: expected the folder of a run, a checkpoint or an export, or a config "
-            f"before CHECKPOINT and SOURCE; found no folder, and {args.sources[0]!r} alone behind "
-            "it"
+            f"{args.config}: expected the folder of a run, a checkpoint or an export, an .onnx, "
+            f"or a config before CHECKPOINT and SOURCE; found no folder, and {args.sources[0]!r} "
+            "alone behind it"
         )
     return None

@@ -8,6 +8,7 @@ first is the baseline of the differences, and all are judged by the same data an
 import argparse
 
 from detkit.cli import debug_argument, positive, set_argument, split_argument
+from detkit.commands.arguments.predict import runtime_arguments
 
 EXAMPLES = 6
 
@@ -18,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "inputs",
         metavar="RUN|EXPORT|DETECTIONS",
         nargs="+",
-        help="the folder of a run, of a checkpoint or of an export, or COCO results JSON, which "
-        "detkit test --out writes",
+        help="the folder of a run, a checkpoint or an export, an .onnx, or COCO results JSON, "
+        "which detkit test --out writes",
     )
     parser.add_argument("--out", metavar="FILE", required=True, help="the page, a .html file")
     parser.add_argument(
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     set_argument(parser, "the config and of each run's config")
     split_argument(parser)
+    runtime_arguments(parser)
     parser.add_argument("--batch-size", type=positive, default=1, metavar="B", help="default: 1")
     parser.add_argument(
         "--examples",

@@ -16,9 +16,10 @@ from detkit.cli import (
     split_argument,
     tta_argument,
 )
+from detkit.commands.arguments.predict import runtime_arguments
 from detkit.threshold import RULES, Rule, parse_rule
 
-MODEL = "a checkpoint or an export"
+MODEL = "a checkpoint or an export, or an .onnx"
 VAL = SPLITS[0]  # the split on which choices are made, so that the figures of test stay honest
 
 
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     split_argument(parser)
     rules(parser)
     tta_argument(parser)
+    runtime_arguments(parser)
     parser.add_argument(
         "--work-dir",
         metavar="DIR",

@@ -1,17 +1,20 @@
 """Converts a detector's graph, node by node, from the images to the detections."""
 
 import json
-from typing import Any, Dict, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
+import detkit
 from detkit.detector import Detector
 from detkit.export.graph.graph import Graph, Node, Output, Place
+from detkit.export.manifest_rules import CHANNELS, HEATMAPS
 from detkit.export.onnx import detection, elementwise, layers, roi, shapes  # noqa: F401
 from detkit.export.onnx.builder import Builder
 from detkit.export.onnx.translate import Call, translate
-from detkit.export.symbol import trace
+from detkit.export.onnx_manifest import KEY, OnnxManifest
+from detkit.export.symbol import inputs_of, resize_of, threshold_of, trace
 from detkit.ops import backend
 from detkit.typing import NDArray
 
@@ -36,12 +39,15 @@ def converted(detector: Detector) -> Any:
     arrays, larger = (Arrays(graph, inputs, example) for example in EXAMPLES)
     names = translated(builder, graph, parameters, arrays)
     outputs = {}
-    for name, output in zip(detector.model.OUTPUTS, graph.outputs):
+    named = dict(zip(detector.model.OUTPUTS, graph.outputs))
+    for name, output in named.items():
         sides = enumerate(zip(arrays.shape(output), larger.shape(output)))
         free = ["B", *(f"{name}_{axis}" for axis in range(1, len(arrays.shape(output))))]
         shape = [free[axis] if side != large else side for axis, (side, large) in sides]
         outputs[name] = names[output.place], shape
-    return builder.model(inputs, outputs, _about(detector))
+    rows: Dict[str, List[Union[int, str]]]
+    rows = {name: ["B", *arrays.shape(output)[1:]] for name, output in named.items()}
+    return builder.model(inputs, outputs, _about(detector, rows))
 
 
 def translated(
@@ -98,14 +104,34 @@ class Arrays:
         return self._types.get((node, 0), np.dtype("float32"))
 
 
-def _about(detector: Detector) -> Dict[str, str]:
-    """Returns the metadata that a program needs to use the detector.
+def _about(detector: Detector, outputs: Mapping[str, Sequence[Union[int, str]]]) -> Dict[str, str]:
+    """Returns the metadata: all that a program needs to use the network.
 
     The model returns all detections. A program that shows them drops those below the threshold.
+
+    outputs: {name: shape}, with "B" for the number of images and the largest possible
+        number of rows.
     """
-    chosen = detector.threshold
+    described: List[Dict[str, Any]] = [{"name": n, "shape": side} for n, side in outputs.items()]
+    if described[-1]["name"] == HEATMAPS:
+        described[-1]["skeleton"] = [list(limb) for limb in detector.skeleton]
+    manifest = OnnxManifest(
+        detkit=detkit.__version__,
+        classes=list(detector.class_names),
+        first_label=detector.first_label,
+        inputs=inputs_of(detector),
+        outputs=described,
+        resize=resize_of(detector),
+        pad_multiple=detector.pad_multiple,
+        channels=CHANNELS,
+        max_pixels=detector.max_pixels,
+        threshold=threshold_of(detector),
+    )
+    chosen = manifest.threshold
     return {
-        **({} if chosen is None else {"threshold": json.dumps(chosen.to_json())}),
+        KEY: manifest.text(),
+        # These are older; programs that other people wrote may read them.
+        **({} if chosen is None else {"threshold": json.dumps(chosen)}),
         "classes": json.dumps(list(detector.class_names), ensure_ascii=False),
         "first_label": str(detector.first_label),
         "pad_multiple": str(detector.pad_multiple),
