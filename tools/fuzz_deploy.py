@@ -22,20 +22,13 @@ from detkit.ops.compile import find_compiler
 
 SOURCES = Path(__file__).resolve().parent / "deploy"
 TABLES = SOURCES.parents[1] / "detkit" / "export" / "graph"  # operators.inc
-STB_FOLDERS = ("/usr/include/stb", "/usr/local/include/stb")  # of stb_image.h
-STB = next((folder for folder in map(Path, STB_FOLDERS) if folder.is_dir()), None)
-FORMATS = (
-    *("model", "graph", "parameters", "ppm", "options", "names"),
-    *(("picture",) if STB else ()),  # JPEG and PNG
-)
+FORMATS = ("model", "graph", "parameters", "ppm", "options", "names")
 READERS = (
     *("graph", "image_file", "json", "json_checks", "model", "model_files", "nodes", "operators"),
     *("options", "outputs", "parameters", "sha256", "variables"),
-    *(("exif", "image_stb") if STB else ()),
 )
 FLAGS = (
     *("-std=c++17", "-O1", "-g1", "-Wall", "-Wextra", "-I", SOURCES, "-I", TABLES),
-    *(("-DDETKIT_STB", "-isystem", STB) if STB else ()),
     *("-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"),
 )
 SANITIZERS = "hard_rss_limit_mb=1024:max_allocation_size_mb=1024:detect_leaks=1"

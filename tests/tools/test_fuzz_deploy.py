@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(
     not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="needs a C++ compiler"
 )
 CASES = {"graph": 2000}
-FORMATS = ("model", "graph", "parameters", "ppm", "picture", "options", "names")
+FORMATS = ("model", "graph", "parameters", "ppm", "options", "names")
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +32,11 @@ def program(fuzz_deploy, tmp_path_factory):
         return fuzz_deploy.build(tmp_path_factory.mktemp("fuzz"))
 
 
-@pytest.fixture
-def name(request, fuzz_deploy):
-    """A format; skipped if its reader cannot be compiled here."""
-    if request.param not in fuzz_deploy.FORMATS:
-        pytest.skip("needs stb_image.h (libstb-dev)")
-    return request.param
-
-
 def arguments(folder, cases, file=None):
     return SimpleNamespace(cases=cases, seed=0, crashes=folder, file=file, libfuzzer=False)
 
 
-@pytest.mark.parametrize("name", FORMATS, indirect=True)
+@pytest.mark.parametrize("name", FORMATS)
 def test_mutated_files(fuzz_deploy, program, tmp_path, name):
     cases = CASES.get(name, 5000)
     result = fuzz_deploy.fuzz(program, name, arguments(tmp_path, cases))
@@ -55,7 +47,7 @@ def test_mutated_files(fuzz_deploy, program, tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", FORMATS, indirect=True)
+@pytest.mark.parametrize("name", FORMATS)
 def test_the_seeds_are_accepted(fuzz_deploy, program, tmp_path, name):
     seeds = sorted((tiny.ROOT / "tools/deploy/fuzz/seeds" / name).iterdir())
     for seed in seeds:

@@ -11,8 +11,6 @@
 #ifdef DETKIT_OPENCV
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
-#elif defined(DETKIT_STB)
-#include "image_stb.hpp"
 #endif
 
 namespace detkit {
@@ -84,9 +82,9 @@ class Ppm {
   size_t at_ = 2;
 };
 
-#if defined(DETKIT_OPENCV) || defined(DETKIT_STB)
+#ifdef DETKIT_OPENCV
 
-// Tells whether a JPEG has its end, because a decoder fills a missing part with grey. The walk from
+// Tells whether a JPEG has its end, because OpenCV fills a missing part with grey. The walk from
 // marker to marker passes a thumbnail, which has an end of its own.
 bool jpeg_is_whole(const std::string& bytes) {
   for (size_t at = 2;
@@ -104,20 +102,12 @@ bool jpeg_is_whole(const std::string& bytes) {
   return false;
 }
 
-void check_whole(const std::string& path, const std::string& bytes) {
+Picture decode(const std::string& path, const std::string& bytes) {
   const bool jpeg = bytes.compare(0, 2, "\xff\xd8") == 0, png = bytes.compare(1, 3, "PNG") == 0;
   if ((jpeg && !jpeg_is_whole(bytes)) || (png && bytes.find("IEND") == std::string::npos)) {
     throw Error(path + ": expected a whole image, found one truncated after " +
                 std::to_string(bytes.size()) + " bytes");
   }
-}
-
-#endif
-
-#ifdef DETKIT_OPENCV
-
-Picture decode(const std::string& path, const std::string& bytes) {
-  check_whole(path, bytes);
   cv::Mat image;
   try {
     auto* data = const_cast<char*>(bytes.data());
@@ -132,19 +122,12 @@ Picture decode(const std::string& path, const std::string& bytes) {
   return {{image.datastart, image.dataend}, image.rows, image.cols};
 }
 
-#elif defined(DETKIT_STB)
-
-Picture decode(const std::string& path, const std::string& bytes) {
-  check_whole(path, bytes);
-  return decode_stb(path, bytes);
-}
-
 #else
 
 Picture decode(const std::string& path, const std::string&) {
   throw Error(path +
-              ": expected a PPM (P6), because this program was built without OpenCV and stb_image, "
-              "found another format; build it with one of them, or convert the image");
+              ": expected a PPM (P6), because this program was built without OpenCV, found " +
+              "another format; build it with OpenCV, or convert the image");
 }
 
 #endif

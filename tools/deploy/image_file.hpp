@@ -1,4 +1,4 @@
-// Image files to RGB pixels and back: PPM always, JPEG and PNG by stb_image, and more by OpenCV.
+// Image files to RGB pixels and back: PPM without OpenCV, every other format with it.
 #pragma once
 
 #include <string>

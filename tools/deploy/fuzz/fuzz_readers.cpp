@@ -3,7 +3,7 @@
 //
 //   fuzz_readers FORMAT CASES SEED CRASH SEED_FILE...
 //
-// FORMAT is model, graph, parameters, ppm, picture, options or names. The first cases are the seed files.
+// FORMAT is model, graph, parameters, ppm, options or names. The first cases are the seed files.
 // Each other case is one of them with a few mutations, and follows from SEED and its number. A
 // reader may accept it or throw Error. Anything else ends the process, and so does a case of 5
 // seconds; the case is then in the file CRASH. The program prints the numbers of cases that were
@@ -88,7 +88,6 @@ Read reader_of(const std::string& format) {
       {"graph", read_graph},
       {"parameters", [](const Bytes& bytes) { detkit::read_parameters(bytes); }},
       {"ppm", [](const Bytes& bytes) { detkit::decode_picture("image", bytes); }},
-      {"picture", [](const Bytes& bytes) { detkit::decode_picture("image", bytes); }},
       {"options", read_options},
       {"names", write_name}};
   const auto found = readers.find(format);
