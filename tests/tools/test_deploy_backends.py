@@ -2,7 +2,6 @@
 
 import json
 
-import cv2
 import mxnet as mx
 import pytest
 
@@ -39,21 +38,12 @@ def folder(folder, detector):
     return folder
 
 
-@pytest.fixture
-def own_bicubic():
-    """OpenCV without Intel's code, of whose bicubic pixels one in 25 differs by 1 of 255."""
-    before = cv2.ipp.useIPP()
-    cv2.ipp.setUseIPP(False)
-    yield
-    cv2.ipp.setUseIPP(before)
-
-
-def assert_agrees(build, folder, images, detector):
+def assert_agrees(build, folder, images, detector, tolerance=TOLERANCE):
     expected = [detector.detect(image, score=0) for image in images]
     assert all(len(each.boxes) for each in expected)
     found = run_program(build / "detect", folder, images, CLASSES)
     difference = compare(expected, found)
-    assert not difference.exceeds(TOLERANCE), difference
+    assert not difference.exceeds(tolerance), difference
 
 
 def test_every_kind(build, folder, images, detector):
@@ -62,13 +52,14 @@ def test_every_kind(build, folder, images, detector):
 
 @pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
 @pytest.mark.parametrize("like", LIKES)
-@pytest.mark.usefixtures("own_bicubic")
 def test_every_resize_rule(build, folder, images, detector, like):
     rule = Detector(detector.model, CLASSES, [Resize(96, 160, like=like)], mx.cpu(), 32)
     manifest = json.loads((folder / "model.json").read_text())
     manifest["resize"]["like"] = like
     (folder / "model.json").write_text(json.dumps(manifest))
-    assert_agrees(build, folder, images[0], rule)
+    # Python's OpenCV may have Intel's bicubic, of which one pixel in 25 differs by 1 of 255.
+    tolerance = TOLERANCE._replace(boxes=0.1, scores=1e-3) if like == "gluoncv" else TOLERANCE
+    assert_agrees(build, folder, images[0], rule, tolerance)
 
 
 @pytest.mark.parametrize("detector", ["MaskRCNN"], indirect=True)
