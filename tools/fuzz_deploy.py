@@ -24,8 +24,8 @@ SOURCES = Path(__file__).resolve().parent / "deploy"
 TABLES = SOURCES.parents[1] / "detkit" / "export" / "graph"  # operators.inc
 FORMATS = ("model", "graph", "parameters", "ppm", "options", "names")
 READERS = (
-    *("graph", "image_file", "json", "json_checks", "model", "nodes", "operators", "options"),
-    *("outputs", "parameters", "sha256", "variables"),
+    *("graph", "image_file", "json", "json_checks", "model", "model_files", "nodes", "operators"),
+    *("options", "outputs", "parameters", "sha256", "variables"),
 )
 FLAGS = (
     *("-std=c++17", "-O1", "-g1", "-Wall", "-Wextra", "-I", SOURCES, "-I", TABLES),

@@ -1,5 +1,7 @@
 """The C++ program of tools/deploy in tests: what it needs, and how it is run."""
 
+import importlib.util
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -34,11 +36,28 @@ def built(*words):
     return done
 
 
-def build(folder):
-    """Builds the C++ program by CMake, without OpenCV."""
-    options = [f"-DMXNET_DIR={MXNET}", "-DCMAKE_DISABLE_FIND_PACKAGE_OpenCV=ON"]
-    built("cmake", "-S", SOURCES, "-B", folder, *options)
+def build(folder, *options):
+    """Builds the C++ program by CMake, without OpenCV; options of CMake choose the back end."""
+    options = options or (f"-DMXNET_DIR={MXNET}",)
+    built("cmake", "-S", SOURCES, "-B", folder, "-DCMAKE_DISABLE_FIND_PACKAGE_OpenCV=ON", *options)
     built("cmake", "--build", folder, "--parallel", "2")
+
+
+def backend_options(backend):
+    """The options of CMake for a back end; skips the test if its library is not here.
+
+    The library is that of the Python package. The package of ONNX Runtime has no headers: they are
+    those of Debian's libonnxruntime-dev, or of the release archive that ONNXRUNTIME_ROOT names.
+    """
+    if not importlib.util.find_spec(backend):
+        pytest.skip(f"needs {backend}")
+    options = [f"-DDETKIT_BACKEND={backend}"]
+    if backend == "onnxruntime":
+        root = os.environ.get("ONNXRUNTIME_ROOT", "/usr")
+        if not any(Path(root).glob("include/**/onnxruntime_cxx_api.h")):
+            pytest.skip("needs the headers of ONNX Runtime; ONNXRUNTIME_ROOT may name their folder")
+        options.append(f"-DONNXRUNTIME_ROOT={root}")
+    return options
 
 
 def write_ppm(path, array):

@@ -24,8 +24,8 @@ from support.small import build
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "tools" / "deploy"
 PARTS = (
-    *("graph", "json", "json_checks", "model", "nodes", "operators", "outputs", "parameters"),
-    *("draw", "keypoints", "resize", "sha256", "variables"),
+    *("draw", "graph", "json", "json_checks", "keypoints", "model", "model_files", "nodes"),
+    *("operators", "outputs", "parameters", "resize", "sha256", "variables"),
 )
 
 pytestmark = pytest.mark.skipif(not shutil.which("c++"), reason="there is no C++ compiler")

@@ -18,6 +18,7 @@
 #include "mask.hpp"
 #include "memory.hpp"
 #include "options.hpp"
+#include "predictor.hpp"
 
 namespace detkit {
 namespace {
@@ -277,12 +278,11 @@ class Run {
 }  // namespace detkit
 
 int main(int count, char** words) {
-  setenv("MXNET_SUBGRAPH_VERBOSE", "0", 0);    // 1 prints a line for each new input shape
-  setenv("MXNET_MKLDNN_CACHE_NUM", "512", 0);  // see detkit/memory.py
+  detkit::prepare_process();
   try {
     const detkit::Options options = detkit::parse_options({words + 1, words + count});
     if (options.help) {
-      std::fputs(detkit::kUsage, stdout);
+      std::printf("%s\nThe networks are run by %s.\n", detkit::kUsage, detkit::kBackend.name);
     } else {
       detkit::prepare_for_limit();
       detkit::Run(options).go();

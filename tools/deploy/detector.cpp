@@ -10,6 +10,7 @@ namespace detkit {
 namespace {
 
 constexpr size_t kMostValues = UINT32_MAX;  // of an array in MXNet's C interface
+constexpr size_t kMostInputs = 3;           // images, sizes and scales
 
 int round_up(int side, int multiple) { return (side + multiple - 1) / multiple * multiple; }
 
@@ -62,13 +63,13 @@ Rows rows_of(const std::vector<Output>& outputs, size_t image) {
   return rows;
 }
 
-// Tells whether oneDNN sums 8-bit products in 32 bits here. Without VNNI, x86 adds two in 16 bits.
-bool adds_products_exactly() {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512vnni") || __builtin_cpu_supports("avxvnni");
-#else
-  return true;
-#endif
+// Reads a model whose inputs this library can make.
+Model read_own(const std::string& folder) {
+  Model model = read_model(folder);
+  if (model.inputs.size() <= kMostInputs) return model;
+  throw Error(model.path("model.json") +
+              ": inputs has proposals, which this library cannot pass on: the detector makes none "
+              "of its own, as a Fast R-CNN; use detkit.load_exported in Python, or ONNX Runtime");
 }
 
 }  // namespace
@@ -77,7 +78,20 @@ struct Detector::Parts {
   Model model;
   Predictor predictor;
 
-  explicit Parts(const std::string& folder) : model(read_model(folder)), predictor(model) {}
+  explicit Parts(const std::string& folder) : model(read_own(folder)), predictor(model) {}
+
+  // Runs the network with images (B, 3, H, W), sizes (B, 2), height and width, and scales (B, 2), x
+  // and y: resized size / original size, as far as it has such inputs.
+  std::vector<Output> run(const std::vector<float>& images, const std::vector<float>& sizes,
+                          const std::vector<float>& scales, Size canvas) {
+    const uint32_t batch = uint32_t(sizes.size() / 2);
+    std::vector<Input> inputs{
+        {"images", {batch, 3, uint32_t(canvas.height), uint32_t(canvas.width)}, &images},
+        {"sizes", {batch, 2}, &sizes},
+        {"scales", {batch, 2}, &scales}};
+    inputs.resize(model.inputs.size());
+    return predictor.run(inputs);
+  }
 
   // Throws Error for logits in which no keypoint can be found.
   void check_heatmaps(const float* begin, const float* end) const {
@@ -158,12 +172,7 @@ std::optional<double> Detector::threshold(int label) const {
 
 const Limbs& Detector::skeleton() const { return parts_->model.outputs.skeleton; }
 
-std::string Detector::warning() const {
-  if (!parts_->model.needs_vnni || adds_products_exactly()) return "";
-  return parts_->model.folder +
-         ": expected a CPU with VNNI, for which its INT8 was exported, found none: sums saturate, "
-         "and objects may be missed; export it again with --int8-for any";
-}
+std::string Detector::warning() const { return Predictor::warning(parts_->model); }
 
 std::vector<Detection> Detector::detect(const uint8_t* rgb, int height, int width) {
   return std::move(detect({Image{rgb, height, width}}).front());
@@ -183,10 +192,10 @@ std::vector<std::vector<Detection>> Detector::detect(const std::vector<Image>& i
   }
   const size_t values = 3 * size_t(canvas.height) * size_t(canvas.width);
   if (values > kMostValues / images.size()) {
-    throw Error("expected at most " + std::to_string(kMostValues) +
-                " values in a batch, which MXNet takes, found " + std::to_string(images.size()) +
-                " images of " + std::to_string(canvas.height) + " x " +
-                std::to_string(canvas.width) + " pixels; detect fewer or smaller ones at once");
+    throw Error("expected at most " + std::to_string(kMostValues) + " values in a batch, found " +
+                std::to_string(images.size()) + " images of " + std::to_string(canvas.height) +
+                " x " + std::to_string(canvas.width) +
+                " pixels; detect fewer or smaller ones at once");
   }
   std::vector<float> pixels(images.size() * values), extents, scales;
   for (size_t i = 0; i < images.size(); ++i) {
@@ -197,8 +206,7 @@ std::vector<std::vector<Detection>> Detector::detect(const std::vector<Image>& i
     scales.push_back(float(sizes[i].width) / float(images[i].width));
     scales.push_back(float(sizes[i].height) / float(images[i].height));
   }
-  const auto outputs =
-      parts_->predictor.run(pixels, extents, scales, uint32_t(images.size()), canvas);
+  const auto outputs = parts_->run(pixels, extents, scales, canvas);
   check_outputs(outputs, images.size(), model.path("model.json"));
   std::vector<std::vector<Detection>> found;
   for (size_t i = 0; i < images.size(); ++i) {

@@ -14,7 +14,8 @@
 
 namespace detkit {
 
-// The file or image concerned, what is wrong and what to do, with MXNet's own message if it failed.
+// The file or image concerned, what is wrong and what to do, with the message of the back end
+// (MXNet, ONNX Runtime or OpenVINO) if it failed.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -50,8 +51,8 @@ std::vector<float> paste_mask(const Detection& detection, int height, int width)
 // thread; they may be made and destroyed in any thread.
 class Detector {
  public:
-  // Throws Error if the folder is incomplete, damaged or of another version, or if MXNet cannot
-  // load it.
+  // Throws Error if the folder is incomplete, damaged or of another version, or if the back end
+  // cannot load it.
   explicit Detector(const std::string& folder);
   ~Detector();
   Detector(Detector&&) noexcept;

@@ -1,30 +1,14 @@
 #include "memory.hpp"
 
-#include <malloc.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
-#include <fstream>
 #include <future>
+
+#include "predictor.hpp"
+#include "system.hpp"
 
 namespace detkit {
 namespace {
 
 constexpr size_t kMiB = 1 << 20;
-constexpr size_t kLeast = 640;  // MiB for MXNet 1.9.1 and a small network
-
-size_t limit_of_addresses() {
-  rlimit limit{};
-  const bool is_limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
-  return is_limited ? size_t(limit.rlim_cur) : 0;
-}
-
-// Returns the bytes of addresses that the process has, 0 if the system does not tell.
-size_t addresses() {
-  size_t pages = 0;
-  std::ifstream("/proc/self/statm") >> pages;
-  return pages * size_t(sysconf(_SC_PAGESIZE));
-}
 
 // Makes a detector in a thread of its own. `meanwhile` runs in the thread after that.
 void try_one(const Trial& trial, const std::function<void()>& meanwhile) {
@@ -40,12 +24,12 @@ void try_one(const Trial& trial, const std::function<void()>& meanwhile) {
 void prepare_for_limit() {
   const size_t limit = limit_of_addresses();
   if (!limit) return;
-  if (limit < kLeast * kMiB) {
-    throw Error("expected a limit of at least " + std::to_string(kLeast) +
-                " MiB of addresses (ulimit -v), which MXNet needs, found " +
+  if (limit < kBackend.least_mib * kMiB) {
+    throw Error("expected a limit of at least " + std::to_string(kBackend.least_mib) +
+                " MiB of addresses (ulimit -v), which " + kBackend.name + " needs, found " +
                 std::to_string(limit / kMiB) + " MiB; raise the limit");
   }
-  mallopt(M_ARENA_MAX, 2);
+  share_heaps();
 }
 
 void check_memory(size_t threads, const Trial& trial) {

@@ -13,7 +13,8 @@ using Trial = std::function<std::unique_ptr<Detector>()>;
 
 // Prepares a process that may have only so many addresses (`ulimit -v`): its threads share two
 // heaps, because glibc reserves 64 MiB for each. To be called before the first thread is made.
-// Throws Error if the limit leaves too little for MXNet, which crashes if only a part is loaded.
+// Throws Error if the limit leaves too little for the back end: MXNet crashes if only a part is
+// loaded.
 void prepare_for_limit();
 
 // Throws Error if that many threads, each with a detector, need more addresses than the limit:

@@ -2,12 +2,9 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
 
 #include "json.hpp"
 #include "json_checks.hpp"
-#include "sha256.hpp"
 
 namespace detkit {
 namespace {
@@ -19,19 +16,6 @@ constexpr size_t kLongestName = 128, kDigits = 64;
 constexpr int kLongestSide = 16384, kLargestMultiple = 1024;  // pixels
 
 constexpr char kAgain[] = "; export the detector again";
-
-std::string read_file(const std::string& path) {
-  std::error_code ignored;
-  const bool is_file = std::filesystem::is_regular_file(path, ignored);
-  std::ifstream file;
-  if (is_file) file.open(path, std::ios::binary | std::ios::ate);  // a pipe might never open
-  const std::streamoff size = file.is_open() ? std::streamoff(file.tellg()) : -1;
-  if (size < 0) throw Error(path + ": expected a readable file, found none" + kAgain);
-  std::string bytes(size_t(size), '\0');
-  file.seekg(0);
-  if (!file.read(bytes.data(), size)) throw Error(path + ": reading it failed");
-  return bytes;
-}
 
 std::string number_text(double number) {
   char text[40];
@@ -223,29 +207,8 @@ void check_source(const Section& root) {
 
 }  // namespace
 
-const std::string& Model::hash_of(const std::string& name) const {
-  for (const auto& [file, hash] : hashes) {
-    if (file == name) return hash;
-  }
-  throw Error(path("model.json") + ": files: expected " + name +
-              ", found no such key; export the detector again");
-}
-
-std::string Model::read(const std::string& name) const {
-  const std::string& expected = hash_of(name);
-  std::string bytes = read_file(path(name));
-  const std::string found = sha256(bytes);
-  if (found != expected) {
-    throw Error(path(name) + ": expected the SHA-256 " + expected.substr(0, 12) +
-                "... of model.json, found " + found.substr(0, 12) + "... of " +
-                std::to_string(bytes.size()) +
-                " bytes: the file is truncated or changed; copy the whole folder again");
-  }
-  return bytes;
-}
-
 Model read_model(const std::string& folder) {
-  return parse_model(folder, read_file(folder + "/model.json"));
+  return parse_model(folder, read_file(folder + "/model.json", kAgain));
 }
 
 Model parse_model(const std::string& folder, const std::string& text) {

@@ -30,9 +30,18 @@ struct Model {
   // Returns the SHA-256 of a file in model.json. Throws Error if it has none.
   const std::string& hash_of(const std::string& name) const;
 
+  // Does the same, or returns nullptr if it has none.
+  const std::string* find_hash(const std::string& name) const;
+
   // Returns the bytes of a file. Throws Error if it is missing or has another SHA-256.
   std::string read(const std::string& name) const;
+
+  // Does the same with a file that model.json need not name. `advice` says how to make the file.
+  std::string read_if_listed(const std::string& name, const std::string& advice) const;
 };
+
+// Returns the bytes of a file. Throws Error with the advice if it is missing or not a regular one.
+std::string read_file(const std::string& path, const std::string& advice);
 
 // Reads model.json. Throws Error if it is missing, damaged, of another version, or if a value is
 // outside of its range (detkit/export/manifest_rules.py).

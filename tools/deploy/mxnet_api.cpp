@@ -1,19 +1,19 @@
 #include "mxnet_api.hpp"
 
-#include <dlfcn.h>
-
 #include <string>
 
 #include "detkit.hpp"
+#include "system.hpp"
 
 namespace detkit {
 namespace {
 
-void* open_library() {
+void* open_mxnet() {
   std::string errors;
   for (const char* path : {"libmxnet.so", DETKIT_LIBMXNET}) {
-    if (void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL)) return library;
-    errors += std::string("; ") + dlerror();
+    std::string message;
+    if (void* library = open_library(path, &message)) return library;
+    errors += "; " + message;
   }
   throw Error(
       "expected libmxnet.so, found none: copy it and the libraries beside it in MXNet's Python "
@@ -23,14 +23,14 @@ void* open_library() {
 
 template <typename F>
 void find(void* library, const char* name, F* function) {
-  *function = reinterpret_cast<F>(dlsym(library, name));
+  *function = reinterpret_cast<F>(find_function(library, name));
   if (!*function) {
     throw Error(std::string("libmxnet.so: expected ") + name + " of MXNet 1.9.1, found none");
   }
 }
 
 MXNetApi load() {
-  void* library = open_library();
+  void* library = open_mxnet();
   MXNetApi api;
   find(library, "MXGetLastError", &api.last_error);
   find(library, "MXPredCreate", &api.create);

@@ -21,8 +21,8 @@ Detects objects with the exported detector in DIR and prints a line of JSON for 
   --help         print this text
 
 The variable OMP_NUM_THREADS is the number of cores that an operator uses; MXNet's default is half
-of them. MXNET_CPU_WORKER_NTHREADS is the number of operators that run at once; with --threads N
-set it to N.
+of them. MXNET_CPU_WORKER_NTHREADS is the number of operators that MXNet runs at once; with
+--threads N set it to N.
 )";
 
 namespace {
