@@ -6,6 +6,8 @@ behind four spaces are code.
 
 import re
 from inspect import cleandoc
+from itertools import groupby
+from textwrap import dedent
 
 import griffe
 
@@ -16,13 +18,17 @@ SIGNS = re.compile(r"([\\*_<\[\]])")
 
 def markdown(docstring):
     """Returns a docstring as Markdown."""
-    blocks = re.split(r"\n\s*\n", cleandoc(docstring))
-    return "\n\n".join(_block(block) for block in blocks)
+    first, *others = re.split(r"\n\n+", cleandoc(docstring))
+    blocks = [_escaped(first)]
+    for is_code, group in groupby(others, lambda block: block.startswith("    ")):
+        if is_code:  # fenced, because behind a list four spaces belong to its last item
+            blocks.append("```\n" + dedent("\n\n".join(group)) + "\n```")
+        else:
+            blocks += map(_paragraph, group)
+    return "\n\n".join(blocks)
 
 
-def _block(block):
-    if block.startswith("    "):
-        return block
+def _paragraph(block):
     if not ARGUMENTS.match(block):
         return _escaped(block)
     items = []

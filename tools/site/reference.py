@@ -1,6 +1,7 @@
 """The pages that are made of the package: its modules, commands, parts and configs."""
 
 import argparse
+import ast
 import functools
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from detkit.registry import REGISTRIES
 
 COMMANDS, PARTS = "reference/commands", "reference/parts"
 HIDDEN = ("detkit/commands/arguments",)  # their texts are the pages of the commands
-COLUMNS = 88  # of a command's help
+COLUMNS = 78  # of code
 
 
 def pages():
@@ -28,7 +29,7 @@ def pages():
 def navigation():
     """Returns the reference for mkdocs' ``nav``."""
     groups = {"API": _api(), "Command line": _commands(), "Parts": _parts(), "Configs": _configs()}
-    return [{name: list(pages)} for name, pages in groups.items()]
+    return [{name: [{"Overview": first}, *rest]} for name, (first, *rest) in groups.items()]
 
 
 # --- The modules ----------------------------------------------------------------------------------
@@ -37,11 +38,18 @@ def navigation():
 @functools.lru_cache(maxsize=None)
 def _api():
     rooms = {api_page(room): room for room in _rooms()}
-    links = "\n".join(f"- [{room.replace('/', '.')}]({Path(p).name})" for p, room in rooms.items())
+    links = "\n".join(_row(Path(page).name, room) for page, room in rooms.items())
     public = "\n".join(f"::: detkit.{name}\n" for name in detkit.__all__)
     lead = f"# The API\n\n{markdown(detkit.__doc__)}\n\n"
-    index = f"{lead}The modules, by folder:\n\n{links}\n\n{public}"
+    index = f"{lead}| folder | what it is |\n|---|---|\n{links}\n\n{public}"
     return {f"{API}/index.md": index, **{page: _room(room) for page, room in rooms.items()}}
+
+
+def _row(page, room):
+    """Returns a folder of the package with the first sentence about it."""
+    tree = ast.parse((ROOT / room / "__init__.py").read_text(encoding="utf-8"))
+    first = markdown(ast.get_docstring(tree).partition("\n")[0])
+    return f"| [{room.replace('/', '.')}]({page}) | {first} |"
 
 
 def _rooms():
@@ -57,7 +65,7 @@ def _modules(folder, pattern):
 
 def _room(room):
     name = room.replace("/", ".")
-    shown = [f"::: {name}\n    options: {{members: [], show_root_heading: false}}\n"]
+    shown = [f"::: {name}\n    options: {{members: [], show_root_heading: false, show_root_toc_entry: false}}\n"]
     for path in _modules(room, "*.py"):
         if not path.stem.startswith("__"):
             shown.append(f"::: {name}.{path.stem}\n")
@@ -108,8 +116,24 @@ def _kind(kind, registry):
 def _part(name, target):
     text = markdown(target.__doc__ or "")
     where = f"{target.__module__}.{target.__qualname__}"
-    signature = code(f"{name}{arguments_text(target)}", "python")
+    signature = code(_wrapped(f"{name}{arguments_text(target)}"), "python")
     return f"## {name}\n\n{signature}\n{text}\n\nSource: [`{where}`][{where}]\n"
+
+
+def _wrapped(call):
+    """Returns a call, with a line for each argument if it is longer than a line."""
+    if len(call) <= COLUMNS:
+        return call
+    lines, depth = [""], 0
+    for sign in call:
+        depth += (sign in "([") - (sign in ")]")
+        if sign == ")" and depth == 0:
+            lines += [sign]
+        elif not (sign == " " and lines[-1] == "    "):
+            lines[-1] += sign
+        if depth == 1 and sign in "(,":
+            lines += ["    "]
+    return "\n".join(lines)
 
 
 # --- The configs ----------------------------------------------------------------------------------
