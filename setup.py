@@ -91,8 +91,10 @@ setup(
         "clearml": ["clearml"],
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1"],
-        # The documentation site. mkdocs 2 has no plugins; ruff breaks long signatures into lines.
-        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1,<2", "ruff"],
+        "docs": [
+            *("mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1,<2"),
+            "ruff",  # breaks long signatures into lines
+        ],
         "mlflow": ["mlflow-skinny"],
         "onnx": ONNX,
         "plot": ["matplotlib"],  # of tools/benchmark.py

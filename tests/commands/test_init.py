@@ -266,7 +266,7 @@ def test_from_a_folder_to_a_result(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_the_first_commands_of_the_readme_end_with_files_to_ship(tmp_path, monkeypatch):
     first, _, _ = (tiny.ROOT / "README.md").read_text(encoding="utf-8").partition("\n## ")
-    lines = re.findall(r"^    detkit (.*)", first, re.MULTILINE)
+    lines = re.findall(r"^    detkit (.*)", first.replace("\\\n", ""), re.MULTILINE)
     assert len(lines) == 3
     pictures(tmp_path / "photos", 8)
     monkeypatch.chdir(tmp_path)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -20,6 +21,7 @@ from support.browser import open_browser
 
 FOLDER = tiny.ROOT / "tools/site"
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
+MISSING = "the packages of the extra docs are not installed"
 SECONDS = 10  # until a search has found something
 
 
@@ -66,11 +68,12 @@ def test_links_of_a_guide_lead_to_pages(module):
 
 
 def test_a_fence_is_longer_than_those_within(module):
-    assert module("guides").code("a\n```\nb\n````\n", "text") == "`````text\na\n```\nb\n````\n`````\n"
+    text = "a\n```\nb\n````\n"
+    assert module("guides").code(text, "text") == f"`````text\n{text}`````\n"
 
 
 def test_a_docstring_becomes_markdown(module):
-    pytest.importorskip("griffe", reason="the packages of the extra docs are not installed")
+    pytest.importorskip("griffe", reason=MISSING)
     docstring = """name: Returns rows * columns of ``a_b``, see __init__ and [x, y].
 
     boxes, scores: (B, N), of
@@ -89,6 +92,26 @@ def test_a_docstring_becomes_markdown(module):
         "- `**others`: the rest.\n\n"
         "```\ncode = 1\n\nmore_code = 2\n```\n\nRaises ValueError."
     )
+
+
+def test_the_navigation_names_no_page_or_section_that_is_not_there(module):
+    pytest.importorskip("mkdocs", reason=MISSING)
+    pytest.importorskip("griffe", reason=MISSING)
+    hooks, nav = module("hooks"), importlib.import_module("mkdocs.structure.nav")
+    part = SimpleNamespace(url="#part", children=[SimpleNamespace(url="#within", children=[])])
+    file = SimpleNamespace(url="guide.html", page=SimpleNamespace(toc=[part]))
+    files = SimpleNamespace(get_file_from_path={"guide.md": file}.get)
+
+    def built(address):
+        link, config = nav.Link("title", address), SimpleNamespace(extra={})
+        hooks.on_nav(SimpleNamespace(items=[nav.Section("s", [link])]), config, files)
+        hooks.on_env(None, config, files)
+        return link.url
+
+    assert built("guide.md#within") == "guide.html#within"
+    for wrong in ("absent.md#part", "guide.md#absent"):
+        with pytest.raises(hooks.PluginError, match=wrong.replace("#", ".*#")):
+            built(wrong)
 
 
 # --- The site -------------------------------------------------------------------------------------
@@ -115,7 +138,7 @@ class Page(HTMLParser):
 def site(tmp_path_factory):
     """The folder of the site, built by the command of CONTRIBUTING.md."""
     for package in ("mkdocs", "material", "mkdocstrings_handlers.python"):
-        pytest.importorskip(package, reason="the packages of the extra docs are not installed")
+        pytest.importorskip(package, reason=MISSING)
     guide = (tiny.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^    \.venv/bin/(mkdocs build .*)", guide, re.MULTILINE)
     out = tmp_path_factory.mktemp("site")

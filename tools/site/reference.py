@@ -19,6 +19,7 @@ from detkit.registry import REGISTRIES
 COMMANDS, PARTS = "reference/commands", "reference/parts"
 HIDDEN = ("detkit/commands/arguments",)  # their texts are the pages of the commands
 COLUMNS = 78  # of code
+TEXT_ALONE = "{members: [], show_root_heading: false, show_root_toc_entry: false}"
 
 
 def pages():
@@ -65,7 +66,7 @@ def _modules(folder, pattern):
 
 def _room(room):
     name = room.replace("/", ".")
-    shown = [f"::: {name}\n    options: {{members: [], show_root_heading: false, show_root_toc_entry: false}}\n"]
+    shown = [f"::: {name}\n    options: {TEXT_ALONE}\n"]
     for path in _modules(room, "*.py"):
         if not path.stem.startswith("__"):
             shown.append(f"::: {name}.{path.stem}\n")
@@ -143,10 +144,13 @@ def _wrapped(call):
 def _configs():
     shipped = names_of(ROOT / "configs")
     rows = [f"| [{name}]({name}.md) | {title(path)} |" for name, path in shipped.items()]
-    lead = "`detkit train NAME` trains one of them. [The guide](../../configs/README.md) explains"
-    index = f"# The configs\n\n{lead} them, and measures them.\n\n| name | what it is |\n|---|---|\n"
+    lead = (
+        "# The configs\n\n`detkit train NAME` trains one of them. "
+        "[The guide](../../configs/README.md) explains them, and measures them."
+    )
+    table = "\n".join(["| name | what it is |", "|---|---|", *rows])
     return {
-        f"{CONFIGS}/index.md": index + "\n".join(rows) + "\n",
+        f"{CONFIGS}/index.md": f"{lead}\n\n{table}\n",
         **{f"{CONFIGS}/{name}.md": _config(name, path) for name, path in shipped.items()},
     }
 
