@@ -81,5 +81,5 @@ def source_page(path):
 
 def code(text, language):
     """Returns a block of code, whose fence is longer than any within it."""
-    fence = "`" * max(3, *(len(found) + 1 for found in re.findall("`+", text)), 3)
+    fence = "`" * max([3, *(len(found) + 1 for found in re.findall("`+", text))])
     return f"{fence}{language}\n{text.rstrip()}\n{fence}\n"

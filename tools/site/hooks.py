@@ -23,8 +23,8 @@ def on_files(files, config):
         if uri in guides.GUIDES:
             text = guides.with_site_links(text, uri, linked)
         files.append(File.generated(config, uri, content=text))
+    hidden = InclusionLevel.NOT_IN_NAV
     for uri, path in linked.items():
-        hidden = InclusionLevel.NOT_IN_NAV
         if path.suffix in guides.PICTURES:
             files.append(File.generated(config, uri, abs_src_path=str(path)))
         else:
