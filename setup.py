@@ -97,6 +97,10 @@ setup(
         "clearml": ["clearml"],
         "cpu": ["mxnet==1.9.1", *WITH_MXNET],
         "cu112": ["mxnet-cu112==1.9.1", *WITH_MXNET],
+        "docs": [
+            *("mkdocs>=1.6,<2", "mkdocs-material>=9.8,<10", "mkdocstrings[python]>=1,<2"),
+            "ruff",  # breaks long signatures into lines
+        ],
         "mlflow": ["mlflow-skinny"],
         "onnx": ONNX,
         # Each runs an .onnx without MXNet. onnxruntime-gpu, for CUDA, replaces onnxruntime.

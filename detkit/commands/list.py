@@ -40,12 +40,12 @@ def describe(kind: str, registry: Registry) -> str:
     lines = [kind]
     for name in registry.names():
         target = registry.get(name)
-        lines.append(f"  {name}{_arguments(target)}")
+        lines.append(f"  {name}{arguments_text(target)}")
         lines += [f"      {line}" for line in (target.__doc__ or "").strip().splitlines()[:1]]
     return "\n".join(lines)
 
 
-def _arguments(target: Any) -> str:
+def arguments_text(target: Any) -> str:
     """Returns a signature, or the names of the parts of something that takes only parts."""
     parts, (_, others_pass) = getattr(target, "PARTS", None), signature(target)
     return f"({', '.join(parts)})" if parts and others_pass else str(inspect.signature(target))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from detkit.build import build_dataset, open_config
 from detkit.build.training import Training
 from detkit.commands.line import main
 from detkit.data.layouts import LAYOUTS
+from detkit.loading import load
 from detkit.preflight import preflight
 from detkit.registry import BACKBONES
 from fuzz.layouts import FILES
@@ -259,3 +261,18 @@ def test_from_a_folder_to_a_result(tmp_path, monkeypatch, capsys):
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert (result["split"], result["images"], result["objects"]) == ("test", 1, 1)
     assert "AP50" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_first_commands_of_the_readme_end_with_files_to_ship(tmp_path, monkeypatch):
+    first, _, _ = (tiny.ROOT / "README.md").read_text(encoding="utf-8").partition("\n## ")
+    lines = re.findall(r"^    detkit (.*)", first.replace("\\\n", ""), re.MULTILINE)
+    assert len(lines) == 3
+    pictures(tmp_path / "photos", 8)
+    monkeypatch.chdir(tmp_path)
+    for line in lines:
+        fewer = ["--set", *SMALL] * line.startswith("train")
+        assert detkit(*line.replace("45m", "2s").split(), *fewer) == 0
+    assert {"model.json", "model.onnx"} <= set(os.listdir("exported"))
+    shipped = load("exported")
+    assert shipped.threshold is not None and shipped.class_names == ("cat",)

@@ -3,6 +3,7 @@
 import argparse
 import re
 import shlex
+import subprocess
 
 import pytest
 
@@ -13,7 +14,7 @@ from support import tiny
 GUIDES = (
     *("README.md", "CONTRIBUTING.md", "configs/README.md", "plugins/README.md", "tools/README.md"),
     *("tools/deploy/README.md", "detkit/README.md", "detkit/ops/native/README.md"),
-    *("tests/README.md",),
+    *("tests/README.md", "SECURITY.md", "detkit/ops/README.md", "tools/benchmark/README.md"),
 )
 TOOL = re.compile(r"python (tools/(\w+)\.py[^`\n]*)")
 COMMAND = re.compile(r"(?:^    (?:\.venv/bin/)?|`)detkit ([a-z][a-z-]*)([^`\n>|]*)", re.MULTILINE)
@@ -33,6 +34,16 @@ def commands():
 
 
 COMMANDS = list(commands())
+
+
+def test_no_guide_is_forgotten():
+    done = subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=tiny.ROOT, capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.skip(f"the files of the project are not known: {done.stderr.strip()}")
+    others = {"CHANGELOG.md", "detkit/MODULES.md"}  # earlier commands, and none
+    assert set(done.stdout.split()) == {*GUIDES, *others}
 
 
 def test_the_guides_use_most_tools():
