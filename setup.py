@@ -22,7 +22,8 @@ def constant(name, file):
 VERSION = constant("__version__", "__init__.py")
 DISTRIBUTION = constant("DISTRIBUTION", "wording.py")
 
-# Later ones of onnx need numpy 1.24. Of ml_dtypes, ONNX Runtime's quantizer says nothing itself.
+# Later ones of onnx need Python 3.9 and numpy 1.24. Of ml_dtypes, ONNX Runtime's quantizer says
+# nothing itself.
 ONNX = ["onnx>=1.14,<1.18", "onnxruntime>=1.16", "ml_dtypes"]
 
 # tools/build_wheel.py puts compiled operators here, in a copy of the sources.
@@ -79,7 +80,7 @@ setup(
     },
     install_requires=[
         "defusedxml",
-        "numpy<1.24",  # MXNet 1.9.1 uses aliases that numpy 1.24 removed
+        "numpy<1.27",  # MXNet 1.9.1 is made for numpy 1; see detkit/compatibility.py
         "opencv-python<4.12",  # later ones need numpy 2
         "pycocotools",
         "faster-coco-eval>=1.7",

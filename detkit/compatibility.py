@@ -54,7 +54,10 @@ class _Finder(PathFinder):
 
     @classmethod
     def find_spec(
-        cls, fullname: str, path: Optional[Sequence[str]] = None, target: Optional[ModuleType] = None
+        cls,
+        fullname: str,
+        path: Optional[Sequence[str]] = None,
+        target: Optional[ModuleType] = None,
     ) -> Optional[ModuleSpec]:
         """Returns how a module is loaded, or None for other packages and what is not a .py file."""
         if fullname.partition(".")[0] not in PACKAGES:

@@ -2,6 +2,7 @@
 
 MXNet is an extra of the package, because its builds for CPUs and for GPUs are two packages of one
 module. It is imported late, so that this message is all that a user without it sees.
+``detkit.compatibility`` lets MXNet run on versions of Python and numpy that are younger than it.
 """
 
 import platform
@@ -11,7 +12,7 @@ from typing import Any
 from detkit.errors import DetkitError
 from detkit.wording import install
 
-PYTHONS = ((3, 8), (3, 11))  # the first and the last that MXNet 1.9.1 runs on
+PYTHONS = ((3, 8), (3, 12))  # the first and the last that MXNet 1.9.1 runs on
 
 
 def import_mxnet() -> Any:
@@ -21,7 +22,7 @@ def import_mxnet() -> Any:
     """
     try:
         import mxnet
-    except Exception as error:  # an AttributeError with numpy 1.24, an OSError without a library
+    except Exception as error:  # an AttributeError with numpy 2, an OSError without a library
         raise DetkitError(f"mxnet cannot be imported: {error}\n  {_remedy(error)}") from error
     return mxnet
 
@@ -32,6 +33,6 @@ def _remedy(error: Exception) -> str:
         return f"MXNet 1.9.1 needs Python {first} to {last}; make an environment with one of these"
     if platform.machine() == "aarch64" and "libarmpl" in str(error):
         return "MXNet's wheel for aarch64 needs the Arm Performance Libraries; install them"
-    if "numpy" in str(error):
-        return "MXNet 1.9.1 needs an older numpy: pip install 'numpy<1.24'"
+    if "numpy" in str(error).lower():
+        return "MXNet 1.9.1 needs numpy 1: pip install 'numpy<1.27'"
     return f"install it: {install('cpu')}, or {install('cu112')} for a GPU with CUDA 11.2"

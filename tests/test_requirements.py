@@ -25,8 +25,13 @@ class Broken:
     [
         (ModuleNotFoundError("No module named 'mxnet'"), (3, 11), "'detkit-gluon[cu112]'"),
         (OSError("libgfortran.so.3: not found"), (3, 8), "pip install 'detkit-gluon[cpu]'"),
-        (AttributeError("module 'numpy' has no attribute 'bool'"), (3, 9), "'numpy<1.24'"),
-        (ModuleNotFoundError("No module named 'distutils'"), (3, 12), "Python 3.8 to 3.11"),
+        (
+            AttributeError("`np.PZERO` was removed in NumPy 2.0"),
+            (3, 12),
+            "'numpy<1.27'",
+        ),
+        (ImportError("numpy.core.multiarray failed to import"), (3, 9), "'numpy<1.27'"),
+        (ModuleNotFoundError("No module named 'imp'"), (3, 13), "Python 3.8 to 3.12"),
     ],
 )
 def test_the_remedy_fits_the_reason(monkeypatch, error, version, remedy):
