@@ -13,8 +13,8 @@ imports differs in two cases:
 ``numpy``: a copy of the module object, with NUMPY_NAMES if numpy lacks them, and without numpy's
     warning that MXNet lists the functions EXPIRED. The functions,
     types and submodules in the copy are numpy's own, so that arrays, random states and print
-    options are the same for everybody. A function that somebody replaces in numpy after the import
-    of MXNet is not replaced for MXNet.
+    options are the same for everybody. A function that somebody replaces in ``numpy`` or in
+    ``builtins`` after the import of MXNet is not replaced for MXNet.
 ``distutils.version``: a module with VERSIONS, also in versions of Python that have distutils.
 
 numpy itself, ``sys.modules`` and ``builtins`` stay as they are: ``numpy.bool`` of other code does
@@ -32,7 +32,7 @@ import sys
 import warnings
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 PACKAGES = ("mxnet", "gluoncv")  # with all their modules
 NUMPY_NAMES = {"bool": bool, "float": float, "int": int}
@@ -76,7 +76,7 @@ class _Loader(SourceFileLoader):
         """Fills ``module``. Raises what its file raises."""
         if module.__name__ in PACKAGES:
             _forget_submodules(module.__name__)
-        vars(module)["__builtins__"] = {**vars(builtins), "__import__": _import}
+        vars(module)["__builtins__"] = _builtins()
         super().exec_module(module)
 
 
@@ -87,6 +87,12 @@ def _forget_submodules(package: str) -> None:
     """
     for name in [name for name in sys.modules if name.startswith(f"{package}.")]:
         del sys.modules[name]
+
+
+@functools.lru_cache(maxsize=None)
+def _builtins() -> Dict[str, Any]:
+    """Returns the builtins that all modules of PACKAGES share."""
+    return {**vars(builtins), "__import__": _import}
 
 
 def _import(

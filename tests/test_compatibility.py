@@ -3,6 +3,7 @@
 The process hides the names, so that every Python and numpy shows what the latest ones do.
 """
 
+import ast
 import itertools
 import json
 import subprocess
@@ -106,6 +107,25 @@ def test_mxnet_gets_the_names_and_nobody_else():
 
 def test_a_name_that_numpy_has_is_numpys():
     assert run(WITH_A_NAME) == [True, False]
+
+
+def imports(path):
+    """The packages that a file imports at its top, in their order."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+
+
+def test_every_tool_imports_detkit_before_mxnet():
+    late, count = [], 0
+    for path in (tiny.ROOT / "tools").glob("*.py"):
+        names = list(imports(path))
+        if "mxnet" in names:
+            count += 1
+            late += [path.name] * ("detkit" not in names[: names.index("mxnet")])
+    assert late == [] and count >= 3
 
 
 def test_import_detkit_is_enough_and_a_second_call_does_nothing():
