@@ -1,7 +1,7 @@
 """MXNet 1.9.1 and GluonCV with the names that later versions of numpy and Python have removed.
 
 MXNet's last release is of 2022. It uses ``numpy.bool`` and ``numpy.int``, which numpy 1.24 removed,
-when it is imported and also later, for example in ``mx.nd.array(...)[mask]``. It compares versions
+when it is imported and also later, for example in ``mx.np.array(...)[mask]``. It compares versions
 with ``distutils``, which Python 3.12 removed. GluonCV uses ``numpy.float`` as well.
 
 ``support_mxnet`` gives these names to the modules of MXNet and GluonCV, and to no others. Python
@@ -11,10 +11,10 @@ loader runs their files, which it does not change, with an ``__import__`` of the
 imports differs in two cases:
 
 ``numpy``: a copy of the module object, with NUMPY_NAMES if numpy lacks them, and without numpy's
-    warning that MXNet lists the functions EXPIRED. The functions,
-    types and submodules in the copy are numpy's own, so that arrays, random states and print
-    options are the same for everybody. A function that somebody replaces in ``numpy`` or in
-    ``builtins`` after the import of MXNet is not replaced for MXNet.
+    warning that MXNet lists the functions EXPIRED. The functions, types and submodules in the copy
+    are numpy's own, so that arrays, random states and print options are the same for everybody. A
+    function that somebody replaces in ``numpy`` or in ``builtins`` after the import of MXNet is not
+    replaced for MXNet.
 ``distutils.version``: a module with VERSIONS, also in versions of Python that have distutils.
 
 numpy itself, ``sys.modules`` and ``builtins`` stay as they are: ``numpy.bool`` of other code does
@@ -49,12 +49,14 @@ def support_mxnet() -> None:
         sys.meta_path.insert(0, _Finder())
 
 
-class _Finder(PathFinder):
-    """Finds the modules of PACKAGES on ``sys.path``, and nothing else."""
+class _Finder:
+    """Finds the modules of PACKAGES on ``sys.path``, and nothing else.
 
-    @classmethod
+    It is no PathFinder, which would also list the installed packages a second time.
+    """
+
     def find_spec(
-        cls,
+        self,
         fullname: str,
         path: Optional[Sequence[str]] = None,
         target: Optional[ModuleType] = None,
@@ -62,7 +64,7 @@ class _Finder(PathFinder):
         """Returns how a module is loaded, or None for other packages and what is not a .py file."""
         if fullname.partition(".")[0] not in PACKAGES:
             return None
-        spec = super().find_spec(fullname, path, target)
+        spec = PathFinder.find_spec(fullname, path, target)
         if spec is None or type(spec.loader) is not SourceFileLoader:
             return None
         spec.loader = _Loader(spec.loader.name, spec.loader.path)

@@ -4,6 +4,7 @@ The process hides the names, so that every Python and numpy shows what the lates
 """
 
 import ast
+import importlib.metadata
 import itertools
 import json
 import subprocess
@@ -136,6 +137,8 @@ def test_import_detkit_is_enough_and_a_second_call_does_nothing():
     assert len(ours) == 1
     assert detkit.__name__ not in PACKAGES
     assert ours[0].find_spec("json") is None
+    installed = [found.metadata["Name"] for found in importlib.metadata.distributions(name="numpy")]
+    assert installed == ["numpy"]
 
 
 @pytest.mark.parametrize("other", [Version, str])
