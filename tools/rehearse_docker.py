@@ -22,6 +22,9 @@ from detkit.errors import DetkitError
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = ROOT / "tools/docker/Dockerfile"
 KNOWN = ("ARG", "CMD", "COPY", "ENTRYPOINT", "FROM", "RUN", "USER", "WORKDIR")
+# Runs a command in the root "$0" with /proc and /dev, which are unmounted when it ends.
+MOUNT = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$@"'
+SHELL = ("unshare", "--mount", "/bin/sh", "-c", MOUNT)
 TRIAL = "train faster_rcnn_vgg16 --set train.epochs=null train.steps=2 data.val.length=2"
 
 
@@ -68,7 +71,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     last = {line.instruction: line.text for line in stages[-1].lines}
     program = json.loads(last["ENTRYPOINT"])
     for words in (json.loads(last["CMD"]), TRIAL.split()):
-        enter(["chroot", root, *program, *words])
+        enter([*SHELL, root, *program, *words])
     enter(["du", "-sm", args.base, root])
 
 
@@ -133,7 +136,7 @@ def run_stage(stage: Stage, root: Path, roots: Dict[str, Path]) -> None:
                 copy_context(target)
         elif line.instruction == "RUN":
             script = f"cd {folder} && {line.text}"
-            enter(["chroot", root, "/bin/sh", "-ec", script])
+            enter([*SHELL, root, "/bin/sh", "-ec", script])
 
 
 def copy_context(target: Path) -> None:

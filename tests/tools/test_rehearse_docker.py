@@ -73,8 +73,8 @@ def test_lines_are_run_in_the_root_of_their_stage(rehearse, tmp_path, capsys):
         rehearse.run_stage(stage, roots[stage.name], roots)
     shell = ["/bin/sh", "-ec"]
     assert rehearse.commands == [
-        ["chroot", tmp_path / "0", *shell, "cd /src && one && two"],
-        ["chroot", tmp_path / "1", *shell, "cd / && three"],
+        [*rehearse.SHELL, tmp_path / "0", *shell, "cd /src && one && two"],
+        [*rehearse.SHELL, tmp_path / "1", *shell, "cd / && three"],
     ]
     assert (tmp_path / "1/dist/setup.py").exists()
     tiny.assert_says(capsys.readouterr().out, "Dockerfile:6: RUN one && two")
