@@ -76,7 +76,8 @@ class _Loader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Fills ``module``. Raises what its file raises."""
-        if module.__name__ in PACKAGES:
+        again = "__builtins__" in vars(module)  # importlib.reload, which keeps submodules
+        if module.__name__ in PACKAGES and not again:
             _forget_submodules(module.__name__)
         vars(module)["__builtins__"] = _builtins()
         super().exec_module(module)

@@ -17,7 +17,7 @@ from detkit.compatibility import EXPIRED, NUMPY_NAMES, PACKAGES, Version, suppor
 from support import tiny
 
 HIDE = """
-import builtins, json, sys, warnings
+import builtins, importlib, json, sys, warnings
 import numpy
 
 class NoDistutils:
@@ -63,7 +63,7 @@ import mxnet as mx
 warnings.simplefilter("default")
 import detkit.boxes, mxnet.test_utils
 
-seen = mx.ndarray.ndarray.np
+seen, before = mx.ndarray.ndarray.np, mx.ndarray
 said.update(
     numpy=changed(numpy_before, vars(numpy)),
     builtins=changed(builtins_before, vars(builtins)),
@@ -73,6 +73,7 @@ said.update(
     values=[seen.bool is bool, seen.float is float, seen.int is int],
     masked=mx.np.array([1, 2, 3])[mx.np.array([1, 0, 1], dtype="bool")].tolist(),
     equal=str((mx.np.ones(2) == 1).dtype),
+    reloaded=importlib.reload(mx).nd is sys.modules["mxnet.ndarray"] is mx.ndarray is before,
     late=[seen.testing is numpy.testing, mx.test_utils.np is seen, sys.modules["numpy"] is numpy],
 )
 print(json.dumps(said))
@@ -104,6 +105,7 @@ def test_mxnet_gets_the_names_and_nobody_else():
     assert said["masked"] == [1, 3]
     assert said["equal"] == "bool"
     assert said["late"] == [True, True, True]
+    assert said["reloaded"]
 
 
 def test_a_name_that_numpy_has_is_numpys():
