@@ -34,6 +34,8 @@ def _remedy(error: Exception) -> str:
         return f"MXNet 1.9.1 needs Python {first} to {last}; make an environment with one of these"
     if platform.machine() == "aarch64" and "libarmpl" in str(error):
         return "MXNet's wheel for aarch64 needs the Arm Performance Libraries; install them"
+    if any(name in str(error) for name in ("libgomp", "libquadmath")):  # slim images lack them
+        return "MXNet needs two libraries of the system: apt-get install libgomp1 libquadmath0"
     if "numpy" in str(error).lower():
         return "MXNet 1.9.1 needs numpy 1: pip install 'numpy<1.27'"
     return f"install it: {install('cpu')}, or {install('cu112')} for a GPU with CUDA 11.2"

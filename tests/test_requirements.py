@@ -26,6 +26,7 @@ class Broken:
     [
         (ModuleNotFoundError("No module named 'mxnet'"), (3, 11), "'detkit-gluon[cu112]'"),
         (OSError("libgfortran.so.3: not found"), (3, 8), "pip install 'detkit-gluon[cpu]'"),
+        (OSError("libquadmath.so.0: not found"), (3, 12), "apt-get install libgomp1 libquadmath0"),
         (
             AttributeError("`np.PZERO` was removed in NumPy 2.0"),
             (3, 12),
