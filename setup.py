@@ -22,12 +22,13 @@ def constant(name, file):
 VERSION = constant("__version__", "__init__.py")
 DISTRIBUTION = constant("DISTRIBUTION", "wording.py")
 
-# Later ones of onnx need numpy 1.24. Of ml_dtypes, ONNX Runtime's quantizer says nothing itself.
+# Later ones of onnx need Python 3.9 and numpy 1.24. Of ml_dtypes, ONNX Runtime's quantizer says
+# nothing itself.
 ONNX = ["onnx>=1.14,<1.18", "onnxruntime>=1.16", "ml_dtypes"]
 
-# MXNet 1.9.1 uses aliases that numpy 1.24 removed, and OpenCV 4.12 needs numpy 2. Only the extras
-# that install MXNet have these bounds: an .onnx is run with any numpy.
-WITH_MXNET = ["numpy<1.24", "opencv-python<4.12"]
+# MXNet 1.9.1 is made for numpy 1 (detkit/compatibility.py), and OpenCV 4.12 needs numpy 2. Only the
+# extras that install MXNet have these bounds: an .onnx is run with any numpy.
+WITH_MXNET = ["numpy<1.27", "opencv-python<4.12"]
 
 # tools/build_wheel.py puts compiled operators here, in a copy of the sources.
 PREBUILT = (HERE / "detkit/ops/prebuilt/libdetkit_ops.so").exists()

@@ -12,6 +12,7 @@ the .onnx of one. An export needs none of detkit's models, and an .onnx no MXNet
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from detkit.compatibility import support_mxnet
 from detkit.memory import bound_primitives
 from detkit.processor import limit_instructions
 from detkit.threads import use_physical_cores
@@ -29,6 +30,7 @@ __all__ = ["TTA", "Detection", "Detections", "Detector", "TTADetector", "load", 
 use_physical_cores()
 limit_instructions()
 bound_primitives()
+support_mxnet()
 
 
 # These are imported late: tools that only read configs should not wait for MXNet.

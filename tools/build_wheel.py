@@ -15,6 +15,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import detkit  # noqa: F401  # isort: skip  before MXNet
+
 import mxnet as mx
 from tqdm import tqdm
 

@@ -12,10 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import Any, Optional, Sequence, Tuple
 
+import detkit  # noqa: F401  # isort: skip  before MXNet
+
 import mxnet as mx
 import numpy as np
 
-import detkit  # noqa: F401 - before MXNet
 from detkit import ops
 from detkit.cli import debug_argument, positive, run
 from detkit.errors import DetkitError

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+import detkit  # noqa: F401  # isort: skip  before MXNet
+
 import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import detkit
 from detkit import environment, processor, shipped
-from detkit.requirements import import_mxnet
+from detkit.errors import DetkitError
+from detkit.requirements import import_mxnet, import_opencv
 from detkit.threads import VARIABLE, physical_cores
 
-PACKAGES = ("numpy", "cv2", "yaml", "pycocotools", "faster_coco_eval", "tqdm", "defusedxml")
+PACKAGES = ("numpy", "yaml", "pycocotools", "faster_coco_eval", "tqdm", "defusedxml")
 KERNELS = ("every processor of its kind", "AVX2", "AVX-512", "AVX-512 with bfloat16")
 INDENT = "\n" + " " * 13
 
@@ -32,6 +33,7 @@ def main(args: argparse.Namespace) -> None:
     row("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     for name in PACKAGES:
         row(name, environment.version_of(name))
+    row("cv2", describe_opencv())
     row("processor", describe_processor())
     row("mxnet", describe_mxnet())
     row("operators", describe_operators())
@@ -63,6 +65,14 @@ def describe_processor() -> str:
         lines.append("no bfloat16: exports with --bf16 do not run")
     lines.append(f"{physical_cores()} cores, {VARIABLE}={environment.threads()}")
     return INDENT.join(lines)
+
+
+def describe_opencv() -> str:
+    """Returns the version, or why OpenCV cannot be imported; the other lines need none."""
+    try:
+        return str(import_opencv().__version__)
+    except DetkitError as error:
+        return str(error).replace("\n  ", INDENT)
 
 
 def describe_mxnet() -> str:

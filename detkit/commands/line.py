@@ -9,7 +9,7 @@ import importlib
 from typing import Any, Optional, Sequence
 
 import detkit
-from detkit.requirements import import_mxnet
+from detkit.requirements import import_mxnet, import_opencv
 from detkit.wording import did_you_mean
 
 # Each with its line in --help, in the order of a project's life.
@@ -119,6 +119,7 @@ def _run(args: argparse.Namespace) -> Optional[int]:
         args.parser.error(message)
     if args.command not in WITHOUT_MXNET:
         import_mxnet()
+        import_opencv()
     command = importlib.import_module(f"detkit.commands.{_module(args.command)}")
     status: Optional[int] = command.main(args)
     return status

@@ -45,7 +45,7 @@ def to_supervision(found: Detections) -> Any:
     except ImportError as error:
         raise DetkitError(
             f"to_supervision: expected the package supervision, found none ({error}); install it "
-            "with pip install supervision 'opencv-python<4.12' 'numpy<1.24'"
+            "with pip install supervision 'opencv-python<4.12' 'numpy<1.27'"
         ) from error
     masks = found.masks
     return supervision.Detections(

@@ -107,7 +107,6 @@ def ours(name, state, image, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Cannot decide type:UserWarning")
-@pytest.mark.filterwarnings("ignore:`np.float`:DeprecationWarning")
 @pytest.mark.parametrize("name", converter.MODELS)
 def test_the_same_detections(gluoncv, image, monkeypatch, name):
     state = state_of(name, 20 if name == VOC else 80)

@@ -95,7 +95,6 @@ SHORT = {
     "report/learning.py": "reads a log, without the page",
     "memory.py": "must not import MXNet",
     "parts.py": "imports every room that registers parts",
-    "requirements.py": "below everything that needs MXNet",
     "runner/seed.py": "used by the loop and by the assembly",
     "threads.py": "must not import MXNet",
     "train_steps/": "one file for each detector",
