@@ -30,7 +30,7 @@ import importlib
 import re
 import sys
 import warnings
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
 from typing import Any, Dict, Optional, Sequence, Tuple
 
@@ -50,10 +50,7 @@ def support_mxnet() -> None:
 
 
 class _Finder:
-    """Finds the modules of PACKAGES on ``sys.path``, and nothing else.
-
-    It is no PathFinder, which would also list the installed packages a second time.
-    """
+    """Finds the modules of PACKAGES as the other finders do, and nothing else."""
 
     def find_spec(
         self,
@@ -64,11 +61,19 @@ class _Finder:
         """Returns how a module is loaded, or None for other packages and what is not a .py file."""
         if fullname.partition(".")[0] not in PACKAGES:
             return None
-        spec = PathFinder.find_spec(fullname, path, target)
+        spec = self._found_by_others(fullname, path, target)
         if spec is None or type(spec.loader) is not SourceFileLoader:
             return None
         spec.loader = _Loader(spec.loader.name, spec.loader.path)
         return spec
+
+    def _found_by_others(self, *wanted: Any) -> Optional[ModuleSpec]:
+        """Returns what the first of the other finders finds, one of which may hide a package."""
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(*wanted)
+            if spec is not None:
+                return spec
+        return None
 
 
 class _Loader(SourceFileLoader):

@@ -48,14 +48,13 @@ from detkit.checkpoints.state import (
     state_text,
 )
 from detkit.checkpoints.sums import sums_text, verify
-from detkit.errors import CheckpointError, TrainingError, WeightsError
+from detkit.errors import CheckpointError, TrainingError
 from detkit.files.disk import sync
-from detkit.files.params import read_params
 from detkit.threshold import Threshold
 from detkit.typing import NDArray
 
-# MXNet is imported within functions, because detkit.load looks here for the names of files before
-# it opens an .onnx, which needs none. Its errors are RuntimeErrors.
+# Arrays are imported within functions, because detkit.load looks here for the names of files before
+# it opens an .onnx, which needs no MXNet. MXNet's errors are RuntimeErrors.
 Block = Any  # mxnet.gluon.Block
 
 
@@ -130,13 +129,15 @@ def save_checkpoint(
     Raises CheckpointError if it cannot be written (disk full, no permission). An older folder is
     then left as it was.
     """
+    from detkit.checkpoints.arrays import save_arrays, weights_of
+
     partial = os.path.join(os.path.dirname(path), TEMPORARY + os.path.basename(path))
     try:
         remove(partial)
         os.makedirs(partial)
-        _save_arrays(os.path.join(partial, WEIGHTS), _weights(model))
+        save_arrays(os.path.join(partial, WEIGHTS), weights_of(model))
         arrays = optimizer.state()
-        _save_arrays(os.path.join(partial, OPTIMIZER), arrays)
+        save_arrays(os.path.join(partial, OPTIMIZER), arrays)
         standing = (progress, class_names, metrics, by_class, best, branch, stale, spent)
         state = state_text(*standing, origin.environment, averaged=AVERAGED in arrays)
         texts = {STATE: state.encode(), CONFIG: origin.config_text.encode(), **origin.plugins}
@@ -163,6 +164,8 @@ def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
 
     Raises CheckpointError if the checkpoint is missing, incomplete or damaged.
     """
+    from detkit.checkpoints.arrays import read_arrays
+
     path = folder_of(path)
     if not os.path.isdir(path):
         raise CheckpointError(
@@ -179,8 +182,8 @@ def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
     state = read_state(path)
     checkpoint = Checkpoint(
         path=path,
-        weights=_read_arrays(os.path.join(path, WEIGHTS)),
-        optimizer=_read_arrays(os.path.join(path, OPTIMIZER)),
+        weights=read_arrays(os.path.join(path, WEIGHTS)),
+        optimizer=read_arrays(os.path.join(path, OPTIMIZER)),
         progress=Progress(**state["progress"]),
         class_names=tuple(state["class_names"]),
         metrics=state["metrics"],
@@ -217,7 +220,9 @@ def check_finite(model: Block, step: int) -> None:
 
     step: the number of training steps done, for the message. The function waits for the device.
     """
-    weights = _weights(model)
+    from detkit.checkpoints.arrays import weights_of
+
+    weights = weights_of(model)
     spoilt = [name for name, array in weights.items() if not np.isfinite(array.asnumpy()).all()]
     if spoilt:
         raise TrainingError(
@@ -225,40 +230,6 @@ def check_finite(model: Block, step: int) -> None:
             f"not, first {spoilt[0]}; they are not saved, and earlier checkpoints are unchanged. A "
             "lower train.lr, a longer warm-up or train.clip_norm may help"
         )
-
-
-def _weights(model: Block) -> Dict[str, NDArray]:
-    import mxnet as mx
-
-    # MXNet may still reorder weights after a convolution, and reading them does not wait for that.
-    mx.nd.waitall()
-    return {name: p.data() for name, p in model._collect_params_with_prefix().items()}
-
-
-def _save_arrays(path: str, arrays: Mapping[str, NDArray]) -> None:
-    import mxnet as mx
-
-    mx.nd.save(path, dict(arrays))
-    # MXNet raises no error if the disk is full when it writes the last buffer.
-    expected = sum(array.size * np.dtype(array.dtype).itemsize for array in arrays.values())
-    if os.path.getsize(path) < expected:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-    sync(path)
-
-
-def _read_arrays(path: str) -> Dict[str, NDArray]:
-    import mxnet as mx
-
-    try:
-        arrays = read_params(path)
-        return {name: mx.nd.array(array, dtype=array.dtype) for name, array in arrays.items()}
-    except WeightsError as error:  # it names the path
-        raise CheckpointError(f"{error}; use another checkpoint") from error
-    except (ValueError, MemoryError, mx.base.MXNetError) as error:
-        raise CheckpointError(
-            f"{path}: expected arrays that MXNet can hold, found others: {_reason(error)}; use "
-            "another checkpoint"
-        ) from error
 
 
 def _complete(folder: str, texts: Mapping[str, bytes]) -> None:

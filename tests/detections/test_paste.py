@@ -18,7 +18,7 @@ def test_the_masks_are_those_of_the_operators(operators):
     with backend.using(operators):
         expected = paste_masks(masks, boxes, 40, 60)
     found = pasted(masks, boxes, 40, 60)
-    assert (expected.max(axis=(1, 2)) > 0).sum() > 30
+    assert (expected.max(axis=(1, 2)) > 0).sum() > 20
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 

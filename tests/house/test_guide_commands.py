@@ -13,7 +13,12 @@ from support import tiny
 
 GUIDES = (
     *("README.md", "CONTRIBUTING.md", "configs/README.md", "plugins/README.md", "tools/README.md"),
-    *("tools/deploy/README.md", "detkit/README.md", "detkit/ops/native/README.md"),
+    *(
+        "tools/deploy/README.md",
+        "tools/docker/README.md",
+        "detkit/README.md",
+        "detkit/ops/native/README.md",
+    ),
     *("tests/README.md", "SECURITY.md", "detkit/ops/README.md", "tools/benchmark/README.md"),
 )
 TOOL = re.compile(r"python (tools/(\w+)\.py[^`\n]*)")

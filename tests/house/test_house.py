@@ -96,7 +96,6 @@ SHORT = {
     "memory.py": "must not import MXNet",
     "parts.py": "imports every room that registers parts",
     "runner/seed.py": "used by the loop and by the assembly",
-    "threads.py": "must not import MXNet",
     "train_steps/": "one file for each detector",
     "typing.py": "aliases",
 }

@@ -45,6 +45,7 @@ ELSEWHERE = {
     "commands/test.py": "commands/test_splits.py",
     "commands/train.py": "tools/test_tools.py",
     "checkpoints/branches.py": "faults/test_branches.py",
+    "checkpoints/arrays.py": "checkpoints/test_checkpoint.py",
     "checkpoints/state.py": "checkpoints/test_checkpoint.py",
     "config/nodes.py": "config/test_config.py",
     "construct.py": "test_registry.py",

@@ -12,8 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 GUIDES = (
     *("README.md", "configs/README.md", "plugins/README.md", "tools/README.md"),
-    *("tools/deploy/README.md", "tools/benchmark/README.md", "detkit/README.md"),
-    *("detkit/ops/README.md", "detkit/ops/native/README.md", "tests/README.md"),
+    *("tools/deploy/README.md", "tools/docker/README.md", "tools/benchmark/README.md"),
+    *("detkit/README.md", "detkit/ops/README.md", "detkit/ops/native/README.md", "tests/README.md"),
     *("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"),
 )
 MODULES = "detkit/MODULES.md"  # says no more than the reference does

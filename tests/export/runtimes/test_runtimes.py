@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 import detkit
+from detkit import cli
+from detkit.commands import line
 from detkit.data import Resize
 from detkit.errors import ConfigError, DataError, ExportError
 from detkit.export.onnx import save
 from detkit.export.runtimes import choice
 from detkit.models import FastRCNN
 from detkit.threshold import Threshold
-from support import tiny
 from support.exports import KINDS, SIZES, assert_same, boxes_in, detector_of, exported, photos
 from support.onnx_runs import ONNX
 from support.small import build
@@ -202,17 +203,22 @@ def test_openvino_has_the_cpu_alone(folder):
 # --- The commands ---------------------------------------------------------------------------------
 
 
+def command(*words):
+    """The exit status of ``detkit WORDS``."""
+    return cli.run(line.main, list(map(str, words)))
+
+
 def test_predict_label_and_benchmark(folder, tmp_path, capsys):
     path, photo = folder / "model.onnx", tmp_path / "in/a.png"
     photo.parent.mkdir()
     cv2.imwrite(str(photo), photos((50, 64))[0][..., ::-1])
     save_as = ("--save", "json", "--score", 0, "--runtime", "onnxruntime")
-    assert tiny.tool("predict", path, photo, "--out", tmp_path / "out", *save_as) == 0
+    assert command("predict", path, photo, "--out", tmp_path / "out", *save_as) == 0
     (line,) = (tmp_path / "out/detections.jsonl").read_text().splitlines()
     found = detkit.load(path).detect(photo, score=0)
     assert len(json.loads(line)["detections"]) == len(found) > 0
     words = ("--model", path, "--to", "labelstudio", "--out", tmp_path / "tasks")
-    assert tiny.tool("label", photo, *words, "--device", "cpu") == 0
+    assert command("label", photo, *words, "--device", "cpu") == 0
     capsys.readouterr()
-    assert tiny.tool("benchmark", path, "--pictures", photo, "--rounds", 1) == 0
+    assert command("benchmark", path, "--pictures", photo, "--rounds", 1) == 0
     assert "images a second" in capsys.readouterr().out
