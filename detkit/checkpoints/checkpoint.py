@@ -167,17 +167,7 @@ def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
     from detkit.checkpoints.arrays import read_arrays
 
     path = folder_of(path)
-    if not os.path.isdir(path):
-        raise CheckpointError(
-            f"{path}: expected a checkpoint, found no such folder; a run keeps its checkpoints in "
-            f"WORK_DIR/{FOLDER}, each a folder with {WEIGHTS} and {SUMS}"
-        )
-    if os.path.isdir(os.path.join(path, FOLDER)):
-        inside = find_checkpoints(os.path.join(path, FOLDER))
-        raise CheckpointError(
-            f"{path}: expected a checkpoint, found the folder of a run; its checkpoints: "
-            f"{', '.join(inside) or '(none yet)'}"
-        )
+    _check_is_checkpoint(path)
     verify(path)
     state = read_state(path)
     checkpoint = Checkpoint(
@@ -198,6 +188,20 @@ def load_checkpoint(path: str, restore_random: bool = False) -> Checkpoint:
     if restore_random:
         restore_random_state(state["random"])
     return checkpoint
+
+
+def _check_is_checkpoint(path: str) -> None:
+    if not os.path.isdir(path):
+        raise CheckpointError(
+            f"{path}: expected a checkpoint, found no such folder; a run keeps its checkpoints in "
+            f"WORK_DIR/{FOLDER}, each a folder with {WEIGHTS} and {SUMS}"
+        )
+    if os.path.isdir(os.path.join(path, FOLDER)):
+        inside = find_checkpoints(os.path.join(path, FOLDER))
+        raise CheckpointError(
+            f"{path}: expected a checkpoint, found the folder of a run; its checkpoints: "
+            f"{', '.join(inside) or '(none yet)'}"
+        )
 
 
 def read_state(path: str) -> Dict[str, Any]:
