@@ -101,7 +101,7 @@ def test_weights_of_torchvision_bring_their_network(tmp_path, cache, monkeypatch
         ("fasterrcnn_resnet_fpn", ["did you mean 'fasterrcnn_resnet50_fpn'", *MODELS]),
         ("vgg16", ["a classifier", "model.backbone.pretrained=vgg16"]),
         ("mine.pth", ["found other weights", "detkit convert-weights FRAMEWORK MODEL"]),
-        ("empty", ["expected the folder of a run", "an empty folder"]),
+        ("empty", ["or the folder of a run", "an empty folder"]),
     ],
 )
 def test_weights_that_are_not_there_say_how_to_get_them(

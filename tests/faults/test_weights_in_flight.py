@@ -11,6 +11,7 @@ from support import tiny
 # them their own order back while it runs, and the checkpoint is saved meanwhile.
 SCRIPT = """
 import sys
+import detkit
 import mxnet as mx
 import numpy as np
 from mxnet import autograd

@@ -12,8 +12,8 @@ import detkit
 from detkit import processor
 from detkit.checkpoints import write_threshold
 from detkit.errors import ExportError
-from detkit.export import exported
 from detkit.export.manifest import MANIFEST
+from detkit.export.runtimes import by_mxnet
 from detkit.processor import has_bfloat16
 from detkit.threshold import Threshold
 from support import tiny
@@ -76,10 +76,10 @@ def test_int8_for_vnni_says_so_where_there_is_none(finished, tmp_path, monkeypat
     assert export_tiny(finished, out, "--int8", "--calib", 1, "--int8-for", "vnni") == 0
     manifest = json.loads((out / MANIFEST).read_text())
     assert manifest["int8_for"] == "vnni"
-    monkeypatch.setattr(exported, "has_vnni", lambda: True)
+    monkeypatch.setattr(by_mxnet, "has_vnni", lambda: True)
     detkit.load_exported(out)
     assert not caplog.records
-    monkeypatch.setattr(exported, "has_vnni", lambda: False)
+    monkeypatch.setattr(by_mxnet, "has_vnni", lambda: False)
     detkit.load_exported(out)
     (record,) = caplog.records
     tiny.assert_says(record.getMessage(), str(out), "CPUs with VNNI", "--int8-for any")

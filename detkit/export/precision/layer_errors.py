@@ -82,7 +82,7 @@ def layer_errors(
     )
     powers = [output.asnumpy() for output in runner(symbol, parameters, inputs)(*example)]
     errors = [
-        LayerError(node.name, layer_of(node)["op"], _decibels(*power))
+        LayerError(node.name, layer_of(node)["op"], _decibels(*power.ravel().tolist()))
         for node, power in zip(layers, powers)
     ]
     return sorted(errors, key=lambda error: error.sqnr)

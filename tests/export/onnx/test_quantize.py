@@ -205,7 +205,9 @@ def test_the_file_says_what_it_is(small_model, quantized):
     network = small_model()
     found, exact = quantized(network), convert(detector_of(network, threshold=THRESHOLD))
     assert "threshold" in [entry.key for entry in exact.metadata_props]
-    assert found.metadata_props == exact.metadata_props
+    assert {e.key: e.value for e in found.metadata_props} == {
+        e.key: e.value for e in exact.metadata_props
+    }
     assert found.opset_import == exact.opset_import
     assert found.graph.input == exact.graph.input
     assert found.graph.output == exact.graph.output

@@ -3,6 +3,7 @@
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
+import detkit  # noqa: F401  # isort: skip  before MXNet, in the processes of a pool
 import mxnet as mx
 import numpy as np
 import pytest
