@@ -4,8 +4,8 @@ from typing import Any, Dict, Sequence, Tuple
 
 import numpy as np
 
-from detkit.analysis.curves import plain, pooled
-from detkit.evaluate.hits import ClassHits
+from detkit.analysis.curves import plain
+from detkit.evaluate.hits import ClassHits, pooled
 
 BINS = 10
 

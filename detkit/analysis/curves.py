@@ -1,6 +1,6 @@
 """Precision, recall and F1 against the threshold of the score, and the areas below them."""
 
-from typing import Any, Dict, NamedTuple, Sequence
+from typing import Any, Dict, NamedTuple
 
 import numpy as np
 
@@ -74,14 +74,6 @@ def curve_of(hits: ClassHits) -> Curve:
     """Returns the curve of hits: a threshold takes all detections of equal scores, or none."""
     last = np.flatnonzero(np.append(hits.scores[1:] != hits.scores[:-1], True)[: len(hits.scores)])
     return Curve(hits.scores[last], np.cumsum(hits.hit)[last], last + 1, hits.objects)
-
-
-def pooled(classes: Sequence[ClassHits]) -> ClassHits:
-    """Returns the hits of all classes as if they were one class."""
-    scores = np.concatenate([np.zeros(0), *(one.scores for one in classes)])
-    hit = np.concatenate([np.zeros(0, bool), *(one.hit for one in classes)])
-    falling = np.argsort(-scores, kind="stable")
-    return ClassHits(scores[falling], hit[falling], sum(one.objects for one in classes))
 
 
 def best_f1(curve: Curve) -> Dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from detkit.analysis.calibration import calibration
 from detkit.analysis.confusion import confusion_json
-from detkit.analysis.curves import best_f1, curve_of, plain, pooled, thinned
+from detkit.analysis.curves import best_f1, curve_of, plain, thinned
 from detkit.analysis.errors import error_types
 from detkit.analysis.examples import examples, judge
 from detkit.analysis.matches import match_all, match_image
@@ -14,7 +14,7 @@ from detkit.data.sample import Dataset
 from detkit.detections import Detections
 from detkit.detections.of_dataset import paired
 from detkit.evaluate import COCOEvaluator, VOCEvaluator, metrics_to_json
-from detkit.evaluate.hits import ClassHits, Pairs
+from detkit.evaluate.hits import ClassHits, Pairs, pooled
 from detkit.evaluate.judged import Judged
 from detkit.evaluate.recall import SIZES
 

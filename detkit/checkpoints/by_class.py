@@ -1,7 +1,7 @@
-"""What an evaluation found of each class, as state.json keeps it beside the metrics.
+"""The figures of each class that an evaluation found, in state.json beside the metrics.
 
-It is what ``detkit.evaluate.choose.by_class`` returns. A run that is resumed after its end writes
-the same result.json from it.
+``detkit.evaluate.choose.by_class`` returns them. A run that is resumed after its end writes the
+same result.json from them.
 """
 
 from typing import Any

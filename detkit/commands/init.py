@@ -32,7 +32,7 @@ def main(args: argparse.Namespace) -> None:
     print(f"train:    detkit train {path} --work-dir {run}")
     print("          (add --time 30m for half an hour, --dry-run for a check of one step)")
     print(f"test:     detkit test {run} --split test")
-    print(f"predict:  detkit predict {path} {run}/checkpoints/best IMAGE --out pictures")
+    print(f"predict:  detkit predict {run} IMAGE --out pictures")
 
 
 def check_out(folder: Path, out: Path, force: bool) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence
 import numpy as np
 
 from detkit.errors import DataError
-from detkit.evaluate.hits import ClassHits
+from detkit.evaluate.hits import ClassHits, pooled
 from detkit.evaluate.judged import Judged
 from detkit.threshold import F1, PRECISION, Rule, Threshold
 
@@ -30,14 +30,6 @@ def figures_at(hits: ClassHits, score: float) -> Figures:
         found / hits.objects if hits.objects else float("nan"),
         2 * found / (kept + hits.objects) if hits.objects else float("nan"),
     )
-
-
-def pooled(classes: Sequence[ClassHits]) -> ClassHits:
-    """Returns the hits of all classes as those of one, by falling score."""
-    scores = np.concatenate([each.scores for each in classes])
-    hit = np.concatenate([each.hit for each in classes])
-    falling = np.argsort(-scores, kind="stable")
-    return ClassHits(scores[falling], hit[falling], sum(each.objects for each in classes))
 
 
 def choose(hits: ClassHits, rule: Rule, what: str = "the detections") -> float:

@@ -37,6 +37,14 @@ class ClassHits(NamedTuple):
         return np.cumsum(self.hit) / np.arange(1, len(self.hit) + 1)
 
 
+def pooled(classes: Sequence[ClassHits]) -> ClassHits:
+    """Returns the hits of all classes as those of one, by falling score."""
+    scores = np.concatenate([np.zeros(0), *(one.scores for one in classes)])
+    hit = np.concatenate([np.zeros(0, bool), *(one.hit for one in classes)])
+    falling = np.argsort(-scores, kind="stable")
+    return ClassHits(scores[falling], hit[falling], sum(one.objects for one in classes))
+
+
 class ClassOverlaps(NamedTuple):
     """The n detections of a class in all images, by falling score, and its G objects.
 

@@ -1,4 +1,4 @@
-"""What an evaluator finds: its metrics, and the hits behind them if it knows them."""
+"""The findings of an evaluator: its metrics, and the hits behind them if it knows them."""
 
 from typing import Any, Callable, Dict, NamedTuple, Protocol, Sequence, runtime_checkable
 

@@ -1,4 +1,4 @@
-"""What an .onnx of detkit's says about its detector: one JSON value in the file's metadata.
+"""The description of a detector in its .onnx: one JSON value in the file's metadata.
 
 It is the part of model.json that does not depend on MXNet, and is checked by the same rules,
 because a file may come from a stranger.
@@ -6,7 +6,7 @@ because a file may come from a stranger.
 
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from detkit.errors import ExportError
 from detkit.export.manifest_rules import (
@@ -24,6 +24,7 @@ from detkit.threshold import Threshold
 
 KEY = "detkit"  # of the metadata
 FORMAT = 1
+FLOAT = "float"  # the type of all inputs and outputs
 
 
 class OnnxManifest(NamedTuple):
@@ -84,6 +85,18 @@ def read_onnx_manifest(path: PathName) -> Tuple[OnnxManifest, OnnxFile]:
             f"{keys or 'none'}; {AGAIN}"
         )
     return _parsed(f"{place}: metadata {KEY!r}", text), file
+
+
+def check_names(path: str, what: str, expected: Sequence[str], found: Mapping[str, str]) -> None:
+    """Raises ExportError if a graph has other inputs or outputs than its manifest says.
+
+    what: "inputs" or "outputs". expected: their names. found: {name: type}, all of which are FLOAT.
+    """
+    if sorted(found) != sorted(expected) or set(found.values()) != {FLOAT}:
+        raise ExportError(
+            f"{path}: {what}: expected {', '.join(expected)} of type {FLOAT}, as its metadata "
+            f"says, found {', '.join(f'{name}: {kind}' for name, kind in found.items())}; {AGAIN}"
+        )
 
 
 def write_onnx_threshold(path: PathName, threshold: Threshold) -> None:

@@ -36,7 +36,7 @@ class Capture(Protocol):
 
 
 class Waiting(NamedTuple):
-    """How long a lost stream is waited for.
+    """The time for which a lost stream is waited for.
 
     retry_for: the seconds without a frame after which it is given up.
     clock: the time in seconds.

@@ -14,7 +14,7 @@ PATIENCE = 1.0  # seconds that the end waits for a read that nothing can interru
 
 
 class Rate(NamedTuple):
-    """What a run of the pipeline took.
+    """The time that a run of the pipeline took, and the items that it passed on.
 
     items: the number of items that went through all stages.
     seconds: the time from the start to the end.
@@ -162,7 +162,7 @@ class Pipeline(Generic[Read, Done]):
         try:
             for item in self._read:
                 self._ahead.put(item, self._is_live(item))
-        except Stopped:
+        except Stopped:  # the other thread ended the queue, and nobody needs more items
             pass
         except BaseException as error:
             self._ahead.close(error)

@@ -11,7 +11,6 @@ from detkit.analysis.curves import (
     best_f1,
     curve_of,
     mean_precision,
-    pooled,
     thinned,
 )
 from detkit.evaluate import COCOEvaluator, VOCEvaluator
@@ -53,15 +52,6 @@ def test_a_threshold_takes_all_detections_of_its_score():
         assert curve.recall[row] == pytest.approx(recall)
         f1 = 2 * precision * recall / (precision + recall) if taken.any() else 0
         assert curve.f1[row] == pytest.approx(f1)
-
-
-def test_the_pooled_hits_are_those_of_all_classes_by_score():
-    first, second = drawn_hits(2, 40), drawn_hits(3, 7)
-    both = pooled([first, second])
-    expected = sorted([*zip(first.scores, first.hit), *zip(second.scores, second.hit)])[::-1]
-    assert list(zip(both.scores, both.hit)) == expected
-    assert both.objects == first.objects + second.objects
-    assert pooled([]).objects == len(pooled([]).scores) == 0
 
 
 def test_the_best_f1_is_the_highest_threshold_that_has_it():

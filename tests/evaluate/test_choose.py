@@ -7,8 +7,8 @@ import pytest
 
 from detkit.errors import DataError
 from detkit.evaluate import COCOEvaluator, VOCEvaluator
-from detkit.evaluate.choose import by_class, choose, figures_at, pooled, threshold_by
-from detkit.evaluate.hits import ClassHits
+from detkit.evaluate.choose import by_class, choose, figures_at, threshold_by
+from detkit.evaluate.hits import ClassHits, pooled
 from detkit.evaluate.judged import Judged
 from detkit.threshold import Rule, Threshold
 from support.evaluation import NAMES, Dataset, detected, random_case, square

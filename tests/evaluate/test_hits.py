@@ -6,7 +6,7 @@ import pytest
 from detkit.detections.of_dataset import paired
 from detkit.evaluate import COCOEvaluator, VOCEvaluator
 from detkit.evaluate.coco_matches import coco_hits
-from detkit.evaluate.hits import overlaps_of, voc_hits
+from detkit.evaluate.hits import ClassHits, overlaps_of, pooled, voc_hits
 from support.evaluation import NAMES, Dataset, detected, random_case, square
 
 
@@ -61,3 +61,13 @@ def test_what_does_not_count_is_left_out_and_a_class_without_objects_has_no_reca
         assert dog.objects == 0
         assert dog.hit.tolist() == [False]
         assert np.isnan(dog.recall).all()
+
+
+def test_the_pooled_hits_are_those_of_all_classes_by_score():
+    first = ClassHits(np.array([0.9, 0.5, 0.2]), np.array([True, False, True]), 4)
+    second = ClassHits(np.array([0.8, 0.3]), np.array([False, True]), 2)
+    both = pooled([first, second])
+    expected = sorted([*zip(first.scores, first.hit), *zip(second.scores, second.hit)])[::-1]
+    assert list(zip(both.scores, both.hit)) == expected
+    assert both.objects == first.objects + second.objects
+    assert pooled([]).objects == len(pooled([]).scores) == 0

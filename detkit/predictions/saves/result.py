@@ -26,7 +26,7 @@ VISIBLE = 2.0  # COCO's flag of a labelled keypoint that can be seen
 
 
 class Target(NamedTuple):
-    """Where a form is saved.
+    """The place of a form, and what its files need beside the results.
 
     folder: of the form.
     class_names: of the detector.

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class About(NamedTuple):
-    """What a service is told of a run.
+    """The description of a run for a service.
 
     name, folder: the name of the run, and the path of its folder. config: as ``flat`` returns it.
     id: the id that ``open`` returned in an earlier process of the run, or None. step: the step
