@@ -35,7 +35,8 @@ def verdict(rows: Sequence[Measured], most_loss: float) -> Verdict:
         rule = f"whose {name} is at most {100 * most_loss:g} points below that of {first.title}"
     else:
         rule = f"of which {LEAST_EQUAL:.0%} of the detections are equal to those of {first.title}"
-    return Verdict(best, f"of {len(allowed)} of {len(rows)} forms {rule}, it is the fastest")
+    count = f"{len(allowed)} of {len(rows)} forms"
+    return Verdict(best, f"the fastest, {best.median:.1f} ms an image, of the {count} {rule}")
 
 
 def warnings(rows: Sequence[Measured], most_loss: float) -> List[str]:
@@ -47,8 +48,8 @@ def warnings(rows: Sequence[Measured], most_loss: float) -> List[str]:
     eights = [row for row in rows if row.form.precision == INT8]
     if eights and not processor.has_vnni():
         lines.append(
-            f"{processor.describe()} has no VNNI: INT8 saves little time here or none, and the "
-            "inputs of its layers have 7 bits"
+            f"{processor.describe()}, has no VNNI: INT8 saves less time than on a processor that "
+            "has it, or none"
         )
     for row in eights:
         lines += _about(row, _in_float32(row, rows), rows[0], most_loss)

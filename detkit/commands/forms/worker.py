@@ -5,13 +5,14 @@ which only detects.
 """
 
 import functools
+import importlib
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 
 from detkit.commands.timing import stages
 from detkit.detections import Detections
-from detkit.errors import ImageError
+from detkit.errors import ExportError, ImageError
 from detkit.loading import AnyDetector, load
 from detkit.threshold import Threshold
 
@@ -22,7 +23,8 @@ PEAK = "VmHWM:"  # the largest resident memory, in kB
 class Opened(NamedTuple):
     """What is known of a detector that was opened.
 
-    classes: their names. device: in the runtime's words. version: that of the runtime.
+    classes: their names. device: in the runtime's words. version: that of the runtime. threshold:
+    the least scores of what is detected by default, or None.
     """
 
     classes: Tuple[str, ...]
@@ -32,14 +34,21 @@ class Opened(NamedTuple):
 
 
 def open_form(path: str, runtime: str, device: str, threads: Optional[int]) -> Opened:
-    """Opens the detector of this process. Raises the errors of detkit.load.
+    """Opens the detector of this process.
 
     threads: of OpenCV; the runtimes read OMP_NUM_THREADS.
+
+    Raises the errors of detkit.load, and ExportError for a detector that takes proposals.
     """
     if threads is not None:
         cv2.setNumThreads(threads)
     detector: Any = _detector(path, runtime, device)
-    version = str(__import__(runtime).__version__).split("-")[0]
+    if detector.takes_proposals:
+        raise ExportError(
+            f"{path}: expected a detector that makes its own proposals, found {detector.name}, "
+            "which takes them"
+        )
+    version = str(importlib.import_module(runtime).__version__).split("-")[0]
     return Opened(detector.class_names, detector.device, version, detector.threshold)
 
 
