@@ -12,7 +12,7 @@ from detkit.detections import Detections
 from detkit.errors import DataError
 from support import tiny
 
-NEEDED = ("fastapi", "httpx", "uvicorn")
+NEEDED = ("fastapi", "uvicorn")
 MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 MOST_BYTES = 5000
@@ -36,21 +36,24 @@ class OneBox:
 
 
 @pytest.fixture
-def serve(monkeypatch):
-    """The module of the server."""
+def rate(monkeypatch):
+    """The module that measures the server."""
     monkeypatch.syspath_prepend(str(tiny.ROOT / "tools/serve"))
     for name in ("server", "rate"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    return importlib.import_module("server")
+    return importlib.import_module("rate")
 
 
 @pytest.fixture
-def post(serve):
-    """A function from bytes to the answer."""
-    from fastapi.testclient import TestClient
+def post(rate):
+    """A function from bytes to the status and the JSON of the answer."""
+    with rate.serving(rate.application(OneBox(), MOST_BYTES)) as port:
 
-    client = TestClient(serve.application(OneBox(), MOST_BYTES))
-    return lambda data, **query: client.post("/detect", content=data, params=query)
+        def post(*request):
+            status, text = rate.post(port, *request)
+            return status, json.loads(text)
+
+        yield post
 
 
 def png(value, height=20, width=30):
@@ -58,35 +61,38 @@ def png(value, height=20, width=30):
 
 
 def test_an_image_gets_the_line_of_the_program(post):
-    answer = post(png(204))
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    assert json.loads(answer.text) == {
-        "path": "image",
-        "height": 20,
-        "width": 30,
-        "detections": [
-            {"box": [0, 0, 30, 20], "score": pytest.approx(0.8), "label": 0, "name": "cat"}
-        ],
-    }
-    assert post(png(102)).json()["detections"] == []  # below 0.5
-    assert len(post(png(102), score=0.3).json()["detections"]) == 1
+    assert post(png(204)) == (
+        200,
+        {
+            "path": "image",
+            "height": 20,
+            "width": 30,
+            "detections": [
+                {"box": [0, 0, 30, 20], "score": pytest.approx(0.8), "label": 0, "name": "cat"}
+            ],
+        },
+    )
+    assert post(png(102))[1]["detections"] == []  # below 0.5
+    assert len(post(png(102), "?score=0.3")[1]["detections"]) == 1
 
 
 def test_wrong_requests_get_a_status_and_a_message(post):
     for data in (b"", b"no image", png(9)[:60]):
-        answer = post(data)
-        assert answer.status_code == 400
-        assert answer.json()["detail"].startswith("image: expected")
-    many = post(png(9, 200, 200))
-    assert many.status_code == 400 and "10000" in many.json()["detail"].replace(",", "")
-    assert "score" in post(png(9), score=2).json()["detail"]
-    assert post(b"x" * (MOST_BYTES + 1)).status_code == 413
-    assert post(iter([b"x" * MOST_BYTES, b"x"])).status_code == 413  # of unknown length
-    assert post(png(204)).status_code == 200
+        status, said = post(data)
+        assert status == 400
+        assert said["detail"].startswith("image: expected"), said
+    status, said = post(png(9, 200, 200))  # more than max_pixels
+    assert status == 400
+    assert "10000" in said["detail"].replace(",", "")
+    status, said = post(png(9), "?score=2")
+    assert status == 400
+    assert "score" in said["detail"]
+    assert post(b"x" * (MOST_BYTES + 1))[0] == 413
+    assert post(iter([b"x" * MOST_BYTES, b"x"]))[0] == 413  # of a length that is not said
+    assert post(png(204))[0] == 200
 
 
-def test_the_rate_is_measured_on_loopback(serve, monkeypatch, tmp_path, capsys):
-    rate = importlib.import_module("rate")
+def test_the_rate_is_measured_on_loopback(rate, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(rate.detkit, "load", lambda path: OneBox())
     (tmp_path / "a.png").write_bytes(png(204))
     rate.main(["a model", str(tmp_path / "a.png"), "--requests", "6", "--clients", "2"])

@@ -57,8 +57,9 @@ def test_names_types_and_shapes_are_those_of_the_model(module, path, tmp_path):
 
 def test_triton_reads_the_config(module, path):
     """By Triton's own definition of it, if its client is installed."""
-    if importlib.util.find_spec("tritonclient") is None:
-        pytest.skip("not installed: tritonclient")
+    missing = [name for name in ("tritonclient", "grpc") if not importlib.util.find_spec(name)]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)} (tritonclient[grpc])")
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2 as triton
 

@@ -4,13 +4,14 @@ python tools/serve/rate.py exported/model.onnx photo.jpg --requests 100 --client
 """
 
 import argparse
+import contextlib
 import http.client
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Any, Iterator, List, Optional, Tuple
 
 import uvicorn
 from server import application, line_for
@@ -32,28 +33,35 @@ def main(argv: Optional[List[str]] = None) -> None:
     for _ in range(args.requests):
         line_for(detector, data)
     print(f"library: {args.requests / (time.perf_counter() - start):.2f} images a second")
-    server = uvicorn.Server(uvicorn.Config(application(detector), log_level="error"))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        port = listening.getsockname()[1]
+    with serving(application(detector)) as port, ThreadPoolExecutor(args.clients) as clients:
         start = time.perf_counter()
-        with ThreadPoolExecutor(args.clients) as clients:
-            answers = list(clients.map(lambda _: post(port, data), range(args.requests)))
-        taken = time.perf_counter() - start
-        wrong = [answer for answer in answers if answer != (200, expected)]
-        print(f"server:  {args.requests / taken:.2f} requests a second, {len(wrong)} wrong answers")
+        answers = list(clients.map(lambda _: post(port, data), range(args.requests)))
+        rate = args.requests / (time.perf_counter() - start)
+        wrong = sum(answer != (200, expected) for answer in answers)
+        print(f"server:  {rate:.2f} requests a second, {wrong} wrong answers")
         for what, sent in (("no image", b"?"), ("half of it", data[: len(data) // 2])):
             print(f"{what}: {post(port, sent)}")
-        server.should_exit = True
-        thread.join()
 
 
-def post(port: int, data: bytes) -> Tuple[int, bytes]:
-    """Returns the status and the body of the answer to an image."""
+@contextlib.contextmanager
+def serving(app: Any) -> Iterator[int]:
+    """Serves an application on loopback for the length of a ``with`` block, which gets its port."""
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # clients wait until it is served
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def post(port: int, data: Any, query: str = "") -> Tuple[int, bytes]:
+    """Returns the status and the body of the answer to an image: bytes, or an iterable of them."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     try:
-        connection.request("POST", "/detect", data)
+        connection.request("POST", f"/detect{query}", data)
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
