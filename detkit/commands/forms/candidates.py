@@ -6,11 +6,11 @@ from typing import Iterable, List, NamedTuple, Optional
 from detkit.errors import ExportError
 from detkit.export.manifest import BFLOAT16, FLOAT32, INT8, MANIFEST, parse_manifest
 from detkit.export.runtimes.choice import installed, is_export
-from detkit.export.runtimes.names import FOR_ONNX, MXNET, ONNX, ONNX_INT8, is_onnx
+from detkit.export.runtimes.names import FOR_ONNX, MXNET, ONNX, ONNX_INT8, ONNX_NNCF, is_onnx
 from detkit.wording import install
 
 TITLES = {FLOAT32: "float32 symbol", BFLOAT16: "bfloat16 symbol", INT8: "INT8 symbol"}
-ONNX_FILES = (ONNX, ONNX_INT8)
+ONNX_FILES = (ONNX, ONNX_INT8, ONNX_NNCF)
 QUANTIZED = b"DequantizeLinear"  # the operator that each layer of 8 bits in an .onnx has before it
 
 

@@ -9,9 +9,9 @@ from detkit.config import Config
 from detkit.detector import Detector
 from detkit.errors import CheckpointError, DetkitError
 from detkit.export.manifest import BFLOAT16, FLOAT32, INT8
-from detkit.export.onnx import save, save_int8
+from detkit.export.onnx import save, save_int8, save_nncf
 from detkit.export.precision.precisions import BFloat16, Int8, examples_of
-from detkit.export.runtimes.names import ONNX, ONNX_INT8
+from detkit.export.runtimes.names import ONNX, ONNX_INT8, ONNX_NNCF
 from detkit.export.symbol import export
 from detkit.loading import load
 from detkit.ops import backend
@@ -72,10 +72,14 @@ def _writers(detector: Detector, config: Config, images: int) -> Dict[str, Calla
     def onnx_int8(path: str) -> None:
         save_int8(detector, path, build_dataset(config, "train"), images)
 
+    def onnx_nncf(path: str) -> None:
+        save_nncf(detector, path, build_dataset(config, "train"), images)
+
     return {
         FLOAT32: lambda path: export(detector, path, ops),
         **({BFLOAT16: bfloat16} if has_bfloat16() else {}),
         INT8: int8,
         ONNX: lambda path: save(detector, path),
         ONNX_INT8: onnx_int8,
+        ONNX_NNCF: onnx_nncf,
     }
