@@ -31,13 +31,13 @@ class Photos:
 
 
 def layers_of(path):
-    """How many layers of each kind read numbers of 8 bits, and how many do not."""
+    """(operator, whether its weights have 8 bits) of each layer, sorted."""
     import onnx
 
     graph = onnx.load(str(path)).graph
     read = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     layers = [node for node in graph.node if node.op_type in QUANTIZED]
-    return sorted((node.op_type, node.input[0] in read) for node in layers)
+    return sorted((node.op_type, node.input[1] in read) for node in layers)
 
 
 @ONNX
@@ -47,13 +47,16 @@ def test_it_has_the_layers_of_the_other_quantizer_and_finds_nearly_the_same(tmp_
     save(detector, tmp_path / "a.onnx")
     save_int8(detector, tmp_path / "b.onnx", Photos(), 4)
     save_nncf(detector, tmp_path / "c.onnx", Photos(), 4)
-    assert layers_of(tmp_path / "c.onnx") == layers_of(tmp_path / "b.onnx")
+    layers = layers_of(tmp_path / "b.onnx")
+    assert layers_of(tmp_path / "c.onnx") == layers
+    assert {eight for _, eight in layers} == {True, False}
     one, _, other = (detkit.load(tmp_path / f"{n}.onnx", runtime="onnxruntime") for n in "abc")
     assert other.manifest == one.manifest
     (photo,) = photos((64, 80), seed=3)
     expected, found = one.detect(photo, score=0), other.detect(photo, score=0)
     assert abs(len(expected) - len(found)) <= 2
-    assert np.abs(np.sort(expected.scores)[-5:] - np.sort(found.scores)[-5:]).max() < 0.05
+    best = (np.sort(each.scores)[-5:] for each in (expected, found))
+    assert np.abs(np.subtract(*best)).mean() < 0.03
 
 
 @ONNX
