@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -142,7 +144,8 @@ def test_forms_take_turns_and_one_that_fails_stops_no_other(monkeypatch, capsys)
     forms = [Form(name, name, "mxnet", FLOAT32, 1) for name in ("bad", "a", "b")]
     with Measurement(forms, "cpu", None) as measurement:
         measurement.compare(Images(["1", "2"], [1, 2], ""), None)
-        measurement.time(["1"], rounds=2)
+        assert measurement.readable == ["1"]
+        measurement.time(measurement.readable, rounds=2)
     bad, one, other = measurement.rows
     assert bad.failure == "bad: damaged" and "bad: damaged" in capsys.readouterr().err
     assert (one.equal, other.equal, one.skipped, one.peak) == (1, 0, 1, 1000)
@@ -233,6 +236,24 @@ def test_a_run_is_exported_and_judged_as_detkit_test_does(reference, tmp_path, b
     expected = json.loads((run / "result.json").read_text())
     float32 = json.loads((tmp_path / "forms.json").read_text())["forms"][0]
     assert float32["metrics"]["AP50"] == pytest.approx(expected["AP50"], abs=1e-6)
+
+
+def test_an_onnx_is_compared_without_mxnet_and_pycocotools():
+    absent = ("mxnet", "pycocotools", "faster_coco_eval")
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent}))"
+    code += "; import detkit.commands.forms.compare, detkit.commands.forms.worker"
+    subprocess.run([sys.executable, "-c", code], cwd=tiny.ROOT, check=True)
+
+
+def test_pictures_that_are_damaged_or_beside_data_are_refused(config, tmp_path, benchmark):
+    folder = tmp_path / "exported"
+    exported(build(), folder)
+    whole = cv2.imencode(".png", np.zeros((64, 80, 3), np.uint8))[1].tobytes()
+    (tmp_path / "a.png").write_bytes(whole[:-20])
+    error = benchmark(folder, "--pictures", tmp_path / "a.png", status=1)
+    tiny.assert_says(error, "a.png", "expected a complete file")
+    words = ("--judged-by", config, "--pictures", tmp_path / "a.png")
+    tiny.assert_says(benchmark(folder, *words, status=1), "--pictures", "data.val", "a.png")
 
 
 def test_what_belongs_to_forms_is_refused_without_it(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Serves a detector over HTTP: POST the bytes of an image to /detect, and get a line of JSON.
 
-python tools/serve/server.py exported/model.onnx; curl --data-binary @photo.jpg :8000/detect
+python tools/serve/server.py exported/model.onnx
+curl --data-binary @photo.jpg http://127.0.0.1:8000/detect
 """
 
 import argparse

@@ -16,7 +16,7 @@ from detkit.commands.forms.candidates import Candidates, candidates
 from detkit.commands.forms.judging import IOU, SCORE, Images, Judge, pictures
 from detkit.commands.forms.measured import SLOW, Measured, Measurement
 from detkit.commands.forms.verdict import Verdict, verdict, warnings
-from detkit.errors import ExportError
+from detkit.errors import ConfigError, ExportError
 from detkit.export.runtimes.choice import is_exported
 from detkit.files.disk import make_folder, whole_file
 from detkit.requirements import import_mxnet
@@ -32,16 +32,24 @@ def main(args: argparse.Namespace) -> None:
         found, judge = forms_and_judge(args, scratch)
         for line in found.left_out:
             print(f"left out: {line}", file=sys.stderr)
+        if judge and args.pictures:
+            raise ConfigError(
+                f"--pictures: expected none, because the images of data.{args.split} are compared, "
+                f"found {args.pictures[0]!r}"
+            )
         images = judge.images(scratch) if judge else pictures(args.pictures, scratch, args.count)
         measurement = Measurement(found.forms, args.device, args.threads)
         with measurement:
             measurement.compare(images, judge)
-            timed = images.paths[: args.count]
+            timed = measurement.readable[: args.count]
             print(f"timing {len(timed)} images, one at a time, {args.rounds} rounds", flush=True)
             measurement.time(timed, args.rounds)
-    rows = [row for row in measurement.rows if not row.failure]
+    rows = [row for row in measurement.rows if row.times and not row.failure]
     if not rows:
-        raise ExportError(f"{args.config}: expected a form that detects, found none; see above")
+        raise ExportError(
+            f"{args.config}: expected a form that detects and an image that can be decoded, found "
+            f"{len(measurement.readable)} of {len(images.paths)} images; see above for the forms"
+        )
     most_loss = MOST_LOSS if args.max_loss is None else args.max_loss
     chosen, notes = verdict(rows, most_loss), warnings(rows, most_loss)
     about = {

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -13,8 +13,10 @@ from detkit.data.sample import Dataset
 from detkit.detections import Detections
 from detkit.detections.overlap import pairwise_iou
 from detkit.errors import DataError, ImageError
-from detkit.evaluate.judged import Evaluator
 from detkit.threshold import UNCHOSEN, Threshold
+
+if TYPE_CHECKING:
+    from detkit.evaluate.judged import Evaluator  # needs pycocotools, which an .onnx does not
 
 SIZE = (480, 640)  # height and width of the drawn images, in pixels
 # Two detections of one label are equal from this IoU on, if their scores differ by no more.
@@ -34,12 +36,10 @@ class Judge:
     """A dataset with its evaluator.
 
     split: the name of the dataset, for people. limit: judge by its first images alone.
-
-    Raises DataError for an evaluator without AP and AP50.
     """
 
     def __init__(
-        self, dataset: Dataset, evaluator: Evaluator, split: str, limit: Optional[int] = None
+        self, dataset: Dataset, evaluator: "Evaluator", split: str, limit: Optional[int] = None
     ) -> None:
         self.dataset: Any = dataset if limit is None else FirstImages(dataset, limit)
         self._evaluator, self._split = evaluator, split

@@ -107,10 +107,14 @@ class Side:
 
 
 class Measurement:
-    """The forms while they are measured; a ``with`` block ends their processes."""
+    """The forms while they are measured; a ``with`` block ends their processes.
+
+    rows: one for each form. readable: the paths of the images that can be decoded.
+    """
 
     def __init__(self, forms: Sequence[Form], device: str, threads: Optional[int]) -> None:
         self.rows = [Measured(form) for form in forms]
+        self.readable: List[str] = []
         self._device, self._threads = device, threads
         self._sides: Dict[int, Side] = {}
         self._ends = contextlib.ExitStack()
@@ -134,6 +138,7 @@ class Measurement:
             if row.opened is None or row.failure:
                 continue
             row.skipped = found.count(None)
+            self.readable = [path for path, one in zip(images.paths, found) if one is not None]
             if judge is not None:
                 known = {i: one for i, one in zip(images.ids, found) if one is not None}
                 row.metrics = judge.metrics(known)
