@@ -1,6 +1,7 @@
 """``detkit benchmark --forms``: which of a detector's forms to use on this machine.
 
     candidates.py   the forms: files of an export, each with a runtime
+    exporting.py    a run -> its forms, in a folder
     worker.py       the process of a form, which detects and is timed
     measured.py     what the processes find and take, the forms in turns
     judging.py      the images, and the figures of detections
