@@ -103,6 +103,8 @@ setup(
             "ruff",  # breaks long signatures into lines
         ],
         "mlflow": ["mlflow-skinny"],
+        # INT8 for OpenVINO; it needs Python 3.10 and numpy 1.24.
+        "nncf": [*ONNX, "nncf>=3.0"],
         "onnx": ONNX,
         # Each runs an .onnx without MXNet. onnxruntime-gpu, for CUDA, replaces onnxruntime.
         "onnxruntime": ["onnxruntime>=1.16"],

@@ -22,6 +22,11 @@ WIDTH = 16  # of a column
 def main(args: argparse.Namespace) -> None:
     """Opens the detectors, times them at each size of a batch, prints the tables."""
     use_threads(args)
+    if args.forms:
+        from detkit.commands.forms.compare import main as compare
+
+        compare(args)
+        return
     from detkit.commands.timing import images_for, opened, take_turns
 
     how = {"runtime": args.runtime, "device": args.device}

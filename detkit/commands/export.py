@@ -27,11 +27,11 @@ from detkit.export.check import (
     run_program,
 )
 from detkit.export.manifest import ANY, parse_manifest
-from detkit.export.onnx import save, save_int8
+from detkit.export.onnx import save, save_int8, save_nncf
 from detkit.export.precision.calibrate import NAIVE
 from detkit.export.precision.precisions import BFloat16, Float32, Int8, examples_of
 from detkit.export.precision.quantize import KEEP
-from detkit.export.runtimes.names import ONNX, ONNX_INT8
+from detkit.export.runtimes.names import ONNX, ONNX_INT8, ONNX_NNCF
 from detkit.export.symbol import check_folder, export
 from detkit.files.disk import cache_folder, sha256_of
 
@@ -62,6 +62,9 @@ def main(args: argparse.Namespace) -> None:
     if args.onnx and calibration:
         save_int8(detector, os.path.join(args.out, ONNX_INT8), *calibration)
         names.append(ONNX_INT8)
+    if args.nncf and calibration:
+        save_nncf(detector, os.path.join(args.out, ONNX_NNCF), *calibration.of_nncf())
+        names.append(ONNX_NNCF)
     for name in names:
         path = os.path.join(args.out, name)
         print(f"written: {path}, {os.path.getsize(path) / 1e6:.1f} MB")
@@ -81,6 +84,10 @@ class Calibration(NamedTuple):
     keep: Sequence[str]
     cpus: str
     proposals: Optional[Mapping[Any, Any]] = None  # of the dataset, if the network takes them
+
+    def of_nncf(self) -> Tuple[Any, ...]:
+        """Returns the arguments of save_nncf, which chooses the ranges itself."""
+        return self.dataset, self.images, self.keep, self.cpus, self.proposals
 
 
 def calibration_of(args: argparse.Namespace, detector: Detector) -> Calibration:
@@ -111,7 +118,7 @@ def precision_of(
 
 def remove_optional_files(folder: str) -> None:
     """Removes the files that an earlier export may have written and this one may not write."""
-    for name in (REPORT, ONNX, ONNX_INT8):
+    for name in (REPORT, ONNX, ONNX_INT8, ONNX_NNCF):
         path = os.path.join(folder, name)
         if os.path.exists(path):
             os.remove(path)
@@ -204,7 +211,7 @@ def ways_to_run(
         ways.append(Way("C++", expected if exact else symbol, found, judged=True))
     else:
         print("C++: not compared, cmake is not on PATH")
-    for name, file in (("ONNX", ONNX), ("ONNX INT8", ONNX_INT8)):
+    for name, file in (("ONNX", ONNX), ("ONNX INT8", ONNX_INT8), ("NNCF", ONNX_NNCF)):
         path = os.path.join(folder, file)
         if os.path.exists(path):
             given = [boxes for boxes in proposals if boxes is not None]

@@ -28,7 +28,7 @@ from detkit.evaluate.metrics import BESIDE, save_metrics
 from detkit.export import manifest
 from detkit.export.onnx_manifest import write_onnx_threshold
 from detkit.export.runtimes.choice import is_export
-from detkit.export.runtimes.names import ONNX, ONNX_INT8, is_onnx
+from detkit.export.runtimes.names import ONNX, ONNX_INT8, ONNX_NNCF, is_onnx
 from detkit.files.disk import make_folder
 from detkit.loading import AnyDetector, open_detector
 from detkit.threshold import Threshold
@@ -113,7 +113,7 @@ def write_chosen(folder: str, threshold: Threshold) -> str:
         return folder
     if is_export(folder):
         manifest.write_threshold(folder, threshold)
-        for path in (os.path.join(folder, name) for name in (ONNX, ONNX_INT8)):
+        for path in (os.path.join(folder, name) for name in (ONNX, ONNX_INT8, ONNX_NNCF)):
             if os.path.lexists(path):
                 _write_beside(path, threshold)
         return os.path.join(folder, manifest.MANIFEST)

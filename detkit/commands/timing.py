@@ -96,14 +96,14 @@ def take_turns(
     for turn in range(1 + rounds):
         for each in batches:
             for detector, rows in zip(detectors, measured):
-                row = _stages(detector, each)
+                row = stages(detector, each)
                 if turn:
                     rows.append(row)
     names = (READ, RESIZE, NETWORK, REST)
     return [Times(dict(zip(names, np.transpose(rows)))) for rows in measured]
 
 
-def _stages(detector: AnyDetector, images: Sequence[Any]) -> List[float]:
+def stages(detector: AnyDetector, images: Sequence[Any]) -> List[float]:
     """Returns the milliseconds of an image in each stage."""
     clock = [time.perf_counter()]
     arrays = read_images(images, detector.max_pixels)

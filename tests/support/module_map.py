@@ -27,6 +27,7 @@ ELSEWHERE = {
     "build/training.py": "runner/test_resume.py",
     "commands/anchors.py": "commands/test_anchors_command.py",
     "commands/arguments/": "commands/test_arguments.py",
+    "commands/forms/": "commands/test_forms.py",
     "commands/browse_page.py": "commands/test_browse.py",
     "commands/benchmark.py": "commands/test_benchmark_command.py",
     "commands/timing.py": "commands/test_benchmark_command.py",

@@ -106,6 +106,7 @@ def test_bfloat16_by_the_tool(finished, tmp_path, photo, monkeypatch):
         (("--calib", 2), "--calib, --calib-mode and --int8-for are for --int8"),
         (("--bf16", "--calib-mode", "naive"), "--calib-mode and --int8-for are for --int8"),
         (("--int8-for", "any"), "--int8-for are for --int8"),
+        (("--int8", "--nncf"), "--nncf is for --int8 and --onnx together"),
         (("--keep", "first"), "--keep is for --int8 and --bf16"),
         (("--int8", "--bf16"), "not allowed with argument"),
         (("--int8", "--calib", 0), "expected a whole number of at least 1"),

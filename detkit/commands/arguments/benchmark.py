@@ -2,14 +2,20 @@
 
 The detector is a run's, a checkpoint's or an export's. A config alone is timed with random weights,
 which detect other things than trained ones. With --against, two detectors take turns on the same
-images. Stop other programs before measuring. tools/benchmark.py, which is in the repository, is
-another program: it compares detkit with other frameworks.
+images. With --forms, the forms of one detector are compared, each precision and file by each
+runtime that is installed: its AP, time and memory. One of them is recommended. Stop other programs
+before measuring. tools/benchmark.py, which is in the repository, is another program: it compares
+detkit with other frameworks.
 """
 
 import argparse
+from typing import Optional
 
-from detkit.cli import common_arguments, positive
+from detkit.cli import common_arguments, positive, split_argument
+from detkit.commands.arguments.export import CALIBRATION
 from detkit.commands.arguments.predict import runtime_arguments
+
+MOST_LOSS = 0.005  # of AP: half a point
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,3 +55,70 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how often each image is timed, after one round that is not; default: 5",
     )
     runtime_arguments(parser)
+    _forms_arguments(parser)
+
+
+def wrong(args: argparse.Namespace) -> Optional[str]:
+    """Returns a message if an argument is given without the one that it belongs to."""
+    own = {
+        "--judged-by": args.judged_by,
+        "--limit": args.limit,
+        "--max-loss": args.max_loss,
+        "--calib": args.calib,
+        "--json": args.json,
+    }
+    given = [name for name, value in own.items() if value is not None]
+    if given and not args.forms:
+        return f"{given[0]} is for --forms"
+    if args.forms and (args.against or args.batches != [1]):
+        return f"{'--against' if args.against else '--batches'} is not for --forms"
+    return None
+
+
+def _forms_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--forms`` and what belongs to it."""
+    parser.add_argument(
+        "--forms",
+        action="store_true",
+        help="compare the forms of a run, which are exported into a temporary folder, or those of "
+        "an export; each is in a process of its own, and all processes are in memory at once",
+    )
+    parser.add_argument(
+        "--judged-by",
+        metavar="CONFIG",
+        help="with --forms: whose data and evaluator judge an export; default: that of the run, "
+        "or, for an export, none: detections are then compared with those of float32 alone",
+    )
+    split_argument(parser)
+    parser.add_argument(
+        "--limit",
+        type=positive,
+        metavar="N",
+        help="with --forms: judge by the first N images of the split; default: all",
+    )
+    parser.add_argument(
+        "--max-loss",
+        type=share,
+        metavar="AP",
+        help="with --forms: the loss of AP, from 0 to 1, that a form may have to be recommended; "
+        f"default: {MOST_LOSS}",
+    )
+    parser.add_argument(
+        "--calib",
+        type=positive,
+        metavar="N",
+        help="with --forms: images of data.train that INT8 of a run is calibrated by; default: "
+        f"{CALIBRATION}",
+    )
+    parser.add_argument("--json", metavar="FILE", help="with --forms: write the figures as JSON")
+
+
+def share(text: str) -> float:
+    """Parses an argument that is a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, found {text!r}")
+    return value

@@ -4,7 +4,7 @@ import argparse
 from typing import Optional
 
 from detkit.cli import lacks_checkpoint, model_arguments, positive, proposals_argument
-from detkit.export.runtimes.names import ONNX, ONNX_INT8
+from detkit.export.runtimes.names import ONNX, ONNX_INT8, ONNX_NNCF
 
 CALIBRATION = 32  # images
 
@@ -25,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--onnx", action="store_true", help=f"also write {ONNX} and, with --int8, {ONNX_INT8}"
     )
+    parser.add_argument(
+        "--nncf",
+        action="store_true",
+        help=f"with --onnx --int8: also write {ONNX_NNCF}, by OpenVINO's quantizer NNCF; "
+        "--calib-mode does not concern it",
+    )
     _precision_arguments(parser)
     parser.add_argument(
         "--check",
@@ -41,6 +47,8 @@ def wrong(args: argparse.Namespace) -> Optional[str]:
     """Returns a message if an argument is given without the one that it belongs to."""
     if (args.calib or args.calib_mode or args.int8_for) and not args.int8:
         return "--calib, --calib-mode and --int8-for are for --int8"
+    if args.nncf and not (args.int8 and args.onnx):
+        return "--nncf is for --int8 and --onnx together"
     if args.keep is not None and not (args.int8 or args.bf16):
         return "--keep is for --int8 and --bf16"
     if args.proposals and not args.check:

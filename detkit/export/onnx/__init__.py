@@ -6,6 +6,7 @@
                   detection.py (NMS, proposals) and roi.py
     builder.py    the ONNX graph that they add to
     quantize.py   the model in INT8, by ONNX Runtime's quantizer
+    by_nncf.py    the same by NNCF
 
 A translator is one small function. An operator of detkit (detkit/ops) is translated as a whole.
 """
@@ -94,6 +95,34 @@ def save_int8(
     from detkit.export.onnx.quantize import quantized
 
     _write(quantized(detector, model, dataset, count, mode, keep, cpus, proposals), path)
+
+
+def save_nncf(
+    detector: Detector,
+    path: PathName,
+    dataset: Dataset,
+    count: int,
+    keep: Sequence[str] = KEEP,
+    cpus: str = ANY,
+    proposals: Optional[Mapping[Any, np.ndarray]] = None,
+) -> None:
+    """Writes ``convert(detector)`` with the same layers of 8 bits, whose ranges NNCF chooses.
+
+    NNCF is OpenVINO's quantizer. It also corrects the biases for the errors of the weights. All
+    images of the calibration are in memory. The arguments are those of ``save_int8``.
+
+    Raises the errors of ``save_int8``, and ExportError without the package nncf.
+    """
+    try:
+        import nncf  # noqa: F401
+    except ImportError as error:
+        raise ExportError(
+            f"INT8 by NNCF: expected the package nncf, found none ({error}); {install('nncf')}"
+        ) from error
+    model = convert(detector)
+    from detkit.export.onnx.by_nncf import quantized_by_nncf
+
+    _write(quantized_by_nncf(detector, model, dataset, count, keep, cpus, proposals), path)
 
 
 def _write(model: Any, path: PathName) -> None:

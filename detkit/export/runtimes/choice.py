@@ -77,7 +77,7 @@ def open_exported(
     if runtime is None and device == TENSORRT:
         runtime = ONNXRUNTIME
     elif runtime is None:
-        runtime = MXNET if _installed(MXNET) or not os.path.isfile(beside) else None
+        runtime = MXNET if installed(MXNET) or not os.path.isfile(beside) else None
     if runtime == MXNET:
         return _of_symbol(path, device)
     if not os.path.isfile(beside):
@@ -126,7 +126,7 @@ def _for_onnx(path: str, device: str) -> str:
     """Returns the runtime of an .onnx. Raises ExportError if none is installed."""
     if device not in (AUTO, CPU):
         return ONNXRUNTIME
-    found: List[str] = [name for name in FOR_ONNX if _installed(name)]
+    found: List[str] = [name for name in FOR_ONNX if installed(name)]
     if not found:
         raise ExportError(
             f"{path}: expected one of the packages {', '.join(FOR_ONNX)} to run it, found none; "
@@ -135,7 +135,7 @@ def _for_onnx(path: str, device: str) -> str:
     return found[0]
 
 
-def _installed(name: str) -> bool:
+def installed(name: str) -> bool:
     """Returns whether a package is there, without importing it."""
     try:
         return importlib.util.find_spec(name) is not None

@@ -14,6 +14,7 @@ AUTO, CPU, GPU, CUDA, TENSORRT = "auto", "cpu", "gpu", "cuda", "tensorrt"
 DEVICES = (AUTO, CPU, GPU, CUDA, TENSORRT)
 
 ONNX, ONNX_INT8 = "model.onnx", "model-int8.onnx"  # of the folder of an export
+ONNX_NNCF = "model-int8-nncf.onnx"  # the same, by NNCF
 SUFFIX = ".onnx"  # of such a file by any other name
 
 

@@ -39,11 +39,19 @@ class JsonSave:
 
 def line_of(result: Result) -> str:
     """Returns the line of a result, which ends with a newline."""
-    parts = [f'"path": {quoted(result.frame.source.shown)}']
-    if result.frame.number is not None:
-        parts.append(f'"frame": {result.frame.number}, "seconds": {result.frame.seconds:.9g}')
-    parts.append(f'"height": {result.height}, "width": {result.width}')
-    found = result.found
+    path, frame = result.frame.source.shown, result.frame
+    place = ""
+    if frame.number is not None:
+        place = f', "frame": {frame.number}, "seconds": {frame.seconds:.9g}'
+    return line_of_image(path, result.height, result.width, result.found, place)
+
+
+def line_of_image(path: str, height: int, width: int, found: Detections, place: str = "") -> str:
+    """Returns the line of an image, which ends with a newline.
+
+    path: its name. height, width: in pixels. place: the text of further keys, behind the path.
+    """
+    parts = [f'"path": {quoted(path)}{place}', f'"height": {height}, "width": {width}']
     things = ", ".join(_thing(found, row) for row in range(len(found)))
     return f'{{{", ".join(parts)}, "detections": [{things}]}}\n'
 
