@@ -57,14 +57,16 @@ class Browser:
         return self.call("element", using="css selector", value=selector)[ELEMENT]
 
     def click(self, selector):
-        """Clicks the first element of a selector as a mouse does."""
+        """Clicks the first element of a selector as a mouse does, and waits for what it draws."""
         self.call(f"element/{self.find(selector)}/click")
+        self.settle()
 
     def type(self, selector, text):
         """Types into an element; names of KEYS in braces are keys: "{right}"."""
         for name, key in KEYS.items():
             text = text.replace(f"{{{name}}}", key)
         self.call(f"element/{self.find(selector)}/value", text=text)
+        self.settle()
 
     def texts(self, selector):
         """The texts of all elements of a selector, as they are seen."""
