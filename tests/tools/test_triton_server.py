@@ -1,7 +1,7 @@
 """A Triton Inference Server on loopback reads the model repository and answers requests.
 
 The server is the one in the package nvidia-pytriton. It has no back end for ONNX Runtime, so that
-its Python back end runs the same file by ONNX Runtime: all else is what ``triton_repository`` wrote.
+its Python back end runs the file by ONNX Runtime: all else is what ``triton_repository`` wrote.
 """
 
 import importlib.util
