@@ -58,6 +58,14 @@ class Interrupted(FakeDetector):
         return super().detect_batch(batch)
 
 
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler of SIGINT, which the background jobs of a shell ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def camera():
     capture = EndlessCapture(picture(3))
     return Frames([Source(STREAM, "rtsp://h/live", "live")], opened=lambda source: capture)
@@ -87,6 +95,7 @@ def test_all_forms_of_all_sources_at_once(tmp_path):
     assert described(rate).startswith("8 images in ")
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_leaves_what_was_saved_readable(tmp_path, caplog):
     caplog.set_level(logging.INFO, "detkit")
     (tmp_path / "out").mkdir()
