@@ -104,6 +104,7 @@ def test_int8_that_loses_is_said(monkeypatch):
     tiny.assert_says(slow, "b by mxnet", "1.50 times", "a by mxnet")
     tiny.assert_says(worse, "b by mxnet", "4.0 points")
     assert warnings([rows[0], rows[2]], 0.005) == []
+    assert warnings([rows[0], row("d", INT8, "mxnet", [10.1], ap=0.5)], 0.005) == []
     monkeypatch.setattr(processor, "has_vnni", lambda: False)
     (only,) = warnings([rows[0], rows[2]], 0.005)
     assert "VNNI" in only

@@ -10,6 +10,7 @@ from detkit.export.manifest import FLOAT32, INT8
 from detkit.export.runtimes.names import MXNET
 
 LEAST_EQUAL = 0.95  # of the detections, if there are no annotations to judge them by
+LONGER = 1.02  # the least ratio of two times that is said
 
 
 class Verdict(NamedTuple):
@@ -65,7 +66,7 @@ def warnings(rows: Sequence[Measured], most_loss: float) -> List[str]:
 def _about(row: Measured, same: Optional[Measured], first: Measured, most_loss: float) -> List[str]:
     """Returns lines about a form in INT8; same: the form in float32 of its runtime."""
     lines = []
-    if same is not None and row.median > same.median:
+    if same is not None and row.median > LONGER * same.median:
         ratio = row.median / same.median
         lines.append(f"{row.title} takes {ratio:.2f} times as long as {same.title}")
     if row.ap is not None and first.ap is not None and first.ap - row.ap > most_loss:
