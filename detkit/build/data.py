@@ -22,6 +22,7 @@ from detkit.tta import TTA
 
 PROPOSALS = ("train_proposals", "val_proposals")  # that a training may read
 TEST, TEST_PROPOSALS = "test", "test_proposals"  # what no training reads
+TRAINING_ONLY = ("mirrors", "mixes", "training_only")  # attributes of transforms
 TRANSFORMED = ("train_transforms", "val_transforms")
 LOADING = ("pad_multiple", "workers", "group_aspect", "bad_images")
 DATA_KEYS = (
@@ -75,14 +76,17 @@ def _section_of(config: Config, split: str) -> Tuple[Node, Callable[..., Any]]:
 
 
 def build_transforms(config: Config, split: str) -> List[Transform]:
-    """Returns the transforms of ``data.train`` or ``data.val``, in their order."""
+    """Returns the transforms of ``data.train`` or ``data.val``, in their order.
+
+    Raises ConfigError, also for those of "val" that only training allows.
+    """
     nodes = require(config["data"], f"{split}_transforms", List[dict])
     transforms: List[Transform] = [TRANSFORMS.build(node) for node in nodes]
     for node, transform in zip(nodes, transforms):
-        if split == "val" and getattr(transform, "mirrors", False):
+        if split == "val" and any(getattr(transform, name, False) for name in TRAINING_ONLY):
             raise ConfigError(
-                f"{place(node)}: expected a transform that does not mirror the image, because "
-                f"detections are not mirrored back, found {node['type']!r}; move it to "
+                f"{place(node)}: expected a transform that does not mirror, cut or mix images, "
+                f"because detections are not moved back, found {node['type']!r}; move it to "
                 "data.train_transforms"
             )
     return transforms
