@@ -75,9 +75,9 @@ def visible_shares(sample: Sample, covered: np.ndarray) -> np.ndarray:
     An object is the pixels of its mask, or those of its box if it has none.
     """
     shares = np.ones(len(sample.boxes))
-    for row, (x1, y1, x2, y2) in enumerate(sample.boxes):
-        columns = slice(max(0, int(x1)), int(np.ceil(x2)))
-        rows = slice(max(0, int(y1)), int(np.ceil(y2)))
+    for row, (x1, y1, x2, y2) in enumerate(np.maximum(sample.boxes, 0)):
+        columns = slice(int(x1), int(np.ceil(x2)))
+        rows = slice(int(y1), int(np.ceil(y2)))
         hidden = covered[rows, columns]
         if sample.masks is not None:
             mask = sample.masks[row].astype(bool)
@@ -209,9 +209,14 @@ def _warp_image(
         out = np.empty((size[1], size[0], image.shape[2]), image.dtype)
         out[:] = np.array(colour)
         return _copied(image, out, matrix)
-    return cv2.warpAffine(
-        image, _of_centres(matrix), size, flags=cv2.INTER_LINEAR, borderValue=colour
+    moves = _of_centres(matrix)
+    moved = cv2.warpAffine(
+        image, moves, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+    # A border that is mixed with the fill would be an edge that no camera sees.
+    within = np.ones(image.shape[:2], np.uint8)
+    moved[cv2.warpAffine(within, moves, size, flags=cv2.INTER_NEAREST) == 0] = colour
+    return moved
 
 
 def _warp_masks(masks: np.ndarray, matrix: np.ndarray, size: Tuple[int, int]) -> np.ndarray:

@@ -36,7 +36,7 @@ GEOMETRY = [
     CopyPaste(p=0.7),
 ]
 OTHERS = [
-    *(Blur(), Noise(), JPEG(), Greyscale(), Photometric()),
+    *(Blur(), Noise(), JPEG(), Greyscale(1), Photometric()),
     *(Cutout(), MixUp(p=0.5), MixUp(alpha=0.2, p=1)),
 ]
 DATASET = Painted(6)
@@ -82,9 +82,9 @@ def assert_own_colour(sample):
         sample.masks, sample.labels, sample.fields["keypoints"].points.copy()
     ):
         inner = cv2.erode(mask, np.ones((3, 3), np.uint8))
-        if inner.any():  # interpolation mixes the colours at the border
+        if inner.sum() > 8:  # interpolation mixes the colours at the border
             found = np.median(sample.image[inner > 0], axis=0)
-            np.testing.assert_allclose(found, colour(label), atol=25)
+            np.testing.assert_allclose(found, colour(label), atol=45)
         around = cv2.dilate(mask, np.ones((9, 9), np.uint8))
         for x, y, flag in points:
             if flag == 2:
@@ -124,7 +124,11 @@ def test_each_changes_something_and_leaves_its_input(transform):
         np.testing.assert_array_equal(one.image, other.image)
 
 
-EVERY = [*GEOMETRY, *OTHERS]
+EVERY = [
+    *(Mosaic((60, 70)), Photometric(), RandomCrop(), Expand((1, 2)), Affine(), HorizontalFlip()),
+    *(CopyPaste(), Cutout(), Blur(), Noise(), JPEG(), Greyscale(), MixUp(p=0.5)),
+    ScaleJitter((64, 64)),
+]
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +137,9 @@ def epoch():
 
 
 def assert_same(one, other):
-    for name, mine, theirs in zip(one._fields, one, other):
-        np.testing.assert_array_equal(mine, theirs, err_msg=name)
+    mine, theirs = ({**batch._asdict(), **batch.fields, "fields": None} for batch in (one, other))
+    for name in mine:
+        np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
 
 
 @pytest.mark.parametrize("workers", [1, 4])
