@@ -104,13 +104,10 @@ class Loader:
         self.shuffle = shuffle
         self.pad_multiple = pad_multiple
         self.workers = workers
-        self.masks = masks
-        self.proposals = proposals
+        self.masks, self.proposals = masks, proposals
         self.fields = tuple(fields)
         self.left_out = left_out
-        usable = [index for index in range(len(dataset)) if index not in left_out]
-        self._usable = np.array(usable, np.int64)
-        self._masked = [each for each in transforms if getattr(each, "needs_masks", False)]
+        self._usable = np.setdiff1d(np.arange(len(dataset)), list(left_out))
         self.bad_images, self._tolerated = bad_images, _share(bad_images)
         self.skipped: Dict[ImageId, str] = {}
         self.dropped: Faults = []
@@ -184,12 +181,17 @@ class Loader:
         except ImageError as error:
             loaded.skipped.append((annotation.image_id, str(error)))
             return None
-        masks = self._masks(index) if self.masks or self._masked else None
+        masks = self._masks(index) if self.masks or self._cut_along_masks() else None
         fields = {name: self._field(name, index) for name in self.fields}
         sample = sample_of(annotation, image, loaded.dropped, masks, fields)
         if self.proposals is not None:
             sample = with_proposals(sample, self.proposals[sample.image_id], loaded.dropped)
         return sample
+
+    def _cut_along_masks(self) -> List[str]:
+        """Returns the names of the transforms that need masks, whatever the detector is."""
+        needing = (each for each in self.transforms if getattr(each, "needs_masks", False))
+        return [type(each).__name__ for each in needing]
 
     def _draw(self, sample: Sample, rng: np.random.Generator, loaded: Loaded) -> Sample:
         """Returns another image before the transforms, or `sample` if DRAWS of them are bad."""
@@ -202,7 +204,7 @@ class Loader:
     def _masks(self, index: int) -> np.ndarray:
         masks = self.dataset.masks(index)
         if masks is None:
-            kinds = ", ".join(type(each).__name__ for each in self._masked)
+            kinds = ", ".join(self._cut_along_masks())
             needed = "on which this detector is trained" if self.masks else f"which {kinds} needs"
             without = "a detector of boxes alone" if self.masks else f"leave {kinds} out"
             raise DataError(

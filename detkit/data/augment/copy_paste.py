@@ -47,11 +47,7 @@ class CopyPaste:
     def __call__(self, sample: Sample, rng: np.random.Generator, draw: Draw) -> Sample:
         if rng.random() >= self.p:
             return sample
-        if sample.masks is None:
-            raise DataError(
-                f"image {sample.image_id!r}: expected masks, along which CopyPaste cuts, found "
-                "none; use a dataset with masks, or leave CopyPaste out"
-            )
+        masks = _masks(sample)
         height, width = sample.image.shape[:2]
         other = draw()
         x, y = (
@@ -62,15 +58,24 @@ class CopyPaste:
         pasted = _chosen(other, rng.random(len(other.boxes)) < self.share)
         if not len(pasted.boxes):
             return sample
-        covered = np.any(pasted.masks, axis=0)
+        covered = _masks(pasted).any(axis=0)
         image = np.where(covered[:, :, None], pasted.image, sample.image)
-        below = _below(sample, sample.masks, covered, self.visible)
+        below = _below(sample, masks, covered, self.visible)
         return joined(below, pasted)._replace(image=image.astype(sample.image.dtype))
+
+
+def _masks(sample: Sample) -> np.ndarray:
+    if sample.masks is None:
+        raise DataError(
+            f"image {sample.image_id!r}: expected masks, along which CopyPaste cuts, found none; "
+            "use a dataset with masks, or leave CopyPaste out"
+        )
+    return sample.masks
 
 
 def _chosen(other: Sample, drawn: np.ndarray) -> Sample:
     """Returns the drawn objects that can be cut out, and the proposals that belong to them."""
-    taken = other.take(drawn & ~other.difficult & np.any(other.masks, axis=(1, 2)))
+    taken = other.take(drawn & ~other.difficult & _masks(other).any(axis=(1, 2)))
     if taken.proposals is None:
         return taken
     overlaps = pairwise_iou(taken.proposals, taken.boxes)
