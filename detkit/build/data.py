@@ -54,13 +54,26 @@ def read_dataset(config: Config, split: str) -> Dataset:
 
     Raises as ``build_dataset`` does.
     """
-    node, kind = _section_of(config, split)
-    limited = "max_pixels" in signature(kind)[0]  # a dataset of image files
-    limits = {"max_pixels": max_pixels_of(config)} if limited else {}
+    node, _ = _section_of(config, split)
     try:
-        dataset: Dataset = DATASETS.build(node, **limits)
+        dataset = _dataset_of(node, max_pixels_of(config))
     except DataError as error:
         raise DataError(f"{place(node)}: {error}") from error
+    return dataset
+
+
+def _dataset_of(node: Node, max_pixels: int) -> Dataset:
+    """Returns the dataset of a section, and of the sections in it if it is made of datasets."""
+    kind = DATASETS.get(require(node, "type"), place(node, "type"))
+    derived: Dict[str, Any] = {}
+    if "max_pixels" in signature(kind)[0]:  # a dataset of image files
+        derived["max_pixels"] = max_pixels
+    inner = getattr(kind, "WRAPS", None)
+    if inner == "dataset":
+        derived[inner] = _dataset_of(require(node, inner, dict), max_pixels)
+    elif inner == "datasets":
+        derived[inner] = [_dataset_of(n, max_pixels) for n in require(node, inner, List[dict])]
+    dataset: Dataset = DATASETS.build(without(node, inner) if inner else node, **derived)
     return dataset
 
 

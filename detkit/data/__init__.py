@@ -8,6 +8,7 @@ _MODULES = {
         *("JPEG", "Affine", "Blur", "CopyPaste", "Cutout", "Expand"),
         *("Greyscale", "MixUp", "Mosaic", "Noise", "RandomCrop", "ScaleJitter"),
     ),
+    "combined": ("ClassBalanced", "Concat", "Repeat", "Subset"),
     "batch": ("group_by_aspect", "make_batch"),
     "given_images": ("to_rgb_uint8",),
     "images": ("check_image_file", "decode_image"),

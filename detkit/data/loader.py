@@ -30,10 +30,10 @@ from detkit.data.sample import (
     Dataset,
     Faults,
     Field,
-    HasFields,
     ImageId,
     Sample,
     Transforms,
+    field_of,
 )
 from detkit.data.transforms import apply
 from detkit.data.workers import in_order
@@ -182,7 +182,7 @@ class Loader:
             loaded.skipped.append((annotation.image_id, str(error)))
             return None
         masks = self._masks(index) if self.masks or self._cut_along_masks() else None
-        fields = {name: self._field(name, index) for name in self.fields}
+        fields = {name: field_of(self.dataset, name, index) for name in self.fields}
         sample = sample_of(annotation, image, loaded.dropped, masks, fields)
         if self.proposals is not None:
             sample = with_proposals(sample, self.proposals[sample.image_id], loaded.dropped)
@@ -212,14 +212,6 @@ class Loader:
                 f"a dataset with masks (COCO, Shapes) or {without}"
             )
         return masks
-
-    def _field(self, name: str, index: int) -> Field:
-        if not isinstance(self.dataset, HasFields):
-            raise DataError(
-                f"dataset {type(self.dataset).__name__}: expected the field {name!r}, on which "
-                "this detector is trained, found no fields; use a dataset with a method `field`"
-            )
-        return self.dataset.field(name, index)
 
     def _check_bad_images(self) -> None:
         bad = list(self.dataset.bad_images) + list(self.skipped.items())

@@ -23,6 +23,8 @@ from typing import (
 
 import numpy as np
 
+from detkit.errors import DataError
+
 ImageId = Union[str, int]
 Faults = List[Tuple[ImageId, str]]  # (image_id, reason)
 
@@ -210,6 +212,16 @@ class HasFields(Protocol):
 
     def field(self, name: str, index: int) -> Field:
         """Returns the field ``name`` of the objects of an image."""
+
+
+def field_of(dataset: Dataset, name: str, index: int) -> Field:
+    """Returns a field of the objects of an image. Raises DataError for a dataset without fields."""
+    if not isinstance(dataset, HasFields):
+        raise DataError(
+            f"dataset {type(dataset).__name__}: expected the field {name!r}, on which this "
+            "detector is trained, found no fields; use a dataset with a method `field`"
+        )
+    return dataset.field(name, index)
 
 
 # A transform with a true attribute ``mixes`` is called with a third argument, a Draw.
