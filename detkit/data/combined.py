@@ -21,7 +21,9 @@ class Chosen:
     def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
         self._dataset, self._indices = dataset, list(indices)
         self.class_names = tuple(dataset.class_names)
-        self.dropped, self.bad_images = dataset.dropped, dataset.bad_images
+        ids = {dataset.annotation(index).image_id for index in self._indices}
+        self.dropped: Faults = [fault for fault in dataset.dropped if fault[0] in ids]
+        self.bad_images: Faults = list(dataset.bad_images)
         self.keypoint_names = tuple(getattr(dataset, "keypoint_names", ()))
         if hasattr(dataset, "category_ids"):
             self.category_ids = dataset.category_ids
@@ -62,6 +64,8 @@ class Subset(Chosen):
             raise ValueError(f"images: expected from 1 to {len(dataset)}, found {images!r}")
         order = _rng(seed).permutation(len(dataset))
         super().__init__(dataset, sorted(order[:images].tolist()))
+        # They are none of the drawn images, and would be too large a share of a small subset.
+        self.bad_images = []
 
 
 @DATASETS.register()

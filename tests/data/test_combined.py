@@ -46,6 +46,15 @@ def test_a_subset_grows_without_losing_images():
     assert (small.class_names, small.keypoint_names) == (shapes.class_names, shapes.keypoint_names)
 
 
+def test_a_subset_has_the_faults_of_its_images_alone():
+    whole = Labelled([[0]] * 9, ("cat",))
+    whole.dropped = [(index, "outside") for index in range(9)]
+    part = Subset(whole, 3)
+    assert [image_id for image_id, _ in part.dropped] == ids(part) and part.bad_images == []
+    again = Repeat(whole, 2)
+    assert (again.dropped, again.bad_images) == (whole.dropped, whole.bad_images)
+
+
 def test_a_repeated_image_is_augmented_anew():
     def noisy(sample, rng):
         return sample._replace(image=rng.integers(0, 256, sample.image.shape, dtype=np.uint8))

@@ -220,12 +220,14 @@ def _warp_image(
 
 
 def _warp_masks(masks: np.ndarray, matrix: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """Returns the moved masks (G, H, W), each pixel that of the nearest one before."""
     out = np.zeros((len(masks), size[1], size[0]), masks.dtype)
+    whole, moves = _is_whole_shift(matrix), _of_centres(matrix)
     for mask, target in zip(masks, out):
-        if _is_whole_shift(matrix):
+        if whole:
             _copied(mask, target, matrix)
         else:
-            target[:] = cv2.warpAffine(mask, _of_centres(matrix), size, flags=cv2.INTER_NEAREST)
+            target[:] = cv2.warpAffine(mask, moves, size, flags=cv2.INTER_NEAREST)
     return out
 
 

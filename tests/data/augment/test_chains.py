@@ -124,6 +124,13 @@ def test_each_changes_something_and_leaves_its_input(transform):
         np.testing.assert_array_equal(one.image, other.image)
 
 
+@pytest.mark.parametrize("transform", GEOMETRY + OTHERS, ids=lambda each: type(each).__name__)
+def test_images_of_floats_stay_floats(transform):
+    for sample in samples([Resize(40, 60, like="torchvision"), transform])[0]:
+        assert sample.image.dtype == np.float32
+        assert sample.image.min() >= 0 and sample.image.max() <= 255.001  # as float32 rounds
+
+
 EVERY = [
     *(Mosaic((60, 70)), Photometric(), RandomCrop(), Expand((1, 2)), Affine(), HorizontalFlip()),
     *(CopyPaste(), Cutout(), Blur(), Noise(), JPEG(), Greyscale(), MixUp(p=0.5)),
