@@ -22,6 +22,7 @@ from detkit.tta import TTA
 
 PROPOSALS = ("train_proposals", "val_proposals")  # that a training may read
 TEST, TEST_PROPOSALS = "test", "test_proposals"  # what no training reads
+TRAINING_ONLY = ("mirrors", "mixes", "training_only")  # attributes of transforms
 TRANSFORMED = ("train_transforms", "val_transforms")
 LOADING = ("pad_multiple", "workers", "group_aspect", "bad_images")
 DATA_KEYS = (
@@ -53,13 +54,26 @@ def read_dataset(config: Config, split: str) -> Dataset:
 
     Raises as ``build_dataset`` does.
     """
-    node, kind = _section_of(config, split)
-    limited = "max_pixels" in signature(kind)[0]  # a dataset of image files
-    limits = {"max_pixels": max_pixels_of(config)} if limited else {}
+    node, _ = _section_of(config, split)
     try:
-        dataset: Dataset = DATASETS.build(node, **limits)
+        dataset = _dataset_of(node, max_pixels_of(config))
     except DataError as error:
         raise DataError(f"{place(node)}: {error}") from error
+    return dataset
+
+
+def _dataset_of(node: Node, max_pixels: int) -> Dataset:
+    """Returns the dataset of a section, and of the sections in it if it is made of datasets."""
+    kind = DATASETS.get(require(node, "type"), place(node, "type"))
+    derived: Dict[str, Any] = {}
+    if "max_pixels" in signature(kind)[0]:  # a dataset of image files
+        derived["max_pixels"] = max_pixels
+    inner = getattr(kind, "WRAPS", None)
+    if inner == "dataset":
+        derived[inner] = _dataset_of(require(node, inner, dict), max_pixels)
+    elif inner == "datasets":
+        derived[inner] = [_dataset_of(n, max_pixels) for n in require(node, inner, List[dict])]
+    dataset: Dataset = DATASETS.build(without(node, inner) if inner else node, **derived)
     return dataset
 
 
@@ -75,14 +89,17 @@ def _section_of(config: Config, split: str) -> Tuple[Node, Callable[..., Any]]:
 
 
 def build_transforms(config: Config, split: str) -> List[Transform]:
-    """Returns the transforms of ``data.train`` or ``data.val``, in their order."""
+    """Returns the transforms of ``data.train`` or ``data.val``, in their order.
+
+    Raises ConfigError, also for those of "val" that only training allows.
+    """
     nodes = require(config["data"], f"{split}_transforms", List[dict])
     transforms: List[Transform] = [TRANSFORMS.build(node) for node in nodes]
     for node, transform in zip(nodes, transforms):
-        if split == "val" and getattr(transform, "mirrors", False):
+        if split == "val" and any(getattr(transform, name, False) for name in TRAINING_ONLY):
             raise ConfigError(
-                f"{place(node)}: expected a transform that does not mirror the image, because "
-                f"detections are not mirrored back, found {node['type']!r}; move it to "
+                f"{place(node)}: expected a transform that does not mirror, cut or mix images, "
+                f"because detections are not moved back, found {node['type']!r}; move it to "
                 "data.train_transforms"
             )
     return transforms

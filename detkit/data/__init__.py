@@ -4,6 +4,11 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
+    "augment": (
+        *("JPEG", "Affine", "Blur", "CopyPaste", "Cutout", "Expand"),
+        *("Greyscale", "MixUp", "Mosaic", "Noise", "RandomCrop", "ScaleJitter"),
+    ),
+    "combined": ("ClassBalanced", "Concat", "Repeat", "Subset"),
     "batch": ("group_by_aspect", "make_batch"),
     "given_images": ("to_rgb_uint8",),
     "images": ("check_image_file", "decode_image"),
@@ -17,7 +22,7 @@ _MODULES = {
         *("COCO", "CSV", "CVAT", "ImageNetDET", "JSONLines", "LabelMe", "LabelStudio"),
         *("OpenImages", "RecordIO", "VOC", "VOCFolder", "YOLO"),
     ),
-    "sample": ("Annotation", "Batch", "Dataset", "Sample", "Transform"),
+    "sample": ("Annotation", "Batch", "Dataset", "MovingField", "Sample", "Transform"),
     "shapes": ("Shapes",),
     "transforms": ("HorizontalFlip", "Photometric", "Resize", "VerticalFlip", "apply"),
 }

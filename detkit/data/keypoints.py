@@ -12,7 +12,7 @@ SIDES = {"left": "right", "right": "left"}
 
 
 class Keypoints:
-    """The keypoints of G objects; a detkit.data.sample.Field.
+    """The keypoints of G objects; a detkit.data.sample.Field and MovingField.
 
     points: (G, J, 3) float32: x and y in pixels, and COCO's flag, 0 for a keypoint that is not
         labelled, 1 for a hidden one and 2 for a visible one.
@@ -37,6 +37,29 @@ class Keypoints:
         mirrored = self.points[:, list(self._order_after[axis])]
         mirrored[..., 1 - axis] = side - mirrored[..., 1 - axis]
         return Keypoints(mirrored, self._order_after)
+
+    def warp(self, matrix: np.ndarray, size: Tuple[int, int]) -> "Keypoints":
+        """Returns the moved keypoints; outside of the image they are not labelled.
+
+        See MovingField.
+        """
+        warped = self.points.copy()
+        warped[..., :2] = self.points[..., :2] @ matrix[:, :2].T + matrix[:, 2]
+        inside = ((warped[..., :2] >= 0) & (warped[..., :2] < size)).all(axis=-1)
+        warped[~inside | (self.points[..., 2] == 0)] = 0
+        return Keypoints(warped, self._order_after)
+
+    def cover(self, covered: np.ndarray) -> "Keypoints":
+        """Returns the keypoints with those in covered pixels hidden; covered: (H, W) bool."""
+        points, (height, width) = self.points.copy(), covered.shape
+        column = np.clip(points[..., 0], 0, width - 1).astype(int)
+        row = np.clip(points[..., 1], 0, height - 1).astype(int)
+        points[..., 2] = np.where(covered[row, column], points[..., 2].clip(max=1), points[..., 2])
+        return Keypoints(points, self._order_after)
+
+    def join(self, other: "Keypoints") -> "Keypoints":
+        """Returns these keypoints and, after them, those of another image's objects."""
+        return Keypoints(np.concatenate([self.points, other.points]), self._order_after)
 
     def array(self, slots: int) -> np.ndarray:
         """Returns the padded array (slots, J, 3) float32; padding is not labelled."""

@@ -4,6 +4,7 @@ The order and the augmentations depend on (seed, epoch, index) alone. A run can 
 any batch, and loading in threads gives the same bits as loading in the caller's thread.
 """
 
+import functools
 import re
 from types import MappingProxyType
 from typing import (
@@ -29,10 +30,10 @@ from detkit.data.sample import (
     Dataset,
     Faults,
     Field,
-    HasFields,
     ImageId,
     Sample,
     Transforms,
+    field_of,
 )
 from detkit.data.transforms import apply
 from detkit.data.workers import in_order
@@ -40,6 +41,7 @@ from detkit.errors import DataError, ImageError
 from detkit.segmentations import fit
 
 LISTED_BAD_IMAGES = 100
+DRAWS = 10  # the most images that are tried for one that a transform mixes in
 NO_IMAGES: Mapping[int, str] = MappingProxyType({})
 
 
@@ -62,7 +64,7 @@ class Loader:
     pad_multiple: see make_batch.
     workers: the number of threads; 0 loads in the caller's thread.
     group_aspect: whether a batch holds only landscapes or only portraits.
-    masks: whether the batches hold the objects' masks.
+    masks: whether the batches hold the objects' masks. Transforms that need masks get them anyway.
     proposals: {image_id: boxes (R, 4)} of every image for the batches, or None.
     fields: the names of the dataset's fields that the batches hold.
     left_out: {index: reason} of images that are not loaded.
@@ -102,10 +104,10 @@ class Loader:
         self.shuffle = shuffle
         self.pad_multiple = pad_multiple
         self.workers = workers
-        self.masks = masks
-        self.proposals = proposals
+        self.masks, self.proposals = masks, proposals
         self.fields = tuple(fields)
         self.left_out = left_out
+        self._usable = np.setdiff1d(np.arange(len(dataset)), list(left_out))
         self.bad_images, self._tolerated = bad_images, _share(bad_images)
         self.skipped: Dict[ImageId, str] = {}
         self.dropped: Faults = []
@@ -140,7 +142,7 @@ class Loader:
     def _plan(self, epoch: int) -> List[List[int]]:
         """Returns the indices of each batch of an epoch."""
         count = len(self.dataset)
-        order = np.array([n for n in range(count) if n not in self.left_out], np.int64)
+        order = self._usable
         if self.shuffle:
             # The random streams 0..count-1 belong to the images; the next one gives the order.
             order = np.random.default_rng([self.seed, epoch, count]).permutation(order)
@@ -157,43 +159,59 @@ class Loader:
         used: List[int] = []
         loaded = Loaded(None, [], [])
         for index in indices:
-            annotation = self.dataset.annotation(index)
-            try:
-                image = self.dataset.image(index)
-            except ImageError as error:
-                loaded.skipped.append((annotation.image_id, str(error)))
+            sample = self._sample(index, loaded)
+            if sample is None:
                 continue
-            masks = self._masks(index) if self.masks else None
-            fields = {name: self._field(name, index) for name in self.fields}
-            sample = sample_of(annotation, image, loaded.dropped, masks, fields)
-            if self.proposals is not None:
-                sample = with_proposals(sample, self.proposals[sample.image_id], loaded.dropped)
             rng = np.random.default_rng([self.seed, epoch, index])
-            samples.append(apply(self.transforms, sample, rng))
-            originals.append((image.shape[0], image.shape[1]))
+            draw = functools.partial(self._draw, sample, rng, loaded)
+            moved = apply(self.transforms, sample, rng, draw)
+            samples.append(moved if self.masks else moved._replace(masks=None))
+            originals.append((sample.image.shape[0], sample.image.shape[1]))
             used.append(index)
         if not samples:
             return loaded
         batch = make_batch(samples, originals, self.pad_multiple, used, number)
         return loaded._replace(batch=batch)
 
+    def _sample(self, index: int, loaded: Loaded) -> Optional[Sample]:
+        """Returns an image before the transforms, None and a line in `loaded` for a bad image."""
+        annotation = self.dataset.annotation(index)
+        try:
+            image = self.dataset.image(index)
+        except ImageError as error:
+            loaded.skipped.append((annotation.image_id, str(error)))
+            return None
+        masks = self._masks(index) if self.masks or self._cut_along_masks() else None
+        fields = {name: field_of(self.dataset, name, index) for name in self.fields}
+        sample = sample_of(annotation, image, loaded.dropped, masks, fields)
+        if self.proposals is not None:
+            sample = with_proposals(sample, self.proposals[sample.image_id], loaded.dropped)
+        return sample
+
+    def _cut_along_masks(self) -> List[str]:
+        """Returns the names of the transforms that need masks, whatever the detector is."""
+        needing = (each for each in self.transforms if getattr(each, "needs_masks", False))
+        return [type(each).__name__ for each in needing]
+
+    def _draw(self, sample: Sample, rng: np.random.Generator, loaded: Loaded) -> Sample:
+        """Returns another image before the transforms, or `sample` if DRAWS of them are bad."""
+        for _ in range(DRAWS):
+            other = self._sample(int(rng.choice(self._usable)), loaded)
+            if other is not None:
+                return other
+        return sample
+
     def _masks(self, index: int) -> np.ndarray:
         masks = self.dataset.masks(index)
         if masks is None:
+            kinds = ", ".join(self._cut_along_masks())
+            needed = "on which this detector is trained" if self.masks else f"which {kinds} needs"
+            without = "a detector of boxes alone" if self.masks else f"leave {kinds} out"
             raise DataError(
-                f"dataset {type(self.dataset).__name__}: expected masks, on which this detector is "
-                "trained, found none; use a dataset with masks (COCO, Shapes) or a detector of "
-                "boxes alone"
+                f"dataset {type(self.dataset).__name__}: expected masks, {needed}, found none; use "
+                f"a dataset with masks (COCO, Shapes) or {without}"
             )
         return masks
-
-    def _field(self, name: str, index: int) -> Field:
-        if not isinstance(self.dataset, HasFields):
-            raise DataError(
-                f"dataset {type(self.dataset).__name__}: expected the field {name!r}, on which "
-                "this detector is trained, found no fields; use a dataset with a method `field`"
-            )
-        return self.dataset.field(name, index)
 
     def _check_bad_images(self) -> None:
         bad = list(self.dataset.bad_images) + list(self.skipped.items())

@@ -8,6 +8,7 @@ network.
 
 from types import MappingProxyType
 from typing import (
+    Any,
     Callable,
     List,
     Mapping,
@@ -21,6 +22,8 @@ from typing import (
 )
 
 import numpy as np
+
+from detkit.errors import DataError
 
 ImageId = Union[str, int]
 Faults = List[Tuple[ImageId, str]]  # (image_id, reason)
@@ -72,6 +75,24 @@ class Field(Protocol):
         """Returns the padded array (slots, ...) float32; slots is at least G."""
 
 
+@runtime_checkable
+class MovingField(Protocol):
+    """The protocol of a Field that passes transforms which crop, turn, cover or mix images."""
+
+    def warp(self, matrix: np.ndarray, size: Tuple[int, int]) -> "Field":
+        """Returns the field after the image was moved and cut.
+
+        matrix: (2, 3) float64, from x, y, 1 before to x, y after, in pixels.
+        size: (width, height) of the image after, in pixels.
+        """
+
+    def cover(self, covered: np.ndarray) -> "Field":
+        """Returns the field after some pixels of the image were covered; covered: (H, W) bool."""
+
+    def join(self, other: Any) -> "Field":
+        """Returns the field of the objects of this field and, after them, of another one."""
+
+
 NO_FIELDS: Mapping[str, Field] = MappingProxyType({})
 
 
@@ -101,6 +122,16 @@ class Sample(NamedTuple):
         """
         proposals = None if self.proposals is None else move(self.proposals)
         return self._replace(boxes=move(self.boxes), proposals=proposals)
+
+    def take(self, rows: np.ndarray) -> "Sample":
+        """Returns the Sample with some of its objects and all proposals; rows: (G,) bool."""
+        return self._replace(
+            boxes=self.boxes[rows],
+            labels=self.labels[rows],
+            difficult=self.difficult[rows],
+            masks=None if self.masks is None else self.masks[rows],
+            fields={name: field.take(rows) for name, field in self.fields.items()},
+        )
 
     def move_fields(self, move: Callable[[Field], Field]) -> "Sample":
         """Returns the Sample with every field replaced by the result of ``move``."""
@@ -183,5 +214,17 @@ class HasFields(Protocol):
         """Returns the field ``name`` of the objects of an image."""
 
 
-Transform = Callable[[Sample, np.random.Generator], Sample]
+def field_of(dataset: Dataset, name: str, index: int) -> Field:
+    """Returns a field of the objects of an image. Raises DataError for a dataset without fields."""
+    if not isinstance(dataset, HasFields):
+        raise DataError(
+            f"dataset {type(dataset).__name__}: expected the field {name!r}, on which this "
+            "detector is trained, found no fields; use a dataset with a method `field`"
+        )
+    return dataset.field(name, index)
+
+
+# A transform with a true attribute ``mixes`` is called with a third argument, a Draw.
+Transform = Callable[..., Sample]
+Draw = Callable[[], Sample]  # draws another image of the dataset, after the same transforms
 Transforms = Sequence[Transform]

@@ -3,7 +3,9 @@
 A transform is any callable (sample, rng) that returns a new Sample and leaves its input unchanged.
 It draws all random numbers from ``rng``, so that a sample depends on (seed, epoch, index) alone. A
 transform that moves boxes uses Sample.move_boxes, because a sample may have proposals, too. A true
-attribute ``mirrors`` says that the transform mirrors images, which only training allows.
+attribute ``mirrors`` says that the transform mirrors images, and ``training_only`` that it
+is for training for another reason: data.val_transforms refuse both. A transform with ``mixes`` is
+called with (sample, rng, draw) and takes further images from draw().
 """
 
 from typing import Optional, Sequence, Tuple, Union
@@ -11,20 +13,33 @@ from typing import Optional, Sequence, Tuple, Union
 import cv2
 import numpy as np
 
+from detkit.data.arguments import factors, probability
 from detkit.data.resize import FRAMEWORKS, resample, resized_size
-from detkit.data.sample import Sample, Transform, Transforms
+from detkit.data.sample import Draw, Sample, Transform, Transforms
 from detkit.errors import DataError
 from detkit.registry import TRANSFORMS
 
 
-def apply(transforms: Transforms, sample: Sample, rng: np.random.Generator) -> Sample:
+def apply(
+    transforms: Transforms,
+    sample: Sample,
+    rng: np.random.Generator,
+    draw: Optional[Draw] = None,
+) -> Sample:
     """Applies the transforms to a sample, the first one first.
+
+    draw: draws another image of the dataset, for a transform that mixes images. The transforms
+        before it are applied to that image, too.
 
     Raises DataError for a transform that moves the boxes and does not move proposals or fields, and
     for one that returns what no network can be trained on, such as a box without area.
     """
-    for transform in transforms:
-        given, sample = sample, transform(sample, rng)
+    for position, transform in enumerate(transforms):
+        given = sample
+        if getattr(transform, "mixes", False):
+            sample = transform(given, rng, _draw_for(transforms, position, rng, draw))
+        else:
+            sample = transform(given, rng)
         fault = fault_of(sample)
         if fault and not fault_of(given):
             raise DataError(
@@ -69,6 +84,19 @@ def fault_of(sample: Sample) -> Optional[str]:
         found = boxes[bad][0].tolist()
         return f"boxes with an area in the image of {width} x {height} pixels, found {found}"
     return None
+
+
+def _draw_for(
+    transforms: Transforms, position: int, rng: np.random.Generator, draw: Optional[Draw]
+) -> Draw:
+    """Returns what draws the further images of the transform at a position."""
+    if draw is None:
+        raise DataError(
+            f"transform {_name(transforms[position])}: expected a dataset, whose images it mixes, "
+            "found one image alone; leave the transform out"
+        )
+    before, drawn = transforms[:position], draw
+    return lambda: apply(before, drawn(), rng, drawn)
 
 
 def _name(transform: Transform) -> str:
@@ -130,7 +158,7 @@ class HorizontalFlip:
     mirrors = True
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = _probability(p)
+        self.p = probability(p)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         return _mirror(sample, axis=1) if rng.random() < self.p else sample
@@ -143,7 +171,7 @@ class VerticalFlip:
     mirrors = True
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = _probability(p)
+        self.p = probability(p)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         return _mirror(sample, axis=0) if rng.random() < self.p else sample
@@ -175,10 +203,10 @@ class Photometric:
         if not 0 <= hue <= 180:
             raise ValueError(f"hue: expected degrees in [0, 180], found {hue!r}")
         self.brightness = brightness
-        self.contrast = _factors("contrast", contrast)
-        self.saturation = _factors("saturation", saturation)
+        self.contrast = factors("contrast", contrast)
+        self.saturation = factors("saturation", saturation)
         self.hue = hue
-        self.p = _probability(p)
+        self.p = probability(p)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         delta = self._draw(rng, -self.brightness, self.brightness, neutral=0)
@@ -239,17 +267,3 @@ def _change_colour(image: np.ndarray, saturation: float, turn: float) -> np.ndar
     hsv[:, :, 0] = (hsv[:, :, 0] + turn) % 360
     hsv[:, :, 1] = np.minimum(hsv[:, :, 1] * saturation, 1)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-
-
-def _probability(p: float) -> float:
-    if not 0 <= p <= 1:
-        raise ValueError(f"p: expected a probability in [0, 1], found {p!r}")
-    return p
-
-
-def _factors(name: str, factors: Sequence[float]) -> Tuple[float, float]:
-    if len(factors) != 2 or not 0 <= factors[0] <= factors[1]:
-        raise ValueError(
-            f"{name}: expected (smallest, largest), both at least 0, found {factors!r}"
-        )
-    return factors[0], factors[1]
