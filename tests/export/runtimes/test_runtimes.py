@@ -142,7 +142,7 @@ def test_numpy_opencv_and_the_runtime_are_enough(folder, runtime):
 
 def there(monkeypatch, *names):
     """Pretends that these runtimes alone are installed."""
-    monkeypatch.setattr(choice, "_installed", lambda name: name in names)
+    monkeypatch.setattr(choice, "installed", lambda name: name in names)
 
 
 def test_without_a_choice(folder, monkeypatch):
