@@ -108,7 +108,7 @@ setup(
         "onnx": ONNX,
         # Each runs an .onnx without MXNet. onnxruntime-gpu, for CUDA, replaces onnxruntime.
         "onnxruntime": ["onnxruntime>=1.16"],
-        "openvino": ["openvino>=2024.0"],
+        "openvino": ["openvino>=2024.1"],  # 2024.0 refuses the graphs
         "plot": ["matplotlib"],  # of tools/benchmark.py
         # The same module as opencv-python, with Selective Search for detkit propose: uninstall
         # opencv-python first.

@@ -2,9 +2,9 @@
 
 It needs root, and a folder --base in which ``python`` is the image that the stages begin with: a
 Debian without more (``debootstrap --variant=minbase bookworm ROOT``) with a Python on its PATH. RUN
-and COPY do what docker does, as root; USER is not obeyed. In the end it runs the last stage's
-ENTRYPOINT with its CMD, trains for two steps and prints how large the stage is. --print shows the
-lines of each stage, and runs nothing.
+and COPY do what docker does, as root. In the end it prints how large the last stage is, runs its
+ENTRYPOINT with its CMD as its USER, and trains for two steps. --print shows the lines of each
+stage, and runs nothing.
 """
 
 import argparse
@@ -68,11 +68,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         args.scratch.mkdir(parents=True, exist_ok=True)
         enter(["cp", "-a", args.base, root])
         run_stage(stage, root, roots)
-    last = {line.instruction: line.text for line in stages[-1].lines}
-    program = json.loads(last["ENTRYPOINT"])
-    for words in (json.loads(last["CMD"]), TRIAL.split()):
-        enter([*SHELL, root, *program, *words])
-    enter(["du", "-sm", args.base, root])
+    enter(["du", "-sm", args.base, root])  # before the training, which writes into it
+    for command in commands_of(stages[-1]):
+        enter([*SHELL, root, *command])
 
 
 def read_stages(text: str) -> List[Stage]:
@@ -137,6 +135,19 @@ def run_stage(stage: Stage, root: Path, roots: Dict[str, Path]) -> None:
         elif line.instruction == "RUN":
             script = f"cd {folder} && {line.text}"
             enter([*SHELL, root, "/bin/sh", "-ec", script])
+
+
+def commands_of(stage: Stage) -> List[List[str]]:
+    """Returns what is run in the finished image: its CMD, and a training of two steps.
+
+    Both are run as docker runs them: by the ENTRYPOINT, as the last USER, in the last WORKDIR. This
+    folder is taken for the user's home.
+    """
+    last = {line.instruction: line.text for line in stage.lines}
+    user, folder = last["USER"], last["WORKDIR"]
+    program = ["runuser", "-u", user, "--", "env", f"--chdir={folder}", f"HOME={folder}"]
+    program += json.loads(last["ENTRYPOINT"])
+    return [[*program, *words] for words in (json.loads(last["CMD"]), TRIAL.split())]
 
 
 def copy_context(target: Path) -> None:

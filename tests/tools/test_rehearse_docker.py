@@ -81,6 +81,13 @@ def test_lines_are_run_in_the_root_of_their_stage(rehearse, tmp_path, capsys):
     tiny.assert_says(capsys.readouterr().out, "Dockerfile:6: RUN one && two")
 
 
+def test_the_image_is_used_as_its_user(rehearse):
+    doctor, trial = rehearse.commands_of(rehearse.read_stages(DOCKERFILE.read_text())[-1])
+    as_user = ["runuser", "-u", "detkit", "--", "env", "--chdir=/home/detkit", "HOME=/home/detkit"]
+    assert doctor == [*as_user, "detkit", "doctor"]
+    assert trial == [*as_user, "detkit", *rehearse.TRIAL.split()]
+
+
 @pytest.mark.parametrize("text", ["RUN early\n", "FROM a\nADD b c\n"])
 def test_an_unknown_line_is_named(rehearse, text):
     with pytest.raises(DetkitError) as caught:

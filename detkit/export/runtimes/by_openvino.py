@@ -1,9 +1,10 @@
 """OpenVINO runs an .onnx on a CPU."""
 
-from typing import Any, Dict, List, Mapping, Sequence
+import contextlib
+import sys
+from typing import Any, Dict, Iterator, List, Mapping, Sequence
 
 import numpy as np
-import openvino
 
 from detkit.errors import ExportError
 from detkit.export.manifest import AGAIN
@@ -11,6 +12,26 @@ from detkit.export.onnx_files import OnnxFile
 from detkit.export.onnx_manifest import FLOAT, OnnxManifest, check_names
 from detkit.export.runtimes.names import AUTO, CPU
 from detkit.threads import allowed
+
+
+@contextlib.contextmanager
+def _absent(name: str) -> Iterator[None]:
+    """Lets a package be one that is not installed, for as long as this context lasts."""
+    modules: Dict[str, Any] = sys.modules
+    before = {name: modules[name]} if name in modules else {}
+    modules[name] = None
+    try:
+        yield
+    finally:
+        del modules[name]
+        modules.update(before)
+
+
+# This package reports each import of OpenVINO over the network, in a process of multiprocessing. On
+# Python 3.14, the start of such a process runs the program's main file again, and a program would
+# detect twice. OpenVINO runs without the package.
+with _absent("openvino_telemetry"):
+    import openvino
 
 FLOAT32 = "f32"  # OpenVINO's name of the type
 VERSION = openvino.__version__.split("-")[0]

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 
@@ -198,6 +199,30 @@ def test_openvino_has_the_cpu_alone(folder):
     pytest.importorskip("openvino")
     path = folder / "model.onnx"
     refused(path, ExportError, "expected auto or cpu", runtime="openvino", device="cuda")
+
+
+ONCE = """
+import sys
+import detkit
+
+detkit.load(sys.argv[1], runtime="openvino")
+assert "openvino_telemetry" not in sys.modules
+import openvino_telemetry  # a program of the user's can have it
+"""
+
+
+def test_openvino_reports_nothing_over_the_network(folder, tmp_path):
+    """On Python 3.14, the report would run the main file of the user's program a second time."""
+    pytest.importorskip("openvino")
+    (tmp_path / "openvino_telemetry.py").write_text("print('imported')")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", ONCE, folder / "model.onnx"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert (done.returncode, done.stdout) == (0, "imported\n"), done.stderr
 
 
 # --- The commands ---------------------------------------------------------------------------------
