@@ -80,8 +80,12 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 def has_libraries() -> bool:
     """Returns whether programs can be linked with libjpeg and libpng."""
-    words = [str(find_compiler()), "-x", "c++", "-", *LIBRARIES, "-o", os.devnull]
-    return subprocess.run(words, input=HEADERS, text=True, capture_output=True).returncode == 0
+    compiler = find_compiler()
+    words = [str(compiler), "-x", "c++", "-", *LIBRARIES, "-o", os.devnull]
+    return (
+        bool(compiler)
+        and not subprocess.run(words, input=HEADERS, text=True, capture_output=True).returncode
+    )
 
 
 def build(folder: Path, libfuzzer: bool = False) -> Path:

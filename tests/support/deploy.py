@@ -24,6 +24,15 @@ NEEDED = [
 ]
 
 
+JPEG_PNG = "#include <cstdio>\n#include <jpeglib.h>\n#include <png.h>\nint main() {}"
+
+
+def has_jpeg_png():
+    """Whether the program can be built with libjpeg and libpng."""
+    words = ["c++", "-x", "c++", "-", "-ljpeg", "-lpng", "-o", os.devnull]
+    return subprocess.run(words, input=JPEG_PNG.encode(), capture_output=True).returncode == 0
+
+
 def run(*words, **options):
     words = list(map(str, words))
     return subprocess.run(words, capture_output=True, timeout=600, **options)

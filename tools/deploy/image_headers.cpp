@@ -9,7 +9,8 @@ namespace {
 
 // Each scan of a progressive JPEG visits all pixels. Encoders write about 10.
 constexpr int kMostScans = 100;
-constexpr size_t kPngHeader = 12;  // where the name of a PNG's first chunk begins
+constexpr size_t kPngSignature = 8, kPngHeader = 12;  // where the first chunk and its name begin
+constexpr size_t kPngAround = 12;  // bytes of a chunk beside its content: length, name and checksum
 
 struct Header {
   size_t width = 0, height = 0;
@@ -65,13 +66,19 @@ Header walk_jpeg(const std::string& bytes) {
   return header;
 }
 
-Header read_png(const std::string& bytes) {
+// Reads the header of a PNG, and walks from chunk to chunk up to its end. A chunk that does not lie
+// within the file could make libpng take memory of its length.
+Header walk_png(const std::string& bytes) {
   Header header;
-  if (begins(bytes, kPngHeader, "IHDR")) {
-    header.width = number(bytes, kPngHeader + 4, 4);
-    header.height = number(bytes, kPngHeader + 8, 4);
+  header.width = number(bytes, kPngHeader + 4, 4);
+  header.height = number(bytes, kPngHeader + 8, 4);
+  for (size_t at = kPngSignature; at + kPngAround <= bytes.size();) {
+    const size_t length = number(bytes, at, 4);
+    if (length > bytes.size() - at - kPngAround) break;
+    header.whole = begins(bytes, at + 4, "IEND");
+    if (header.whole) break;
+    at += kPngAround + length;
   }
-  header.whole = bytes.find("IEND\xae\x42\x60\x82") != std::string::npos;
   return header;
 }
 
@@ -87,10 +94,10 @@ Format format_of(const std::string& bytes) {
 void check_header(const std::string& path, const std::string& bytes, size_t most_pixels) {
   const Format format = format_of(bytes);
   if (format != Format::jpeg && format != Format::png) return;
-  const Header header = format == Format::jpeg ? walk_jpeg(bytes) : read_png(bytes);
+  const Header header = format == Format::jpeg ? walk_jpeg(bytes) : walk_png(bytes);
   if (!header.whole) {
     throw Error(path + ": expected a whole image, found a " +
-                (format == Format::jpeg ? "JPEG" : "PNG") + " truncated after " +
+                (format == Format::jpeg ? "JPEG" : "PNG") + " truncated or damaged, of " +
                 std::to_string(bytes.size()) + " bytes");
   }
   if (header.width > 0 && header.height > most_pixels / header.width) {
