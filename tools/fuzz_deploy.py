@@ -81,11 +81,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 def has_libraries() -> bool:
     """Returns whether programs can be linked with libjpeg and libpng."""
     compiler = find_compiler()
-    words = [str(compiler), "-x", "c++", "-", *LIBRARIES, "-o", os.devnull]
-    return (
-        bool(compiler)
-        and not subprocess.run(words, input=HEADERS, text=True, capture_output=True).returncode
-    )
+    if compiler is None:
+        return False
+    words = [compiler, "-x", "c++", "-", *LIBRARIES, "-o", os.devnull]
+    return subprocess.run(words, input=HEADERS, text=True, capture_output=True).returncode == 0
 
 
 def build(folder: Path, libfuzzer: bool = False) -> Path:

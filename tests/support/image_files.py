@@ -126,6 +126,10 @@ def turned():
     for length in (7, 13, 20, 30):
         files[f"jpeg {length} bytes"] = jpeg(exif=b"Exif\0\0" + exif(6)[:length])
     files["jpeg no TIFF"] = jpeg(exif=b"Exif\0\0" + bytes(40))
+    for other in (b"abc", b"http://ns.adobe.com/xap/1.0/\0<x/>"):  # segments of EXIF's kind, too
+        segment = b"\xff\xe1" + struct.pack(">H", 2 + len(other)) + other
+        whole = jpeg(exif=b"Exif\0\0" + exif(6))
+        files[f"jpeg {len(other)} before"] = whole[:2] + segment + whole[2:]
     return files
 
 

@@ -1,5 +1,5 @@
-// The libraries that decode and encode images. One source defines these functions:
-// codec_opencv.cpp, codec_jpeg_png.cpp or codec_ppm.cpp.
+// The libraries that decode and encode images. codec_opencv.cpp, codec_jpeg_png.cpp or codec_ppm.cpp
+// defines the function below, and picture_suffix() and write_picture() of image_file.hpp.
 #pragma once
 
 #include <string>

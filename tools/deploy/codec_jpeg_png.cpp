@@ -1,4 +1,6 @@
 // libjpeg and libpng read the images, and libpng writes them.
+#include <utility>
+
 #include "codec.hpp"
 #include "image_headers.hpp"
 #include "jpeg_png.hpp"
