@@ -1,5 +1,6 @@
-// The libraries that decode and encode images. codec_opencv.cpp, codec_jpeg_png.cpp or codec_ppm.cpp
-// defines the function below, and picture_suffix() and write_picture() of image_file.hpp.
+// The libraries that decode and encode images. codec_opencv.cpp, codec_jpeg_png.cpp or
+// codec_ppm.cpp defines the function below, and picture_suffix() and write_picture() of
+// image_file.hpp.
 #pragma once
 
 #include <string>
