@@ -15,6 +15,7 @@ from detkit.errors import ImageError
 from support import deploy, image_files
 from support.deploy import SOURCES
 
+FLAGS = ("-std=c++17", "-O0", "-Wall", "-Wextra", "-Werror", "-I", SOURCES)
 LIBRARIES = ("jpeg", "orientation", "png")
 CODECS = {"codec_jpeg_png": ("-ljpeg", "-lpng"), "codec_ppm": ()}
 STATED = struct.pack(">II", image_files.WIDTH, image_files.HEIGHT)  # by a PNG
@@ -29,16 +30,14 @@ def objects(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
     main = Path(__file__).with_name("deploy_images.cc")
     names = [main, *(SOURCES / f"{name}.cpp" for name in ("image_file", "image_headers"))]
-    flags = ["-std=c++17", "-O0", "-Wall", "-Wextra", "-Werror", "-I", SOURCES]
-    subprocess.run(["c++", *flags, "-c", *names], cwd=folder, check=True)
+    subprocess.run(["c++", *FLAGS, "-c", *names], cwd=folder, check=True)
     return folder
 
 
 def link(objects, codec, *more):
     """The path of the program of a codec."""
     sources = [SOURCES / f"{name}.cpp" for name in (codec, *more)]
-    flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-I", SOURCES]
-    words = [*flags, *sources, *objects.glob("*.o"), *CODECS[codec], "-o", objects / codec]
+    words = [*FLAGS, *sources, *objects.glob("*.o"), *CODECS[codec], "-o", objects / codec]
     subprocess.run(["c++", *words], check=True)
     return objects / codec
 
