@@ -108,7 +108,7 @@ def built_library():
 def build(tmp_path_factory):
     """The folder of the C++ program, which the first of the processes that test it builds.
 
-    It is built without OpenCV: the program reads PPM alone.
+    It is built without OpenCV: the program reads PPM, and with libjpeg and libpng JPEG and PNG.
     """
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:

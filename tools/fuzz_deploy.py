@@ -22,11 +22,15 @@ from detkit.ops.compile import find_compiler
 
 SOURCES = Path(__file__).resolve().parent / "deploy"
 TABLES = SOURCES.parents[1] / "detkit" / "export" / "graph"  # operators.inc
-FORMATS = ("model", "graph", "parameters", "ppm", "options", "names")
+IMAGES = ("jpeg", "png")  # their formats need libjpeg and libpng
+FORMATS = ("model", "graph", "parameters", "ppm", *IMAGES, "options", "names")
 READERS = (
-    *("graph", "image_file", "json", "json_checks", "model", "model_files", "nodes", "operators"),
-    *("options", "outputs", "parameters", "sha256", "variables"),
+    *("graph", "image_file", "image_headers", "json", "json_checks", "model", "model_files"),
+    *("nodes", "operators", "options", "outputs", "parameters", "sha256", "variables"),
 )
+JPEG_PNG = ("codec_jpeg_png", "jpeg", "orientation", "png")
+LIBRARIES = ("-ljpeg", "-lpng")
+HEADERS = "#include <cstdio>\n#include <jpeglib.h>\n#include <png.h>\nint main() {}"
 FLAGS = (
     *("-std=c++17", "-O1", "-g1", "-Wall", "-Wextra", "-I", SOURCES, "-I", TABLES),
     *("-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"),
@@ -52,20 +56,35 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=positive, default=100000, help="of each format")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", choices=FORMATS, default=FORMATS, metavar="FORMAT")
+    parser.add_argument("--only", nargs="+", choices=FORMATS, metavar="FORMAT")
     parser.add_argument("--file", type=Path, help="read this one instead of the seeds, unchanged")
     parser.add_argument("--crashes", type=Path, default=Path("fuzz_crashes"), metavar="DIR")
     parser.add_argument("--libfuzzer", action="store_true", help="mutate by clang's libFuzzer")
     debug_argument(parser)
     args = parser.parse_args(argv)
+    formats = args.only or FORMATS
+    if not has_libraries():
+        if set(IMAGES) & set(args.only or ()):
+            raise DetkitError("--only: expected libjpeg and libpng with their headers, found none")
+        print("jpeg and png are left out, because there is no libjpeg or no libpng")
+        formats = [each for each in formats if each not in IMAGES]
     with tempfile.TemporaryDirectory() as folder:
         program = build(Path(folder), args.libfuzzer)
-        results = [fuzz(program, each, args) for each in args.only]
+        results = [fuzz(program, each, args) for each in formats]
     print(table(results))
     failures = [result for result in results if result.failure is not None]
     if failures:
         text = "\n".join(f"{each.format}: {each.failure}" for each in failures)
         raise DetkitError(f"{len(failures)} formats have failures:\n{text}")
+
+
+def has_libraries() -> bool:
+    """Returns whether programs can be linked with libjpeg and libpng."""
+    compiler = find_compiler()
+    if compiler is None:
+        return False
+    words = [compiler, "-x", "c++", "-", *LIBRARIES, "-o", os.devnull]
+    return subprocess.run(words, input=HEADERS, text=True, capture_output=True).returncode == 0
 
 
 def build(folder: Path, libfuzzer: bool = False) -> Path:
@@ -75,7 +94,8 @@ def build(folder: Path, libfuzzer: bool = False) -> Path:
         raise DetkitError("--libfuzzer: expected clang++ on PATH, found none; leave it out")
     flags = [*FLAGS, *(LIBFUZZER if libfuzzer else ())]
     sources = [SOURCES / "fuzz" / "fuzz_readers.cpp"]
-    sources += [SOURCES / f"{name}.cpp" for name in READERS]
+    codec, libraries = (JPEG_PNG, LIBRARIES) if has_libraries() else (("codec_ppm",), ())
+    sources += [SOURCES / f"{name}.cpp" for name in (*READERS, *codec)]
     objects = [folder / f"{source.stem}.o" for source in sources]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = [
@@ -84,7 +104,7 @@ def build(folder: Path, libfuzzer: bool = False) -> Path:
         ]
     for job in jobs:
         job.result()
-    _call([compiler, *flags, *objects, "-o", folder / "fuzz_readers"])
+    _call([compiler, *flags, *objects, *libraries, "-o", folder / "fuzz_readers"])
     return folder / "fuzz_readers"
 
 

@@ -1,5 +1,6 @@
 """The C++ program of tools/deploy in tests: what it needs, and how it is run."""
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -22,6 +23,18 @@ NEEDED = [
     pytest.mark.skipif(not shutil.which("cmake"), reason="there is no cmake"),
     pytest.mark.skipif(not shutil.which("c++"), reason="there is no C++ compiler"),
 ]
+
+
+JPEG_PNG = "#include <cstdio>\n#include <jpeglib.h>\n#include <png.h>\nint main() {}"
+
+
+@functools.lru_cache(maxsize=None)
+def has_jpeg_png():
+    """Whether the program can be built with libjpeg and libpng."""
+    if not shutil.which("c++"):
+        return False
+    words = ["c++", "-x", "c++", "-", "-ljpeg", "-lpng", "-o", os.devnull]
+    return subprocess.run(words, input=JPEG_PNG.encode(), capture_output=True).returncode == 0
 
 
 def run(*words, **options):

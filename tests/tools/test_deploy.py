@@ -12,14 +12,16 @@ from pycocotools import mask as coco_masks
 import detkit
 from detkit import processor
 from detkit.threshold import Threshold
-from support import tiny
+from support import image_files, tiny
 from support.deploy import (
     CLASSES,
     LIMITS,
     MXNET,
     NEEDED,
     SHAPES,
+    SOURCES,
     built,
+    has_jpeg_png,
     run,
 )
 
@@ -116,6 +118,9 @@ def test_a_folder_of_its_own(build, folder, images, detect, tmp_path):
     loaded = re.findall("calling init: (.*)", log)
     assert str(tmp_path / "ship" / "libmxnet.so") in loaded
     assert not any(path.startswith(str(MXNET)) for path in loaded)
+    if has_jpeg_png():
+        names = [os.path.basename(path) for path in loaded if path.startswith(f"{tmp_path}/ship/")]
+        assert any("jpeg" in name for name in names) and any("png" in name for name in names)
     limits = {name: os.environ[name] for name in LIMITS if name in os.environ}
     assert detect(*words, program=program, cwd=tmp_path, env=limits) == detect(*words)
 
@@ -127,12 +132,55 @@ def test_score_repeat_and_draw(folder, images, detect, tmp_path):
     scores = sorted(one["score"] for one in everything["detections"])
     some = detect(folder, paths[0], "--score", scores[4], "--draw", tmp_path / "out", "--json")[0]
     assert len(some["detections"]) == len(scores) - 4
-    drawn = cv2.imread(str(tmp_path / "out" / "0.ppm"))
+    suffix = "png" if has_jpeg_png() else "ppm"
+    drawn = cv2.imread(str(tmp_path / "out" / f"0.{suffix}"))
     assert drawn.shape == arrays[0].shape and (drawn[..., ::-1] != arrays[0]).any()
     assert detect(folder, *paths[1:], "--draw", tmp_path / "out") == []
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        f"{number}.ppm" for number in range(4)
+        f"{number}.{suffix}" for number in range(4)
     ]
+
+
+@pytest.mark.skipif(not has_jpeg_png(), reason="needs libjpeg and libpng with their headers")
+@pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
+def test_detects_in_jpegs_and_pngs(detector, folder, detect, tmp_path):
+    """MXNet has a libjpeg and a libpng of its own, which the program's must not get mixed with."""
+    block = image_files.exif(6)
+    files = {
+        "a.jpg": image_files.jpeg(image_files.picture(size=(64, 80)), exif=b"Exif\0\0" + block),
+        "b.png": image_files.png(before=image_files.chunk(b"eXIf", block)),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    paths = [tmp_path / name for name in files]
+    printed = detect(folder, *paths, "--score", 0, "--draw", tmp_path / "out", "--json")
+    assert [(one["height"], one["width"]) for one in printed] == [(80, 64), (53, 37)]
+    for path, one in zip(paths, printed):
+        assert_same(one, detector.detect(str(path)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("-DDETKIT_IMAGES=gif",), "expected auto, opencv, jpeg-png or ppm, found 'gif'"),
+        (("-DDETKIT_IMAGES=opencv",), "DETKIT_IMAGES: expected OpenCV, found none"),
+        (
+            ("-DDETKIT_IMAGES=jpeg-png", "-DCMAKE_DISABLE_FIND_PACKAGE_JPEG=ON"),
+            "DETKIT_IMAGES: expected libjpeg and libpng, found ''",
+        ),
+    ],
+)
+def test_image_libraries_that_are_not_there(tmp_path, options, message):
+    words = ["cmake", "-S", SOURCES, "-B", tmp_path, f"-DMXNET_DIR={MXNET}", *options]
+    done = run(*words, "-DCMAKE_DISABLE_FIND_PACKAGE_OpenCV=ON")
+    assert done.returncode == 1
+    assert message in " ".join(done.stderr.decode().split())
+
+
+def test_without_libraries_ppm_is_chosen(tmp_path):
+    disabled = [f"-DCMAKE_DISABLE_FIND_PACKAGE_{name}=ON" for name in ("OpenCV", "PNG")]
+    words = ["-S", SOURCES, "-B", tmp_path, f"-DMXNET_DIR={MXNET}"]
+    assert b"-- images: ppm\n" in built("cmake", *words, *disabled).stdout
 
 
 @pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
@@ -218,7 +266,7 @@ def test_bad_words(refused, build, tmp_path):
     assert "--batch: expected a number from 1 " in refused("a", "b", "--batch", 0)
     assert "--repeat: expected a value" in refused("a", "b", "--repeat")
     message = refused("m", "b/x.ppm", "a/x.ppm", "--draw", tmp_path)
-    tiny.assert_says(message, "a/x.ppm: ", "b/x.ppm", "drawn into x.ppm")
+    tiny.assert_says(message, "a/x.ppm: ", "b/x.ppm", "drawn into x.p")
     assert b"--threads N" in run(build / "detect", "--help").stdout
 
 

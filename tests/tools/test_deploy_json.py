@@ -22,7 +22,7 @@ ODD = ("a b.ppm", 'größe "x".ppm', "back\\slash.ppm", "tab\there.ppm")
 def lines_of(program, folder, paths, out, *options):
     """(the lines of the program, those of Python), each a str, on the same pixels.
 
-    The program that is tested reads PPM alone, which Python does not read.
+    The program that is tested may read PPM alone, which Python does not read.
     """
     done = run(program, folder, *paths, *options)
     assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()

@@ -6,13 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from support import tiny
+from support import deploy, tiny
 
 pytestmark = pytest.mark.skipif(
     not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="needs a C++ compiler"
 )
 CASES = {"graph": 2000}
-FORMATS = ("model", "graph", "parameters", "ppm", "options", "names")
+NEEDS = pytest.mark.skipif(not deploy.has_jpeg_png(), reason="needs libjpeg and libpng")
+IMAGES = [pytest.param(name, marks=NEEDS) for name in ("jpeg", "png")]
+FORMATS = ("model", "graph", "parameters", "ppm", *IMAGES, "options", "names")
 
 
 @pytest.fixture(scope="module")

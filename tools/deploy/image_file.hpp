@@ -1,10 +1,11 @@
-// Image files to RGB pixels and back: PPM without OpenCV, every other format with it.
+// Image files to RGB pixels and back. codec.hpp has the libraries that do it.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "detkit.hpp"
+#include "image_headers.hpp"
 
 namespace detkit {
 
@@ -18,8 +19,10 @@ struct Picture {
 // Reads an image. Throws Error if the file is missing, empty, truncated or of an unknown format.
 Picture read_picture(const std::string& path);
 
-// Does the same with the content of a file. `path` is for messages.
-Picture decode_picture(const std::string& path, const std::string& bytes);
+// Does the same with the content of a file. `path` is for messages. A JPEG or a PNG has at most
+// `most_pixels` pixels.
+Picture decode_picture(const std::string& path, const std::string& bytes,
+                       size_t most_pixels = kMostPixels);
 
 // Writes an image. Throws Error if the file cannot be written.
 void write_picture(const std::string& path, const Picture& picture);
