@@ -10,14 +10,10 @@ import pytest
 from detkit import cli, processor
 from detkit.errors import DetkitError
 from detkit.ops.compile import FUSED_KERNELS
-from support import tiny
+from support import aarch64, tiny
 
 COMPILER = any(map(shutil.which, ("g++", "c++", "clang++")))
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="needs a C++ compiler")
-CROSS = all(map(shutil.which, ("aarch64-linux-gnu-g++", "qemu-aarch64")))
-needs_cross_compiler = pytest.mark.skipif(
-    not CROSS, reason="needs g++-aarch64-linux-gnu and qemu-user"
-)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +91,7 @@ def test_six_hundred_cases(fuzz_ops, capsys):
 
 @pytest.mark.slow
 @needs_compiler
-@needs_cross_compiler
+@aarch64.NEEDED
 @pytest.mark.usefixtures("quick_builds")
 def test_the_same_bits_on_aarch64(fuzz_ops, capsys):
     cases = ["--cases", "6000", "--seed", "7"]
@@ -106,7 +102,7 @@ def test_the_same_bits_on_aarch64(fuzz_ops, capsys):
     assert printed.endswith("\n6,000 cases, no failure\n")
 
 
-@needs_cross_compiler
+@aarch64.NEEDED
 def test_the_sanitizer_works_on_aarch64(fuzz_ops, tmp_path):
     """Under qemu, which not every sanitizer survives: here it has something to find."""
     source, path = tmp_path / "beyond.cc", tmp_path / "beyond"
