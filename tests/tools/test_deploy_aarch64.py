@@ -1,0 +1,66 @@
+"""tools/deploy for aarch64: the cross-compiled program finds under qemu what Python finds here."""
+
+import os
+
+import pytest
+
+from detkit.export.check import TOLERANCE, compare, run_program
+from detkit.export.onnx import save
+from support import aarch64, deploy
+from support.deploy import CLASSES, built, run
+
+ROOT = os.environ.get("ONNXRUNTIME_ROOT_AARCH64")
+OPTIONS = ("-DCMAKE_TOOLCHAIN_FILE=aarch64.cmake", "-DDETKIT_BACKEND=onnxruntime")
+MACHINE = slice(18, 20)  # of a program's first bytes: the processor that it is for
+
+pytestmark = [*deploy.NEEDED, aarch64.NEEDED]
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """The folder of a script that runs the installed program."""
+    if not ROOT:
+        pytest.skip(
+            "needs ONNX Runtime for aarch64; ONNXRUNTIME_ROOT_AARCH64 may name the folder of its "
+            "release archive"
+        )
+    folder = tmp_path_factory.mktemp("aarch64")
+    deploy.build(folder / "build", *OPTIONS, f"-DONNXRUNTIME_ROOT={ROOT}")
+    built("cmake", "--install", folder / "build", "--prefix", folder / "ship")
+    board = aarch64.board(folder / "board")
+    words = " ".join(map(str, aarch64.command(folder / "ship" / "detect", board)))
+    (folder / "detect").write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    (folder / "detect").chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def folder(folder, detector):
+    """The exported detector, with its model.onnx."""
+    save(detector, folder / "model.onnx")
+    return folder
+
+
+def test_every_kind(build, folder, images, detector):
+    expected = [detector.detect(image, score=0) for image in images[0]]
+    assert all(len(each.boxes) for each in expected)
+    difference = compare(expected, run_program(build / "detect", folder, images[0], CLASSES))
+    assert not difference.exceeds(TOLERANCE), difference
+
+
+@pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
+def test_a_damaged_network_is_refused(build, folder, images, refused):
+    (folder / "model.onnx").write_bytes(b"no network")
+    assert "ONNX Runtime: cannot load it" in refused(folder, images[1][0])
+
+
+def test_it_is_for_another_processor(build):
+    assert (build / "ship" / "detect").read_bytes()[MACHINE] == b"\xb7\0"
+
+
+def test_a_package_of_this_machine_is_not_taken(tmp_path):
+    done = run("cmake", "-S", deploy.SOURCES, "-B", tmp_path, *OPTIONS)
+    assert done.returncode
+    message = " ".join(done.stderr.decode().split())
+    assert "expected ONNX Runtime's headers and library, found" in message
+    assert "'ONNXRUNTIME_LIBRARY-NOTFOUND'" in message
