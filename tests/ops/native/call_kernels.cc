@@ -5,7 +5,9 @@
 // A call is the name of a function and its arguments in turn. A number is its bytes. An array, also
 // the one behind a struct's pointer, is the count of its bytes and these, or the count -1 for null.
 // A list of arrays is their count and each array. The workspace of a convolution is left out.
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <algorithm>
 #include <map>
@@ -13,6 +15,7 @@
 #include <string>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "kernels_conv.h"

@@ -68,9 +68,15 @@ def expected(made, here):
 
 
 def by_draw(made, results, **options):
-    """{function that drew the calls: arrays of all}."""
-    left = iter(results(sum(made.values(), []), **options))
-    return {draw: sum((next(left) for _ in calls), []) for draw, calls in made.items()}
+    """{function that drew the calls: arrays of all}; each call has to succeed."""
+    left, found = iter(results(sum(made.values(), []), **options)), {}
+    for draw, calls in made.items():
+        found[draw] = []
+        for call in calls:
+            status, *arrays = next(left)
+            assert status == 0, call.name
+            found[draw] += arrays
+    return found
 
 
 def test_the_library_has_all_operators_and_one_build(arm, here):
