@@ -51,7 +51,7 @@ def test_every_kind(build, folder, images, detector):
 @pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)
 def test_a_damaged_network_is_refused(build, folder, images, refused):
     (folder / "model.onnx").write_bytes(b"no network")
-    assert "ONNX Runtime: cannot load it" in refused(folder, images[1][0])
+    assert "ONNX Runtime cannot load it" in refused(folder, images[1][0])
 
 
 def test_it_is_for_another_processor(build):
