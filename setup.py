@@ -82,7 +82,7 @@ setup(
             "report/*.js",
         ],
         "detkit.shipped.configs": ["*.yaml", "*/*.yaml", "README.md"],
-        "detkit.shipped.deploy": ["CMakeLists.txt", "*.cpp", "*.hpp", "README.md"],
+        "detkit.shipped.deploy": ["CMakeLists.txt", "*.cmake", "*.cpp", "*.hpp", "README.md"],
     },
     install_requires=[
         "defusedxml",

@@ -10,9 +10,10 @@
 set -euo pipefail
 
 # A machine may well have neither: that is no failure, but it has to be seen.
-for tool in aarch64-linux-gnu-g++ qemu-aarch64; do
-  if ! command -v "$tool" > /dev/null; then
-    echo "skipped, there is no $tool: apt install g++-aarch64-linux-gnu qemu-user"
+# Debian's qemu-user-static has the same program under another name.
+for tool in aarch64-linux-gnu-g++ "qemu-aarch64 qemu-aarch64-static"; do
+  if ! command -v $tool > /dev/null; then
+    echo "skipped, there is no ${tool%% *}: apt install g++-aarch64-linux-gnu qemu-user"
     exit 0
   fi
 done

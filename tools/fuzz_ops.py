@@ -44,7 +44,9 @@ SETS = list(instruction_sets())
 ISAS = [*SETS, *([BFLOAT16] if "avx512" in SETS else [])]  # in the order of detkit_isa()'s numbers
 AARCH64 = "aarch64"
 CROSS_COMPILER = "aarch64-linux-gnu-g++"
-QEMU = ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu")  # where Debian has that machine's libraries
+# Debian's packages qemu-user and qemu-user-static name the same program differently.
+QEMU = next(filter(shutil.which, ("qemu-aarch64", "qemu-aarch64-static")), "qemu-aarch64")
+LIBRARIES = "/usr/aarch64-linux-gnu"  # where Debian has that machine's libraries
 FAILED = re.compile(r"^FAILED .*?: (.*)$", re.MULTILINE)
 
 
@@ -95,7 +97,7 @@ def programs(isas, folder):
         path = compile_into(folder / "native", find_compiler(), SETS)
         made += [Program(isa, (path,), {"DETKIT_ISA": isa}, ISAS.index(isa)) for isa in native]
     if AARCH64 in isas:
-        for tool in (CROSS_COMPILER, QEMU[0]):
+        for tool in (CROSS_COMPILER, QEMU):
             if not shutil.which(tool):
                 raise DetkitError(
                     f"there is no {tool} on PATH; apt install g++-aarch64-linux-gnu qemu-user"
@@ -108,7 +110,7 @@ def on_aarch64(path):
     """The Program at a path, under qemu."""
     # Leaks are looked for by ptrace, which qemu does not have.
     variables = {"DETKIT_ISA": "baseline", "ASAN_OPTIONS": "detect_leaks=0"}
-    return Program(AARCH64, (*QEMU, path), variables, 0)
+    return Program(AARCH64, (QEMU, "-L", LIBRARIES, path), variables, 0)
 
 
 def compile_into(folder, compiler, isas):

@@ -76,6 +76,7 @@ def test_it_has_what_git_has(unpacked):
         ("configs", "configs", "**/*.yaml"),
         ("tools/deploy", "deploy", "*.?pp"),
         ("tools/deploy", "deploy", "CMakeLists.txt"),
+        ("tools/deploy", "deploy", "*.cmake"),
     ):
         expected = {
             f"detkit/shipped/{inside}/{path.relative_to(tiny.ROOT / folder).as_posix()}"

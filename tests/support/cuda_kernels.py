@@ -181,7 +181,7 @@ class CudaKernels:
 
         how: what the function takes after its geometry, an Align or the number of a mode.
         """
-        node = _geometry(features, rois, geometry)
+        node = geometry_of(features, rois, geometry)
         shape = (len(rois), features[0].shape[1], geometry.size, geometry.size)
         out = self._memory.empty(shape, _dtype(features[0]))
         arrays = (self._pointers(features), rois, out)
@@ -190,7 +190,7 @@ class CudaKernels:
 
     def pool_backward(self, name, features, rois, geometry, grad_out, *how):
         """A gradient for each level of features; of prroi_pool also that of the RoIs, last."""
-        node = _geometry(features, rois, geometry)
+        node = geometry_of(features, rois, geometry)
         half = int(_dtype(features[0]) == "float16")
         grads = [self._memory.empty(maps.shape, _dtype(maps)) for maps in features]
         of_rois = [self._memory.empty(rois.shape)] if name == "prroi_pool" else []
@@ -246,7 +246,7 @@ def _dtype(array):
     return str(array.dtype).replace("torch.", "")
 
 
-def _geometry(features, rois, geometry):
+def geometry_of(features, rois, geometry):
     images, channels = features[0].shape[:2]
     sides = [maps.shape[2:] for maps in features]
     node = RoIs(images, channels, len(rois), geometry.size, len(features))

@@ -10,14 +10,10 @@ import pytest
 from detkit import cli, processor
 from detkit.errors import DetkitError
 from detkit.ops.compile import FUSED_KERNELS
-from support import tiny
+from support import aarch64, tiny
 
 COMPILER = any(map(shutil.which, ("g++", "c++", "clang++")))
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="needs a C++ compiler")
-CROSS = all(map(shutil.which, ("aarch64-linux-gnu-g++", "qemu-aarch64")))
-needs_cross_compiler = pytest.mark.skipif(
-    not CROSS, reason="needs g++-aarch64-linux-gnu and qemu-user"
-)
 
 
 @pytest.fixture(scope="module")
@@ -95,18 +91,18 @@ def test_six_hundred_cases(fuzz_ops, capsys):
 
 @pytest.mark.slow
 @needs_compiler
-@needs_cross_compiler
+@aarch64.NEEDED
 @pytest.mark.usefixtures("quick_builds")
 def test_the_same_bits_on_aarch64(fuzz_ops, capsys):
-    cases = ["--cases", "6000", "--seed", "7"]
+    cases = ["--cases", "1200", "--seed", "7"]
     assert cli.run(fuzz_ops.main, ["--isa", "baseline", "aarch64", *cases]) == 0
     printed = capsys.readouterr().out
-    assert "baseline: 3,000 cases" in printed, printed
-    assert "aarch64: 3,000 cases" in printed, printed
-    assert printed.endswith("\n6,000 cases, no failure\n")
+    assert "baseline: 600 cases" in printed, printed
+    assert "aarch64: 600 cases" in printed, printed
+    assert printed.endswith("\n1,200 cases, no failure\n")
 
 
-@needs_cross_compiler
+@aarch64.NEEDED
 def test_the_sanitizer_works_on_aarch64(fuzz_ops, tmp_path):
     """Under qemu, which not every sanitizer survives: here it has something to find."""
     source, path = tmp_path / "beyond.cc", tmp_path / "beyond"
