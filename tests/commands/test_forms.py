@@ -84,10 +84,20 @@ def test_the_fastest_form_within_the_loss_is_recommended():
     assert verdict(rows, 0.005).best is rows[1]
     assert "2 of 3 forms" in verdict(rows, 0.005).why
     assert verdict(rows, 0.02001).best is rows[2]
+
+
+@pytest.mark.parametrize("metrics", [{}, {"AP": 0.004}, {"AP": float("nan")}])
+def test_without_an_ap_that_can_be_lost_the_detections_decide(metrics):
+    rows = [
+        row("a", FLOAT32, "mxnet", [10]),
+        row("b", FLOAT32, "openvino", [8]),
+        row("c", INT8, "openvino", [4], equal=0.9),
+    ]
     for one in rows:
-        one.metrics = {}
-    rows[2].equal = 0.9
-    assert verdict(rows, 0.005).best is rows[1]
+        one.metrics = metrics
+    chosen = verdict(rows, 0.005)
+    assert chosen.best is rows[1]
+    tiny.assert_says(chosen.why, "2 of 3 forms", "95%", "a by mxnet")
     rows[2].equal = 0.96
     assert verdict(rows, 0.005).best is rows[2]
 

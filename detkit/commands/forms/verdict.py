@@ -1,6 +1,5 @@
 """Which form is recommended, by a rule, and what a user should be warned of."""
 
-import math
 from typing import List, NamedTuple, Optional, Sequence
 
 from detkit import processor
@@ -26,12 +25,14 @@ def verdict(rows: Sequence[Measured], most_loss: float) -> Verdict:
     rows: the forms that were timed, at least one, those in float32 first.
     most_loss: how far the AP of a form may be below that of the first one, in [0, 1].
 
-    Without annotations, LEAST_EQUAL of a form's detections must be equal to those of float32.
+    Without annotations, LEAST_EQUAL of a form's detections must be equal to those of float32. So
+    must they if float32 has no more AP than a form may lose: no AP would then be too low.
     """
     first = rows[0]
+    judged = _is_judged_by_ap(first, most_loss)
     allowed = [row for row in rows if _is_as_good(row, first, most_loss)]
     best = min(allowed or rows, key=lambda row: row.median)
-    if first.ap is not None:
+    if judged:
         name = next(name for name in JUDGES if name in first.metrics)
         rule = f"whose {name} is at most {100 * most_loss:g} points below that of {first.title}"
     else:
@@ -80,8 +81,14 @@ def _in_float32(row: Measured, rows: Sequence[Measured]) -> Optional[Measured]:
     return next((each for each in same if each.form.runtime == row.form.runtime), None)
 
 
+def _is_judged_by_ap(first: Measured, most_loss: float) -> bool:
+    # Without objects, an AP is nan.
+    return first.ap is not None and first.ap > most_loss
+
+
 def _is_as_good(row: Measured, first: Measured, most_loss: float) -> bool:
-    if row.ap is None or first.ap is None:
-        return row is first or (row.equal is not None and row.equal >= LEAST_EQUAL)
-    # Without objects, an AP is nan, and no form is better than another.
-    return row is first or math.isnan(first.ap) or row.ap >= first.ap - most_loss
+    if row is first:
+        return True
+    if row.ap is not None and first.ap is not None and _is_judged_by_ap(first, most_loss):
+        return row.ap >= first.ap - most_loss
+    return row.equal is not None and row.equal >= LEAST_EQUAL
