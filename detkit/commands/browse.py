@@ -1,6 +1,7 @@
 """Draws images with their objects: ``detkit browse``."""
 
 import argparse
+import functools
 import os
 import sys
 from pathlib import Path
@@ -14,8 +15,9 @@ from detkit.commands.browse_page import Picture, page
 from detkit.commands.sources import config_of, dataset_of
 from detkit.config import Config
 from detkit.data.images import decode_image
+from detkit.data.loader import draw_other
 from detkit.data.pictures import sample_with_all, truth_picture
-from detkit.data.sample import Dataset, Faults, Transforms
+from detkit.data.sample import Dataset, Faults, Sample, Transforms
 from detkit.data.transforms import apply
 from detkit.detections.draw import contact_sheet, save_image
 from detkit.errors import ConfigError, DataError, ImageError
@@ -89,13 +91,14 @@ def draw(
     pictures: List[Picture] = []
     dropped: Faults = []
     for number, index in enumerate(tqdm(chosen, unit=" images", disable=None), 1):
-        try:
-            sample = sample_with_all(dataset, index, dropped)
-        except ImageError as error:
-            print(f"skipped: {error}", file=sys.stderr)
+        sample = read(dataset, dropped, index)
+        if sample is None:
             continue
         # The generator of the image in the first epoch of a training, see Loader.
-        sample = apply(transforms, sample, np.random.default_rng([seed, 0, index]))
+        rng = np.random.default_rng([seed, 0, index])
+        reader = functools.partial(read, dataset, dropped)
+        other = functools.partial(draw_other, reader, np.arange(len(dataset)), rng, sample)
+        sample = apply(transforms, sample, rng, other)
         name = f"{PICTURES}/{number:05d}.jpg"
         drawn = truth_picture(sample, dataset.class_names)
         save_image(out / name, drawn)
@@ -103,6 +106,15 @@ def draw(
         height, width, _ = drawn.shape
         pictures.append(Picture(name, str(sample.image_id), (height, width), labels))
     return pictures
+
+
+def read(dataset: Dataset, dropped: Faults, index: int) -> Optional[Sample]:
+    """Returns an image before the transforms, or None and a message for one that is damaged."""
+    try:
+        return sample_with_all(dataset, index, dropped)
+    except ImageError as error:
+        print(f"skipped: {error}", file=sys.stderr)
+        return None
 
 
 def write_sheets(out: Path, pictures: Sequence[Picture]) -> List[str]:

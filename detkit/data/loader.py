@@ -9,6 +9,7 @@ import re
 from types import MappingProxyType
 from typing import (
     Any,
+    Callable,
     Dict,
     Iterator,
     List,
@@ -51,6 +52,23 @@ class Loaded(NamedTuple):
     batch: Optional[Batch]
     skipped: Faults
     dropped: Faults
+
+
+def draw_other(
+    read: Callable[[int], Optional[Sample]],
+    indices: np.ndarray,
+    rng: np.random.Generator,
+    sample: Sample,
+) -> Sample:
+    """Returns another image before the transforms, or ``sample`` if DRAWS images are bad.
+
+    read: returns the image of an index, or None for a bad one. indices: those of all images.
+    """
+    for _ in range(DRAWS):
+        other = read(int(rng.choice(indices)))
+        if other is not None:
+            return other
+    return sample
 
 
 class Loader:
@@ -163,7 +181,8 @@ class Loader:
             if sample is None:
                 continue
             rng = np.random.default_rng([self.seed, epoch, index])
-            draw = functools.partial(self._draw, sample, rng, loaded)
+            read = functools.partial(self._sample, loaded=loaded)
+            draw = functools.partial(draw_other, read, self._usable, rng, sample)
             moved = apply(self.transforms, sample, rng, draw)
             samples.append(moved if self.masks else moved._replace(masks=None))
             originals.append((sample.image.shape[0], sample.image.shape[1]))
@@ -192,14 +211,6 @@ class Loader:
         """Returns the names of the transforms that need masks, whatever the detector is."""
         needing = (each for each in self.transforms if getattr(each, "needs_masks", False))
         return [type(each).__name__ for each in needing]
-
-    def _draw(self, sample: Sample, rng: np.random.Generator, loaded: Loaded) -> Sample:
-        """Returns another image before the transforms, or `sample` if DRAWS of them are bad."""
-        for _ in range(DRAWS):
-            other = self._sample(int(rng.choice(self._usable)), loaded)
-            if other is not None:
-                return other
-        return sample
 
     def _masks(self, index: int) -> np.ndarray:
         masks = self.dataset.masks(index)

@@ -100,12 +100,17 @@ def test_a_seed_chooses_and_a_second_call_replaces_the_first(config, browse):
     assert len(list(out.glob("pictures/*.jpg"))) == 3
 
 
-def test_what_training_sees_is_drawn(config, browse):
-    """The pixels of the Loader's first epoch, in which images are mirrored at random."""
-    config = open_config(config), config
-    _, out, _ = browse(config[1], "--transforms", "--count", 12)
-    dataset = build_dataset(config[0], "train")
-    loader = build_loader(config[0], "train", dataset, 1, ("masks", "keypoints"))
+@pytest.mark.parametrize(
+    "changes", [[], ["data.train_transforms=[{type: Mosaic, size: [64, 96], visible: 0}]"]]
+)
+def test_what_training_sees_is_drawn(config, browse, changes):
+    """The pixels of the Loader's first epoch, in which images are mirrored or mixed at random."""
+    _, out, _ = browse(
+        config, "--transforms", "--count", 12, *(["--set", *changes] * bool(changes))
+    )
+    opened = open_config(config, changes)
+    dataset = build_dataset(opened, "train")
+    loader = build_loader(opened, "train", dataset, 1, ("masks", "keypoints"))
     for batch in loader.batches(epoch=0):
         count, (index,) = int((batch.labels[0] >= 0).sum()), batch.indices
         height, width = batch.sizes[0].astype(int)
