@@ -51,7 +51,7 @@ def program(objects):
 
 
 def read(program, paths):
-    """What the program reads of each file: pixels (H, W, 3), or the message that it is refused."""
+    """Reads files by the program: the pixels (H, W, 3) of each, or the message of its refusal."""
     done = subprocess.run([program, "read", *paths], capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
     output, found = done.stdout, []

@@ -1,4 +1,4 @@
-"""What each form finds and takes: each in a process of its own, and all of them in turns."""
+"""Detections, times and memory of the forms: each in its own process, and all of them in turns."""
 
 import contextlib
 import multiprocessing

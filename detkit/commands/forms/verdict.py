@@ -1,4 +1,4 @@
-"""Which form is recommended, by a rule, and what a user should be warned of."""
+"""The form that is recommended, by a rule, and warnings about the others."""
 
 from typing import List, NamedTuple, Optional, Sequence
 

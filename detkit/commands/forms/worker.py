@@ -21,7 +21,7 @@ PEAK = "VmHWM:"  # the largest resident memory, in kB
 
 
 class Opened(NamedTuple):
-    """What is known of a detector that was opened.
+    """A detector that was opened, as far as its form is concerned.
 
     classes: their names. device: in the runtime's words. version: that of the runtime. threshold:
     the least scores of what is detected by default, or None.

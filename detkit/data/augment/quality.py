@@ -1,4 +1,4 @@
-"""What a worse camera, its file or a lack of colour does to an image; objects stay where they are.
+"""Images as from a worse camera or file, or without colours; objects stay where they are.
 
 The defaults of Blur and the way of Greyscale are SimCLR's (Chen et al. 2020, appendix A); the
 ranges of Noise and JPEG are detkit's own.
