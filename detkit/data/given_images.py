@@ -140,8 +140,9 @@ def _array_of(image: Any, name: str) -> np.ndarray:
     if not _is_array(image):
         raise ImageError(f"{name}: expected {EXPECTED}, found {type(image).__name__}")
     try:
-        if _is_pil(image) and image.mode not in PIL_MODES:
-            image = image.convert(RGB)
+        if _is_pil(image):
+            image.load()  # numpy 1.19 takes an image that cannot be read for a single object
+            image = image if image.mode in PIL_MODES else image.convert(RGB)
         return np.asarray(image.asnumpy() if hasattr(image, "asnumpy") else image)
     except Exception as error:  # of another library, which may raise anything
         raise ImageError(

@@ -4,6 +4,7 @@ The form "fake wrong" computes something else, and "fake short" fewer channels.
 """
 
 import numpy as np
+from patches import patches
 
 from benchmark.convolutions.worker import Answers, TimedChain
 from benchmark.detectors.worker import answer
@@ -20,8 +21,8 @@ class FakeChain(TimedChain):
         out = self.inputs.data
         for weights, bias in self.inputs.kernels:
             padded = np.pad(out, ((0, 0), (0, 0), (1, 1), (1, 1)))
-            windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
-            out = np.einsum("bchwij,ocij->bohw", windows, weights) + bias.reshape(-1, 1, 1)
+            summed = np.einsum("bchwij,ocij->bohw", patches(padded, 3), weights)
+            out = summed + bias.reshape(-1, 1, 1)
         return out * 1.01 if self.form == "fake wrong" else out
 
     def arrays(self, result):

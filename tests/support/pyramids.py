@@ -4,6 +4,7 @@ import mxnet as mx
 import numpy as np
 
 from support import backbones
+from support.patches import patches
 
 CHANNELS, STRIDES = (3, 4, 5), (8, 16, 32)
 SHAPES = ((13, 10), (7, 5), (4, 3))  # odd ones and even ones
@@ -19,9 +20,8 @@ def conv(x, weights, block, stride=1):
     kernel, bias = weights[f"{block}.weight"], weights[f"{block}.bias"]
     pad = kernel.shape[2] // 2
     padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape[2:], axis=(2, 3))
-    windows = windows[:, :, ::stride, ::stride]
-    return np.einsum("bchwyx,ocyx->bohw", windows, kernel) + bias[:, None, None]
+    squares = patches(padded, kernel.shape[2])[:, :, ::stride, ::stride]
+    return np.einsum("bchwyx,ocyx->bohw", squares, kernel) + bias[:, None, None]
 
 
 def nearest(x, height, width):

@@ -75,7 +75,10 @@ def _class_table(file: Path) -> Dict[str, str]:
     """Returns {label: name} of a table without a header. Raises DataError."""
     names: Dict[str, str] = {}
     for index, line in enumerate(text_lines(file, "labels and names of classes"), 1):
-        cells = next(csv.reader([line[:LONGEST_LINE]]), [])
+        try:
+            cells = next(csv.reader([line[:LONGEST_LINE]]), [])
+        except csv.Error as error:  # a NUL, before Python 3.11
+            raise DataError(f"{file}:{index}: expected CSV, found {error}") from error
         if [cell.strip().lower() for cell in cells] in ([], ["labelname", "displayname"]):
             continue
         if len(cells) != 2:

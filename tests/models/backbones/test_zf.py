@@ -7,16 +7,16 @@ import pytest
 from detkit.models.backbones import ZF
 from detkit.models.backbones.zf import normalised
 from support import backbones
+from support.patches import patches
 from support.refusals import assert_refused
 
 # models/pascal_voc/ZF/faster_rcnn_end2end/test.prototxt: outputs, kernel, pad, stride
 CONV1_TO_5 = [(96, 7, 3, 2), (256, 5, 2, 2), (384, 3, 1, 1), (384, 3, 1, 1), (256, 3, 1, 1)]
 
 
-def windows(x, kernel, stride, rows, columns):
-    """Every kernel x kernel window of x (B, C, H, W): (B, C, rows, columns, kernel, kernel)."""
-    view = np.lib.stride_tricks.sliding_window_view(x, (kernel, kernel), axis=(2, 3))
-    return view[:, :, ::stride, ::stride][:, :, :rows, :columns]
+def strided(x, kernel, stride, rows, columns):
+    """Squares of x (B, C, H, W) at every stride: (B, C, rows, columns, kernel, kernel)."""
+    return patches(x, kernel)[:, :, ::stride, ::stride][:, :, :rows, :columns]
 
 
 def padded(x, pad, value):
@@ -26,16 +26,16 @@ def padded(x, pad, value):
 def conv_relu(x, weight, bias, pad, stride):
     kernel = weight.shape[-1]
     sides = [(side + 2 * pad - kernel) // stride + 1 for side in x.shape[2:]]
-    patches = windows(padded(x, pad, 0), kernel, stride, *sides)
+    squares = strided(padded(x, pad, 0), kernel, stride, *sides)
     return np.maximum(
-        np.einsum("bchwij,ocij->bohw", patches, weight, optimize=True) + bias.reshape(1, -1, 1, 1),
+        np.einsum("bchwij,ocij->bohw", squares, weight, optimize=True) + bias.reshape(1, -1, 1, 1),
         0,
     )
 
 
 def lrn(x):
     """Caffe's LRN layer, WITHIN_CHANNEL, local_size 3, alpha 0.00005, beta 0.75."""
-    means = windows(padded(x**2, 1, 0), 3, 1, *x.shape[2:]).mean((-1, -2))
+    means = strided(padded(x**2, 1, 0), 3, 1, *x.shape[2:]).mean((-1, -2))
     return x * (1 + 5e-5 * means) ** -0.75
 
 
@@ -43,7 +43,7 @@ def pooled(x):
     """Caffe's max pooling, kernel 3, stride 2, pad 1: the number of windows is rounded up."""
     sides = [-((3 - side - 2) // 2) + 1 for side in x.shape[2:]]
     beyond = np.pad(x, [(0, 0), (0, 0), (1, 2), (1, 2)], constant_values=-np.inf)
-    return windows(beyond, 3, 2, *sides).max((-1, -2))
+    return strided(beyond, 3, 2, *sides).max((-1, -2))
 
 
 def caffe(images, arrays):
