@@ -10,7 +10,9 @@ COMPILER = "x86_64-w64-mingw32-g++-posix"
 # Debian's package wine64 has no program on PATH.
 NAMES = "wine64", "wine", "/usr/lib/wine/wine64"
 WINE = next(filter(shutil.which, NAMES), None)
-# Wine 8 lacks a library that ONNX Runtime asks for the machine's GPUs: here it finds none.
+# ONNX Runtime asks two libraries for the machine's GPUs. Wine 8 lacks one, and without a screen the
+# other fails, which ONNX Runtime prints.
+NO_SCREEN = "Failed to create DXGI factory"
 DXCORE = """\
 extern "C" __declspec(dllexport) long DXCoreCreateAdapterFactory(const void*, void**) { return -1; }
 """
@@ -32,6 +34,15 @@ def write_script(path, program, prefix):
     (prefix / "dosdevices" / "c:").symlink_to("../drive_c")
     (prefix / "dosdevices" / "z:").symlink_to("/")
     (prefix / ".update-timestamp").write_text("disable\n")
-    variables = f'WINEPREFIX="{prefix}" WINEBOOTSTRAPMODE=1 WINEDEBUG=-all WINEDLLOVERRIDES=mscoree='
-    path.write_text(f'#!/bin/sh\n{variables} exec {WINE} "{program}" "$@"\n')
+    variables = (
+        f'WINEPREFIX="{prefix}" WINEBOOTSTRAPMODE=1 WINEDEBUG=-all WINEDLLOVERRIDES=mscoree='
+    )
+    path.write_text(
+        f"""#!/bin/sh
+{variables} {WINE} "{program}" "$@" 2> "{prefix}/errors"
+code=$?
+grep -v "{NO_SCREEN}" "{prefix}/errors" >&2
+exit $code
+"""
+    )
     path.chmod(0o755)
