@@ -41,7 +41,7 @@ def write_script(path, program, prefix):
         f"""#!/bin/sh
 {variables} {WINE} "{program}" "$@" 2> "{prefix}/errors"
 code=$?
-grep -v "{NO_SCREEN}" "{prefix}/errors" >&2
+grep -av "{NO_SCREEN}" "{prefix}/errors" >&2
 exit $code
 """
     )
