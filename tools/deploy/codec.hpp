@@ -13,4 +13,7 @@ namespace detkit {
 // upright by its EXIF orientation. Throws Error.
 Picture decode_by_library(const std::string& path, const std::string& bytes);
 
+// Writes a file. Throws Error.
+void write_bytes(const std::string& path, const void* bytes, size_t size);
+
 }  // namespace detkit

@@ -27,7 +27,9 @@ void write_picture(const std::string& path, const Picture& picture) {
   auto* pixels = const_cast<uint8_t*>(picture.rgb.data());
   cv::Mat bgr;
   cv::cvtColor(cv::Mat(picture.height, picture.width, CV_8UC3, pixels), bgr, cv::COLOR_RGB2BGR);
-  if (!cv::imwrite(path, bgr)) throw Error(path + ": cannot be written");
+  std::vector<uint8_t> png;
+  if (!cv::imencode(picture_suffix(), bgr, png)) throw Error(path + ": OpenCV cannot encode it");
+  write_bytes(path, png.data(), png.size());
 }
 
 }  // namespace detkit

@@ -1,8 +1,4 @@
 // Without a library, images are PPMs.
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-
 #include "codec.hpp"
 
 namespace detkit {
@@ -17,12 +13,10 @@ Picture decode_by_library(const std::string& path, const std::string&) {
 const char* picture_suffix() { return ".ppm"; }
 
 void write_picture(const std::string& path, const Picture& picture) {
-  std::ofstream file(path, std::ios::binary);
-  file << "P6\n" << picture.width << " " << picture.height << "\n255\n";
-  file.write(reinterpret_cast<const char*>(picture.rgb.data()),
-             std::streamsize(picture.rgb.size()));
-  file.close();
-  if (!file) throw Error(path + ": cannot be written: " + std::strerror(errno));
+  std::string bytes =
+      "P6\n" + std::to_string(picture.width) + " " + std::to_string(picture.height) + "\n255\n";
+  bytes.append(picture.rgb.begin(), picture.rgb.end());
+  write_bytes(path, bytes.data(), bytes.size());
 }
 
 }  // namespace detkit

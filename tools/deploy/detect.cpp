@@ -19,6 +19,7 @@
 #include "memory.hpp"
 #include "options.hpp"
 #include "predictor.hpp"
+#include "system.hpp"
 
 namespace detkit {
 namespace {
@@ -65,30 +66,14 @@ std::string json_of(const Found& detections, const std::vector<std::string>& cla
   return out + "]}\n";
 }
 
-// Returns the path of each drawn copy. Throws Error if two copies would have one name.
-std::vector<std::string> drawn_paths(const Options& options) {
-  std::vector<std::string> paths;
-  std::map<std::string, std::string> taken;
-  for (const std::string& image : options.images) {
-    const std::string name = std::filesystem::path(image).stem().string() + picture_suffix();
-    const auto [other, is_new] = taken.emplace(name, image);
-    if (!is_new) {
-      throw Error(image + ": expected another name than " + other->second +
-                  ", because both are drawn into " + name + "; draw one after the other");
-    }
-    paths.push_back((std::filesystem::path(options.draw_folder) / name).string());
-  }
-  return paths;
-}
-
 // The images of a run, which several threads take a batch at a time. The output stays in order.
 class Run {
  public:
   explicit Run(const Options& options) : options_(options) {
     if (options.draw_folder.empty()) return;
-    drawn_paths_ = drawn_paths(options);
+    drawn_paths_ = drawn_paths(options.images, options.draw_folder);
     std::error_code error;
-    std::filesystem::create_directories(options.draw_folder, error);
+    std::filesystem::create_directories(std::filesystem::u8path(options.draw_folder), error);
     if (error) throw Error(options.draw_folder + ": the folder cannot be made: " + error.message());
   }
 
@@ -279,8 +264,9 @@ class Run {
 
 int main(int count, char** words) {
   detkit::prepare_process();
+  detkit::keep_line_ends();
   try {
-    const detkit::Options options = detkit::parse_options({words + 1, words + count});
+    const detkit::Options options = detkit::parse_options(detkit::arguments(count, words));
     if (options.help) {
       std::printf("%s\nThe networks are run by %s.\n", detkit::kUsage, detkit::kBackend.name);
     } else {

@@ -51,8 +51,8 @@ std::vector<float> paste_mask(const Detection& detection, int height, int width)
 // thread; they may be made and destroyed in any thread.
 class Detector {
  public:
-  // Throws Error if the folder is incomplete, damaged or of another version, or if the back end
-  // cannot load it.
+  // `folder` is UTF-8 on Windows. Throws Error if the folder is incomplete, damaged or of another
+  // version, or if the back end cannot load it.
   explicit Detector(const std::string& folder);
   ~Detector();
   Detector(Detector&&) noexcept;

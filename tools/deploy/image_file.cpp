@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <system_error>
 
 #include "codec.hpp"
 
@@ -17,15 +18,17 @@ constexpr int kLongestSide = 1 << 16;
 
 std::string read_bytes(const std::string& path) {
   std::error_code error;
-  const auto status = std::filesystem::status(path, error);
+  const auto place = std::filesystem::u8path(path);
+  const auto status = std::filesystem::status(place, error);
   if (!std::filesystem::exists(status)) {
-    throw Error(path + ": " + std::strerror(error.value() ? error.value() : ENOENT));
+    if (!error) error = std::make_error_code(std::errc::no_such_file_or_directory);
+    throw Error(path + ": " + error.message());
   }
   if (!std::filesystem::is_regular_file(status)) {  // a device may have no end
     const bool is_folder = std::filesystem::is_directory(status);
     throw Error(path + ": expected an image, found " + (is_folder ? "a folder" : "no file"));
   }
-  std::ifstream file(path, std::ios::binary);
+  std::ifstream file(place, std::ios::binary);
   if (!file) throw Error(path + ": " + std::strerror(errno));
   std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   if (bytes.empty()) throw Error(path + ": expected an image, found an empty file");
@@ -87,6 +90,13 @@ Picture decode_picture(const std::string& path, const std::string& bytes, size_t
   if (format_of(bytes) == Format::ppm) return Ppm(path, bytes).read();
   check_header(path, bytes, most_pixels);
   return decode_by_library(path, bytes);
+}
+
+void write_bytes(const std::string& path, const void* bytes, size_t size) {
+  std::ofstream file(std::filesystem::u8path(path), std::ios::binary);
+  file.write(static_cast<const char*>(bytes), std::streamsize(size));
+  file.close();
+  if (!file) throw Error(path + ": cannot be written: " + std::strerror(errno));
 }
 
 }  // namespace detkit

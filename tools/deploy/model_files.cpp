@@ -9,9 +9,10 @@ namespace detkit {
 
 std::string read_file(const std::string& path, const std::string& advice) {
   std::error_code ignored;
-  const bool is_file = std::filesystem::is_regular_file(path, ignored);
+  const auto place = std::filesystem::u8path(path);
+  const bool is_file = std::filesystem::is_regular_file(place, ignored);
   std::ifstream file;
-  if (is_file) file.open(path, std::ios::binary | std::ios::ate);  // a pipe might never open
+  if (is_file) file.open(place, std::ios::binary | std::ios::ate);  // a pipe might never open
   const std::streamoff size = file.is_open() ? std::streamoff(file.tellg()) : -1;
   if (size < 0) throw Error(path + ": expected a readable file, found none" + advice);
   std::string bytes(size_t(size), '\0');

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <new>
 
+#include "codec.hpp"
 #include "jpeg_png.hpp"
 
 namespace detkit {
@@ -120,9 +121,12 @@ void write_png(const std::string& path, const Picture& picture) {
   image.width = png_uint_32(picture.width);
   image.height = png_uint_32(picture.height);
   image.format = PNG_FORMAT_RGB;
-  if (!png_image_write_to_file(&image, path.c_str(), 0, picture.rgb.data(), 0, nullptr)) {
+  png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);
+  std::string bytes(size, '\0');
+  if (!png_image_write_to_memory(&image, bytes.data(), &size, 0, picture.rgb.data(), 0, nullptr)) {
     throw Error(path + ": cannot be written: " + image.message);
   }
+  write_bytes(path, bytes.data(), size);
 }
 
 }  // namespace detkit

@@ -1,35 +1,5 @@
+// system.hpp for POSIX. system_windows.cpp is the other one.
 #include "system.hpp"
-
-#ifdef _WIN32
-
-#include <windows.h>
-
-#include <cstdlib>
-
-namespace detkit {
-
-void set_default_variable(const char* name, const char* value) {
-  if (!std::getenv(name)) _putenv_s(name, value);
-}
-
-void* open_library(const char* path, std::string* message) {
-  void* library = LoadLibraryA(path);
-  if (!library) *message = std::string(path) + ": error " + std::to_string(GetLastError());
-  return library;
-}
-
-void* find_function(void* library, const char* name) {
-  return reinterpret_cast<void*>(GetProcAddress(static_cast<HMODULE>(library), name));
-}
-
-// Windows limits no addresses, and its threads share a heap.
-size_t limit_of_addresses() { return 0; }
-size_t addresses() { return 0; }
-void share_heaps() {}
-
-}  // namespace detkit
-
-#else
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -43,6 +13,10 @@ void share_heaps() {}
 #endif
 
 namespace detkit {
+
+std::vector<std::string> arguments(int count, char** words) { return {words + 1, words + count}; }
+
+void keep_line_ends() {}
 
 void set_default_variable(const char* name, const char* value) { setenv(name, value, 0); }
 
@@ -74,5 +48,3 @@ void share_heaps() {
 }
 
 }  // namespace detkit
-
-#endif

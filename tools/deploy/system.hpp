@@ -1,10 +1,19 @@
-// What the operating system offers beyond C++: system.cpp is the only file that calls it.
+// What the operating system offers beyond C++: only system.cpp, for POSIX, and system_windows.cpp
+// call it.
 #pragma once
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 namespace detkit {
+
+// Returns the words after the program's name. On Windows they are UTF-8, and a word whose last part
+// has a * or a ? stands for the files of such names.
+std::vector<std::string> arguments(int count, char** words);
+
+// Prints a line's end as "\n", which Windows would change.
+void keep_line_ends();
 
 // Sets a variable of the environment, unless it is set.
 void set_default_variable(const char* name, const char* value);

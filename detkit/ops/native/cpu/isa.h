@@ -9,7 +9,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #include <new>
 
@@ -35,11 +34,11 @@ class Scratch {
   explicit Scratch(size_t count) : data_(nullptr) {
     const size_t bytes = (count * sizeof(T) + 127) / 64 * 64;  // a vector past the end is readable
     if (count > SIZE_MAX / sizeof(T) - 127 ||
-        !(data_ = static_cast<T*>(aligned_alloc(64, bytes)))) {
+        !(data_ = static_cast<T*>(operator new(bytes, std::align_val_t(64), std::nothrow)))) {
       no_memory();
     }
   }
-  ~Scratch() { free(data_); }
+  ~Scratch() { operator delete(data_, std::align_val_t(64)); }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   T* get() const { return data_; }
