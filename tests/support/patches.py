@@ -4,7 +4,7 @@ import numpy as np
 
 
 def patches(maps, side):
-    """Every square of pixels of maps (B, C, H, W), without copies: (B, C, rows, columns, side, side)."""
+    """Every square of maps (B, C, H, W), without copies: (B, C, rows, columns, side, side)."""
     height, width = maps.shape[2:]
     shape = (*maps.shape[:2], height - side + 1, width - side + 1, side, side)
     strides = maps.strides + maps.strides[2:]
