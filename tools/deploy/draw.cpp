@@ -4,8 +4,6 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
-#include <map>
 
 #ifdef DETKIT_OPENCV
 #include <opencv2/imgproc.hpp>
@@ -151,22 +149,6 @@ void draw(const std::vector<Detection>& detections, const std::vector<std::strin
     std::snprintf(score, sizeof score, " %.2f", double(found->score));
     write_label(classes[size_t(found->label)] + score, box, colour, picture);
   }
-}
-
-std::vector<std::string> drawn_paths(const std::vector<std::string>& images,
-                                     const std::string& folder) {
-  std::vector<std::string> paths;
-  std::map<std::string, std::string> taken;
-  for (const std::string& image : images) {
-    const std::string name = std::filesystem::u8path(image).stem().u8string() + picture_suffix();
-    const auto [other, is_new] = taken.emplace(name, image);
-    if (!is_new) {
-      throw Error(image + ": expected another name than " + other->second +
-                  ", because both are drawn into " + name + "; draw one after the other");
-    }
-    paths.push_back((std::filesystem::u8path(folder) / std::filesystem::u8path(name)).u8string());
-  }
-  return paths;
 }
 
 }  // namespace detkit

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <system_error>
 
 #include "codec.hpp"
@@ -97,6 +98,22 @@ void write_bytes(const std::string& path, const void* bytes, size_t size) {
   file.write(static_cast<const char*>(bytes), std::streamsize(size));
   file.close();
   if (!file) throw Error(path + ": cannot be written: " + std::strerror(errno));
+}
+
+std::vector<std::string> drawn_paths(const std::vector<std::string>& images,
+                                     const std::string& folder) {
+  std::vector<std::string> paths;
+  std::map<std::string, std::string> taken;
+  for (const std::string& image : images) {
+    const std::string name = std::filesystem::u8path(image).stem().u8string() + picture_suffix();
+    const auto [other, is_new] = taken.emplace(name, image);
+    if (!is_new) {
+      throw Error(image + ": expected another name than " + other->second +
+                  ", because both are drawn into " + name + "; draw one after the other");
+    }
+    paths.push_back((std::filesystem::u8path(folder) / std::filesystem::u8path(name)).u8string());
+  }
+  return paths;
 }
 
 }  // namespace detkit

@@ -30,4 +30,9 @@ void write_picture(const std::string& path, const Picture& picture);
 // Returns the suffix of the files of write_picture, with its dot.
 const char* picture_suffix();
 
+// Returns the path of the drawn copy of each image in a folder. Throws Error if two copies would
+// have one name.
+std::vector<std::string> drawn_paths(const std::vector<std::string>& images,
+                                     const std::string& folder);
+
 }  // namespace detkit
