@@ -1,9 +1,11 @@
 // system.hpp for Windows, whose texts are UTF-16. A text of this library is UTF-8.
 #define NOMINMAX  // or the macros min and max would replace those of C++
+// clang-format off: shellapi.h needs the words of windows.h.
+#include <windows.h>
+#include <shellapi.h>
+// clang-format on
 #include <fcntl.h>
 #include <io.h>
-#include <shellapi.h>
-#include <windows.h>
 
 #include <algorithm>
 #include <cstdio>
