@@ -10,6 +10,7 @@ from pathlib import Path
 import mxnet as mx
 import pytest
 
+from detkit.export.check import TOLERANCE, compare, run_program
 from detkit.processor import ONEDNN_VARIABLE, VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,22 @@ def build(folder, *options):
     options = options or (f"-DMXNET_DIR={MXNET}",)
     built("cmake", "-S", SOURCES, "-B", folder, "-DCMAKE_DISABLE_FIND_PACKAGE_OpenCV=ON", *options)
     built("cmake", "--build", folder, "--parallel", "2")
+
+
+def installed(folder, *options):
+    """Builds the program for another system and installs it; returns the installed folder."""
+    build(folder / "build", *options)
+    built("cmake", "--install", folder / "build", "--prefix", folder / "ship")
+    return folder / "ship"
+
+
+def assert_detects_as_python(program, folder, images, detector):
+    """A program finds in images, arrays with their files, what the Detector finds."""
+    arrays, _ = images
+    expected = [detector.detect(array, score=0) for array in arrays]
+    assert all(len(each.boxes) for each in expected)
+    difference = compare(expected, run_program(program, folder, arrays, CLASSES))
+    assert not difference.exceeds(TOLERANCE), difference
 
 
 def backend_options(backend):

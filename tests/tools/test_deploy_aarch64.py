@@ -4,10 +4,9 @@ import os
 
 import pytest
 
-from detkit.export.check import TOLERANCE, compare, run_program
 from detkit.export.onnx import save
 from support import aarch64, deploy
-from support.deploy import CLASSES, built, run
+from support.deploy import run
 
 TOOLCHAIN = "-DCMAKE_TOOLCHAIN_FILE=aarch64.cmake"
 # The name of each back end, and the option of CMake for its folder, which a variable names here.
@@ -34,10 +33,9 @@ def build(backend, tmp_path_factory):
         pytest.skip(f"needs {name} for aarch64; {variable} may be the {option} of tools/deploy")
     folder = tmp_path_factory.mktemp("aarch64")
     options = f"-DDETKIT_BACKEND={backend}", f"-D{option}={os.environ[variable]}"
-    deploy.build(folder / "build", TOOLCHAIN, *options)
-    built("cmake", "--install", folder / "build", "--prefix", folder / "ship")
+    ship = deploy.installed(folder, TOOLCHAIN, *options)
     board = aarch64.board(folder / "board")
-    words = " ".join(map(str, aarch64.command(folder / "ship" / "detect", board)))
+    words = " ".join(map(str, aarch64.command(ship / "detect", board)))
     (folder / "detect").write_text(f'#!/bin/sh\nexec {words} "$@"\n')
     (folder / "detect").chmod(0o755)
     return folder
@@ -51,10 +49,7 @@ def folder(folder, detector):
 
 
 def test_every_kind(build, folder, images, detector):
-    expected = [detector.detect(image, score=0) for image in images[0]]
-    assert all(len(each.boxes) for each in expected)
-    difference = compare(expected, run_program(build / "detect", folder, images[0], CLASSES))
-    assert not difference.exceeds(TOLERANCE), difference
+    deploy.assert_detects_as_python(build / "detect", folder, images, detector)
 
 
 @pytest.mark.parametrize("detector", ["FasterRCNN"], indirect=True)

@@ -5,10 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from detkit.export.check import TOLERANCE, compare, run_program
 from detkit.export.onnx import save
 from support import deploy, tiny, windows
-from support.deploy import CLASSES, built, run, write_ppm
+from support.deploy import built, run, write_ppm
 
 TOOLCHAIN = "-DCMAKE_TOOLCHAIN_FILE=mingw.cmake"
 VARIABLE = "ONNXRUNTIME_ROOT_WINDOWS"
@@ -24,12 +23,11 @@ def build(tmp_path_factory):
         pytest.skip(f"needs ONNX Runtime for Windows; {VARIABLE} may be its ONNXRUNTIME_ROOT")
     folder = tmp_path_factory.mktemp("windows")
     options = "-DDETKIT_BACKEND=onnxruntime", f"-DONNXRUNTIME_ROOT={os.environ[VARIABLE]}"
-    deploy.build(folder / "build", TOOLCHAIN, *options)
-    built("cmake", "--install", folder / "build", "--prefix", folder / "ship")
+    ship = deploy.installed(folder, TOOLCHAIN, *options)
     (folder / "dxcore.cpp").write_text(windows.DXCORE)
-    library = folder / "ship" / "dxcore.dll"
+    library = ship / "dxcore.dll"
     built(windows.COMPILER, "-shared", "-static", folder / "dxcore.cpp", "-o", library)
-    windows.write_script(folder / "detect", folder / "ship" / "detect.exe", folder / "wine")
+    windows.write_script(folder / "detect", ship / "detect.exe", folder / "wine")
     return folder
 
 
@@ -41,10 +39,7 @@ def folder(folder, detector):
 
 
 def test_every_kind(build, folder, images, detector):
-    expected = [detector.detect(image, score=0) for image in images[0]]
-    assert all(len(each.boxes) for each in expected)
-    difference = compare(expected, run_program(build / "detect", folder, images[0], CLASSES))
-    assert not difference.exceeds(TOLERANCE), difference
+    deploy.assert_detects_as_python(build / "detect", folder, images, detector)
 
 
 @one_kind

@@ -27,6 +27,7 @@ def application(detector: Any, most_bytes: int = MOST_BYTES) -> FastAPI:
 
     @app.post("/detect")
     async def detect(request: Request, score: Optional[float] = None) -> Response:
+        """Returns the detections in the image that is the request's body."""
         data = bytearray()
         async for chunk in request.stream():
             data += chunk
