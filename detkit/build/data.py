@@ -28,7 +28,7 @@ LOADING = ("pad_multiple", "workers", "group_aspect", "bad_images")
 DATA_KEYS = (
     *("train", "val", TEST),
     *(*PROPOSALS, TEST_PROPOSALS),
-    *(*TRANSFORMED, *LOADING, "max_pixels", "filter"),
+    *("augment", *TRANSFORMED, *LOADING, "max_pixels", "filter"),
 )
 
 

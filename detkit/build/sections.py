@@ -3,6 +3,7 @@
 import os
 from typing import Any, Iterable, Union
 
+from detkit.build.augment import expand_augment
 from detkit.build.data import (
     DATA_KEYS,
     PROPOSALS,
@@ -50,6 +51,7 @@ def opened(config: Config) -> Config:
     check_sections(config)
     config.plugin_report = import_plugins(config)
     check_outdated(config)
+    expand_augment(config)
     expand_regime(config)
     return config
 

@@ -4,6 +4,7 @@ import copy
 import re
 from typing import Any, Dict, List, Mapping, Sequence, Type
 
+from detkit.build.augment import expand_augment
 from detkit.build.data import PROPOSALS, taken_proposals
 from detkit.build.model import detector_of
 from detkit.build.stage import Stage
@@ -100,6 +101,7 @@ def _config_of(config: Config, node: Node) -> Config:
         if node.get(key) is not None:
             result["train"].put(key, copy.deepcopy(node[key]), node.where(key))
     _keep_parts(result, config, node)
+    expand_augment(result)
     return result
 
 
