@@ -2,7 +2,7 @@
 
 from typing import Any, List
 
-from detkit.config import Config, NodeList, did_you_mean, place, require
+from detkit.config import Config, NodeList, did_you_mean, place, require, section
 from detkit.config.yaml import dump_yaml, parse_yaml
 from detkit.data.presets import FLIP, JOINED, PRESETS, following
 from detkit.errors import ConfigError
@@ -18,7 +18,7 @@ def expand_augment(config: Config) -> None:
 
     Raises ConfigError for an unknown preset, and for a list that has other transforms.
     """
-    data = config["data"]
+    data = section(config, "data")
     if data.get(AUGMENT) is None:
         data.pop(AUGMENT, None)
         return

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from detkit.build.augment import expand_augment
 from detkit.build.regimes import expand_regime
 from detkit.config import Config, dump_config, leaves, load_config, to_plain
 from detkit.config.yaml import dump_yaml
@@ -11,6 +12,7 @@ from detkit.config.yaml import dump_yaml
 def main(args: argparse.Namespace) -> None:
     """Prints the config."""
     config = load_config(args.config, args.overrides)
+    expand_augment(config)
     expand_regime(config)
     print(origins(config) if args.origin else dump_config(config), end="")
 
