@@ -6,7 +6,6 @@ Selective Search needs opencv-contrib-python, and R-CNN needs scikit-learn.
 """
 
 import argparse
-import json
 import signal
 import sys
 from pathlib import Path
@@ -18,8 +17,6 @@ from detkit.cli import debug_argument, positive, run
 from detkit.data.sample import Dataset
 from detkit.detections.results import load_results
 from detkit.evaluate.metrics import metrics_to_json
-from detkit.files.disk import whole_file
-from lineage.account import Account
 from lineage.judge import judge
 from lineage.systems import (
     OWN,
@@ -32,6 +29,8 @@ from lineage.systems import (
     vgg16_instead,
 )
 from lineage.table import tables
+from trainings.account import Account
+from trainings.records import read_json, write_json, write_text
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 TORCHVISION = "torchvision"
@@ -77,7 +76,7 @@ class Lineage:
         if not path.is_file():
             print(f"{account.folder.name}: judge", flush=True)
             write_json(path, judge(*trained, stored.get("val")))
-        result: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        result: Dict[str, Any] = read_json(path)
         return {
             **result,
             "seed": seed,
@@ -140,7 +139,7 @@ class Lineage:
         account.run("train", self._args.torchvision, script, job)
         dataset = build_dataset(config, "val")
         found = load_results(str(job.with_name("detections.json")), dataset)
-        taken = json.loads(job.with_name("detections.time.json").read_text(encoding="utf-8"))
+        taken = read_json(job.with_name("detections.time.json"))
         return {
             **metrics_to_json(build_evaluator(config)(dataset, found)),
             **taken,
@@ -152,8 +151,7 @@ class Lineage:
 
     def _write(self) -> None:
         write_json(self._out / "lineage.json", self.results)
-        with whole_file(self._out / "lineage.md") as part:
-            part.write_text(tables(self.results), encoding="utf-8")
+        write_text(self._out / "lineage.md", tables(self.results))
 
 
 def torchvision_job(config: Any, args: argparse.Namespace, seed: int) -> Dict[str, Any]:
@@ -191,12 +189,6 @@ def _objects(dataset: Dataset) -> List[Dict[str, Any]]:
         }
         for image in images
     ]
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes a whole file of JSON."""
-    with whole_file(path) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

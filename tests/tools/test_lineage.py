@@ -1,14 +1,12 @@
-"""tools/lineage.py: its systems, its account of steps, its tables; runs on the embedded shapes."""
+"""tools/lineage.py: its systems and its tables; runs on the embedded shapes."""
 
 import json
-import sys
 
 import pytest
 
 from detkit.config import load_config
-from lineage.account import Account, StepError
 from lineage.systems import SYSTEMS, schedule
-from lineage.table import spread, tables
+from lineage.table import tables
 from support import tiny
 
 SHAPES = (
@@ -41,27 +39,6 @@ def test_a_system_has_a_config_and_whole_epochs(name):
     assert train["schedule"]["drops"] == [0.75 * train["epochs"]]
 
 
-def test_a_step_is_done_once(tmp_path):
-    out = tmp_path / "out"
-    command = sys.executable, "-c", f"open({str(out)!r}, 'a').write('x')"
-    for _ in range(2):
-        account = Account(tmp_path / "run")
-        account.run("write", *command)
-    assert out.read_text() == "x"
-    assert account.minutes("write", "another") > 0
-
-
-def test_a_step_that_fails_keeps_its_time_and_is_done_again(tmp_path):
-    command = sys.executable, "-c", "print('what went wrong'); raise SystemExit(3)"
-    account = Account(tmp_path)
-    for _ in range(2):
-        before = account.minutes("fail")
-        with pytest.raises(StepError, match="what went wrong(?s:.)*status 0, found 3"):
-            account.run("fail", *command)
-        assert Account(tmp_path).minutes("fail") == account.minutes("fail") > before
-    assert not account.is_done("fail")
-
-
 def test_tables():
     seeds = [result(AP50=0.8), result(AP50=0.9)]
     lines = tables({"One": [result(proposal_ms=50.0)], "Two": seeds}).splitlines()
@@ -76,11 +53,6 @@ def test_the_recall_of_a_peer_is_left_out():
     peer = result()
     del peer["recall"]
     assert tables({"Peer": [peer]}).count("Peer") == 1
-
-
-def test_the_spread_is_the_sample_deviation():
-    assert spread([1.0]) == "1.0"
-    assert spread([1.0, 2.0, 3.0]) == "2.0 ± 1.0"
 
 
 # --- Runs -----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 import numpy as np
 
 from detkit.evaluate.recall import ALL, SIZES
+from trainings.records import spread
 
 from .judge import LIMITS
 
@@ -54,9 +55,3 @@ def _recalls(seeds: Sequence[Dict[str, List[Optional[float]]]], size: str) -> st
     return " / ".join(
         "–" if None in column else f"{100 * np.mean(column):.1f}" for column in columns
     )
-
-
-def spread(values: Sequence[float], digits: int = 1) -> str:
-    """Returns a number, or the mean of several and their sample deviation."""
-    mean = f"{np.mean(values):.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"

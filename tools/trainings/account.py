@@ -1,6 +1,5 @@
-"""The steps of a run of tools/lineage.py: each is done once, and an interruption keeps its time."""
+"""The steps of a run: each is done once, and an interruption keeps its time."""
 
-import json
 import resource
 import subprocess
 import sys
@@ -9,7 +8,9 @@ from pathlib import Path
 from typing import Any, Dict, Sequence
 
 from detkit.errors import DetkitError
-from detkit.files.disk import make_folder, whole_file
+from detkit.files.disk import make_folder
+
+from .records import read_json, write_json
 
 TOOLS = Path(__file__).resolve().parents[1]
 NAME = "account.json"
@@ -28,10 +29,7 @@ class Account:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         make_folder(folder)
-        path = folder / NAME
-        self.steps: Dict[str, Dict[str, Any]] = (
-            json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        )
+        self.steps: Dict[str, Dict[str, Any]] = read_json(folder / NAME) or {}
 
     def run(self, step: str, *command: object) -> None:
         """Runs a tool of detkit, or another command, unless the step was done.
@@ -81,8 +79,7 @@ class Account:
         return self.steps.setdefault(step, {"seconds": 0.0, "cpu_seconds": 0.0, "done": False})
 
     def _write(self) -> None:
-        with whole_file(self.folder / NAME) as part:
-            part.write_text(json.dumps(self.steps, indent=1) + "\n", encoding="utf-8")
+        write_json(self.folder / NAME, self.steps)
 
 
 def _used() -> float:

@@ -1,0 +1,1 @@
+"""Modules shared by the tools that train many detectors and compare them."""
