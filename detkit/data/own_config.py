@@ -10,6 +10,7 @@ import numpy as np
 
 from detkit.data.anchor_sizes import AnchorSizes, propose_anchors
 from detkit.data.own_data import OwnData, Part, path_of
+from detkit.data.presets import FEW_IMAGES, LIGHT, MANY_IMAGES, MEDIUM, STRONG, preset_for
 from detkit.data.splits import SHARES
 from detkit.data.writers.coco import annotations_of
 from detkit.errors import DataError
@@ -186,7 +187,8 @@ def _chosen_lines(train: Part) -> Tuple[Sequence[str], Sequence[str]]:
         raise DataError("train: expected objects, found none; annotate more images")
     short, long = short_side(sides, images)
     sides = sides * np.minimum(short / images.min(axis=1), long / images.max(axis=1))[:, None]
-    return _anchor_lines(propose_anchors(sides, STRIDES), sides), _resize_lines(short, long)
+    transforms = [*_resize_lines(short, long), *_augment_lines(len(train.indices))]
+    return _anchor_lines(propose_anchors(sides, STRIDES), sides), transforms
 
 
 def _anchor_lines(anchors: AnchorSizes, sides: np.ndarray) -> Sequence[str]:
@@ -219,6 +221,15 @@ def _resize_lines(short: int, long: int) -> Sequence[str]:
         "    - {type: HorizontalFlip}",
         "  val_transforms:",
         resize,
+    ]
+
+
+def _augment_lines(images: int) -> Sequence[str]:
+    return [
+        f"  # Few images need more augmentation: {STRONG} below {FEW_IMAGES} training images, "
+        f"{MEDIUM} below {MANY_IMAGES},",
+        f"  # and {LIGHT} for more. There are {images}.",
+        f"  augment: {preset_for(images)}",
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from detkit.errors import DetkitError
-from detkit.requirements import install
+from detkit.wording import install
 
 
 class PlotError(DetkitError):
@@ -36,6 +36,9 @@ def plot(results: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], path:
         for number, column in columns:
             axes.plot([number] * len(column), column, "o", color=line.get_color(), alpha=0.6)
     axes.set(xscale="log", xlabel="training images", ylabel="AP %")
+    shown = sorted({int(number) for each in results.values() for number in each})
+    axes.set_xticks(shown, list(map(str, shown)))
+    axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=120)
