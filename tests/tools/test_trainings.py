@@ -16,6 +16,7 @@ def test_a_step_is_done_once(tmp_path):
         account.run("write", *command)
     assert out.read_text() == "x"
     assert account.minutes("write", "another") > 0
+    assert 0 < account.cpu_minutes("write") < 1
 
 
 def test_a_step_that_fails_keeps_its_time_and_is_done_again(tmp_path):

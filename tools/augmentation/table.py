@@ -13,9 +13,9 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """Returns the table of {name: {base, images, config, without, with}}; the two are Seeds.
 
     A metric has a number for each seed, and the differences of the seeds have their mean and
-    sample deviation.
+    sample deviation. The minutes are those of the processor, so that other work does not count.
     """
-    lines = [f"| transform | data, images | config | {' | '.join(_heads())} | minutes |"]
+    lines = [f"| transform | data, images | config | {' | '.join(_heads())} | CPU minutes |"]
     lines.append("|---" * (4 + 3 * len(HEADS)) + "|")
     for name, row in rows.items():
         cells: List[str] = []

@@ -37,7 +37,7 @@ class Trainings:
         self._args, self._out = args, Path(args.out)
 
     def result(self, training: Training, change: Change, *more: str) -> Dict[str, Any]:
-        """Returns the metrics and the minutes of a training, which is made if it is not there.
+        """Returns the metrics of a training, which is made if it is not there, and its CPU minutes.
 
         more: further overrides.
 
@@ -52,7 +52,7 @@ class Trainings:
         account.run("train", "train.py", config, *made)
         found = read_json(work / "result.json")
         figures = {name: found[name] for name in METRICS if name in found}
-        return {"seed": training.seed, **figures, "minutes": account.minutes("train")}
+        return {"seed": training.seed, **figures, "minutes": account.cpu_minutes("train")}
 
     def is_done(self, training: Training) -> bool:
         """Returns whether the training is there."""

@@ -58,7 +58,14 @@ class Account:
 
     def minutes(self, *steps: str) -> float:
         """Returns the minutes of some steps together, by the clock."""
-        return sum(self.steps[step]["seconds"] for step in steps if step in self.steps) / 60
+        return self._sum("seconds", steps) / 60
+
+    def cpu_minutes(self, *steps: str) -> float:
+        """Returns the minutes of the processor that some steps took together."""
+        return self._sum("cpu_seconds", steps) / 60
+
+    def _sum(self, kind: str, steps: Sequence[str]) -> float:
+        return sum(self.steps[step][kind] for step in steps if step in self.steps)
 
     def _timed(self, step: str, words: Sequence[str], output: Any) -> int:
         """Runs a command and adds its time, also if this process is interrupted meanwhile."""
