@@ -109,7 +109,7 @@ setup(
         # Each runs an .onnx without MXNet. onnxruntime-gpu, for CUDA, replaces onnxruntime.
         "onnxruntime": ["onnxruntime>=1.16"],
         "openvino": ["openvino>=2024.1"],  # 2024.0 refuses the graphs
-        "plot": ["matplotlib"],  # of tools/benchmark.py
+        "plot": ["matplotlib"],  # of tools/benchmark.py and tools/few_images.py
         # The same module as opencv-python, with Selective Search for detkit propose: uninstall
         # opencv-python first.
         "proposals": ["opencv-contrib-python<4.12"],

@@ -2,7 +2,7 @@
 
 from typing import Dict, NamedTuple
 
-from detkit.data.presets import LIGHT, MEDIUM, PRESETS, STRONG, following
+from detkit.data.presets import LIGHT, MEDIUM, STRONG, following
 
 from .bases import PLAIN, Change
 
@@ -41,19 +41,21 @@ def preset(name: str) -> Change:
 # People differ in size, light and clothes, and have masks. Cells lie in any direction, under
 # microscopes of any focus, on top of each other. Shapes have the largest range of sizes.
 ROWS: Dict[str, Row] = {
-    "ScaleJitter": Row("pennfudan", instead("ScaleJitter", size=[320, 320], scale=[0.5, 1.5])),
+    STRONG: Row("pennfudan", preset(STRONG)),
+    f"{STRONG}-bccd": Row("bccd", preset(STRONG)),
     "CopyPaste": Row("pennfudan", after("CopyPaste")),
+    "ScaleJitter": Row("pennfudan", instead("ScaleJitter", size=[320, 320], scale=[0.5, 1.5])),
     "Affine": Row("pennfudan", after("Affine")),
     "Photometric": Row("pennfudan", after("Photometric")),
+    "VerticalFlip": Row("bccd", after("VerticalFlip")),
     "HorizontalFlip": Row("pennfudan", Change(flip=False), removed=True),
     "Mosaic": Row("pennfudan", after("Mosaic", size=[320, 320])),
-    STRONG: Row("pennfudan", preset(STRONG)),
     MEDIUM: Row("pennfudan", preset(MEDIUM)),
     LIGHT: Row("pennfudan", preset(LIGHT)),
-    "VerticalFlip": Row("bccd", after("VerticalFlip")),
     "RandomCrop": Row("pennfudan", before("RandomCrop")),
     "several-sizes": Row("pennfudan", instead("Resize", short=[192, 224, 256, 288, 320], long=640)),
-    **{f"{name}-bccd": Row("bccd", preset(name)) for name in reversed(PRESETS)},
+    f"{MEDIUM}-bccd": Row("bccd", preset(MEDIUM)),
+    f"{LIGHT}-bccd": Row("bccd", preset(LIGHT)),
     "MixUp": Row("bccd", after("MixUp", p=0.5)),
     "Expand": Row("shapes", before("Expand")),
     "Cutout": Row("shapes", after("Cutout")),
