@@ -38,6 +38,7 @@ def row_of(name: str, args: argparse.Namespace) -> Dict[str, Any]:
         "base": base,
         "images": trainings["with"][0].images,
         "config": BASES[base].config,
+        "change": ROWS[name].change._asdict(),
         **{
             side: [made.result(each, change_of(each.variant)) for each in of_side]
             for side, of_side in trainings.items()

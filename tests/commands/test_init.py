@@ -14,6 +14,7 @@ from detkit.build import build_dataset, open_config
 from detkit.build.training import Training
 from detkit.commands.line import main
 from detkit.data.layouts import LAYOUTS
+from detkit.data.presets import following, preset_for
 from detkit.loading import load
 from detkit.preflight import preflight
 from detkit.registry import BACKBONES
@@ -78,6 +79,17 @@ def names_of(config, split):
     """The file names of the images of a split, as the config reads them."""
     dataset = build_dataset(open_config(config), split)
     return {dataset.image_path(index).name for index in range(len(dataset))}
+
+
+def test_the_number_of_images_chooses_the_augmentation(tmp_path):
+    assert detkit("init", pictures(tmp_path / "source", 24), "--out", tmp_path / "mine") == 0
+    config = tmp_path / "mine/config.yaml"
+    images = len(build_dataset(open_config(config), "train"))
+    preset = preset_for(images)
+    tiny.assert_says(config.read_text(), f"There are {images}.", f"  augment: {preset}\n")
+    kinds = [node["type"] for node in open_config(config)["data"]["train_transforms"]]
+    expected = [node["type"] for node in following(preset)]
+    assert kinds == ["Resize", "HorizontalFlip", *expected]
 
 
 @pytest.mark.parametrize("layout", sorted(set(FILES) - {"recordio"}))

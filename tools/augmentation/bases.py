@@ -1,7 +1,7 @@
 """The data that transforms are measured on, and how a detector is trained on it."""
 
 import json
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from detkit.data.presets import FLIP
 
@@ -90,7 +90,7 @@ class Change(NamedTuple):
 
     before: Sequence[Plain] = ()
     after: Sequence[Plain] = ()
-    resize: Plain = {}
+    resize: Optional[Plain] = None
     flip: bool = True
 
     def transforms(self, base: Base) -> List[Plain]:
