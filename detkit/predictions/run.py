@@ -6,8 +6,8 @@ from typing import Callable, Dict, Iterable, List, Mapping, Optional, Protocol, 
 
 import numpy as np
 
-from detkit.data.given_images import TakesBatches
 from detkit.data.sample import Batch
+from detkit.data.tiling import TakesBatches
 from detkit.detections import Detections
 from detkit.predictions.frames import Frame, Frames, batches
 from detkit.predictions.pipeline import Pipeline, Rate
