@@ -4,12 +4,12 @@ A view is a part of the image, or all of it. ``tools/deploy/tiles.cpp`` computes
 """
 
 from dataclasses import replace
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from detkit.detections.detections import Detections
-from detkit.detections.overlap import aligned_iou, pairwise_iou, share_within
+from detkit.detections.overlap import aligned_iou, aligned_share
 
 NMS, SOFT_NMS = "nms", "soft_nms"
 RULES = (NMS, SOFT_NMS)
@@ -18,6 +18,7 @@ PLAUSIBLE = 0.25  # of a piece's score: the least one of what it gives way to
 MIN_SCORE = 1e-3  # what soft-NMS has lowered further is dropped
 
 Corners = Tuple[int, int, int, int]
+Near = Dict[int, Tuple[np.ndarray, np.ndarray]]
 
 
 class Seen(NamedTuple):
@@ -27,25 +28,20 @@ class Seen(NamedTuple):
     corners: Corners
 
 
-class _Rows(NamedTuple):
-    """Boxes of one class: boxes and views (n, 4), scores (n,), numbers (n,) of the views, cut (n,).
+class _Pairs(NamedTuple):
+    """Pairs of boxes that overlap, of one class and of different views; each pair is there twice.
 
-    cut: whether the border of its view, and not of the image, ends a box.
+    one, other: (m,) the indices of the two boxes. iou: (m,) their IoU. within: (m,) the share of
+    the one that is within the other. around: (m,) the share of the other within the one.
+    in_common: (m,) their IoU in the pixels that both views have.
     """
 
-    boxes: np.ndarray
-    scores: np.ndarray
-    views: np.ndarray
-    numbers: np.ndarray
-    cut: np.ndarray
-
-    def take(self, rows: np.ndarray) -> "_Rows":
-        return _Rows(*(each[rows] for each in self))
-
-    def others(self, row: int, among: np.ndarray) -> np.ndarray:
-        """Returns those of the indices ``among`` that another view than that of ``row`` has."""
-        chosen: np.ndarray = among[self.numbers[among] != self.numbers[row]]
-        return chosen
+    one: np.ndarray
+    other: np.ndarray
+    iou: np.ndarray
+    within: np.ndarray
+    around: np.ndarray
+    in_common: np.ndarray
 
 
 def merged(seen: Sequence[Seen], size: Tuple[int, int], rule: str, iou: float) -> Detections:
@@ -66,21 +62,14 @@ def merged(seen: Sequence[Seen], size: Tuple[int, int], rule: str, iou: float) -
     whole = _joined(seen, size)
     if len(seen) == 1:
         return whole
+    corners = np.array([each.corners for each in seen], np.float32)
     numbers = np.repeat(np.arange(len(seen)), [len(each.found) for each in seen])
-    views = np.array([each.corners for each in seen], np.float64)[numbers]
-    cut = _is_cut(whole.boxes, views, size)
-    rows = _Rows(whole.boxes, whole.scores, views, numbers, cut)
-    kept, scores = [], whole.scores.copy()
-    for label in np.unique(whole.labels):
-        of_class = np.flatnonzero(whole.labels == label)
-        left, raised = _without_pieces(rows.take(of_class), iou)
-        of_class = of_class[left]
-        candidates = rows.take(of_class)._replace(scores=raised[left])
-        chosen, own = (_nms if rule == NMS else _soft_nms)(candidates, iou)
-        kept.extend(of_class[chosen].tolist())
-        scores[of_class[chosen]] = own
-    order = np.array(sorted(kept, key=lambda row: (-scores[row], row)), int)
-    return replace(whole, scores=scores)[order]
+    cut = _is_cut(whole.boxes, corners[numbers], size)
+    pairs = _pairs(whole, corners, numbers)
+    stays, scores = _without_pieces(whole, cut, pairs, iou)
+    near = _near(stays, cut, pairs, iou)
+    kept, scores = (_nms if rule == NMS else _soft_nms)(np.flatnonzero(stays), scores, near)
+    return replace(whole, scores=scores)[kept]
 
 
 def _joined(seen: Sequence[Seen], size: Tuple[int, int]) -> Detections:
@@ -106,82 +95,104 @@ def _moved(found: Detections, corners: Corners) -> Detections:
 
 def _is_cut(boxes: np.ndarray, views: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     """Returns whether each box (n, 4) ends at an inner border of its view (n, 4): (n,) bool."""
-    upper = views[:, 2:] < size[::-1]  # an inner border, not one of the image
     at_lower = (boxes[:, :2] <= views[:, :2] + BORDER) & (views[:, :2] > 0)
-    at_upper = (boxes[:, 2:] >= views[:, 2:] - BORDER) & upper
+    at_upper = (boxes[:, 2:] >= views[:, 2:] - BORDER) & (views[:, 2:] < size[::-1])
     cut: np.ndarray = (at_lower | at_upper).any(axis=1)
     return cut
 
 
-def _without_pieces(rows: _Rows, iou: float) -> Tuple[np.ndarray, np.ndarray]:
-    """Returns the indices of what gives way to nothing, ascending, and all scores (n,) after it.
+def _pairs(whole: Detections, corners: np.ndarray, numbers: np.ndarray) -> _Pairs:
+    """Returns the pairs of the boxes of views (V, 4); numbers: (n,) the view of each box."""
+    ones, others = [], []
+    for number, view in enumerate(corners):
+        beside = _intersect(corners, view)
+        beside[number] = False
+        mine, theirs = np.flatnonzero(numbers == number), np.flatnonzero(beside[numbers])
+        pairs = whole.labels[mine][:, None] == whole.labels[theirs]
+        pairs &= _intersect(whole.boxes[mine][:, None], whole.boxes[theirs])
+        rows, columns = np.nonzero(pairs)
+        ones.append(mine[rows])
+        others.append(theirs[columns])
+    one, other = np.concatenate(ones), np.concatenate(others)
+    a, b = whole.boxes[one], whole.boxes[other]
+    views, other_views = corners[numbers[one]], corners[numbers[other]]
+    lower = np.tile(np.maximum(views[:, :2], other_views[:, :2]), 2)
+    upper = np.tile(np.minimum(views[:, 2:], other_views[:, 2:]), 2)
+    in_common = aligned_iou(np.clip(a, lower, upper), np.clip(b, lower, upper))
+    shares = aligned_share(a, b), aligned_share(b, a)
+    return _Pairs(one, other, aligned_iou(a, b), *shares, in_common)
+
+
+def _intersect(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Returns whether boxes (..., 4) and others (..., 4) have pixels in common."""
+    lower = np.maximum(boxes[..., :2], others[..., :2])
+    common: np.ndarray = (np.minimum(boxes[..., 2:], others[..., 2:]) > lower).all(axis=-1)
+    return common
+
+
+def _without_pieces(
+    whole: Detections, cut: np.ndarray, pairs: _Pairs, iou: float
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Returns whether each of n boxes gives way to none, (n,) bool, and all scores (n,) after it.
 
     Whole objects come first, and then the pieces, the largest first. A piece gives way to what
     comes before it, also to a piece that has given way itself: that is how an object of several
     views is found once.
     """
-    scores, stays = rows.scores.copy(), np.arange(len(rows.boxes))
-    areas = (rows.boxes[:, 2:].astype(np.float64) - rows.boxes[:, :2]).prod(axis=1)
-    pieces = np.lexsort((-rows.scores, -areas))
-    before = np.flatnonzero(~rows.cut).tolist()
-    for row in pieces[rows.cut[pieces]].tolist():
-        others = rows.others(row, np.array(before, int))
-        others = others[rows.scores[others] >= PLAUSIBLE * rows.scores[row]]
-        before.append(row)
-        box = rows.boxes[row][None]
-        same = share_within(box, rows.boxes[others])[0] > iou
-        same |= rows.cut[others] & (_iou_in_common(rows, row, others) > iou)
-        if same.any():
-            others = others[same]
-            best = others[np.argmax(pairwise_iou(box, rows.boxes[others])[0])]
-            stays[row] = stays[best]
-            scores[stays[row]] = max(scores[stays[row]], rows.scores[row])
-    return np.flatnonzero(stays == np.arange(len(stays))), scores
+    own, scores = whole.scores, whole.scores.copy()
+    areas = (whole.boxes[:, 2:].astype(np.float64) - whole.boxes[:, :2]).prod(axis=1)
+    rank = np.empty(len(own), int)
+    rank[np.lexsort((-own, -areas, cut))] = np.arange(len(own))
+    same = (pairs.within > iou) | (cut[pairs.other] & (pairs.in_common > iou))
+    same &= cut[pairs.one] & (rank[pairs.other] < rank[pairs.one])
+    same &= own[pairs.other] >= PLAUSIBLE * own[pairs.one]
+    one, other, overlap = pairs.one[same], pairs.other[same], pairs.iou[same]
+    # The last entry of a key is the one that stays: the highest IoU, and then the first box.
+    order = np.lexsort((-other, overlap))
+    gives_way = dict(zip(one[order].tolist(), other[order].tolist()))
+    to = np.arange(len(own))
+    for row in sorted(gives_way, key=lambda each: int(rank[each])):
+        to[row] = to[gives_way[row]]
+        scores[to[row]] = max(scores[to[row]], own[row])
+    return to == np.arange(len(to)), scores
 
 
-def _iou_in_common(rows: _Rows, row: int, others: np.ndarray) -> np.ndarray:
-    """Returns the IoU (m,) of a box and others (m,), cut to what the views have in common."""
-    lower = np.maximum(rows.views[row, :2], rows.views[others, :2])
-    upper = np.maximum(np.minimum(rows.views[row, 2:], rows.views[others, 2:]), lower)
-    ends = np.tile(lower, 2), np.tile(upper, 2)
-    mine = np.clip(rows.boxes[row][None], *ends)
-    return aligned_iou(mine, np.clip(rows.boxes[others], *ends))
+def _near(stays: np.ndarray, cut: np.ndarray, pairs: _Pairs, iou: float) -> Near:
+    """Returns {index: (indices, overlaps)} of the boxes that stay and overlap more than ``iou``."""
+    overlaps = np.maximum(pairs.iou, np.where(cut[pairs.one], pairs.within, 0))
+    overlaps = np.maximum(overlaps, np.where(cut[pairs.other], pairs.around, 0))
+    rows = np.flatnonzero((overlaps > iou) & stays[pairs.one] & stays[pairs.other])
+    rows = rows[np.argsort(pairs.one[rows], kind="stable")]
+    keys, first = np.unique(pairs.one[rows], return_index=True)
+    groups = np.split(rows, first[1:]) if len(keys) else []
+    return {int(key): (pairs.other[g], overlaps[g]) for key, g in zip(keys, groups)}
 
 
-def _overlaps(rows: _Rows, row: int, others: np.ndarray) -> np.ndarray:
-    """Returns the overlap (m,) of a box with others (m,); see ``merged``."""
-    box, boxes = rows.boxes[row][None], rows.boxes[others]
-    overlaps = pairwise_iou(box, boxes)[0]
-    if rows.cut[row]:
-        overlaps = np.maximum(overlaps, share_within(box, boxes)[0])
-    theirs = share_within(boxes, box)[:, 0]
-    larger: np.ndarray = np.where(rows.cut[others], np.maximum(overlaps, theirs), overlaps)
-    return larger
+def _nms(left: np.ndarray, scores: np.ndarray, near: Near) -> Tuple[List[int], np.ndarray]:
+    """Returns the indices of the boxes that are kept, the best first, and the scores (n,)."""
+    kept: List[int] = []
+    gone = np.zeros(len(scores), bool)
+    for row in left[np.argsort(-scores[left], kind="stable")].tolist():
+        if not gone[row]:
+            kept.append(row)
+            if row in near:
+                gone[near[row][0]] = True
+    return kept, scores
 
 
-def _nms(rows: _Rows, iou: float) -> Tuple[np.ndarray, np.ndarray]:
-    """Returns the indices of the boxes that are kept, the best first, and their scores."""
-    left, kept = np.argsort(-rows.scores, kind="stable"), []
-    while len(left):
-        row, left = int(left[0]), left[1:]
+def _soft_nms(left: np.ndarray, scores: np.ndarray, near: Near) -> Tuple[List[int], np.ndarray]:
+    """Returns the indices of the boxes that are kept, the best first, and the scores (n,) after it.
+
+    The rule is the linear one of Bodla et al. 2017.
+    """
+    kept: List[int] = []
+    lowered, waits = scores.astype(np.float64), np.full(len(scores), -1.0)
+    waits[left] = lowered[left]
+    while len(left) and waits.max() >= MIN_SCORE:
+        row = int(np.argmax(waits))
+        lowered[row], waits[row] = waits[row], -1
         kept.append(row)
-        others = rows.others(row, left)
-        left = left[~np.isin(left, others[_overlaps(rows, row, others) > iou])]
-    chosen = np.array(kept, int)
-    return chosen, rows.scores[chosen]
-
-
-def _soft_nms(rows: _Rows, iou: float) -> Tuple[np.ndarray, np.ndarray]:
-    """Returns the indices of the boxes that are kept and their scores; linear soft-NMS."""
-    scores = rows.scores.astype(np.float64)
-    left, kept = np.arange(len(scores)), []
-    while len(left):
-        row = int(left[np.argmax(scores[left])])
-        left = left[left != row]
-        kept.append(row)
-        others = rows.others(row, left)
-        overlaps = _overlaps(rows, row, others)
-        scores[others] *= np.where(overlaps > iou, 1 - overlaps, 1)
-        left = left[scores[left] >= MIN_SCORE]
-    chosen: List[int] = kept
-    return np.array(chosen, int), scores[chosen].astype(np.float32)
+        if row in near:
+            others, overlaps = near[row]
+            waits[others] = np.where(waits[others] >= 0, waits[others] * (1 - overlaps), -1)
+    return kept, lowered.astype(np.float32)

@@ -24,7 +24,12 @@ def share_within(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
 
     It is COCO's overlap of a detection with a crowd. The share of a box without area is 0.
     """
-    intersection, area, _ = _areas(boxes[:, None], others[None])
+    return aligned_share(boxes[:, None], others[None])
+
+
+def aligned_share(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Returns the share (...) float64 of boxes (..., 4) within others (..., 4), each its own."""
+    intersection, area, _ = _areas(boxes, others)
     return _share(intersection, np.broadcast_to(area, intersection.shape))
 
 
