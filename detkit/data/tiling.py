@@ -16,6 +16,8 @@ from detkit.detections import Detections
 from detkit.detections.merge import NMS, RULES, Seen, merged
 from detkit.threshold import Threshold
 
+OVERLAP = 0.2  # the share of a tile that is common by default
+
 
 class Tiling:
     """The tiles in which a detector looks at an image, and how their detections are merged.
@@ -37,7 +39,7 @@ class Tiling:
     def __init__(
         self,
         size: int,
-        overlap: float = 0.2,
+        overlap: float = OVERLAP,
         whole: bool = True,
         merge: str = NMS,
         iou: float = 0.5,
