@@ -115,7 +115,7 @@ def test_a_field_that_cannot_be_cut_is_refused(painted):
             return self
 
     painted.field = lambda name, index: Plain()
-    with pytest.raises(DataError, match="'x': expected the methods of detkit.data.sample.MovingField"):
+    with pytest.raises(DataError, match="'x': expected the methods of detkit.*MovingField"):
         Tiles(painted, size=32).field("x", 0)
 
 
