@@ -117,12 +117,10 @@ class Loader:
         _require_least("seed", seed, 0)
         _require_least("pad_multiple", pad_multiple, 1)
         _require_least("workers", workers, 0)
-        self.dataset = dataset
-        self.transforms = tuple(transforms)
+        self.dataset, self.transforms = dataset, tuple(transforms)
         self.batch_size = batch_size
         self.seed = seed
-        self.shuffle = shuffle
-        self.pad_multiple = pad_multiple
+        self.shuffle, self.pad_multiple = shuffle, pad_multiple
         self.workers = workers
         self.masks, self.proposals = masks, proposals
         self.fields = tuple(fields)
