@@ -18,6 +18,7 @@ from detkit.processor import limit_instructions
 from detkit.threads import use_physical_cores
 
 if TYPE_CHECKING:
+    from detkit.data.tiling import Tiling
     from detkit.detections import Detection, Detections
     from detkit.detector import Detector
     from detkit.export.runtimes.by_mxnet import load_exported
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
     from detkit.tta import TTA, TTADetector
 
 __version__ = "0.1.0"
-__all__ = ["TTA", "Detection", "Detections", "Detector", "TTADetector", "load", "load_exported"]
+__all__ = [
+    "TTA",
+    "Detection",
+    "Detections",
+    "Detector",
+    "TTADetector",
+    "Tiling",
+    "load",
+    "load_exported",
+]
 
 use_physical_cores()
 limit_instructions()
@@ -40,6 +50,7 @@ _MODULE_OF = {
     "Detections": "detkit.detections",
     "Detector": "detkit.detector",
     "TTADetector": "detkit.tta",
+    "Tiling": "detkit.data.tiling",
     "load": "detkit.loading",
     "load_exported": "detkit.export.runtimes.by_mxnet",
 }

@@ -123,11 +123,52 @@ def tta_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def tiles_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--tiles``, ``--overlap`` and ``--no-whole``; see ``lacks_tiles``."""
+    parser.add_argument(
+        "--tiles",
+        type=positive,
+        metavar="PIXELS",
+        help="look at each image in tiles of this side, for small objects in large images, and as "
+        "a whole; --batch-size is then the number of tiles that go through the network at once",
+    )
+    parser.add_argument(
+        "--overlap",
+        type=share,
+        metavar="SHARE",
+        help="with --tiles: the share of its side that a tile has in common with its neighbour "
+        "(default: 0.2)",
+    )
+    parser.add_argument(
+        "--no-whole",
+        action="store_true",
+        help="with --tiles: do not look at the image as a whole",
+    )
+
+
+def lacks_tiles(args: argparse.Namespace) -> Optional[str]:
+    """Returns a message if ``--tiles`` is missing beside an option that needs it."""
+    given = {"--overlap": args.overlap is not None, "--no-whole": args.no_whole}
+    alone = [option for option, is_given in given.items() if is_given and args.tiles is None]
+    return f"{alone[0]}: expected --tiles PIXELS beside it, found none" if alone else None
+
+
 def positive(text: str) -> int:
     """Parses an argument that counts: a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
     return int(text)
+
+
+def share(text: str) -> float:
+    """Parses an argument that is a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, found {text!r}")
+    return value
 
 
 def seconds(text: str) -> float:

@@ -9,9 +9,11 @@ from mxnet.gluon import HybridBlock
 
 from detkit.config import Config
 from detkit.data import add_proposals, apply, make_batch
-from detkit.data.given_images import detect_images, read_images
+from detkit.data.detect_images import detect_images
+from detkit.data.given_images import read_images
 from detkit.data.images import MAX_PIXELS
 from detkit.data.sample import Batch, Transforms, unlabelled
+from detkit.data.tiling import Tiling
 from detkit.detections import Detections, detections_of
 from detkit.threshold import Threshold
 from detkit.typing import Context
@@ -92,6 +94,7 @@ class Detector:
         *,
         score: Optional[float] = None,
         channels: str = "RGB",
+        tiles: Union[int, Tiling, None] = None,
     ) -> Detections: ...
 
     @overload
@@ -102,6 +105,7 @@ class Detector:
         *,
         score: Optional[float] = None,
         channels: str = "RGB",
+        tiles: Union[int, Tiling, None] = None,
     ) -> List[Detections]: ...
 
     @overload
@@ -112,6 +116,7 @@ class Detector:
         *,
         score: Optional[float] = None,
         channels: str = "RGB",
+        tiles: Union[int, Tiling, None] = None,
     ) -> Any: ...
 
     def detect(
@@ -121,6 +126,7 @@ class Detector:
         *,
         score: Optional[float] = None,
         channels: str = "RGB",
+        tiles: Union[int, Tiling, None] = None,
     ) -> Any:
         """Returns the Detections of one image, boxes in its own pixels, or a list for several.
 
@@ -135,11 +141,13 @@ class Detector:
             ``threshold``. 0, and None without a threshold, return all, from the score_floor of the
             detector's postprocess.
         channels: "RGB", or "BGR" for arrays of cv2.imread.
+        tiles: for small objects in large images, the side in pixels of the tiles in which each
+            image is seen, or a Tiling; None: each image is seen as a whole alone.
 
         Raises ImageError, which names the file or the index of the image, and DataError for
-        proposals that are missing, too many or no boxes.
+        proposals that are missing, too many or no boxes, and for tiles that cannot be.
         """
-        return detect_images(self, images, proposals, score, channels)
+        return detect_images(self, images, proposals, score, channels, tiles)
 
     def batch(self, images: Sequence[Any], proposals: Any = None, channels: str = "RGB") -> Batch:
         """Returns the Batch that the network gets for a list of images.

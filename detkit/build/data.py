@@ -10,6 +10,7 @@ from detkit.build.train_step import chosen_step
 from detkit.config import Config, place, require, section, without
 from detkit.config.yaml import Node
 from detkit.construct import construct, signature
+from detkit.data.batch import make_batch
 from detkit.data.images import MAX_PIXELS
 from detkit.data.loader import Loader
 from detkit.data.one_class import OneClass
@@ -125,12 +126,14 @@ def build_loader(
     batch_size: int,
     inputs: Optional[Sequence[str]] = None,
     as_on_disk: bool = False,
+    batched: Callable[..., Any] = make_batch,
 ) -> Loader:
     """Returns the Loader of ``dataset``, which is the ``split`` "train", "val" or "test".
 
     inputs: TrainStep.INPUTS, to load the masks, fields and proposals that the step takes; None:
         those of the detector alone.
     as_on_disk: whether the images stay as they are on disk, as a TTADetector takes them.
+    batched: see Loader.
 
     A Loader of "train" with inputs is for training: it uses ``data.train_transforms``, shuffles by
     the seed, and leaves out the images that ``data.filter`` says. Every other one uses
@@ -150,6 +153,7 @@ def build_loader(
         masks="masks" in (inputs or ()),
         fields=[name for name in inputs or () if name not in Batch._fields],
         proposals=proposals,
+        batched=batched,
         left_out=find_left_out(config, dataset, proposals) if training else {},
     )
 

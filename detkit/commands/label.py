@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
-from detkit.commands.predict import check_read, detector_of
+from detkit.commands.predict import check_read, detector_of, in_tiles
 from detkit.errors import DataError
 from detkit.files.disk import make_folder
 from detkit.predictions.frames import Frames, described
@@ -43,7 +43,8 @@ def main(args: argparse.Namespace) -> None:
         nonlocal count
         count += len(result.found)
 
-    rate = predict(detector, frames, {args.to: save}, args.score, args.batch_size, heard)
+    seer = in_tiles(detector, args)
+    rate = predict(seer, frames, {args.to: save}, args.score, args.batch_size, heard)
     print(f"{args.out}: {counted(rate.items, 'image')}, {counted(count, 'object')} for {args.to}")
     print(rate_of(rate), file=sys.stderr)
     check_read(frames, sources)

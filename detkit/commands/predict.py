@@ -9,6 +9,7 @@ from typing import List, Optional, Sequence
 import numpy as np
 
 from detkit.data import proposals_of_files
+from detkit.data.tiling import OVERLAP, TakesBatches, Tiled, Tiling
 from detkit.errors import CheckpointError, DataError
 from detkit.export.runtimes.choice import is_exported
 from detkit.export.runtimes.names import is_onnx
@@ -45,9 +46,21 @@ def main(args: argparse.Namespace) -> None:
         return drawn if {PICTURES, DRAWN} & {*saves} else ""
 
     heard = telling(lambda line: print(line, flush=True), place)
-    rate = predict(detector, frames, saves, args.score, args.batch_size, heard)
+    rate = predict(in_tiles(detector, args), frames, saves, args.score, args.batch_size, heard)
     print(rate_of(rate), file=sys.stderr)
     check_read(frames, sources)
+
+
+def in_tiles(detector: AnyDetector, args: argparse.Namespace) -> TakesBatches:
+    """Returns the detector, which looks at tiles with ``--tiles``. Raises DataError."""
+    if args.tiles is None:
+        return detector
+    overlap = OVERLAP if args.overlap is None else args.overlap
+    try:
+        tiling = Tiling(args.tiles, overlap, not args.no_whole, batch=args.batch_size)
+    except ValueError as error:
+        raise DataError(f"--{error}") from error
+    return Tiled(detector, tiling)
 
 
 def check_read(frames: Frames, sources: Sequence[Source]) -> None:

@@ -12,9 +12,12 @@ from detkit.build.model import detector_of
 from detkit.checkpoints import folder_of, write_threshold
 from detkit.checkpoints.names import THRESHOLD
 from detkit.commands.arguments.test import Least
+from detkit.commands.predict import in_tiles
 from detkit.commands.sources import model_of
+from detkit.config import Config
 from detkit.data import Dataset
 from detkit.data.loader import Loader
+from detkit.data.tiling import whole_images
 from detkit.data.writers.coco import write_truth
 from detkit.detections import Detections
 from detkit.detections.of_dataset import detect_dataset
@@ -54,10 +57,10 @@ def main(args: argparse.Namespace) -> None:
             f"{args.checkpoint}: expected the classes of data.{args.split}, "
             f"{list(dataset.class_names)}, in this order; found {list(detector.class_names)}"
         )
-    loader = build_loader(config, args.split, dataset, args.batch_size, as_on_disk=args.tta)
+    loader = loader_of(args, config, dataset)
     for folder in (args.work_dir or run_dir, os.path.dirname(args.out or "") or "."):
         make_folder(folder)
-    detections = detect_dataset(detector, loader)
+    detections = detect_dataset(in_tiles(detector, args), loader)
     assert detections is not None  # nothing interrupts it
     for image_id, reason in loader.skipped.items():
         print(f"skipped {image_id}: {reason}", file=sys.stderr)
@@ -75,6 +78,13 @@ def main(args: argparse.Namespace) -> None:
     finish(args, result, chosen)
 
 
+def loader_of(args: argparse.Namespace, config: Config, dataset: Dataset) -> Loader:
+    """Returns the Loader of the batches that the detector of the arguments takes."""
+    if args.tiles is None:
+        return build_loader(config, args.split, dataset, args.batch_size, as_on_disk=args.tta)
+    return build_loader(config, args.split, dataset, 1, as_on_disk=True, batched=whole_images)
+
+
 def save(path: str, detections: Dict[Any, Detections], dataset: Dataset) -> None:
     """Writes the detections, and beside results in COCO's format the objects."""
     save_results(path, detections, dataset)
@@ -85,6 +95,7 @@ def save(path: str, detections: Dict[Any, Detections], dataset: Dataset) -> None
 def file_name(args: argparse.Namespace) -> str:
     """Returns the name of the file of the figures, which those of data.train do not replace."""
     words = ["result"] + ["train"] * (args.split == "train") + ["tta"] * args.tta
+    words += ["tiles"] * (args.tiles is not None)
     return f"{'_'.join(words)}.json"
 
 

@@ -24,6 +24,7 @@ _MODULES = {
     ),
     "sample": ("Annotation", "Batch", "Dataset", "MovingField", "Sample", "Transform"),
     "shapes": ("Shapes",),
+    "tiled_dataset": ("Tiles",),
     "transforms": ("HorizontalFlip", "Photometric", "Resize", "VerticalFlip", "apply"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -1,61 +1,18 @@
-"""The images that a caller gives to a detector, in any form -> arrays (H, W, 3) uint8 RGB.
-
-A detector and an exported detector take them alike: both call ``detect_images``.
-"""
+"""The images that a caller gives to a detector, in any form -> arrays (H, W, 3) uint8 RGB."""
 
 import os
-from numbers import Real
-from typing import Any, Iterable, List, Optional, Protocol, Sequence
+from typing import Any, List, Sequence
 
 import numpy as np
 
 from detkit.data.images import MAX_PIXELS, decode_bytes, decode_image
-from detkit.data.sample import Batch
-from detkit.detections import Detections
-from detkit.errors import DataError, ImageError
-from detkit.threshold import Threshold
+from detkit.errors import ImageError
 
 RGB, BGR = "RGB", "BGR"
 EXPECTED = "a path, the bytes of a file, a PIL image or an array"
 # PIL's modes whose arrays are grey, RGB, RGBA or 16 bits. The others are converted by PIL, because
 # the array of a palette image holds indices, and that of a CMYK image four colours.
 PIL_MODES = ("L", "RGB", "RGBA", "I;16", "I", "F")
-
-
-class TakesBatches(Protocol):
-    """The protocol of a detector behind ``detect_images``."""
-
-    @property
-    def threshold(self) -> Optional[Threshold]:
-        """The least scores of the detections that are returned; None returns all."""
-
-    def batch(self, images: Sequence[Any], proposals: Any = None, channels: str = RGB) -> Batch:
-        """Returns the Batch that the network gets for a list of images."""
-
-    def detect_batch(self, batch: Batch) -> List[Detections]:
-        """Returns the Detections of each image of a Batch."""
-
-
-def detect_images(
-    detector: TakesBatches, images: Any, proposals: Any, score: Optional[float], channels: str
-) -> Any:
-    """Returns the Detections of one image, or a list of those of several; see Detector.detect."""
-    if score is not None and not (isinstance(score, Real) and 0 <= score <= 1):
-        raise DataError(f"score: expected a number from 0 to 1, found {score!r}")
-    one = is_one_image(images)
-    if one:
-        images, proposals = [images], None if proposals is None else [proposals]
-    elif not isinstance(images, Iterable):
-        raise ImageError(
-            f"images: expected {EXPECTED}, or a list of these, found {type(images).__name__}"
-        )
-    images = list(images)
-    found = detector.detect_batch(detector.batch(images, proposals, channels)) if images else []
-    if score is None and detector.threshold is not None:
-        found = [each[detector.threshold.keeps(each)] for each in found]
-    elif score is not None:
-        found = [each[each.scores >= score] for each in found]
-    return found[0] if one else found
 
 
 def is_one_image(images: Any) -> bool:

@@ -88,6 +88,7 @@ class Loader:
     left_out: {index: reason} of images that are not loaded.
     bad_images: the share of the images that may be unusable, in percent; one image always may,
         unless the share is 0%.
+    batched: makes a Batch, or what stands in its place, of the arguments of make_batch.
 
     skipped: {image_id: reason} of the images that could not be decoded so far.
     dropped: (image_id, reason) of boxes and proposals that lie outside the decoded image.
@@ -110,21 +111,20 @@ class Loader:
         fields: Sequence[str] = (),
         left_out: Mapping[int, str] = NO_IMAGES,
         bad_images: str = "1%",
+        batched: Callable[..., Any] = make_batch,
     ) -> None:
         _require_least("batch_size", batch_size, 1)
         _require_least("seed", seed, 0)
         _require_least("pad_multiple", pad_multiple, 1)
         _require_least("workers", workers, 0)
-        self.dataset = dataset
-        self.transforms = tuple(transforms)
+        self.dataset, self.transforms = dataset, tuple(transforms)
         self.batch_size = batch_size
         self.seed = seed
-        self.shuffle = shuffle
-        self.pad_multiple = pad_multiple
+        self.shuffle, self.pad_multiple = shuffle, pad_multiple
         self.workers = workers
         self.masks, self.proposals = masks, proposals
         self.fields = tuple(fields)
-        self.left_out = left_out
+        self.left_out, self._batched = left_out, batched
         self._usable = np.setdiff1d(np.arange(len(dataset)), list(left_out))
         self.bad_images, self._tolerated = bad_images, _share(bad_images)
         self.skipped: Dict[ImageId, str] = {}
@@ -189,7 +189,7 @@ class Loader:
             used.append(index)
         if not samples:
             return loaded
-        batch = make_batch(samples, originals, self.pad_multiple, used, number)
+        batch = self._batched(samples, originals, self.pad_multiple, used, number)
         return loaded._replace(batch=batch)
 
     def _sample(self, index: int, loaded: Loaded) -> Optional[Sample]:

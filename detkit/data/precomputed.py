@@ -7,6 +7,7 @@ import numpy as np
 
 from detkit.data.one_class import OneClass
 from detkit.data.sample import Dataset
+from detkit.data.tiled_dataset import Tiles
 from detkit.detections.proposal_files import is_proposal_file, read_by_name, read_proposals
 from detkit.detections.results import load_results
 from detkit.errors import DataError
@@ -19,13 +20,23 @@ def load_proposals(path: str, dataset: Dataset, limit: int = 2000) -> Dict[Any, 
     path: an .npz of proposals, as detkit test writes for an RPN (see `save_proposals`); a .mat of
         Fast R-CNN's (see `read_mat_proposals`); or, by any other name, COCO's results JSON with
         category_id 1 alone, which is slow beyond some hundred images.
-    limit: the number of boxes with the highest scores that are kept for each image.
+    limit: the number of boxes with the highest scores that are kept for each image, or for each
+        tile of one: the file of Tiles has the proposals of whole images.
 
     Raises DataError for a file of another format and for one that lacks an image. An .npz or a
     .mat may hold 0 proposals of an image; JSON cannot, and therefore lacks such an image.
     """
     if limit < 1:
         raise ValueError(f"limit: expected at least 1, found {limit}")
+    if isinstance(dataset, Tiles):  # the file knows the images that the tiles are of
+        cut = dataset.cut_proposals(_of_dataset(path, dataset.whole))
+        return {image_id: boxes[:limit] for image_id, boxes in cut.items()}
+    read = _of_dataset(path, dataset)
+    return {image_id: boxes[:limit] for image_id, boxes in read.items()}
+
+
+def _of_dataset(path: str, dataset: Dataset) -> Dict[Any, np.ndarray]:
+    """Returns {image_id: boxes (R, 4)} of all proposals; see ``load_proposals``."""
     file, objects = Path(path).expanduser(), OneClass(dataset)
     if is_proposal_file(file):
         read = read_proposals(file, objects)
@@ -40,7 +51,7 @@ def load_proposals(path: str, dataset: Dataset, limit: int = 2000) -> Dict[Any, 
             f"{path}: expected proposals of every image, found none of {len(missing)} of "
             f"{len(image_ids)} images, first {missing[0]!r}; write the file again for this split"
         )
-    return {image_id: proposals[image_id][:limit] for image_id in image_ids}
+    return {image_id: proposals[image_id] for image_id in image_ids}
 
 
 def proposals_of_files(

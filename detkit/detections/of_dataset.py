@@ -8,20 +8,20 @@ from detkit.detections import Detections
 from detkit.errors import DataError
 
 if TYPE_CHECKING:
-    from detkit.data.sample import Annotation, Batch, Dataset
+    from detkit.data.sample import Annotation, Dataset
 
 
 class DetectsBatches(Protocol):
     """The protocol of a detector."""
 
-    def detect_batch(self, batch: "Batch") -> Sequence[Detections]:
+    def detect_batch(self, batch: Any) -> Sequence[Detections]:
         """Returns the detections of each image of a batch."""
 
 
 class LoadsBatches(Protocol):
     """The protocol of a loader."""
 
-    def batches(self, epoch: int) -> Iterator["Batch"]:
+    def batches(self, epoch: int) -> Iterator[Any]:
         """Yields the batches of an epoch."""
 
 

@@ -131,10 +131,11 @@ def run_program(
     folder: Union[str, Path],
     images: Sequence[np.ndarray],
     class_names: Sequence[str],
+    options: Sequence[str] = (),
 ) -> List[Detections]:
     """Runs the C++ program with an exported folder and returns the Detections of each image.
 
-    images: (H, W, 3) uint8 RGB. class_names: of the exported detector.
+    images: (H, W, 3) uint8 RGB. class_names: of the exported detector. options: more of its words.
 
     Raises ExportError if the program fails.
     """
@@ -142,7 +143,7 @@ def run_program(
         paths = [os.path.join(scratch, f"{number}.ppm") for number in range(len(images))]
         for path, image in zip(paths, images):
             cv2.imwrite(path, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        printed = _printed_by([program, folder, *paths, "--json", "--score", "0"])
+        printed = _printed_by([program, folder, *paths, "--json", "--score", "0", *options])
     return [_parsed(json.loads(line), class_names) for line in printed.splitlines()]
 
 

@@ -9,11 +9,13 @@ from typing import Any, List, Mapping, Optional, Protocol, Sequence, Union, over
 import numpy as np
 
 from detkit.data.batch import make_batch
-from detkit.data.given_images import detect_images, read_images
+from detkit.data.detect_images import detect_images
+from detkit.data.given_images import read_images
 from detkit.data.images import MAX_PIXELS
 from detkit.data.proposed import add_proposals
 from detkit.data.resize import resample, resized_size
 from detkit.data.sample import Batch, Sample, unlabelled
+from detkit.data.tiling import Tiling
 from detkit.detections import Detections, detections_of
 from detkit.export.manifest import MANIFEST, Manifest
 from detkit.export.onnx_manifest import OnnxManifest
@@ -74,6 +76,7 @@ class ExportedDetector:
         *,
         score: Optional[float] = None,
         channels: str = "RGB",
+        tiles: Union[int, Tiling, None] = None,
     ) -> Detections: ...
 
     @overload
@@ -84,6 +87,7 @@ class ExportedDetector:
         *,
         score: Optional[float] = None,
         channels: str = "RGB",
+        tiles: Union[int, Tiling, None] = None,
     ) -> List[Detections]: ...
 
     @overload
@@ -94,6 +98,7 @@ class ExportedDetector:
         *,
         score: Optional[float] = None,
         channels: str = "RGB",
+        tiles: Union[int, Tiling, None] = None,
     ) -> Any: ...
 
     def detect(
@@ -103,17 +108,18 @@ class ExportedDetector:
         *,
         score: Optional[float] = None,
         channels: str = "RGB",
+        tiles: Union[int, Tiling, None] = None,
     ) -> Any:
         """Returns the Detections of one image, boxes in its own pixels, or a list for several.
 
-        images, score, channels: as for Detector.detect.
+        images, score, channels, tiles: as for Detector.detect.
         proposals: if ``takes_proposals``, boxes (R, 4) in pixels of the image, or one array for
             each of several images.
 
         Raises ImageError, and DataError for proposals that are missing, superfluous or no boxes.
         Raises ExportError if the network cannot run with images of this size.
         """
-        return detect_images(self, images, proposals, score, channels)
+        return detect_images(self, images, proposals, score, channels, tiles)
 
     def batch(
         self,

@@ -2,22 +2,21 @@
 
 import contextlib
 import logging
-from typing import Callable, Dict, Iterable, List, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
 
-from detkit.data.given_images import TakesBatches
-from detkit.data.sample import Batch
+from detkit.data.tiling import TakesBatches, Tiled
 from detkit.detections import Detections
 from detkit.predictions.frames import Frame, Frames, batches
-from detkit.predictions.pipeline import Pipeline, Rate
+from detkit.predictions.pipeline import DEPTH, Pipeline, Rate
 from detkit.predictions.saves.result import Result, Save
 from detkit.threshold import UNCHOSEN, Threshold
 from detkit.wording import counted
 
 log = logging.getLogger(__name__)
 
-Read = Tuple[List[Frame], Batch]
+Read = Tuple[List[Frame], Any]  # with the Batch of the frames, as the detector makes it
 Found = Tuple[List[Frame], List[Detections]]
 Select = Callable[[Detections], Detections]
 
@@ -41,7 +40,8 @@ def predict(
 
     score: the least score of a detection that is saved. None: the detector's threshold, or UNCHOSEN
         if it has none.
-    batch_size: the number of images that go through the network at once.
+    batch_size: the number of images that go through the network at once. A Tiled detector gets one
+        at a time, and only one waits before and behind it, because they are large.
 
     Frames are decoded and resized in one thread, drawn and written in another, while the network
     works in the caller's. The files of ``saves`` are complete afterwards, also after an error of
@@ -52,7 +52,8 @@ def predict(
     def work(read: Read) -> Found:
         return read[0], detector.detect_batch(read[1])
 
-    pipeline = Pipeline(_prepared(detector, frames, batch_size), work, write, _is_live)
+    size, depth = (1, 1) if isinstance(detector, Tiled) else (batch_size, DEPTH)
+    pipeline = Pipeline(_prepared(detector, frames, size), work, write, _is_live, depth)
     with contextlib.ExitStack() as stack:
         for save in saves.values():
             stack.callback(save.close)

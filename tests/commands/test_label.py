@@ -28,7 +28,7 @@ TOOLS = ("cvat", "labelstudio", "labelme")
 def arguments(to, out, *sources, **more):
     words = [str(each) for each in sources]
     given = {"sources": words, "model": "work/mine", "to": to, "out": str(out), "score": 0.5,
-             "batch_size": 1, "images": "symlink", "prefix": None}  # fmt: skip
+             "batch_size": 1, "images": "symlink", "prefix": None, "tiles": None}  # fmt: skip
     return argparse.Namespace(**{**given, **more})
 
 

@@ -86,7 +86,6 @@ SHORT = {
     "data/faults/checks.py": "the table of the checks",
     "data/one_class.py": "a wrapper of datasets",
     "detections/coco_labels.py": "a table that converters, results and the benchmark share",
-    "detections/overlap.py": "needs neither MXNet nor a file of detections",
     "export/runtimes/names.py": "read by command lines, without numpy",
     "device.py": "below everything that uses a device",
     "models/detectors/": "one file for each detector",

@@ -73,6 +73,7 @@ ELSEWHERE = {
     "data/readers/recordio.py": "data/readers/test_recordio_reader.py",
     "data/readers/tables.py": "data/readers/test_csv_table.py",
     "data/readers/voc_xml.py": "data/readers/test_voc_folder.py",
+    "data/detect_images.py": "data/test_given_images.py",
     "data/views.py": "test_tta.py",
     "report/learning.py": "report/test_page.py",
     "report/pack.py": "report/test_page.py",

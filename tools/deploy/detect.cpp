@@ -20,6 +20,7 @@
 #include "options.hpp"
 #include "predictor.hpp"
 #include "system.hpp"
+#include "tiles.hpp"
 
 namespace detkit {
 namespace {
@@ -91,13 +92,25 @@ class Run {
   }
 
  private:
-  size_t batch() const { return size_t(options_.batch); }
+  // Images at once: one in tiles, --batch of which are then at once.
+  size_t batch() const { return options_.tiles > 0 ? 1 : size_t(options_.batch); }
+
+  std::vector<Found> found_in(Detector* detector, const std::vector<Image>& images) const {
+    if (options_.tiles == 0) return detector->detect(images);
+    Tiling tiling{options_.tiles};
+    tiling.overlap = options_.overlap.value_or(tiling.overlap);
+    tiling.whole = !options_.no_whole;
+    tiling.batch = options_.batch;
+    std::vector<Found> found;
+    for (const Image& image : images) found.push_back(detect_in_tiles(detector, image, tiling));
+    return found;
+  }
 
   // Returns a detector that has detected the objects of the first batch.
   std::unique_ptr<Detector> tried_detector() const {
     auto detector = std::make_unique<Detector>(options_.folder);
     const std::vector<Picture> pictures = read(0, std::min(batch(), options_.images.size()));
-    detector->detect(views(pictures));
+    found_in(detector.get(), views(pictures));
     return detector;
   }
 
@@ -233,11 +246,11 @@ class Run {
   // Returns the median milliseconds, -1 without --repeat.
   double detect(Detector* detector, const std::vector<Image>& images,
                 std::vector<Found>* found) const {
-    *found = detector->detect(images);
+    *found = found_in(detector, images);
     std::vector<double> times;
     for (int i = 0; i < options_.repeat; ++i) {
       const auto start = std::chrono::steady_clock::now();
-      *found = detector->detect(images);
+      *found = found_in(detector, images);
       const std::chrono::duration<double, std::milli> taken =
           std::chrono::steady_clock::now() - start;
       times.push_back(taken.count());

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "detkit.hpp"
+#include "tiles.hpp"
 
 namespace detkit {
 
@@ -15,7 +16,12 @@ Detects objects with the exported detector in DIR and prints a line of JSON for 
   --draw OUTDIR  draw detections into copies of the images in OUTDIR, and print nothing
   --json         print with --draw, too; the text is UTF-8, and a byte of a file's name that is not
                  becomes U+FFFD
-  --batch N      detect in N images at once (1)
+  --batch N      detect in N images at once, or with --tiles in N tiles (1)
+  --tiles N      look at each image in tiles of N x N pixels, for small objects in large images, and
+                 as a whole
+  --overlap S    with --tiles: the share of its side that a tile has in common with its neighbour,
+                 from 0 to 0.9 (0.2)
+  --no-whole     with --tiles: do not look at the image as a whole
   --threads N    use N detectors, each in a thread of its own (1)
   --repeat N     detect N more times, and print the median time in milliseconds
   --help         print this text
@@ -45,6 +51,12 @@ int count(const std::string& option, const std::string& word) {
   return int(value);
 }
 
+double share(const std::string& option, const std::string& word) {
+  const double value = number(option, word, 0, 1);
+  if (value <= kMostOverlap) return value;
+  throw Error(option + ": expected a share from 0 to 0.9, found '" + word + "'");
+}
+
 }  // namespace
 
 Options parse_options(const std::vector<std::string>& words) {
@@ -68,6 +80,12 @@ Options parse_options(const std::vector<std::string>& words) {
       options.batch = count(word, value());
     } else if (word == "--repeat") {
       options.repeat = count(word, value());
+    } else if (word == "--tiles") {
+      options.tiles = count(word, value());
+    } else if (word == "--overlap") {
+      options.overlap = share(word, value());
+    } else if (word == "--no-whole") {
+      options.no_whole = true;
     } else if (word == "--threads") {
       options.threads = count(word, value());
     } else if (word.size() > 1 && word[0] == '-') {
@@ -77,6 +95,10 @@ Options parse_options(const std::vector<std::string>& words) {
     }
   }
   if (options.help) return options;
+  if (options.tiles == 0 && (options.overlap || options.no_whole)) {
+    throw Error(std::string(options.overlap ? "--overlap" : "--no-whole") +
+                ": expected --tiles N beside it, found none");
+  }
   if (places.size() < 2) {
     throw Error("expected the folder of a detector and images, found " +
                 std::to_string(places.size()) + " of them; see --help");

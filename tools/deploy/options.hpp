@@ -11,7 +11,9 @@ struct Options {
   std::vector<std::string> images;
   std::optional<float> score;  // none: the detector's threshold
   int batch = 1, repeat = 0, threads = 1;
-  bool json = false, help = false;
+  int tiles = 0;                  // the side of the tiles; 0: none
+  std::optional<double> overlap;  // none: that of Tiling
+  bool json = false, help = false, no_whole = false;
 
   bool prints_json() const { return json || repeat > 0 || draw_folder.empty(); }
 };

@@ -11,7 +11,7 @@ detkit with other frameworks.
 import argparse
 from typing import Optional
 
-from detkit.cli import common_arguments, positive, split_argument
+from detkit.cli import common_arguments, positive, share, split_argument
 from detkit.commands.arguments.export import CALIBRATION
 from detkit.commands.arguments.predict import runtime_arguments
 
@@ -111,14 +111,3 @@ def _forms_arguments(parser: argparse.ArgumentParser) -> None:
         f"{CALIBRATION}",
     )
     parser.add_argument("--json", metavar="FILE", help="with --forms: write the figures as JSON")
-
-
-def share(text: str) -> float:
-    """Parses an argument that is a number from 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, found {text!r}")
-    return value

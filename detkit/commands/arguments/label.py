@@ -8,7 +8,7 @@ labelling config of its project. labelme: DIR with a JSON file beside each image
 import argparse
 from typing import Optional
 
-from detkit.cli import debug_argument, positive
+from detkit.cli import debug_argument, lacks_tiles, positive, tiles_arguments
 from detkit.commands.arguments.predict import images_argument, runtime_arguments, score_argument
 
 # The names in detkit.commands.label, which imports more than a help text may.
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the files")
     score_argument(parser)
     parser.add_argument("--batch-size", type=positive, default=1, metavar="B", help="default: 1")
+    tiles_arguments(parser)
     images_argument(parser, "how images get into the folder of labelme")
     parser.add_argument(
         "--prefix",
@@ -49,4 +50,4 @@ def wrong(args: argparse.Namespace) -> Optional[str]:
     """Returns a message about arguments that do not go together."""
     if args.prefix is not None and args.to != "labelstudio":
         return f"--prefix: expected --to labelstudio, found --to {args.to}, which has no addresses"
-    return None
+    return lacks_tiles(args)

@@ -14,9 +14,11 @@ from typing import List, Optional
 
 from detkit.cli import (
     common_arguments,
+    lacks_tiles,
     positive,
     proposals_argument,
     seconds,
+    tiles_arguments,
     tta_argument,
 )
 from detkit.export.runtimes.names import AUTO, DEVICES, RUNTIMES, is_onnx
@@ -58,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="open a lost camera or stream again until it was lost for so long (default: 60)",
     )
+    tiles_arguments(parser)
     proposals_argument(parser)
     tta_argument(parser)
     runtime_arguments(parser)
@@ -124,7 +127,7 @@ def forms(text: str) -> List[str]:
 
 
 def wrong(args: argparse.Namespace) -> Optional[str]:
-    """Returns a message if SOURCE is missing behind a config and its checkpoint."""
+    """Returns a message if SOURCE or --tiles is missing beside what needs it."""
     is_model = os.path.isdir(args.config) or is_onnx(args.config)
     if not is_model and len(args.sources) < 2:
         return (
@@ -132,4 +135,4 @@ def wrong(args: argparse.Namespace) -> Optional[str]:
             f"or a config before CHECKPOINT and SOURCE; found no folder, and {args.sources[0]!r} "
             "alone behind it"
         )
-    return None
+    return lacks_tiles(args)

@@ -11,9 +11,11 @@ from typing import NamedTuple, Optional
 from detkit.cli import (
     SPLITS,
     lacks_checkpoint,
+    lacks_tiles,
     model_arguments,
     positive,
     split_argument,
+    tiles_arguments,
     tta_argument,
 )
 from detkit.commands.arguments.predict import runtime_arguments
@@ -42,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     split_argument(parser)
     rules(parser)
+    tiles_arguments(parser)
     tta_argument(parser)
     runtime_arguments(parser)
     parser.add_argument(
@@ -115,4 +118,4 @@ def wrong(args: argparse.Namespace) -> Optional[str]:
             "--threshold: expected no --tta, because the threshold is that of the detector "
             "itself, and merged views have other scores; found both"
         )
-    return lacks_checkpoint(args, MODEL)
+    return lacks_tiles(args) or lacks_checkpoint(args, MODEL)
