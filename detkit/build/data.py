@@ -25,10 +25,11 @@ TEST, TEST_PROPOSALS = "test", "test_proposals"  # what no training reads
 TRAINING_ONLY = ("mirrors", "mixes", "training_only")  # attributes of transforms
 TRANSFORMED = ("train_transforms", "val_transforms")
 LOADING = ("pad_multiple", "workers", "group_aspect", "bad_images")
+TRAINING = ("reduced_decoding",)  # what only the images of a training are loaded by
 DATA_KEYS = (
     *("train", "val", TEST),
     *(*PROPOSALS, TEST_PROPOSALS),
-    *(*TRANSFORMED, *LOADING, "max_pixels", "filter"),
+    *(*TRANSFORMED, *LOADING, *TRAINING, "max_pixels", "filter"),
 )
 
 
@@ -141,7 +142,7 @@ def build_loader(
     transforms = build_transforms(config, "train" if training else "val")
     return construct(
         Loader,
-        _only(config["data"], *LOADING),
+        _only(config["data"], *LOADING, *(TRAINING if training else ())),
         dataset=dataset,
         transforms=() if as_on_disk else transforms,
         batch_size=batch_size,

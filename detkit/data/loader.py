@@ -22,15 +22,14 @@ from typing import (
 
 import numpy as np
 
+from detkit.data.annotated import sample_of, shrunk
 from detkit.data.batch import group_by_aspect, make_batch
+from detkit.data.decoded import Images
 from detkit.data.proposed import with_proposals
 from detkit.data.sample import (
-    NO_FIELDS,
-    Annotation,
     Batch,
     Dataset,
     Faults,
-    Field,
     ImageId,
     Sample,
     Transforms,
@@ -39,7 +38,6 @@ from detkit.data.sample import (
 from detkit.data.transforms import apply
 from detkit.data.workers import in_order
 from detkit.errors import DataError, ImageError
-from detkit.segmentations import fit
 
 LISTED_BAD_IMAGES = 100
 DRAWS = 10  # the most images that are tried for one that a transform mixes in
@@ -86,6 +84,8 @@ class Loader:
     proposals: {image_id: boxes (R, 4)} of every image for the batches, or None.
     fields: the names of the dataset's fields that the batches hold.
     left_out: {index: reason} of images that are not loaded.
+    reduced_decoding: whether a JPEG is decoded in a half, a quarter or an eighth of its size if the
+        first transform shrinks it at least as much; see Images.
     bad_images: the share of the images that may be unusable, in percent; one image always may,
         unless the share is 0%.
 
@@ -110,6 +110,7 @@ class Loader:
         fields: Sequence[str] = (),
         left_out: Mapping[int, str] = NO_IMAGES,
         bad_images: str = "1%",
+        reduced_decoding: bool = False,
     ) -> None:
         _require_least("batch_size", batch_size, 1)
         _require_least("seed", seed, 0)
@@ -117,6 +118,7 @@ class Loader:
         _require_least("workers", workers, 0)
         self.dataset = dataset
         self.transforms = tuple(transforms)
+        self._images = Images(dataset, self.transforms if reduced_decoding else ())
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
@@ -129,11 +131,7 @@ class Loader:
         self.bad_images, self._tolerated = bad_images, _share(bad_images)
         self.skipped: Dict[ImageId, str] = {}
         self.dropped: Faults = []
-        # If all images count as landscapes, nothing is grouped.
-        self._sizes = [(0, 0)] * len(dataset)
-        if group_aspect and batch_size > 1:
-            known = (dataset.annotation(index) for index in range(len(dataset)))
-            self._sizes = [(annotation.height, annotation.width) for annotation in known]
+        self._sizes = _sizes_of(dataset, group_aspect and batch_size > 1)
         self._length = len(self._plan(epoch=0))
 
     def __len__(self) -> int:
@@ -177,15 +175,16 @@ class Loader:
         used: List[int] = []
         loaded = Loaded(None, [], [])
         for index in indices:
-            sample = self._sample(index, loaded)
-            if sample is None:
+            decoded = self._read(index, loaded)
+            if decoded is None:
                 continue
+            sample, factor = decoded
             rng = np.random.default_rng([self.seed, epoch, index])
             read = functools.partial(self._sample, loaded=loaded)
             draw = functools.partial(draw_other, read, self._usable, rng, sample)
             moved = apply(self.transforms, sample, rng, draw)
             samples.append(moved if self.masks else moved._replace(masks=None))
-            originals.append((sample.image.shape[0], sample.image.shape[1]))
+            originals.append((sample.image.shape[0] * factor, sample.image.shape[1] * factor))
             used.append(index)
         if not samples:
             return loaded
@@ -194,18 +193,23 @@ class Loader:
 
     def _sample(self, index: int, loaded: Loaded) -> Optional[Sample]:
         """Returns an image before the transforms, None and a line in `loaded` for a bad image."""
+        read = self._read(index, loaded)
+        return read and read[0]
+
+    def _read(self, index: int, loaded: Loaded) -> Optional[Tuple[Sample, int]]:
+        """Returns what ``_sample`` returns, and the factor by which it was decoded smaller."""
         annotation = self.dataset.annotation(index)
         try:
-            image = self.dataset.image(index)
+            decoded = self._images.read(index)
         except ImageError as error:
             loaded.skipped.append((annotation.image_id, str(error)))
             return None
         masks = self._masks(index) if self.masks or self._cut_along_masks() else None
         fields = {name: field_of(self.dataset, name, index) for name in self.fields}
-        sample = sample_of(annotation, image, loaded.dropped, masks, fields)
+        sample = sample_of(annotation, decoded.in_full, loaded.dropped, masks, fields)
         if self.proposals is not None:
             sample = with_proposals(sample, self.proposals[sample.image_id], loaded.dropped)
-        return sample
+        return shrunk(sample, decoded), decoded.factor
 
     def _cut_along_masks(self) -> List[str]:
         """Returns the names of the transforms that need masks, whatever the detector is."""
@@ -238,42 +242,12 @@ class Loader:
         )
 
 
-def sample_of(
-    annotation: Annotation,
-    image: np.ndarray,
-    dropped: Faults,
-    masks: Optional[np.ndarray] = None,
-    fields: Mapping[str, Field] = NO_FIELDS,
-) -> Sample:
-    """Returns the Sample of an image, its annotation and its objects' masks (G, H, W) and fields.
-
-    If the annotation states another size than the image has (a rotated photograph, a wrong <size>),
-    the image is right. Boxes and masks are clipped to it; boxes outside it are dropped, which is
-    recorded in `dropped`.
-    """
-    height, width = image.shape[:2]
-    boxes = annotation.boxes
-    kept = np.ones(len(boxes), bool)
-    if (height, width) != (annotation.height, annotation.width):
-        boxes = np.clip(boxes, 0, np.array([width, height] * 2, np.float32))
-        kept = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        dropped.extend(
-            (
-                annotation.image_id,
-                f"box {box.tolist()} lies outside the image, which is {width} x {height} pixels "
-                f"and not {annotation.width} x {annotation.height} as annotated",
-            )
-            for box in annotation.boxes[~kept]
-        )
-    return Sample(
-        image_id=annotation.image_id,
-        image=image,
-        boxes=boxes[kept],
-        labels=annotation.labels[kept],
-        difficult=annotation.difficult[kept],
-        masks=None if masks is None else fit(masks[kept], (height, width)),
-        fields={name: field.take(kept) for name, field in fields.items()},
-    )
+def _sizes_of(dataset: Dataset, grouped: bool) -> List[Tuple[int, int]]:
+    """Returns the (height, width) by which the images of a dataset are grouped."""
+    if not grouped:
+        return [(0, 0)] * len(dataset)  # if all images count as landscapes, nothing is grouped
+    known = (dataset.annotation(index) for index in range(len(dataset)))
+    return [(annotation.height, annotation.width) for annotation in known]
 
 
 def _share(percent: str) -> float:

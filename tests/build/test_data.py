@@ -1,10 +1,16 @@
 """The section ``data`` of a config: its loaders."""
 
+import numpy as np
+import pytest
+
 from detkit.build import build_loader
 from detkit.config import load_config
+from detkit.data import Loader, Resize
+from detkit.errors import ConfigError
 from detkit.train_steps import FastRCNNTrainStep, MaskRCNNTrainStep, TrainStep
 from support import tiny
 from support.one_class import proposed_file
+from support.photographs import photographs
 from support.pictures import Pictures
 
 
@@ -43,3 +49,21 @@ def test_the_validation_loss_has_the_fields_of_the_step_and_the_images_of_the_ev
     assert validated.transforms == ()
     assert validated.masks
     assert validated.fields == ("keypoints",)
+
+
+def test_only_the_images_of_a_training_are_decoded_smaller(tmp_path):
+    dataset = photographs(tmp_path / "images", [(401, 603)])
+    resize = "[{type: Resize, short: 100, long: 1000}]"
+    options = [f"data.{split}_transforms={resize}" for split in ("train", "val")]
+    options += ["data.reduced_decoding=true", "data.workers=0"]
+    config = load_config(tiny.project(tmp_path), options)
+    kinds = ("train", TrainStep.INPUTS), ("train", None), ("val", TrainStep.INPUTS)
+    batches = [
+        next(build_loader(config, split, dataset, 1, inputs).batches(0)) for split, inputs in kinds
+    ]
+    (plain,) = Loader(dataset, [Resize(100, 1000)], 1).batches(0)
+    same = [np.array_equal(batch.images, plain.images) for batch in batches]
+    assert same == [False, True, True]
+    with pytest.raises(ConfigError, match="reduced_decoding: expected .*found 4"):
+        wrong = load_config(tiny.project(tmp_path), [*options, "data.reduced_decoding=4"])
+        build_loader(wrong, "train", dataset, 1, TrainStep.INPUTS)
