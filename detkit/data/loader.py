@@ -24,6 +24,7 @@ import numpy as np
 
 from detkit.data.annotated import sample_of, shrunk
 from detkit.data.batch import group_by_aspect, make_batch
+from detkit.data.caches import ImageCache
 from detkit.data.decoded import Images
 from detkit.data.proposed import with_proposals
 from detkit.data.sample import (
@@ -86,6 +87,7 @@ class Loader:
     left_out: {index: reason} of images that are not loaded.
     reduced_decoding: whether a JPEG is decoded in a half, a quarter or an eighth of its size if the
         first transform shrinks it at least as much; see Images.
+    cache: keeps the decoded images between epochs; None decodes them anew.
     bad_images: the share of the images that may be unusable, in percent; one image always may,
         unless the share is 0%.
 
@@ -111,6 +113,7 @@ class Loader:
         left_out: Mapping[int, str] = NO_IMAGES,
         bad_images: str = "1%",
         reduced_decoding: bool = False,
+        cache: Optional[ImageCache] = None,
     ) -> None:
         _require_least("batch_size", batch_size, 1)
         _require_least("seed", seed, 0)
@@ -118,7 +121,7 @@ class Loader:
         _require_least("workers", workers, 0)
         self.dataset = dataset
         self.transforms = tuple(transforms)
-        self._images = Images(dataset, self.transforms if reduced_decoding else ())
+        self._images = Images(dataset, self.transforms if reduced_decoding else (), cache)
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle

@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 
-from detkit.data import JSONLines
+from detkit.data import JSONLines, Loader, Resize
 
 DARK, BRIGHT = 40, 220
 
@@ -48,3 +48,35 @@ def bright_part(image):
         ends.append((first + 1 - line[first], last + line[last]))
     (x1, x2), (y1, y2) = ends
     return np.array([x1, y1, x2, y2])
+
+
+def counted(dataset):
+    """The dataset with a count of the images that it decodes."""
+
+    class Counted(type(dataset)):
+        decoded = 0
+
+        def image(self, index):
+            self.decoded += 1
+            return super().image(index)
+
+        def image_path(self, index):
+            return super().image_path(index)
+
+        def reduced_image(self, index, factor):
+            self.decoded += 1
+            return super().reduced_image(index, factor)
+
+    dataset.__class__ = Counted
+    return dataset
+
+
+def batches(dataset, cache=None, epoch=0, workers=0, reduced=False):
+    """The batches of an epoch, resized to 100 pixels."""
+    options = {"workers": workers, "reduced_decoding": reduced, "cache": cache}
+    return list(Loader(dataset, [Resize(100, 1000)], 2, shuffle=True, **options).batches(epoch))
+
+
+def cv2_image(path):
+    """The image of a file as OpenCV reads it, RGB."""
+    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
