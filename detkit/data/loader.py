@@ -4,7 +4,9 @@ The order and the augmentations depend on (seed, epoch, index) alone. A run can 
 any batch, and loading in threads gives the same bits as loading in the caller's thread.
 """
 
+import contextlib
 import functools
+import logging
 import re
 from types import MappingProxyType
 from typing import (
@@ -38,7 +40,9 @@ from detkit.data.sample import (
 )
 from detkit.data.transforms import apply
 from detkit.data.workers import in_order
-from detkit.errors import DataError, ImageError
+from detkit.errors import DataError, DetkitError, ImageError
+
+log = logging.getLogger(__name__)
 
 LISTED_BAD_IMAGES = 100
 DRAWS = 10  # the most images that are tried for one that a transform mixes in
@@ -178,14 +182,15 @@ class Loader:
         used: List[int] = []
         loaded = Loaded(None, [], [])
         for index in indices:
-            decoded = self._read(index, loaded)
-            if decoded is None:
-                continue
-            sample, factor = decoded
-            rng = np.random.default_rng([self.seed, epoch, index])
-            read = functools.partial(self._sample, loaded=loaded)
-            draw = functools.partial(draw_other, read, self._usable, rng, sample)
-            moved = apply(self.transforms, sample, rng, draw)
+            with self._named(index):
+                decoded = self._read(index, loaded)
+                if decoded is None:
+                    continue
+                sample, factor = decoded
+                rng = np.random.default_rng([self.seed, epoch, index])
+                read = functools.partial(self._sample, loaded=loaded)
+                draw = functools.partial(draw_other, read, self._usable, rng, sample)
+                moved = apply(self.transforms, sample, rng, draw)
             samples.append(moved if self.masks else moved._replace(masks=None))
             originals.append((sample.image.shape[0] * factor, sample.image.shape[1] * factor))
             used.append(index)
@@ -193,6 +198,18 @@ class Loader:
             return loaded
         batch = make_batch(samples, originals, self.pad_multiple, used, number)
         return loaded._replace(batch=batch)
+
+    @contextlib.contextmanager
+    def _named(self, index: int) -> Iterator[None]:
+        """Logs the image at which an error was raised that says nothing of images."""
+        try:
+            yield
+        except DetkitError:
+            raise
+        except Exception as error:
+            image_id = self.dataset.annotation(index).image_id
+            log.error("image %r: %s: %s", image_id, type(error).__name__, error)
+            raise
 
     def _sample(self, index: int, loaded: Loaded) -> Optional[Sample]:
         """Returns an image before the transforms, None and a line in `loaded` for a bad image."""
