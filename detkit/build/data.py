@@ -11,6 +11,7 @@ from detkit.config import Config, place, require, section, without
 from detkit.config.yaml import Node
 from detkit.construct import construct, signature
 from detkit.data.batch import make_batch
+from detkit.data.caches import DiskCache, ImageCache, MemoryCache
 from detkit.data.images import MAX_PIXELS
 from detkit.data.loader import Loader
 from detkit.data.one_class import OneClass
@@ -20,16 +21,20 @@ from detkit.errors import ConfigError, DataError
 from detkit.models import Network
 from detkit.registry import DATASETS, EVALUATORS, TRANSFORMS
 from detkit.tta import TTA
+from detkit.wording import did_you_mean
 
 PROPOSALS = ("train_proposals", "val_proposals")  # that a training may read
 TEST, TEST_PROPOSALS = "test", "test_proposals"  # what no training reads
 TRAINING_ONLY = ("mirrors", "mixes", "training_only")  # attributes of transforms
 TRANSFORMED = ("train_transforms", "val_transforms")
 LOADING = ("pad_multiple", "workers", "group_aspect", "bad_images")
+CACHES: Dict[str, Callable[..., ImageCache]] = {"memory": MemoryCache, "disk": DiskCache}
+TRAINING = ("reduced_decoding",)  # what only the images of a training are loaded by
 DATA_KEYS = (
     *("train", "val", TEST),
     *(*PROPOSALS, TEST_PROPOSALS),
-    *("augment", *TRANSFORMED, *LOADING, "max_pixels", "filter"),
+    *("augment", *TRANSFORMED, *LOADING, *TRAINING),
+    *("cache", "max_pixels", "filter"),
 )
 
 
@@ -127,6 +132,7 @@ def build_loader(
     inputs: Optional[Sequence[str]] = None,
     as_on_disk: bool = False,
     batched: Callable[..., Any] = make_batch,
+    cache: Optional[ImageCache] = None,
 ) -> Loader:
     """Returns the Loader of ``dataset``, which is the ``split`` "train", "val" or "test".
 
@@ -134,6 +140,7 @@ def build_loader(
         those of the detector alone.
     as_on_disk: whether the images stay as they are on disk, as a TTADetector takes them.
     batched: see Loader.
+    cache: that of ``build_cache``, which several loaders may share, or None.
 
     A Loader of "train" with inputs is for training: it uses ``data.train_transforms``, shuffles by
     the seed, and leaves out the images that ``data.filter`` says. Every other one uses
@@ -144,7 +151,7 @@ def build_loader(
     transforms = build_transforms(config, "train" if training else "val")
     return construct(
         Loader,
-        _only(config["data"], *LOADING),
+        _only(config["data"], *LOADING, *(TRAINING if training else ())),
         dataset=dataset,
         transforms=() if as_on_disk else transforms,
         batch_size=batch_size,
@@ -154,8 +161,24 @@ def build_loader(
         fields=[name for name in inputs or () if name not in Batch._fields],
         proposals=proposals,
         batched=batched,
+        cache=cache,
         left_out=find_left_out(config, dataset, proposals) if training else {},
     )
+
+
+def build_cache(config: Config) -> Optional[ImageCache]:
+    """Returns the cache that ``data.cache`` describes, or None. Raises ConfigError."""
+    if config["data"].get("cache") is None:
+        return None
+    node = require(config["data"], "cache", dict)
+    kind = require(node, "type", str)
+    if kind not in CACHES:
+        raise ConfigError(
+            f"{place(node, 'type')}: expected {' or '.join(CACHES)}, found {kind!r}"
+            f"{did_you_mean(kind, CACHES)}"
+        )
+    cache: ImageCache = construct(CACHES[kind], without(node, "type"))
+    return cache
 
 
 def build_proposals(

@@ -27,6 +27,7 @@ from detkit.runner.time_budget import read_duration
 # The trained weights depend neither on these keys nor on those below them.
 HARMLESS = (
     "data.bad_images",
+    "data.cache",
     "data.workers",
     "ops",
     "plugins",

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
-from detkit.build.data import build_dataset, build_evaluator, build_loader
+from detkit.build.data import build_cache, build_dataset, build_evaluator, build_loader
 from detkit.build.load import detector_for, load_model_weights
 from detkit.build.model import build_model, choose_operators
 from detkit.build.precision import use_precision
@@ -62,7 +62,7 @@ class Training:
 
     config, config_text, plugins, seed, options: the config, its resolved YAML, the Copies of its
         plugins, its sections ``seed`` and ``train``.
-    class_names, train_set, val_set, loader, val_loader: the data.
+    class_names, train_set, val_set, loader, val_loader, cache: the data, its ImageCache or None.
     val_loss: the ValidationLoss, or None.
     ctx, precision, model, train_step: the device, "fp32" or "bf16", the network that is trained and
         its training step.
@@ -99,8 +99,7 @@ class Training:
         self.hooks = [HOOKS.build(node) for node in self.options.hooks]
         self.schedule = SCHEDULES.build(self.options.schedule)
         self.evaluator = build_evaluator(config)
-        self.train_set = build_dataset(config, "train")
-        self.val_set = build_dataset(config, "val")
+        self.train_set, self.val_set = (build_dataset(config, split) for split in ("train", "val"))
         self.class_names = _common_classes(config, self.train_set, self.val_set)
         self.ctx = _context(config, self.options.device)
         choose_operators(config, self.ctx)
@@ -111,9 +110,10 @@ class Training:
         self.average = self._build_average()
         self.evaluated = self.average.network if self.average else self.model
         self.optimizer = Optimizer(self.model, self.options, self.average)
-        batch_size, inputs = self.options.batch_size, self.train_step.INPUTS
-        self.loader = build_loader(config, "train", self.train_set, batch_size, inputs)
-        self.val_loader = build_loader(config, "val", self.val_set, batch_size)
+        size, inputs = self.options.batch_size, self.train_step.INPUTS
+        self.cache = cache = build_cache(config)
+        self.loader = build_loader(config, "train", self.train_set, size, inputs, cache=cache)
+        self.val_loader = build_loader(config, "val", self.val_set, size, cache=cache)
         self.freezing = self._build_freezing()
         self.detector = detector_for(config, self.evaluated, self.class_names, self.ctx)
         self.val_loss = self._build_val_loss() if self.options.val_loss else None
@@ -132,7 +132,7 @@ class Training:
     def _build_val_loss(self) -> ValidationLoss:
         step = build_train_step(self.config, self.evaluated, len(self.class_names))
         options = self.options.batch_size, self.train_step.INPUTS
-        loader = build_loader(self.config, "val", self.val_set, *options)
+        loader = build_loader(self.config, "val", self.val_set, *options, cache=self.cache)
         return ValidationLoss(step, loader, self.ctx, self.seed)
 
     def runner(self, work_dir: str, resume: Optional[str] = None, force: bool = False) -> Runner:

@@ -39,6 +39,10 @@ class Chosen:
         """Returns the image (H, W, 3) uint8 RGB. Raises ImageError if it cannot be decoded."""
         return self._dataset.image(self._indices[index])
 
+    def source(self, index: int) -> Tuple[Dataset, int]:
+        """Returns the dataset whose image it is, and its index there."""
+        return self._dataset, self._indices[index]
+
     def masks(self, index: int) -> Optional[np.ndarray]:
         """Returns the dataset's masks."""
         return self._dataset.masks(self._indices[index])
@@ -175,6 +179,11 @@ class Concat:
         """Returns the image (H, W, 3) uint8 RGB. Raises ImageError if it cannot be decoded."""
         number, place = self._places[index]
         return self._datasets[number].image(place)
+
+    def source(self, index: int) -> Tuple[Dataset, int]:
+        """Returns the dataset whose image it is, and its index there."""
+        number, place = self._places[index]
+        return self._datasets[number], place
 
     def masks(self, index: int) -> Optional[np.ndarray]:
         """Returns the masks of the image's dataset."""

@@ -20,6 +20,7 @@ JPEG_FRAMES = bytes(code for code in range(0xC0, 0xD0) if code not in (0xC4, 0xC
 JPEG_SCAN = 0xDA
 JPEG_EXIF = re.compile(rb"\xff\xe1..Exif\0\0", re.DOTALL)
 EXIF_ORIENTATION = 0x0112
+UPRIGHT = 1
 TURNED = (5, 6, 7, 8)  # the orientations that exchange width and height
 TIFF_WIDTHS, TIFF_HEIGHTS = (256, 322), (257, 323)  # tags of the image, and of its tiles
 TIFF_LAYOUTS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # of the types of integers
@@ -68,11 +69,19 @@ def may_turn(kind: str, data: bytes) -> bool:
     """
     if kind != "JPEG":
         return kind == "TIFF" or b"eXIf" in data or b"EXIF" in data
+    return jpeg_orientation(data) in TURNED
+
+
+def jpeg_orientation(data: bytes) -> int:
+    """Returns the orientation that a JPEG's EXIF states, from 1 (upright) to 8.
+
+    data: the beginning of the file.
+    """
     found = JPEG_EXIF.search(data)
     try:
-        return found is not None and _orientation(data[found.end() :]) in TURNED
+        return UPRIGHT if found is None else _orientation(data[found.end() :])
     except struct.error:  # the file ends within its EXIF
-        return False
+        return UPRIGHT
 
 
 def stated_length(kind: str, head: bytes) -> int:
@@ -113,7 +122,7 @@ def _orientation(data: bytes) -> int:
         tag, _, _, value = struct.unpack_from(f"{order}HHIH", data, start + 2 + 12 * index)
         if tag == EXIF_ORIENTATION:
             return int(value)
-    return 1
+    return UPRIGHT
 
 
 def _jpeg(data: bytes) -> Optional[Tuple[int, int]]:

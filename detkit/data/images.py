@@ -14,7 +14,9 @@ from detkit.data.image_headers import (
     HEAD_BYTES,
     JPEG_END,
     PNG_END,
+    UPRIGHT,
     format_of,
+    jpeg_orientation,
     may_turn,
     size_of,
     stated_length,
@@ -30,6 +32,12 @@ MOST_ABOVE_ANNOTATED = 16
 SMALL = 256  # pixels of the shorter side from which decode_small reduces an image
 # Every scan of a progressive JPEG visits all pixels. Encoders write about 10.
 MOST_SCANS = 100
+# The factors by which a JPEG can be decoded smaller, and OpenCV's flags.
+REDUCTIONS = {
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+}
 
 
 def decode_image(
@@ -76,6 +84,47 @@ def decode_small(data: bytes, name: Union[str, Path], max_pixels: int = MAX_PIXE
     size = size_of(str(format_of(data)), data)
     small = size is None or min(size) < SMALL
     return _decode(data, name, cv2.IMREAD_COLOR if small else cv2.IMREAD_REDUCED_COLOR_4)
+
+
+def decode_reduced(
+    path: Union[str, Path], factor: int, size: Tuple[int, int], max_pixels: int = MAX_PIXELS
+) -> Optional[np.ndarray]:
+    """Reads a JPEG in a part of its size, which takes a part of the time; see reduced_bytes."""
+    return reduced_bytes(_read(path), path, factor, size, max_pixels)
+
+
+def reduced_bytes(
+    data: bytes,
+    name: Union[str, Path],
+    factor: int,
+    size: Tuple[int, int],
+    max_pixels: int = MAX_PIXELS,
+) -> Optional[np.ndarray]:
+    """Returns the JPEG in the bytes of a file with sides of 1 / factor, uint8 RGB, or None.
+
+    libjpeg leaves out the high frequencies of each block of 8 x 8 pixels. Each pixel stands for
+    factor x factor pixels of the file. Sides are rounded up, so that the last row and column may
+    stand for fewer. The result is None if the image must be decoded in full: the file is no JPEG,
+    its size is not ``size``, or its orientation would make these the first row or column.
+
+    factor: one of REDUCTIONS. size: (width, height) of the image in full, with its orientation.
+
+    See decode_bytes for the other arguments and the errors.
+    """
+    kind = format_of(data[:HEAD_BYTES])
+    if kind != "JPEG":
+        return None
+    _check(name, data[:HEAD_BYTES], len(data), data)
+    _check_size(name, data, max_pixels, size)
+    even = size[0] % factor == size[1] % factor == 0
+    if not even and jpeg_orientation(data[:SIZE_BYTES]) != UPRIGHT:
+        return None
+    stored = size[::-1] if may_turn(kind, data[:SIZE_BYTES]) else size
+    if stored != size_of(kind, data):
+        return None
+    image = _decode(data, name, REDUCTIONS[factor])
+    width, height = (-(-side // factor) for side in size)
+    return image if image.shape[:2] == (height, width) else None
 
 
 def _decode(data: bytes, name: Union[str, Path], flag: int) -> np.ndarray:

@@ -4,7 +4,9 @@ The order and the augmentations depend on (seed, epoch, index) alone. A run can 
 any batch, and loading in threads gives the same bits as loading in the caller's thread.
 """
 
+import contextlib
 import functools
+import logging
 import re
 from types import MappingProxyType
 from typing import (
@@ -22,15 +24,15 @@ from typing import (
 
 import numpy as np
 
+from detkit.data.annotated import sample_of, shrunk
 from detkit.data.batch import group_by_aspect, make_batch
+from detkit.data.caches import ImageCache
+from detkit.data.decoded import Images
 from detkit.data.proposed import with_proposals
 from detkit.data.sample import (
-    NO_FIELDS,
-    Annotation,
     Batch,
     Dataset,
     Faults,
-    Field,
     ImageId,
     Sample,
     Transforms,
@@ -38,8 +40,9 @@ from detkit.data.sample import (
 )
 from detkit.data.transforms import apply
 from detkit.data.workers import in_order
-from detkit.errors import DataError, ImageError
-from detkit.segmentations import fit
+from detkit.errors import DataError, DetkitError, ImageError
+
+log = logging.getLogger(__name__)
 
 LISTED_BAD_IMAGES = 100
 DRAWS = 10  # the most images that are tried for one that a transform mixes in
@@ -86,6 +89,9 @@ class Loader:
     proposals: {image_id: boxes (R, 4)} of every image for the batches, or None.
     fields: the names of the dataset's fields that the batches hold.
     left_out: {index: reason} of images that are not loaded.
+    reduced_decoding: whether a JPEG is decoded in a half, a quarter or an eighth of its size if the
+        first transform shrinks it at least as much; see Images.
+    cache: keeps the decoded images between epochs; None decodes them anew.
     bad_images: the share of the images that may be unusable, in percent; one image always may,
         unless the share is 0%.
     batched: makes a Batch, or what stands in its place, of the arguments of make_batch.
@@ -112,12 +118,15 @@ class Loader:
         left_out: Mapping[int, str] = NO_IMAGES,
         bad_images: str = "1%",
         batched: Callable[..., Any] = make_batch,
+        reduced_decoding: bool = False,
+        cache: Optional[ImageCache] = None,
     ) -> None:
         _require_least("batch_size", batch_size, 1)
         _require_least("seed", seed, 0)
         _require_least("pad_multiple", pad_multiple, 1)
         _require_least("workers", workers, 0)
         self.dataset, self.transforms = dataset, tuple(transforms)
+        self._images = Images(dataset, self.transforms if reduced_decoding else (), cache)
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle, self.pad_multiple = shuffle, pad_multiple
@@ -129,11 +138,7 @@ class Loader:
         self.bad_images, self._tolerated = bad_images, _share(bad_images)
         self.skipped: Dict[ImageId, str] = {}
         self.dropped: Faults = []
-        # If all images count as landscapes, nothing is grouped.
-        self._sizes = [(0, 0)] * len(dataset)
-        if group_aspect and batch_size > 1:
-            known = (dataset.annotation(index) for index in range(len(dataset)))
-            self._sizes = [(annotation.height, annotation.width) for annotation in known]
+        self._sizes = _sizes_of(dataset, group_aspect and batch_size > 1)
         self._length = len(self._plan(epoch=0))
 
     def __len__(self) -> int:
@@ -177,35 +182,54 @@ class Loader:
         used: List[int] = []
         loaded = Loaded(None, [], [])
         for index in indices:
-            sample = self._sample(index, loaded)
-            if sample is None:
-                continue
-            rng = np.random.default_rng([self.seed, epoch, index])
-            read = functools.partial(self._sample, loaded=loaded)
-            draw = functools.partial(draw_other, read, self._usable, rng, sample)
-            moved = apply(self.transforms, sample, rng, draw)
+            with self._named(index):
+                decoded = self._read(index, loaded)
+                if decoded is None:
+                    continue
+                sample, factor = decoded
+                rng = np.random.default_rng([self.seed, epoch, index])
+                read = functools.partial(self._sample, loaded=loaded)
+                draw = functools.partial(draw_other, read, self._usable, rng, sample)
+                moved = apply(self.transforms, sample, rng, draw)
             samples.append(moved if self.masks else moved._replace(masks=None))
-            originals.append((sample.image.shape[0], sample.image.shape[1]))
+            originals.append((sample.image.shape[0] * factor, sample.image.shape[1] * factor))
             used.append(index)
         if not samples:
             return loaded
         batch = self._batched(samples, originals, self.pad_multiple, used, number)
         return loaded._replace(batch=batch)
 
+    @contextlib.contextmanager
+    def _named(self, index: int) -> Iterator[None]:
+        """Logs the image at which an error was raised that says nothing of images."""
+        try:
+            yield
+        except DetkitError:
+            raise
+        except Exception as error:
+            image_id = self.dataset.annotation(index).image_id
+            log.error("image %r: %s: %s", image_id, type(error).__name__, error)
+            raise
+
     def _sample(self, index: int, loaded: Loaded) -> Optional[Sample]:
         """Returns an image before the transforms, None and a line in `loaded` for a bad image."""
+        read = self._read(index, loaded)
+        return read and read[0]
+
+    def _read(self, index: int, loaded: Loaded) -> Optional[Tuple[Sample, int]]:
+        """Returns what ``_sample`` returns, and the factor by which it was decoded smaller."""
         annotation = self.dataset.annotation(index)
         try:
-            image = self.dataset.image(index)
+            decoded = self._images.read(index)
         except ImageError as error:
             loaded.skipped.append((annotation.image_id, str(error)))
             return None
         masks = self._masks(index) if self.masks or self._cut_along_masks() else None
         fields = {name: field_of(self.dataset, name, index) for name in self.fields}
-        sample = sample_of(annotation, image, loaded.dropped, masks, fields)
+        sample = sample_of(annotation, decoded.in_full, loaded.dropped, masks, fields)
         if self.proposals is not None:
             sample = with_proposals(sample, self.proposals[sample.image_id], loaded.dropped)
-        return sample
+        return shrunk(sample, decoded), decoded.factor
 
     def _cut_along_masks(self) -> List[str]:
         """Returns the names of the transforms that need masks, whatever the detector is."""
@@ -238,42 +262,12 @@ class Loader:
         )
 
 
-def sample_of(
-    annotation: Annotation,
-    image: np.ndarray,
-    dropped: Faults,
-    masks: Optional[np.ndarray] = None,
-    fields: Mapping[str, Field] = NO_FIELDS,
-) -> Sample:
-    """Returns the Sample of an image, its annotation and its objects' masks (G, H, W) and fields.
-
-    If the annotation states another size than the image has (a rotated photograph, a wrong <size>),
-    the image is right. Boxes and masks are clipped to it; boxes outside it are dropped, which is
-    recorded in `dropped`.
-    """
-    height, width = image.shape[:2]
-    boxes = annotation.boxes
-    kept = np.ones(len(boxes), bool)
-    if (height, width) != (annotation.height, annotation.width):
-        boxes = np.clip(boxes, 0, np.array([width, height] * 2, np.float32))
-        kept = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        dropped.extend(
-            (
-                annotation.image_id,
-                f"box {box.tolist()} lies outside the image, which is {width} x {height} pixels "
-                f"and not {annotation.width} x {annotation.height} as annotated",
-            )
-            for box in annotation.boxes[~kept]
-        )
-    return Sample(
-        image_id=annotation.image_id,
-        image=image,
-        boxes=boxes[kept],
-        labels=annotation.labels[kept],
-        difficult=annotation.difficult[kept],
-        masks=None if masks is None else fit(masks[kept], (height, width)),
-        fields={name: field.take(kept) for name, field in fields.items()},
-    )
+def _sizes_of(dataset: Dataset, grouped: bool) -> List[Tuple[int, int]]:
+    """Returns the (height, width) by which the images of a dataset are grouped."""
+    if not grouped:
+        return [(0, 0)] * len(dataset)  # if all images count as landscapes, nothing is grouped
+    known = (dataset.annotation(index) for index in range(len(dataset)))
+    return [(annotation.height, annotation.width) for annotation in known]
 
 
 def _share(percent: str) -> float:

@@ -28,6 +28,10 @@ class OneClass:
         """Returns the dataset's image."""
         return self._dataset.image(index)
 
+    def source(self, index: int) -> Tuple[Dataset, int]:
+        """Returns the dataset whose image it is, and its index there."""
+        return self._dataset, index
+
     def masks(self, index: int) -> Optional[np.ndarray]:
         """Returns the dataset's masks."""
         return self._dataset.masks(index)

@@ -5,8 +5,8 @@ from typing import List, Mapping, Optional, Sequence
 import numpy as np
 
 from detkit import segmentations
+from detkit.data.annotated import sample_of
 from detkit.data.keypoints import FIELD, Keypoints
-from detkit.data.loader import sample_of
 from detkit.data.sample import Annotation, Dataset, Faults, Field, HasFields, Sample
 from detkit.detections import Detections
 from detkit.detections.draw import draw_detections

@@ -5,7 +5,8 @@ It draws all random numbers from ``rng``, so that a sample depends on (seed, epo
 transform that moves boxes uses Sample.move_boxes, because a sample may have proposals, too. A true
 attribute ``mirrors`` says that the transform mirrors images, and ``training_only`` that it
 is for training for another reason: data.val_transforms refuse both. A transform with ``mixes`` is
-called with (sample, rng, draw) and takes further images from draw().
+called with (sample, rng, draw) and takes further images from draw(). If the first transform has a
+method ``largest_scale(height, width)``, the Loader may decode JPEGs in a smaller size.
 """
 
 from typing import Optional, Sequence, Tuple, Union
@@ -137,6 +138,10 @@ class Resize:
             raise ValueError(
                 f"like: expected one of {', '.join(FRAMEWORKS)}, or null, found {like!r}"
             )
+
+    def largest_scale(self, height: int, width: int) -> float:
+        """Returns the largest factor by which an image of this size in pixels is scaled."""
+        return min(max(self.shorts) / min(height, width), self.long / max(height, width))
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample.image.shape[:2]

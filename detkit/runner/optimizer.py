@@ -14,6 +14,7 @@ from detkit.construct import construct, signature
 from detkit.errors import CheckpointError, ConfigError
 from detkit.registry import OPTIMIZERS
 from detkit.runner.average import Average, count_at, load_trained, trained_shapes
+from detkit.runner.layer_decay import layer_factors
 from detkit.runner.options import TrainOptions
 from detkit.typing import NDArray
 
@@ -137,6 +138,9 @@ class Optimizer:
         self._trained = {n: p for n, p in named.items() if p.grad_req != "null"}
         for node in options.multipliers:
             _apply_multiplier(self._trained, node)
+        if options.layer_decay != 1:
+            for name, factor in layer_factors(named, options.layer_decay).items():
+                named[name].lr_mult *= factor
         if self._accumulate > 1:
             for parameter in self._trained.values():
                 parameter.grad_req = "add"

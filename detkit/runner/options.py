@@ -34,6 +34,8 @@ class TrainOptions:
         epochs, {epochs: N}, {steps: N}, or null for the whole run; null: none. See Freezing.
     multipliers: a list of ``{match, lr, decay}``, factors for the weights whose name matches a
         regular expression.
+    layer_decay: the factor of the learning rate from each layer of the backbone to the one before
+        it, in (0, 1], see layer_factors; it multiplies with those of ``multipliers``. 1: none.
     log_every: steps between two reports of the losses. The loop waits for the device only then.
     evaluate_every: the interval between two evaluations: a number of epochs, {epochs: N} or
         {steps: N}. The end of the run is always evaluated.
@@ -73,6 +75,7 @@ class TrainOptions:
     start_from: Optional[Union[str, dict]] = None
     freeze: Optional[Union[Sequence[str], dict]] = None
     multipliers: Sequence[dict] = ()
+    layer_decay: float = 1.0
     log_every: int = 20
     evaluate_every: Union[int, dict] = 1
     val_loss: bool = False
@@ -104,6 +107,10 @@ class TrainOptions:
             if value is not None and not 0 <= value < 1:
                 raise ValueError(f"{name}: expected at least 0 and below 1, found {value}")
 
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(
+                f"layer_decay: expected a number above 0, at most 1, found {self.layer_decay}"
+            )
         if self.threshold is not None:
             try:
                 parse_rule(self.threshold)

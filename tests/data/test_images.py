@@ -7,9 +7,16 @@ import numpy as np
 import pytest
 
 from detkit.data import to_rgb_uint8
-from detkit.data.images import check_image_file, decode_image, image_size
+from detkit.data.images import (
+    REDUCTIONS,
+    check_image_file,
+    decode_image,
+    decode_reduced,
+    image_size,
+)
 from detkit.errors import ImageError
 from fuzz.seeds import images
+from support.image_files import exif
 
 
 @pytest.fixture
@@ -187,3 +194,39 @@ def test_a_size_above_the_limit_is_refused(tmp_path, picture):
     assert image_size(path, 960) == (40, 24)
     with pytest.raises(ImageError, match=r"a\.png: .*1 to 959 pixels, found 40 x 24.*max_pixels"):
         image_size(path, 959)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("factor", REDUCTIONS)
+@pytest.mark.parametrize("size", [(96, 160), (97, 163)])
+def test_a_jpeg_is_decoded_in_a_part_of_its_size(tmp_path, orientation, factor, size):
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    smooth = np.stack([rows * 2 % 256, columns, 255 - columns], axis=2).astype(np.uint8)
+    jpeg = write(tmp_path / "a.jpg", smooth).read_bytes()
+    path = tmp_path / "turned.jpg"
+    path.write_bytes(with_exif(jpeg, exif(orientation)))
+    whole = decode_image(path)
+    height, width = whole.shape[:2]
+    small = decode_reduced(path, factor, (width, height))
+    if size == (97, 163) and orientation > 1:
+        assert small is None  # its first row or column may stand for fewer pixels
+        return
+    assert small.shape == (-(-height // factor), -(-width // factor), 3)
+    inner = whole[: height // factor * factor, : width // factor * factor].astype(float)
+    blocks = inner.reshape(height // factor, factor, width // factor, factor, 3).mean(axis=(1, 3))
+    change = np.abs(small[: height // factor, : width // factor] - blocks)
+    assert np.median(change) <= 2 and change.mean() < 5
+
+
+def test_what_cannot_be_decoded_smaller(tmp_path, picture):
+    png, jpeg = write(tmp_path / "a.png", picture), write(tmp_path / "a.jpg", picture)
+    assert decode_reduced(png, 2, (40, 24)) is None
+    assert decode_reduced(jpeg, 2, (24, 40)) is None  # another size than the annotation's
+    assert decode_reduced(jpeg, 2, (40, 24)).shape == (12, 20, 3)
+    with pytest.raises(ImageError, match=r"a\.jpg: .*at most 959 pixels"):
+        decode_reduced(jpeg, 2, (40, 24), max_pixels=959)
+    jpeg.write_bytes(jpeg.read_bytes()[:-2])
+    with pytest.raises(ImageError, match="truncated"):
+        decode_reduced(jpeg, 2, (40, 24))
+    with pytest.raises(ImageError, match="no such file"):
+        decode_reduced(tmp_path / "none.jpg", 2, (40, 24))

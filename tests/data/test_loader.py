@@ -11,7 +11,6 @@ from detkit.data.loader import Loader
 from detkit.data.sample import Annotation, Sample
 from detkit.data.shapes import Shapes
 from detkit.data.transforms import HorizontalFlip, Photometric, Resize
-from detkit.errors import DataError
 from support.pictures import Pictures
 
 TRANSFORMS = [Resize((40, 48), 100), HorizontalFlip(), Photometric()]
@@ -195,6 +194,26 @@ def test_an_error_in_a_transform_reaches_the_caller(workers):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("error", [MemoryError("300 MB"), ZeroDivisionError(), OSError(5, "I/O")])
+def test_an_error_is_reported_with_the_image(workers, error, caplog):
+    class Broken(Shapes):
+        def image(self, index):
+            if index == 5:
+                raise error
+            return super().image(index)
+
+    loader = Loader(Broken(8), [], 1, workers=workers)
+    batches = loader.batches(0)
+    assert [next(batches).indices for _ in range(5)] == [(n,) for n in range(5)]
+    with pytest.raises(type(error)) as caught:
+        next(batches)
+    assert caught.value is error
+    (said,) = caplog.messages
+    assert "'shapes-0-000005'" in said and type(error).__name__ in said
+    assert not loader_threads()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
 def test_an_image_that_cannot_be_decoded_is_skipped(workers):
     loader = Loader(Pictures([(32, 32)] * 9, broken=[4]), [], 2, workers=workers)
     for _ in range(2):
@@ -208,47 +227,6 @@ def test_a_batch_without_any_image_is_left_out_and_its_number_too():
     assert [batch.number for batch in loader.batches(0)] == [0] + list(range(2, 125))
     assert next(loader.batches(0, start=1)).indices == (4, 5)
     assert len(loader) == 125
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_too_many_bad_images_are_an_error(workers):
-    dataset = Pictures(
-        [(32, 32)] * 200, broken=range(20, 200), bad_images=[("x", "x.jpg: is empty")]
-    )
-    loader = Loader(dataset, [], 1, workers=workers)
-    with pytest.raises(DataError) as error:
-        list(loader.batches(0))
-    assert "at most 1% of" in str(error.value)
-    assert "3 of 201 images" in str(error.value)
-    assert "\n  x: x.jpg: is empty\n  20: 20.jpg: JPEG truncated" in str(error.value)
-    assert not loader_threads()
-
-
-def test_the_first_hundred_bad_images_are_listed():
-    loader = Loader(Pictures([(32, 32)] * 140, broken=range(140)), [], 130)
-    with pytest.raises(DataError) as error:
-        list(loader.batches(0))
-    assert "130 of 140 images" in str(error.value)
-    first, *listed, last = str(error.value).splitlines()
-    assert (len(listed), last) == (100, "  and 30 more")
-
-
-def test_the_share_of_bad_images_is_a_choice():
-    dataset = Pictures([(32, 32)] * 40, broken=range(4))
-    for share in ("10%", "10.0 %", "100%"):
-        assert len(list(Loader(dataset, [], 4, bad_images=share).batches(0))) == 9
-    for share, count in (("9.9%", 4), ("0%", 1)):
-        with pytest.raises(DataError, match=f"at most {share} of .* found {count} of 40"):
-            list(Loader(dataset, [], 1, bad_images=share).batches(0))
-    for wrong in ("101%", "5", "-1%", "", "1%%", "nan%"):
-        with pytest.raises(ValueError, match="bad_images: expected a percentage such as '1%'"):
-            Loader(dataset, [], 1, bad_images=wrong)
-
-
-def test_bad_images_of_the_reader_count_before_the_first_batch():
-    bad = [("a", "is empty"), ("b", "is empty")]
-    with pytest.raises(DataError, match="2 of 12 images"):
-        next(Loader(Pictures([(32, 32)] * 10, bad_images=bad), [], 1).batches(0))
 
 
 def test_the_image_is_right_about_its_size():

@@ -7,7 +7,7 @@ import pytest
 import detkit
 from detkit.models import KeypointRCNN, Postprocess, RoIAlign
 from detkit.models.box_statistics import BoxStatistics
-from detkit.models.roi_heads import ConvFCHead, FCHead, KeypointHead
+from detkit.models.roi_heads import ConvFCHead, CosineFCHead, FCHead, KeypointHead
 from detkit.models.spatial_pyramid import SPP
 from support.environment import BACKENDS
 from support.exports import KINDS, assert_same, exported, photos
@@ -43,6 +43,10 @@ def with_bins(build):
     return build(roi_extractor=bins, roi_head=head)
 
 
+def with_cosines(build):
+    return build(roi_head=CosineFCHead(8, 3, 3, hidden=[8]))
+
+
 VARIANTS = {
     "statistics of all classes": partial(with_statistics, statistics=OF_ALL),
     "statistics of each class": partial(with_statistics, statistics=OF_EACH),
@@ -52,6 +56,7 @@ VARIANTS = {
     "groups of a norm": partial(with_norm, norm=GROUPS),
     "groups of a norm of keypoints": keypoints_with_norm,
     "bins and a rank": with_bins,
+    "cosines": with_cosines,
 }
 
 

@@ -22,6 +22,7 @@ def options(**changes):
         "accumulate": 1,
         "clip_norm": None,
         "multipliers": (),
+        "layer_decay": 1.0,
     }
     return SimpleNamespace(**{**defaults, **changes})
 

@@ -41,6 +41,10 @@ class ScaleJitter:
         self.fill = colour("fill", fill)
         self.visible = probability(visible, "visible")
 
+    def largest_scale(self, height: int, width: int) -> float:
+        """Returns the largest factor by which an image of this size in pixels is scaled."""
+        return self.scale[1] * min(self.size[0] / height, self.size[1] / width)
+
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample.image.shape[:2]
         factor = rng.uniform(*self.scale) * min(self.size[0] / height, self.size[1] / width)

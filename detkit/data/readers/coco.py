@@ -97,6 +97,10 @@ class COCOFile:
         """Returns the image (H, W, 3) uint8 RGB. Raises ImageError if it cannot be decoded."""
         return self._source.decode(self._places[index], self._max_pixels)
 
+    def reduced_image(self, index: int, factor: int) -> Optional[np.ndarray]:
+        """Returns the image in 1 / factor of its size, or None; see decode_reduced."""
+        return self._source.reduced(self._places[index], factor, self._max_pixels)
+
     def places(self, index: int) -> List[str]:
         """Returns the place of each object of an image in the file."""
         return [self._where(thing.number) for thing in self._objects[index]]

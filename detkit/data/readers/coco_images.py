@@ -5,7 +5,7 @@ from typing import Any, Collection, Dict, List, NamedTuple, Optional, Protocol, 
 
 import numpy as np
 
-from detkit.data.images import check_image_file, decode_image
+from detkit.data.images import check_image_file, decode_image, decode_reduced
 from detkit.data.names import (
     check_folder,
     check_pixels,
@@ -66,6 +66,9 @@ class ImageSource(Protocol):
     def decode(self, place: Place, max_pixels: int) -> np.ndarray:
         """Returns an image (H, W, 3) uint8 RGB. Raises ImageError."""
 
+    def reduced(self, place: Place, factor: int, max_pixels: int) -> Optional[np.ndarray]:
+        """Returns an image in 1 / factor of its size, or None; see decode_reduced."""
+
 
 class ImageFolder:
     """An ImageSource: the files below a folder."""
@@ -102,6 +105,10 @@ class ImageFolder:
     def decode(self, place: Place, max_pixels: int) -> np.ndarray:
         """Returns an image, see ImageSource."""
         return decode_image(self.path(place), max_pixels, (place.width, place.height))
+
+    def reduced(self, place: Place, factor: int, max_pixels: int) -> Optional[np.ndarray]:
+        """Returns a smaller image or None, see ImageSource."""
+        return decode_reduced(self.path(place), factor, (place.width, place.height), max_pixels)
 
 
 def read_content(file: Path) -> Dict[str, List[Any]]:

@@ -7,7 +7,7 @@ from typing import Iterable, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from detkit import segmentations
-from detkit.data.images import decode_image, image_size
+from detkit.data.images import decode_image, decode_reduced, image_size
 from detkit.data.names import is_file
 from detkit.data.readers.lists import Names, given_classes, listed_images, unknown_class
 from detkit.data.readers.masks import decode_masks
@@ -96,6 +96,12 @@ class FileDataset:
         annotation = self._annotations[index]
         size = annotation.width, annotation.height
         return decode_image(self._paths[index], self._max_pixels, size)
+
+    def reduced_image(self, index: int, factor: int) -> Optional[np.ndarray]:
+        """Returns the image in 1 / factor of its size, or None; see decode_reduced."""
+        annotation = self._annotations[index]
+        size = annotation.width, annotation.height
+        return decode_reduced(self._paths[index], factor, size, self._max_pixels)
 
     def image_path(self, index: int) -> Path:
         """Returns the file of an image."""

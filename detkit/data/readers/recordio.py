@@ -12,7 +12,7 @@ from typing import Collection, Optional, Sequence
 import numpy as np
 
 from detkit.data.image_headers import HEAD_BYTES, format_of
-from detkit.data.images import MAX_PIXELS, decode_bytes
+from detkit.data.images import MAX_PIXELS, decode_bytes, reduced_bytes
 from detkit.data.readers.coco import COCOFile
 from detkit.data.readers.coco_images import Choice, Place
 from detkit.data.readers.lists import Names
@@ -94,6 +94,11 @@ class _Records:
         """Returns an image, see ImageSource."""
         size = place.width, place.height
         return decode_bytes(self.read(place), self._place(place), max_pixels, size)
+
+    def reduced(self, place: Place, factor: int, max_pixels: int) -> Optional[np.ndarray]:
+        """Returns a smaller image or None, see ImageSource."""
+        size = place.width, place.height
+        return reduced_bytes(self.read(place), self._place(place), factor, size, max_pixels)
 
     def read(self, place: Place, *most: int) -> bytes:
         """Returns the bytes of an image, or its beginning. Raises ImageError."""

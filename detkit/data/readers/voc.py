@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from detkit.data.images import MAX_PIXELS, check_image_file, decode_image
+from detkit.data.images import MAX_PIXELS, check_image_file, decode_image, decode_reduced
 from detkit.data.names import check_folder, is_file, path_below
 from detkit.data.readers.files import read_xml
 from detkit.data.readers.lists import Names, given_classes, text_lines, unknown_class
@@ -129,6 +129,11 @@ class VOC:
         """Returns the image (H, W, 3) uint8 RGB. Raises ImageError if it cannot be decoded."""
         size = self._annotations[index].width, self._annotations[index].height
         return decode_image(self._images[index], self._max_pixels, size)
+
+    def reduced_image(self, index: int, factor: int) -> Optional[np.ndarray]:
+        """Returns the image in 1 / factor of its size, or None; see decode_reduced."""
+        size = self._annotations[index].width, self._annotations[index].height
+        return decode_reduced(self._images[index], factor, size, self._max_pixels)
 
     def image_path(self, index: int) -> Path:
         """Returns the file of an image."""

@@ -1,6 +1,7 @@
 """RoI heads: features of a RoI -> class logits and box deltas, or its mask, or its keypoints."""
 
 from detkit.models.roi_heads.conv_fc import ConvFCHead
+from detkit.models.roi_heads.cosine_fc import CosineFCHead
 from detkit.models.roi_heads.double import DoubleHead
 from detkit.models.roi_heads.fc import FCHead
 from detkit.models.roi_heads.fc_mask import FCMaskHead
@@ -12,6 +13,7 @@ from detkit.models.roi_heads.res5 import Res5Head
 
 __all__ = [
     "ConvFCHead",
+    "CosineFCHead",
     "DoubleHead",
     "FCHead",
     "FCMaskHead",

@@ -139,6 +139,7 @@ class Training(Detkit):
             accumulate=1,
             clip_norm=None,
             multipliers=(),
+            layer_decay=1.0,
         )
         self.optimizer, self.steps = Optimizer(model, options), 0
 
