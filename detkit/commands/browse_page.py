@@ -70,15 +70,25 @@ class Picture(NamedTuple):
     labels: List[int]
 
 
-def page(title: str, dataset: Dataset, pictures: Sequence[Picture], sheets: Sequence[str]) -> str:
+def page(
+    title: str,
+    dataset: Dataset,
+    pictures: Sequence[Picture],
+    sheets: Sequence[str],
+    inputs: str = "",
+) -> str:
     """Returns the HTML of the page.
 
-    sheets: the files of the sheets. The table counts the objects of the whole dataset.
+    sheets: the files of the sheets. inputs: the file of the page of the network's inputs, or "".
+    The table counts the objects of the whole dataset.
     """
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     rules = (
         "default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'"
+    )
+    link = (
+        f' <a href="{inputs}">As the network sees them, with matched anchors</a>.' if inputs else ""
     )
     links = ", ".join(f'<a href="{name}">{number}</a>' for number, name in enumerate(sheets, 1))
     options = "".join(
@@ -95,7 +105,7 @@ def page(title: str, dataset: Dataset, pictures: Sequence[Picture], sheets: Sequ
 <h1>{html.escape(title)}</h1>
 <p>{len(dataset)} images, {len(dataset.bad_images)} more cannot be used, \
 {len(dataset.dropped)} objects are dropped. Dashed boxes are difficult objects or crowds, \
-which count neither in training nor in evaluation.</p>
+which count neither in training nor in evaluation.{link}</p>
 {_table(dataset)}
 <p><label>Pictures with <select id="choice"><option value="">any class</option>{options}</select>\
 </label>: <span id="shown">{len(pictures)}</span> of {len(pictures)}. Sheets: {links}.</p>
