@@ -37,6 +37,7 @@ HARMLESS = (
     "train.log_every",
     "train.patience",
     "train.pictures",
+    "train.batch_pictures",
     "train.start_from",
     "train.threshold",
     "train.val_loss",

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from detkit.build.left_out import ROIS, filter_of, find_left_out
 from detkit.commands.browse_samples import choose, samples_of
 from detkit.config import Config, section
 from detkit.data.anchor_sizes import MATCHABLE
-from detkit.data.sample import Dataset
+from detkit.data.sample import Dataset, Sample
 from detkit.device import find_device
 from detkit.files.disk import whole_file
 from detkit.report.inputs import MOST_BYTES, inputs_page, packed_input
@@ -43,22 +43,11 @@ def write_inputs(
     ``data.filter`` leaves out. Images of other splits pass ``data.val_transforms``. count, seed:
     see ``choose``. The page ends before it exceeds MOST_BYTES.
     """
-    usable = np.arange(len(dataset))
-    if split == "train":
-        proposals = build_proposals(config, split, dataset) if filter_of(config) == ROIS else None
-        usable = np.setdiff1d(usable, list(find_left_out(config, dataset, proposals)))
-    chosen = usable[choose(len(usable), count, seed)].tolist()
     kind = "train" if split == "train" else "val"
-    transforms = build_transforms(config, kind)
+    chosen = _chosen(config, dataset, split, count, seed)
+    samples = samples_of(dataset, chosen, build_transforms(config, kind), config.get("seed", 0))
     matcher = matcher_of(config, dataset)
-    packed: List[Dict[str, Any]] = []
-    size = 0
-    for _, sample in samples_of(dataset, chosen, transforms, config.get("seed", 0)):
-        one = packed_input(sample, matcher(sample) if matcher else None)
-        size += len(json.dumps(one))
-        if size > MOST_BYTES and packed:
-            break
-        packed.append(one)
+    packed, is_cut = _packed(samples, matcher)
     about = (
         f"{len(packed)} of {counted(len(dataset), 'image')} of data.{split} after "
         f"data.{kind}_transforms" + (", as in the first epoch of a training." * (kind == "train"))
@@ -66,11 +55,38 @@ def write_inputs(
     text = inputs_page(title, dataset.class_names, packed, about, MATCHABLE, matcher is not None)
     with whole_file(out / INPUTS) as part:
         part.write_text(text, encoding="utf-8")
-    cut = f" (more would exceed {MOST_BYTES // 10**6} MB)" * (size > MOST_BYTES)
+    cut = f" (more would exceed {MOST_BYTES // 10**6} MB)" * is_cut
     return (
         f"{counted(len(packed), 'image')} as the network sees them{cut}, "
         f"{len(text) / 1e6:.1f} MB: {out / INPUTS}"
     )
+
+
+def _chosen(
+    config: Config, dataset: Dataset, split: str, count: int, seed: Optional[int]
+) -> List[int]:
+    """Returns the indices of the images that are shown; see ``write_inputs``."""
+    usable = np.arange(len(dataset))
+    if split == "train":
+        proposals = build_proposals(config, split, dataset) if filter_of(config) == ROIS else None
+        usable = np.setdiff1d(usable, list(find_left_out(config, dataset, proposals)))
+    chosen: List[int] = usable[choose(len(usable), count, seed)].tolist()
+    return chosen
+
+
+def _packed(
+    samples: Iterable[Tuple[int, Sample]], matcher: Optional[AnchorMatcher]
+) -> Tuple[List[Dict[str, Any]], bool]:
+    """Returns what the page shows of the images, and whether MOST_BYTES left some out."""
+    packed: List[Dict[str, Any]] = []
+    size = 0
+    for _, sample in samples:
+        one = packed_input(sample, matcher(sample) if matcher else None)
+        size += len(json.dumps(one))
+        if size > MOST_BYTES and packed:
+            return packed, True
+        packed.append(one)
+    return packed, False
 
 
 def matcher_of(config: Config, dataset: Dataset) -> Optional[AnchorMatcher]:
