@@ -82,11 +82,6 @@ def page(
     sheets: the files of the sheets. inputs: the file of the page of the network's inputs, or "".
     The table counts the objects of the whole dataset.
     """
-    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-    rules = (
-        "default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'"
-    )
     link = (
         f' <a href="{inputs}">As the network sees them, with matched anchors</a>.' if inputs else ""
     )
@@ -99,7 +94,7 @@ def page(
     return f"""<!DOCTYPE html>
 <!-- detkit browse -->
 <html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{rules}">
+<meta http-equiv="Content-Security-Policy" content="{_rules()}">
 <meta name="viewport" content="width=device-width">
 <title>{html.escape(title)}</title><style>{STYLE}</style></head><body>
 <h1>{html.escape(title)}</h1>
@@ -114,6 +109,15 @@ which count neither in training nor in evaluation.{link}</p>
 </div>
 <script>{SCRIPT}</script></body></html>
 """
+
+
+def _rules() -> str:
+    """Returns the Content-Security-Policy, which allows the script of the page alone."""
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    return (
+        "default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'"
+    )
 
 
 def _table(dataset: Dataset) -> str:

@@ -26,6 +26,7 @@ ELSEWHERE = {
     "build/train_step.py": "models/test_kinds_with_a_default.py",
     "build/training.py": "runner/test_resume.py",
     "commands/anchors.py": "commands/test_anchors_command.py",
+    "commands/anchors_plot.py": "commands/test_anchors_command.py",
     "commands/arguments/": "commands/test_arguments.py",
     "commands/forms/": "commands/test_forms.py",
     "commands/browse_inputs.py": "commands/test_browse.py",

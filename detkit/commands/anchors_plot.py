@@ -1,0 +1,94 @@
+"""The plot of ``detkit anchors``: the shapes of boxes and anchors, and their recall."""
+
+from pathlib import Path
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from detkit.detections.draw import EXTENSIONS, save_image
+from detkit.errors import DataError
+from detkit.runner.chart import COLOURS, FONT, FRAME, GRID, INK, Line, draw_panel
+
+PANEL = (520, 620)  # height and width in pixels
+LEFT, RIGHT, TOP, BOTTOM = 64, 20, 40, 44  # margins in pixels, as those of the other panel
+MOST_POINTS = 5000  # boxes that are drawn
+BOX = (150, 175, 210)  # the colour of a box, below the anchors
+RECALL_FROM, RECALL_TO = 30, 95  # percent of IoU
+
+
+class Judged(NamedTuple):
+    """Anchors with the largest IoU of each object: A shapes, M objects.
+
+    sides: (A, 2) widths and heights in pixels. centred: (M,) around the same centre.
+    on_grid: (M,) at the places of the grid; None for shapes without a place.
+    """
+
+    name: str
+    sides: np.ndarray
+    centred: np.ndarray
+    on_grid: Optional[np.ndarray]
+
+
+def check_plot(path: str) -> None:
+    """Raises DataError for a file that is no picture."""
+    if Path(path).suffix.lower() not in EXTENSIONS:
+        raise DataError(
+            f"--plot {path}: expected a file that ends with one of {', '.join(EXTENSIONS)}"
+        )
+
+
+def write_plot(path: str, boxes: np.ndarray, shown: Sequence[Judged]) -> None:
+    """Writes a picture of the boxes (M, 2), widths and heights, and of anchors beside them.
+
+    Raises DataError if the file cannot be written.
+    """
+    save_image(path, np.hstack([_shapes(boxes, shown), _recall(shown)]))
+
+
+def _recall(shown: Sequence[Judged]) -> np.ndarray:
+    """Returns a panel of the recall over the IoU; solid on the grid, dashed if centred."""
+    percent = np.arange(RECALL_FROM, RECALL_TO + 1)
+    lines: List[Line] = []
+    for one, colour in zip(shown, COLOURS[1:]):
+        for iou, dashed in ((one.on_grid, False), (one.centred, True)):
+            if iou is not None:
+                recall = [float((100 * iou >= each).mean()) for each in percent]
+                name = one.name + ", best possible" * dashed
+                lines.append(Line(name, percent.tolist(), recall, colour, dashed))
+    return draw_panel("recall of the objects", lines, PANEL, 100, across="IoU in %")
+
+
+def _shapes(boxes: np.ndarray, shown: Sequence[Judged]) -> np.ndarray:
+    """Returns a panel of widths and heights, both in pixels on logarithmic axes."""
+    height, width = PANEL
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    everything = np.concatenate([boxes, *(one.sides for one in shown)])
+    low = np.floor(np.log2(max(1.0, everything.min())))
+    high = max(np.ceil(np.log2(everything.max())), low + 1)
+
+    def pixel(side: np.ndarray) -> Tuple[int, int]:
+        across, up = (np.log2(np.maximum(side, 1)) - low) / (high - low)
+        x = LEFT + across * (width - LEFT - RIGHT)
+        return round(float(x)), round(float(height - BOTTOM - up * (height - TOP - BOTTOM)))
+
+    title = "height over width in pixels; the points are boxes"
+    cv2.putText(canvas, title, (LEFT, 24), FONT, 0.5, INK, 1, cv2.LINE_AA)
+    for power in range(int(low), int(high) + 1):
+        x, y = pixel(np.array([2.0**power, 2.0**power]))
+        cv2.line(canvas, (x, TOP), (x, height - BOTTOM), GRID)
+        cv2.line(canvas, (LEFT, y), (width - RIGHT, y), GRID)
+        text = str(2**power)
+        cv2.putText(canvas, text, (x - 10, height - 20), FONT, 0.45, INK, 1, cv2.LINE_AA)
+        cv2.putText(canvas, text, (16, y + 5), FONT, 0.45, INK, 1, cv2.LINE_AA)
+    cv2.rectangle(canvas, (LEFT, TOP), (width - RIGHT, height - BOTTOM), FRAME)
+    for side in boxes[:: -(-len(boxes) // MOST_POINTS)]:
+        cv2.circle(canvas, pixel(side), 1, BOX, cv2.FILLED, cv2.LINE_AA)
+    for row, (one, colour) in enumerate(zip(shown, COLOURS[1:])):
+        for side in one.sides:
+            cv2.drawMarker(canvas, pixel(side), colour, row % 7, 11, 2, cv2.LINE_AA)
+        place = (LEFT + 12, TOP + 18 + 18 * row)
+        cv2.drawMarker(canvas, (place[0], place[1] - 4), colour, row % 7, 11, 2, cv2.LINE_AA)
+        text = (place[0] + 14, place[1])
+        cv2.putText(canvas, one.name, text, FONT, 0.45, INK, 1, cv2.LINE_AA)
+    return canvas
