@@ -68,8 +68,9 @@ def main(args: argparse.Namespace) -> None:
     if better is not None:
         sides = sides_of(better)
         shown.append(judged("proposed anchors", seen, anchors.grid(sides, pad), sides))
-    free = k_means_shapes(seen.boxes, len(shown[-1].sides))
-    shown.append(judged(f"k-means, {counted(len(free), 'free shape')}", seen, None, free))
+    for count in sorted({len(one.sides) for one in shown}):
+        free = k_means_shapes(seen.boxes, count)
+        shown.append(judged(f"k-means, {counted(count, 'free shape')}", seen, None, free))
     lines += recall_lines(shown)
     if anchors.is_grid:
         lines += proposal_lines(better, None)

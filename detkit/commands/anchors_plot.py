@@ -89,6 +89,6 @@ def _shapes(boxes: np.ndarray, shown: Sequence[Judged]) -> np.ndarray:
             cv2.drawMarker(canvas, pixel(side), colour, row % 7, 11, 2, cv2.LINE_AA)
         place = (LEFT + 12, TOP + 18 + 18 * row)
         cv2.drawMarker(canvas, (place[0], place[1] - 4), colour, row % 7, 11, 2, cv2.LINE_AA)
-        text = (place[0] + 14, place[1])
-        cv2.putText(canvas, one.name, text, FONT, 0.45, INK, 1, cv2.LINE_AA)
+        right = (place[0] + 14, place[1])
+        cv2.putText(canvas, one.name, right, FONT, 0.45, INK, 1, cv2.LINE_AA)
     return canvas
