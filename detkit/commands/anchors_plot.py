@@ -79,7 +79,16 @@ def _shapes(boxes: np.ndarray, shown: Sequence[Judged]) -> np.ndarray:
         cv2.line(canvas, (x, TOP), (x, height - BOTTOM), GRID)
         cv2.line(canvas, (LEFT, y), (width - RIGHT, y), GRID)
         text = str(2**power)
-        cv2.putText(canvas, text, (x - 10, height - 20), FONT, 0.45, INK, 1, cv2.LINE_AA)
+        cv2.putText(
+            canvas,
+            text,
+            (min(x - 10, width - 9 * len(text)), height - 20),
+            FONT,
+            0.45,
+            INK,
+            1,
+            cv2.LINE_AA,
+        )
         cv2.putText(canvas, text, (16, y + 5), FONT, 0.45, INK, 1, cv2.LINE_AA)
     cv2.rectangle(canvas, (LEFT, TOP), (width - RIGHT, height - BOTTOM), FRAME)
     for side in boxes[:: -(-len(boxes) // MOST_POINTS)]:
