@@ -17,7 +17,7 @@ from detkit.runner.log import FaultLog, RunLog
 from detkit.runner.loop import Runner
 from detkit.runner.time_budget import TimeBudget
 
-MOST_OF_BATCH = 4  # images of a batch that are drawn
+MOST_OF_BATCH = 2  # images of a batch that are drawn
 CELL = (540, 720)  # pixels; the height and width that an image of a batch may have on its sheet
 READABLE_SIDE = 320  # pixels; smaller images are enlarged before names are written into them
 
