@@ -8,7 +8,7 @@ import numpy as np
 
 from detkit.detections.draw import EXTENSIONS, save_image
 from detkit.errors import DataError
-from detkit.runner.chart import COLOURS, FONT, FRAME, GRID, INK, Line, draw_panel
+from detkit.runner.chart import COLOURS, FONT, FRAME, GRID, INK, Colour, Line, draw_panel
 
 PANEL = (520, 620)  # height and width in pixels
 LEFT, RIGHT, TOP, BOTTOM = 64, 20, 40, 44  # margins in pixels, as those of the other panel
@@ -61,43 +61,46 @@ def _recall(shown: Sequence[Judged]) -> np.ndarray:
 
 def _shapes(boxes: np.ndarray, shown: Sequence[Judged]) -> np.ndarray:
     """Returns a panel of widths and heights, both in pixels on logarithmic axes."""
-    height, width = PANEL
-    canvas = np.full((height, width, 3), 255, np.uint8)
+    canvas = np.full((*PANEL, 3), 255, np.uint8)
     everything = np.concatenate([boxes, *(one.sides for one in shown)])
-    low = np.floor(np.log2(max(1.0, everything.min())))
-    high = max(np.ceil(np.log2(everything.max())), low + 1)
+    low = int(np.floor(np.log2(max(1.0, everything.min()))))
+    high = max(int(np.ceil(np.log2(everything.max()))), low + 1)
+    _draw_axes(canvas, low, high)
+    for side in boxes[:: -(-len(boxes) // MOST_POINTS)]:
+        cv2.circle(canvas, _pixel(side, low, high), 1, BOX, cv2.FILLED, cv2.LINE_AA)
+    for row, (one, colour) in enumerate(zip(shown, COLOURS[1:])):
+        for side in one.sides:
+            _mark(canvas, _pixel(side, low, high), colour, row)
+        x, y = LEFT + 12, TOP + 18 + 18 * row
+        _mark(canvas, (x, y - 4), colour, row)
+        _write(canvas, one.name, (x + 14, y))
+    return canvas
 
-    def pixel(side: np.ndarray) -> Tuple[int, int]:
-        across, up = (np.log2(np.maximum(side, 1)) - low) / (high - low)
-        x = LEFT + across * (width - LEFT - RIGHT)
-        return round(float(x)), round(float(height - BOTTOM - up * (height - TOP - BOTTOM)))
 
-    title = "height over width in pixels; the points are boxes"
-    cv2.putText(canvas, title, (LEFT, 24), FONT, 0.5, INK, 1, cv2.LINE_AA)
-    for power in range(int(low), int(high) + 1):
-        x, y = pixel(np.array([2.0**power, 2.0**power]))
+def _pixel(side: np.ndarray, low: int, high: int) -> Tuple[int, int]:
+    """Returns the place of a width and height on axes from 2**low to 2**high pixels."""
+    height, width = PANEL
+    across, up = (np.log2(np.maximum(side, 1)) - low) / (high - low)
+    x = LEFT + across * (width - LEFT - RIGHT)
+    return round(float(x)), round(float(height - BOTTOM - up * (height - TOP - BOTTOM)))
+
+
+def _draw_axes(canvas: np.ndarray, low: int, high: int) -> None:
+    height, width = PANEL
+    _write(canvas, "height over width in pixels; the points are boxes", (LEFT, 24))
+    for power in range(low, high + 1):
+        x, y = _pixel(np.array([2.0**power, 2.0**power]), low, high)
         cv2.line(canvas, (x, TOP), (x, height - BOTTOM), GRID)
         cv2.line(canvas, (LEFT, y), (width - RIGHT, y), GRID)
         text = str(2**power)
-        cv2.putText(
-            canvas,
-            text,
-            (min(x - 10, width - 9 * len(text)), height - 20),
-            FONT,
-            0.45,
-            INK,
-            1,
-            cv2.LINE_AA,
-        )
-        cv2.putText(canvas, text, (16, y + 5), FONT, 0.45, INK, 1, cv2.LINE_AA)
+        _write(canvas, text, (min(x - 10, width - 9 * len(text)), height - 20))
+        _write(canvas, text, (16, y + 5))
     cv2.rectangle(canvas, (LEFT, TOP), (width - RIGHT, height - BOTTOM), FRAME)
-    for side in boxes[:: -(-len(boxes) // MOST_POINTS)]:
-        cv2.circle(canvas, pixel(side), 1, BOX, cv2.FILLED, cv2.LINE_AA)
-    for row, (one, colour) in enumerate(zip(shown, COLOURS[1:])):
-        for side in one.sides:
-            cv2.drawMarker(canvas, pixel(side), colour, row % 7, 11, 2, cv2.LINE_AA)
-        place = (LEFT + 12, TOP + 18 + 18 * row)
-        cv2.drawMarker(canvas, (place[0], place[1] - 4), colour, row % 7, 11, 2, cv2.LINE_AA)
-        right = (place[0] + 14, place[1])
-        cv2.putText(canvas, one.name, right, FONT, 0.45, INK, 1, cv2.LINE_AA)
-    return canvas
+
+
+def _mark(canvas: np.ndarray, place: Tuple[int, int], colour: Colour, kind: int) -> None:
+    cv2.drawMarker(canvas, place, colour, kind % 7, 11, 2, cv2.LINE_AA)
+
+
+def _write(canvas: np.ndarray, text: str, place: Tuple[int, int]) -> None:
+    cv2.putText(canvas, text, place, FONT, 0.45, INK, 1, cv2.LINE_AA)

@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> None:
     out = Path(args.out)
     check_out(out)
     make_folder(out / PICTURES)
-    chosen = choose(len(dataset), args.count, args.seed)
+    chosen = choose(len(dataset), args.limit, args.seed)
     seed = 0 if config is None else config.get("seed", 0)
     pictures = draw(dataset, chosen, transforms, seed, out)
     if not pictures:
@@ -49,7 +49,7 @@ def main(args: argparse.Namespace) -> None:
     print(f"{drawn}, {counted(len(sheets), 'sheet')}: {out / PAGE}")
     if config is not None:
         name = f"{args.config}, {args.split}"
-        print(write_inputs(config, dataset, args.split, out, name, args.count, args.seed))
+        print(write_inputs(config, dataset, args.split, out, name, args.limit, args.seed))
 
 
 def transforms_of(config: Optional[Config], args: argparse.Namespace) -> Transforms:

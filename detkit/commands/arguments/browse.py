@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a new folder, or an earlier one of this command; default: browse",
     )
     parser.add_argument(
-        *("--count", "--limit"),
+        *("--limit", "--count"),
         type=positive,
         default=48,
         metavar="N",
