@@ -27,13 +27,14 @@ MARK = b"detkit browse"  # in the beginning of a page
 def main(args: argparse.Namespace) -> None:
     """Draws the pictures, the sheets and the page."""
     config = config_of(args.config, args.overrides)
+    count = args.limit or args.count
     split = None if config is None and args.split == "train" else args.split
     dataset = dataset_of(config, args.config, split)
     transforms = transforms_of(config, args) if args.transforms else ()
     out = Path(args.out)
     check_out(out)
     make_folder(out / PICTURES)
-    chosen = choose(len(dataset), args.limit, args.seed)
+    chosen = choose(len(dataset), count, args.seed)
     seed = 0 if config is None else config.get("seed", 0)
     pictures = draw(dataset, chosen, transforms, seed, out)
     if not pictures:
@@ -49,7 +50,7 @@ def main(args: argparse.Namespace) -> None:
     print(f"{drawn}, {counted(len(sheets), 'sheet')}: {out / PAGE}")
     if config is not None:
         name = f"{args.config}, {args.split}"
-        print(write_inputs(config, dataset, args.split, out, name, args.limit, args.seed))
+        print(write_inputs(config, dataset, args.split, out, name, count, args.seed))
 
 
 def transforms_of(config: Optional[Config], args: argparse.Namespace) -> Transforms:

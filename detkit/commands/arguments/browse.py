@@ -21,13 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="browse",
         help="a new folder, or an earlier one of this command; default: browse",
     )
-    parser.add_argument(
-        *("--limit", "--count"),
-        type=positive,
-        default=48,
-        metavar="N",
-        help="images that are drawn; default: 48",
+    number = parser.add_mutually_exclusive_group()
+    number.add_argument(
+        "--count", type=positive, default=48, metavar="N", help="images that are drawn; default: 48"
     )
+    number.add_argument("--limit", type=positive, metavar="N", help="another name of --count")
     parser.add_argument(
         "--seed", type=int, help="draw this choice of images; default: the first ones"
     )
