@@ -7,7 +7,8 @@ from tqdm import tqdm
 
 from detkit.build.data import build_dataset, build_loader
 from detkit.build.model import build_model, detector_of
-from detkit.config import Config, place
+from detkit.config import Config, place, section
+from detkit.data.anchor_recall import Grid
 from detkit.data.anchor_sizes import MATCHABLE, shape_iou
 from detkit.data.sample import Dataset
 from detkit.device import find_device
@@ -23,15 +24,37 @@ class Anchors(NamedTuple):
 
     sides: widths and heights (A, 2) of the anchors of all levels. strides: those of the levels.
     is_grid: whether they are an AnchorGrid's, which takes sizes.
+    offset, straddle: see Grid.
     """
 
     sides: np.ndarray
     strides: Tuple[float, ...]
     is_grid: bool
+    offset: float
+    straddle: Optional[float]
+
+    def grid(self, sides: np.ndarray, pad_multiple: int) -> Grid:
+        """Returns the Grid of shapes (A, 2) of all levels, which have equally many each."""
+        strides = np.repeat(self.strides, len(sides) // len(self.strides))
+        return Grid(sides, strides, self.offset, self.straddle, pad_multiple)
+
+
+class SeenBoxes(NamedTuple):
+    """Boxes (M, 4) in pixels of the network's input, and the sizes (M, 2) of their images, h w."""
+
+    boxes: np.ndarray
+    sizes: np.ndarray
 
 
 def boxes_of(config: Config, split: str) -> np.ndarray:
-    """Returns widths and heights (M, 2) of the boxes of a split, in pixels of the network's input.
+    """Returns widths and heights (M, 2) of ``seen_boxes``."""
+    boxes = seen_boxes(config, split).boxes
+    sides: np.ndarray = boxes[:, 2:] - boxes[:, :2]
+    return sides
+
+
+def seen_boxes(config: Config, split: str) -> SeenBoxes:
+    """Returns the boxes of a split as the network sees them.
 
     ``data.train_transforms`` are applied to images of data.train, as in the first epoch, and
     ``data.val_transforms`` to others. Difficult objects do not count. Raises the errors of
@@ -39,13 +62,15 @@ def boxes_of(config: Config, split: str) -> np.ndarray:
     """
     dataset = build_dataset(config, split)
     loader = build_loader(config, split, dataset, 1, () if split == "train" else None)
-    sides = [np.zeros((0, 2))]
+    found, sizes = [np.zeros((0, 4))], [np.zeros((0, 2))]
     with tqdm(total=len(dataset) - len(loader.left_out), unit=" images", disable=None) as bar:
         for batch in loader.batches(epoch=0):
             boxes = batch.boxes[batch.labels >= 0]
-            sides.append(boxes[:, 2:] - boxes[:, :2])
+            found.append(boxes)
+            sizes.append(np.repeat(batch.sizes, len(boxes), axis=0))
             bar.update(len(batch.sizes))
-    return _some(np.concatenate(sides), place(config["data"], split))
+    boxes = _some(np.concatenate(found), place(config["data"], split))
+    return SeenBoxes(boxes, np.concatenate(sizes))
 
 
 def boxes_on_disk(
@@ -79,8 +104,12 @@ def anchors_of(config: Config, class_names: Sequence[str]) -> Anchors:
         )
     grid = build_model(config, class_names, find_device("cpu"), pretrained=False).anchors
     corners = np.concatenate(grid.shapes)
-    is_grid = config["model"]["anchors"].get("type", "AnchorGrid") == "AnchorGrid"
-    return Anchors(corners[:, 2:] - corners[:, :2], tuple(grid.strides), is_grid)
+    node = config["model"]["anchors"]
+    is_grid = node.get("type", "AnchorGrid") == "AnchorGrid"
+    targets = section(config, "train_step").get("rpn_targets")
+    straddle = None if targets is None else targets.get("straddle", 0.0)
+    sides = corners[:, 2:] - corners[:, :2]
+    return Anchors(sides, tuple(grid.strides), is_grid, node.get("offset", 0.5), straddle)
 
 
 def unmatched_by(boxes: np.ndarray, sides: np.ndarray) -> float:

@@ -31,6 +31,7 @@ HARMLESS = (
     "data.workers",
     "ops",
     "plugins",
+    "train.batch_pictures",
     "train.checkpoint_every",
     "train.device",
     "train.evaluate_every",

@@ -226,7 +226,7 @@ class Training:
         rule = parse_rule(options.threshold) if options.threshold else None
         judged = self.evaluator, self.val_loss, rule
         evaluate = EvaluateHook(log, self.detector, self.val_loader, *judged)
-        length = self.length
+        length, pictures = self.length, os.path.join(work_dir, "pictures")
         return [
             *([TimeHook(length, evaluate.estimate)] if isinstance(length, TimeBudget) else ()),
             ScheduleHook(options.lr, self.schedule, options.accumulate),
@@ -245,7 +245,7 @@ class Training:
                 options.keep,
                 getattr(self.evaluator, "main", "AP50"),
             ),
-            VisualizeHook(os.path.join(work_dir, "pictures"), self.val_set, options.pictures),
+            VisualizeHook(pictures, self.val_set, options.pictures, options.batch_pictures),
             CurvesHook(work_dir),
             *self.hooks,
             *([PatienceHook(log, options.patience)] if options.patience else ()),

@@ -1,26 +1,21 @@
 """Draws images with their objects: ``detkit browse``."""
 
 import argparse
-import functools
 import os
-import sys
 from pathlib import Path
 from typing import List, Optional, Sequence
 
-import numpy as np
-from tqdm import tqdm
-
 from detkit.build import build_transforms
+from detkit.commands.browse_inputs import INPUTS, write_inputs
 from detkit.commands.browse_page import Picture, page
+from detkit.commands.browse_samples import choose, samples_of
 from detkit.commands.sources import config_of, dataset_of
 from detkit.config import Config
 from detkit.data.images import decode_image
-from detkit.data.loader import draw_other
-from detkit.data.pictures import sample_with_all, truth_picture
-from detkit.data.sample import Dataset, Faults, Sample, Transforms
-from detkit.data.transforms import apply
+from detkit.data.pictures import truth_picture
+from detkit.data.sample import Dataset, Transforms
 from detkit.detections.draw import contact_sheet, save_image
-from detkit.errors import ConfigError, DataError, ImageError
+from detkit.errors import ConfigError, DataError
 from detkit.files.disk import make_folder, whole_file
 from detkit.wording import counted
 
@@ -32,13 +27,14 @@ MARK = b"detkit browse"  # in the beginning of a page
 def main(args: argparse.Namespace) -> None:
     """Draws the pictures, the sheets and the page."""
     config = config_of(args.config, args.overrides)
+    count = args.limit or args.count
     split = None if config is None and args.split == "train" else args.split
     dataset = dataset_of(config, args.config, split)
     transforms = transforms_of(config, args) if args.transforms else ()
     out = Path(args.out)
     check_out(out)
     make_folder(out / PICTURES)
-    chosen = choose(len(dataset), args.count, args.seed)
+    chosen = choose(len(dataset), count, args.seed)
     seed = 0 if config is None else config.get("seed", 0)
     pictures = draw(dataset, chosen, transforms, seed, out)
     if not pictures:
@@ -48,9 +44,13 @@ def main(args: argparse.Namespace) -> None:
     if args.transforms:
         title += ", as training sees it"
     with whole_file(out / PAGE) as part:
-        part.write_text(page(title, dataset, pictures, sheets), encoding="utf-8", errors="replace")
+        text = page(title, dataset, pictures, sheets, "" if config is None else INPUTS)
+        part.write_text(text, encoding="utf-8", errors="replace")
     drawn = f"{len(pictures)} of {counted(len(dataset), 'image')}"
     print(f"{drawn}, {counted(len(sheets), 'sheet')}: {out / PAGE}")
+    if config is not None:
+        name = f"{args.config}, {args.split}"
+        print(write_inputs(config, dataset, args.split, out, name, count, args.seed))
 
 
 def transforms_of(config: Optional[Config], args: argparse.Namespace) -> Transforms:
@@ -74,14 +74,6 @@ def check_out(out: Path) -> None:
         )
 
 
-def choose(length: int, count: int, seed: Optional[int]) -> List[int]:
-    """Returns the indices of the first images, or, with a seed, of random ones in their order."""
-    if seed is None:
-        return list(range(min(count, length)))
-    chosen = np.random.default_rng(seed).permutation(length)[:count]
-    return sorted(chosen.tolist())
-
-
 def draw(
     dataset: Dataset, chosen: Sequence[int], transforms: Transforms, seed: int, out: Path
 ) -> List[Picture]:
@@ -89,16 +81,7 @@ def draw(
     for old in (out / PICTURES).glob("*.jpg"):
         os.unlink(old)
     pictures: List[Picture] = []
-    dropped: Faults = []
-    for number, index in enumerate(tqdm(chosen, unit=" images", disable=None), 1):
-        sample = read(dataset, dropped, index)
-        if sample is None:
-            continue
-        # The generator of the image in the first epoch of a training, see Loader.
-        rng = np.random.default_rng([seed, 0, index])
-        reader = functools.partial(read, dataset, dropped)
-        other = functools.partial(draw_other, reader, np.arange(len(dataset)), rng, sample)
-        sample = apply(transforms, sample, rng, other)
+    for number, sample in samples_of(dataset, chosen, transforms, seed):
         name = f"{PICTURES}/{number:05d}.jpg"
         drawn = truth_picture(sample, dataset.class_names)
         save_image(out / name, drawn)
@@ -106,15 +89,6 @@ def draw(
         height, width, _ = drawn.shape
         pictures.append(Picture(name, str(sample.image_id), (height, width), labels))
     return pictures
-
-
-def read(dataset: Dataset, dropped: Faults, index: int) -> Optional[Sample]:
-    """Returns an image before the transforms, or None and a message for one that is damaged."""
-    try:
-        return sample_with_all(dataset, index, dropped)
-    except ImageError as error:
-        print(f"skipped: {error}", file=sys.stderr)
-        return None
 
 
 def write_sheets(out: Path, pictures: Sequence[Picture]) -> List[str]:

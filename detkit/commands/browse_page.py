@@ -70,15 +70,20 @@ class Picture(NamedTuple):
     labels: List[int]
 
 
-def page(title: str, dataset: Dataset, pictures: Sequence[Picture], sheets: Sequence[str]) -> str:
+def page(
+    title: str,
+    dataset: Dataset,
+    pictures: Sequence[Picture],
+    sheets: Sequence[str],
+    inputs: str = "",
+) -> str:
     """Returns the HTML of the page.
 
-    sheets: the files of the sheets. The table counts the objects of the whole dataset.
+    sheets: the files of the sheets. inputs: the file of the page of the network's inputs, or "".
+    The table counts the objects of the whole dataset.
     """
-    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-    rules = (
-        "default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'"
+    link = (
+        f' <a href="{inputs}">As the network sees them, with matched anchors</a>.' if inputs else ""
     )
     links = ", ".join(f'<a href="{name}">{number}</a>' for number, name in enumerate(sheets, 1))
     options = "".join(
@@ -89,13 +94,13 @@ def page(title: str, dataset: Dataset, pictures: Sequence[Picture], sheets: Sequ
     return f"""<!DOCTYPE html>
 <!-- detkit browse -->
 <html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{rules}">
+<meta http-equiv="Content-Security-Policy" content="{_rules()}">
 <meta name="viewport" content="width=device-width">
 <title>{html.escape(title)}</title><style>{STYLE}</style></head><body>
 <h1>{html.escape(title)}</h1>
 <p>{len(dataset)} images, {len(dataset.bad_images)} more cannot be used, \
 {len(dataset.dropped)} objects are dropped. Dashed boxes are difficult objects or crowds, \
-which count neither in training nor in evaluation.</p>
+which count neither in training nor in evaluation.{link}</p>
 {_table(dataset)}
 <p><label>Pictures with <select id="choice"><option value="">any class</option>{options}</select>\
 </label>: <span id="shown">{len(pictures)}</span> of {len(pictures)}. Sheets: {links}.</p>
@@ -104,6 +109,15 @@ which count neither in training nor in evaluation.</p>
 </div>
 <script>{SCRIPT}</script></body></html>
 """
+
+
+def _rules() -> str:
+    """Returns the Content-Security-Policy, which allows the script of the page alone."""
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    return (
+        "default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'"
+    )
 
 
 def _table(dataset: Dataset) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 _MODULES = {
     "augment": (
-        *("JPEG", "Affine", "Blur", "CopyPaste", "Cutout", "Expand"),
+        *("JPEG", "Affine", "AspectCrop", "Blur", "CopyPaste", "Cutout", "Expand"),
         *("Greyscale", "MixUp", "Mosaic", "Noise", "RandomCrop", "ScaleJitter"),
     ),
     "combined": ("ClassBalanced", "Concat", "Repeat", "Subset"),

@@ -4,7 +4,7 @@ Sizes and ratios are chosen apart, each by k-means of the logarithms in one dime
 two shapes depends on the factors between their sides. Ratios are height / width.
 """
 
-from typing import List, NamedTuple, Sequence, Tuple, Union
+from typing import Iterator, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -35,19 +35,48 @@ def propose_anchors(boxes: np.ndarray, strides: Sequence[float]) -> AnchorSizes:
     strides: those of the levels, the finest first. No size is below the stride of its level,
         because an object between two cells would be missed.
     """
+    tried: List[AnchorSizes] = []
+    for candidate in _candidates(boxes, strides):
+        tried.append(candidate)
+        if candidate.unmatched <= ENOUGH:
+            return candidate
+    return min(tried, key=lambda each: each.unmatched)
+
+
+def closest_anchors(boxes: np.ndarray, strides: Sequence[float], most: int) -> AnchorSizes:
+    """Returns the anchors of largest mean IoU with the objects, at most ``most`` at a cell.
+
+    The other arguments are those of ``propose_anchors``.
+    """
+    fitting = _candidates(boxes, strides, most)
+    return max(fitting, key=lambda each: shape_iou(boxes, sides_of(each)).max(axis=1).mean())
+
+
+def _candidates(
+    boxes: np.ndarray, strides: Sequence[float], most: int = MOST_SIZES * MOST_RATIOS
+) -> Iterator[AnchorSizes]:
+    """Yields anchors for each number of sizes and ratios, the fewest anchors first."""
     step = -(-len(boxes) // _MOST_BOXES)
     logs = np.log(np.maximum(boxes[::step], 1))
     areas, ratios = logs.sum(axis=1) / 2, logs[:, 1] - logs[:, 0]
     counts = [(k, m) for k in range(1, MOST_SIZES + 1) for m in range(1, MOST_RATIOS + 1)]
-    tried: List[AnchorSizes] = []
     for of_level, number in sorted(counts, key=lambda pair: pair[0] * pair[1]):
+        if of_level * number > max(most, 1):
+            return
         sizes = np.exp(_centres(areas, of_level * len(strides))).reshape(len(strides), of_level)
         sizes = np.maximum(np.round(sizes), np.array(strides)[:, None])
         chosen = np.round(np.exp(_centres(ratios, number)), 2)
-        tried.append(_judged(np.exp(logs), sizes.astype(int), chosen))
-        if tried[-1].unmatched <= ENOUGH:
-            return tried[-1]
-    return min(tried, key=lambda each: each.unmatched)
+        yield _judged(np.exp(logs), sizes.astype(int), chosen)
+
+
+def sides_of(anchors: AnchorSizes) -> np.ndarray:
+    """Returns the widths and heights (A, 2) of the anchors of all levels, one after another."""
+    sizes = np.array(anchors.sizes, np.float64)
+    if sizes.ndim == 1:
+        sizes = sizes[None]
+    root = np.sqrt(anchors.ratios)[None, :, None]
+    widths, heights = sizes[:, None] / root, sizes[:, None] * root
+    return np.stack([widths.reshape(-1), heights.reshape(-1)], axis=1)
 
 
 def shape_iou(boxes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
@@ -58,10 +87,10 @@ def shape_iou(boxes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
 
 def _judged(boxes: np.ndarray, sizes: np.ndarray, ratios: np.ndarray) -> AnchorSizes:
     """Returns the AnchorSizes of sizes (levels, k) and ratios (m,)."""
-    sides = (sizes.reshape(-1, 1) * np.sqrt(ratios) ** [[[-1]], [[1]]]).reshape(2, -1).T
-    unmatched = float((shape_iou(boxes, sides).max(axis=1) < MATCHABLE).mean())
     lists: List[List[int]] = sizes.tolist()
-    return AnchorSizes(lists[0] if len(lists) == 1 else lists, ratios.tolist(), unmatched)
+    anchors = AnchorSizes(lists[0] if len(lists) == 1 else lists, ratios.tolist(), 0.0)
+    unmatched = float((shape_iou(boxes, sides_of(anchors)).max(axis=1) < MATCHABLE).mean())
+    return anchors._replace(unmatched=unmatched)
 
 
 def _centres(values: np.ndarray, count: int) -> np.ndarray:

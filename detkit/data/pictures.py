@@ -5,9 +5,10 @@ from typing import List, Mapping, Optional, Sequence
 import numpy as np
 
 from detkit import segmentations
+from detkit.constants import CROWD, PADDING
 from detkit.data.annotated import sample_of
 from detkit.data.keypoints import FIELD, Keypoints
-from detkit.data.sample import Annotation, Dataset, Faults, Field, HasFields, Sample
+from detkit.data.sample import Annotation, Batch, Dataset, Faults, Field, HasFields, Sample
 from detkit.detections import Detections
 from detkit.detections.draw import draw_detections
 
@@ -55,6 +56,36 @@ def truth_picture(sample: Sample, class_names: Sequence[str]) -> np.ndarray:
     side = max(height, width)
     scale = float(np.clip(side, SMALL, LARGE)) / side
     return draw_detections(sample.image, truth, 0, difficult, scale, with_scores=False)
+
+
+def batch_pictures(batch: Batch, class_names: Sequence[str], most: int) -> List[np.ndarray]:
+    """Returns pictures (H, W, 3) uint8 RGB of the first ``most`` images of a Batch.
+
+    The pixels are those that the network is given, without the padding. Objects are drawn as
+    ``truth_picture`` draws them.
+    """
+    return [
+        truth_picture(_sample_in(batch, row), class_names)
+        for row in range(min(most, len(batch.sizes)))
+    ]
+
+
+def _sample_in(batch: Batch, row: int) -> Sample:
+    """Returns an image of a Batch without its padding."""
+    height, width = batch.sizes[row].astype(int)
+    there = batch.labels[row] != PADDING
+    fields: Mapping[str, Field] = {}
+    if FIELD in batch.fields:
+        fields = {FIELD: Keypoints(batch.fields[FIELD][row, there], ())}
+    return Sample(
+        batch.image_ids[row],
+        batch.images[row, :, :height, :width].transpose(1, 2, 0),
+        batch.boxes[row, there],
+        batch.labels[row, there].astype(np.int32),
+        batch.labels[row, there] == CROWD,
+        None if batch.masks is None else batch.masks[row, there, :height, :width],
+        fields=fields,
+    )
 
 
 def _masks(sample: Sample, kept: np.ndarray) -> dict:

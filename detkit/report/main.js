@@ -18,16 +18,6 @@ function bar() {
   });
 }
 
-function theme() {
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches, button = find("theme"), root = document.documentElement;
-  function show(isDark) {
-    root.dataset.theme = isDark ? "dark" : "light";
-    button.textContent = isDark ? "Light" : "Dark";
-  }
-  show(dark);
-  button.addEventListener("click", () => show(root.dataset.theme !== "dark"));
-}
-
 function contents() {
   const sections = [...document.querySelectorAll("main section:not([hidden])")];
   find("nav").append(...sections.map(section => make("a", {href: `#${section.id}`}, section.querySelector("h2").textContent)));

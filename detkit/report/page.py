@@ -1,4 +1,4 @@
-"""Joins the files of this folder and the figures into one page that needs no other file.
+"""Joins files of this folder and figures into one page that needs no other file.
 
 Names of classes, images and settings come from strangers' files. They are in the page as JSON
 alone, without a character that could end it, and the script puts them in as text. The page allows
@@ -10,14 +10,14 @@ import hashlib
 import json
 from pathlib import Path
 from string import Template
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from detkit.report.pack import packed
 from detkit.wording import counted
 
 FOLDER = Path(__file__).parent
 SCRIPTS = (  # in the order in which they use each other
-    *("dom", "state", "table", "plot", "metrics", "curves", "matrix", "bars", "examples"),
+    *("dom", "theme", "state", "table", "plot", "metrics", "curves", "matrix", "bars", "examples"),
     *("training", "main"),
 )
 HTML = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}  # a JSON string may have these instead
@@ -37,13 +37,6 @@ def page(
         "repeats".
     pictures: {image id as text: data URI} of the examples that are shown.
     """
-    style = _read("style.css")
-    parts = "\n".join(_read(f"{name}.js") for name in SCRIPTS)
-    script = f'"use strict";\n(() => {{\n{parts}}})();\n'
-    rules = (
-        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; "
-        f"script-src '{_digest(script)}'"
-    )
     first, more = summaries[0], len(summaries) - 1
     others = more and counted(more, "other")
     data = {
@@ -53,8 +46,25 @@ def page(
         "differences": list(differences) or [None] * len(summaries),
         "pictures": dict(pictures or {}),
     }
-    template = Template(_read("page.html"))
-    return template.substitute(rules=rules, style=style, script=script, data=_as_json(data))
+    return document("page", ["style"], SCRIPTS, data)
+
+
+def document(
+    template: str, styles: Sequence[str], scripts: Sequence[str], data: Mapping[str, Any]
+) -> str:
+    """Returns the HTML of a page that is made of files of this folder, named without their suffix.
+
+    data: of JSON's types, for the scripts.
+    """
+    style = "\n".join(_read(f"{name}.css") for name in styles)
+    parts = "\n".join(_read(f"{name}.js") for name in scripts)
+    script = f'"use strict";\n(() => {{\n{parts}}})();\n'
+    rules = (
+        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; "
+        f"script-src '{_digest(script)}'"
+    )
+    html = Template(_read(f"{template}.html"))
+    return html.substitute(rules=rules, style=style, script=script, data=_as_json(data))
 
 
 def _read(name: str) -> str:
@@ -66,7 +76,7 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _as_json(data: Dict[str, Any]) -> str:
+def _as_json(data: Mapping[str, Any]) -> str:
     """Returns JSON of ASCII alone that can stand within an element <script>."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     for character, escape in HTML.items():

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from detkit.analysis.matches import IGNORED, NOTHING, match_image
+from detkit.data.augment.geometry import like
 from detkit.data.sample import Dataset
 from detkit.detections import Detections
 from detkit.detections.of_dataset import no_detections
@@ -70,7 +71,7 @@ def pictures_of(summaries: Sequence[Mapping[str, Any]], dataset: Dataset) -> Dic
     rows, pictures = _rows(dataset), {}
     for image_id in {one["image_id"]: None for each in summaries for one in each["examples"]}:
         try:
-            pictures[str(image_id)] = _data_uri(dataset.image(rows[image_id]))
+            pictures[str(image_id)] = data_uri(dataset.image(rows[image_id]))
         except (DataError, ImageError) as error:
             logger.warning("%s: the report leaves the picture out: %s", image_id, error)
     return pictures
@@ -80,12 +81,15 @@ def _rows(dataset: Dataset) -> Dict[Any, int]:
     return {dataset.annotation(index).image_id: index for index in range(len(dataset))}
 
 
-def _data_uri(image: np.ndarray) -> str:
-    """Returns an RGB image (H, W, 3) as a data URI of a JPEG file."""
+def data_uri(image: np.ndarray, longest: int = LONGEST) -> str:
+    """Returns an RGB image (H, W, 3) in [0, 255] as a data URI of a JPEG file.
+
+    longest: the pixels that the longer side of the picture may have.
+    """
     height, width = image.shape[:2]
-    scale = min(1.0, LONGEST / max(height, width))
+    scale = min(1.0, longest / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(image.astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(like(image, np.dtype(np.uint8)), size, interpolation=cv2.INTER_AREA)
     _, encoded = cv2.imencode(
         ".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
     )

@@ -57,13 +57,18 @@ class _Axes(NamedTuple):
 
 
 def draw_panel(
-    title: str, lines: Sequence[Line], size: Tuple[int, int], last: float, empty: str = ""
+    title: str,
+    lines: Sequence[Line],
+    size: Tuple[int, int],
+    last: float,
+    empty: str = "",
+    across: str = "step",
 ) -> np.ndarray:
     """Returns a panel (height, width, 3) uint8 RGB of the lines, whose values are from 0 on.
 
     size: its height and width. last: the step at the right edge. empty: what is written into a
-    panel without a line. A value far above the others, as the first loss of a training may be, is
-    cut off at the upper edge.
+    panel without a line. across: the name of the horizontal axis. A value far above the others, as
+    the first loss of a training may be, is cut off at the upper edge.
     """
     height, width = size
     canvas = np.full((height, width, 3), 255, np.uint8)
@@ -77,7 +82,7 @@ def draw_panel(
         height - BOTTOM,
     )
     _text(canvas, title, (LEFT, 24), 0.55)
-    _draw_axes(canvas, axes)
+    _draw_axes(canvas, axes, across)
     for row, entries in enumerate(names):
         for left, line in entries:
             _draw_entry(canvas, line, (left, TOP + ROW * row))
@@ -113,7 +118,7 @@ def _top(values: Sequence[float]) -> float:
     return 1.06 * min(max(values), 3 * float(np.percentile(values, 90)) or max(values))
 
 
-def _draw_axes(canvas: np.ndarray, axes: _Axes) -> None:
+def _draw_axes(canvas: np.ndarray, axes: _Axes, across: str) -> None:
     for step in ticks(*axes.x, most=8):
         x = round(axes.pixel(step, 0)[0])
         cv2.line(canvas, (x, axes.top), (x, axes.bottom), GRID, 1)
@@ -127,7 +132,7 @@ def _draw_axes(canvas: np.ndarray, axes: _Axes) -> None:
         text = label(value)
         _text(canvas, text, (axes.left - 8 - _width(text), y + 5))
     cv2.rectangle(canvas, (axes.left, axes.top), (axes.right, axes.bottom), FRAME, 1)
-    _text(canvas, "step", ((axes.left + axes.right - _width("step")) // 2, axes.bottom + 36))
+    _text(canvas, across, ((axes.left + axes.right - _width(across)) // 2, axes.bottom + 36))
 
 
 def _draw_line(canvas: np.ndarray, axes: _Axes, line: Line) -> None:

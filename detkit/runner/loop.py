@@ -36,6 +36,7 @@ class Runner:
 
     Hooks read and set these attributes:
 
+    batch: the Batch of the step that is being made, or of the last one; None before the first.
     progress: the number of steps and epochs that were made.
     lr: the learning rate of the step.
     losses: the losses since they were last read.
@@ -74,6 +75,7 @@ class Runner:
         self._seed = seed
         self._evaluate_every = evaluate_every
         self._evaluated_step: Optional[int] = None
+        self.batch: Optional[Batch] = None
         self.progress = Progress()
         self.lr = 0.0
         self.losses = LossWindow(loader, work_dir)
@@ -195,6 +197,7 @@ class Runner:
         stopped has little left to finish. An evaluation or a hook may wait longer.
         """
         step, epoch, _ = self.progress
+        self.batch = batch
         seed_step(self._seed, step)
         self.call("before_step")
         inputs = inputs_of(self.train_step, batch, self._ctx)

@@ -51,6 +51,8 @@ class TrainOptions:
         it does not end early.
     pictures: the number of validation images that are drawn with their detections after each
         evaluation.
+    batch_pictures: the number of first batches of the run that are drawn as the network gets them;
+        0: none.
     hooks: further hooks by ``type``, called after detkit's own.
     device: "auto" (a GPU if MXNet has one), "cpu" or "gpu".
     precision: "fp32", or "bf16": convolutions multiply in bfloat16 on a CPU that has it, also in
@@ -84,6 +86,7 @@ class TrainOptions:
     keep: int = 2
     patience: Optional[int] = None
     pictures: int = 6
+    batch_pictures: int = 2
     device: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     hooks: Sequence[dict] = ()
@@ -95,7 +98,7 @@ class TrainOptions:
             value = getattr(self, name)
             if isinstance(value, int) and value < 1:
                 raise ValueError(f"{name}: expected at least 1, found {value}")
-        for name in ("weight_decay", "pictures"):
+        for name in ("weight_decay", "pictures", "batch_pictures"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: expected at least 0, found {getattr(self, name)}")
         for name in ("lr", "clip_norm"):

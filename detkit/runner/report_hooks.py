@@ -1,4 +1,4 @@
-"""The hooks that show a run to the user: its log, and pictures of detections."""
+"""The hooks that show a run to the user: its log, and pictures of batches and detections."""
 
 import datetime
 import os
@@ -7,6 +7,7 @@ import time
 from typing import Any, Dict, Optional
 
 from detkit.data.loader import Loader
+from detkit.data.pictures import batch_pictures
 from detkit.data.sample import Dataset
 from detkit.detections.draw import contact_sheet, draw_detections, save_image
 from detkit.files.disk import make_folder
@@ -16,6 +17,8 @@ from detkit.runner.log import FaultLog, RunLog
 from detkit.runner.loop import Runner
 from detkit.runner.time_budget import TimeBudget
 
+MOST_OF_BATCH = 2  # images of a batch that are drawn
+CELL = (540, 720)  # pixels; the height and width that an image of a batch may have on its sheet
 READABLE_SIDE = 320  # pixels; smaller images are enlarged before names are written into them
 
 
@@ -121,10 +124,29 @@ class LogHook(Hook):
 
 
 class VisualizeHook(Hook):
-    """The hook that draws the detections of the first ``count`` images of each evaluation."""
+    """The hook that draws what the network sees and what it finds.
 
-    def __init__(self, folder: str, dataset: Dataset, count: int):
+    folder: that of the pictures.
+    dataset, count: the validation images, and the number of them that are drawn at each evaluation.
+    batches: the number of first batches of the run that are drawn with their objects.
+    """
+
+    def __init__(self, folder: str, dataset: Dataset, count: int, batches: int = 0):
         self._folder, self._dataset, self._count = folder, dataset, count
+        self._batches = batches
+
+    def before_step(self, run: Runner) -> None:
+        """Writes a sheet of the step's batch, ``train-000.png``, if it is one of the first.
+
+        A step that fails has its sheet, too. A resumed run does not draw again.
+        """
+        step, batch = run.progress.step, run.batch
+        if step >= self._batches or batch is None:
+            return
+        make_folder(self._folder)
+        pictures = batch_pictures(batch, self._dataset.class_names, MOST_OF_BATCH)
+        sheet = contact_sheet(pictures, min(len(pictures), 2), CELL)
+        save_image(os.path.join(self._folder, f"train-{step:03d}.png"), sheet)
 
     def evaluate(self, run: Runner) -> None:
         """Writes one sheet: ``epoch-003.png``, or ``step-00000500.png`` within an epoch."""

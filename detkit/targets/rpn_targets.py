@@ -61,8 +61,7 @@ class RPNTargets(HybridBlock):
         (B, G), -1 for padding.
         """
         together = F.concat(*anchors, dim=1)
-        candidates = self._inside(F, together, sizes)
-        labels, matched = self.assigner(together, candidates, gt_boxes, gt_labels)
+        labels, matched = self.assigned(F, together, sizes, gt_boxes, gt_labels)
         objects, classes = matched_objects(F, gt_boxes, gt_labels, matched)
         if self._needs_iou:
             labels = self.sampler(labels, matched_iou(F, together, objects, classes))
@@ -71,11 +70,23 @@ class RPNTargets(HybridBlock):
         labels = self._labels(F, labels, classes)
         return labels, boxes.encode(F, objects, together, self._box_weights)
 
+    def assigned(
+        self, F: Namespace, anchors: Tensor, sizes: Tensor, gt_boxes: Tensor, gt_labels: Tensor
+    ) -> Tuple[Tensor, Tensor]:
+        """Returns labels (B, N) before sampling and the indices (B, N) of the matched objects.
+
+        The labels are 1 object, 0 background, -1 ignored. anchors (1, N, 4) of all levels together;
+        the other arguments are those of ``hybrid_forward``.
+        """
+        candidates = self.inside(F, anchors, sizes)
+        labels, matched = self.assigner(anchors, candidates, gt_boxes, gt_labels)
+        return labels, matched
+
     def _labels(self, F: Namespace, labels: Tensor, classes: Tensor) -> Tensor:
         """Returns the final labels (B, N); classes (B, N) are those of the matched objects."""
         return labels
 
-    def _inside(self, F: Namespace, anchors: Tensor, sizes: Tensor) -> Tensor:
+    def inside(self, F: Namespace, anchors: Tensor, sizes: Tensor) -> Tensor:
         """Returns (B, N), 1 for the anchors that cross the image's border by ``straddle`` or less.
 
         anchors (1, N, 4), sizes (B, 2).

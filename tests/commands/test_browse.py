@@ -17,6 +17,7 @@ from detkit.data.images import decode_image
 from detkit.data.pictures import truth_picture
 from detkit.data.sample import Sample
 from support import tiny
+from support.projects import fast_rcnn
 
 HOSTILE = "</script><script>alert('1')</script><img src=x onerror=\"alert(2)\">&"
 
@@ -129,8 +130,54 @@ def test_what_training_sees_is_drawn(config, browse, changes):
         assert mirrored > away
 
 
+def inputs_of(out):
+    """The data of the page of the network's inputs."""
+    text = (out / "inputs.html").read_text()
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    return json.loads(found.group(1))
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_config_has_a_page_of_the_network_s_inputs(config, browse, split):
+    resize = "data.val_transforms=[{type: Resize, short: 96, long: 96}]"
+    page, out, said = browse(config, "--limit", 3, "--split", split, "--set", resize)
+    assert "inputs.html" in [each["href"] for each in page.of("a")]
+    assert str(out / "inputs.html") in said
+    data = inputs_of(out)
+    opened = open_config(config, [resize])
+    dataset = build_dataset(opened, split)
+    inputs = () if split == "train" else None
+    loader = build_loader(opened, split, dataset, 1, inputs)
+    batches = {batch.image_ids[0]: batch for batch in loader.batches(epoch=0)}
+    assert data["has_anchors"]
+    assert len(data["images"]) == 3
+    for image in data["images"]:
+        batch = batches[image["id"]]
+        assert [image["height"], image["width"]] == batch.sizes[0].tolist()
+        boxes = batch.boxes[0][batch.labels[0] >= 0]
+        found = [one["box"] for one in image["objects"]]
+        np.testing.assert_allclose(np.reshape(found, (-1, 4)), boxes, atol=0.051)
+        assert all(one["positives"] == len(one["anchors"]) for one in image["objects"])
+        assert any(one["positives"] for one in image["objects"])
+
+
+def test_the_page_leaves_out_what_the_training_does(browse, config):
+    half_empty = ("--set", "data.train.empty=0.5")
+    for rule, least in (("null", 0), ("objects", 1)):
+        _, out, _ = browse(config, "--count", 12, *half_empty, f"data.filter={rule}")
+        assert min(len(image["objects"]) for image in inputs_of(out)["images"]) == least
+
+
+def test_a_detector_without_anchors_has_the_page_too(browse, config, tmp_path):
+    _, out, _ = browse(config, "--count", 2, "--set", *fast_rcnn(tmp_path, config))
+    data = inputs_of(out)
+    assert not data["has_anchors"]
+    assert "anchors" not in data["images"][0]["objects"][0]
+
+
 def test_a_folder_of_data_and_hostile_names(browse, tmp_path):
     page, out, _ = browse(coco(tmp_path / "data", [HOSTILE, "cat"]))
+    assert not (out / "inputs.html").exists()  # no network is known
     assert HOSTILE in [each["data-value"] for each in page.of("td") if "<" in each["data-value"]]
     assert len(page.of("script")) == 1
     assert {each["src"] for each in page.of("img")} == {"pictures/00001.jpg", "pictures/00002.jpg"}

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from detkit.data.anchor_sizes import ENOUGH, MATCHABLE, propose_anchors
+from detkit.data.anchor_sizes import (
+    ENOUGH,
+    MATCHABLE,
+    closest_anchors,
+    propose_anchors,
+    shape_iou,
+    sides_of,
+)
 from detkit.models.anchors import AnchorGrid
 
 
@@ -54,6 +61,25 @@ def test_the_share_is_that_of_a_grid_of_these_anchors(strides, sides):
     assert all(min(sizes) >= stride for sizes, stride in zip(lists, strides))
     if len(sides) > 1 and len(strides) > 1:
         assert found.unmatched <= 0.05
+
+
+@pytest.mark.parametrize("strides", [[16], [4, 8]])
+def test_the_closest_anchors_are_those_of_a_grid_and_no_more_than_allowed(strides):
+    boxes = boxes_of([12, 25, 100], [0.5, 2], spread=0.2)
+    before = 0.0
+    for most in (1, 4, 15):
+        found = closest_anchors(boxes, strides, most)
+        grid = AnchorGrid(sizes=found.sizes, ratios=found.ratios, strides=strides)
+        assert grid.per_cell <= most
+        corners = np.concatenate(grid.shapes)
+        np.testing.assert_allclose(
+            np.sort(sides_of(found), axis=0),
+            np.sort(corners[:, 2:] - corners[:, :2], axis=0),
+            rtol=1e-4,
+        )
+        mean = shape_iou(boxes, sides_of(found)).max(axis=1).mean()
+        assert mean > before
+        before = mean
 
 
 def test_objects_of_every_size_are_matched_as_far_as_the_most_anchors_go():

@@ -3,8 +3,15 @@
 import numpy as np
 
 from detkit.data import Shapes
+from detkit.data.batch import make_batch
 from detkit.data.keypoints import FIELD
-from detkit.data.pictures import LARGE, SMALL, sample_with_all, truth_picture
+from detkit.data.pictures import (
+    LARGE,
+    SMALL,
+    batch_pictures,
+    sample_with_all,
+    truth_picture,
+)
 from detkit.data.sample import Sample
 from detkit.detections.draw import colour_of
 
@@ -49,6 +56,18 @@ def test_a_long_name_is_cut():
     names = ["a", "b", "c" * 10_000]
     cut = [name[:40] for name in names]
     assert (truth_picture(sample(), names) == truth_picture(sample(), cut)).all()
+
+
+def test_a_batch_is_drawn_without_its_padding():
+    shapes = Shapes(length=3, size=(64, 96), empty=0)
+    small = Shapes(length=1, size=(48, 64), empty=0, seed=3)
+    samples = [sample_with_all(shapes, 1, []), sample_with_all(small, 0, [])]
+    samples[0].difficult[0] = True
+    batch = make_batch(samples, [(64, 96), (48, 64)])
+    drawn = batch_pictures(batch, shapes.class_names, 5)
+    for picture, one in zip(drawn, samples):
+        assert (picture == truth_picture(one, shapes.class_names)).all()
+    assert len(batch_pictures(batch, shapes.class_names, 1)) == 1
 
 
 def test_a_sample_has_what_its_dataset_has():

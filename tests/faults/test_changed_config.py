@@ -32,6 +32,7 @@ ACCEPTED = {
     "train.epochs=3": ("train.epochs", "2", "3"),
     "train.log_every=3": ("train.log_every", "2", "3"),
     "train.pictures=0": ("train.pictures", "2", "0"),
+    "train.batch_pictures=0": ("train.batch_pictures", "not set", "0"),
     "train.patience=9": ("train.patience", "not set", "9"),
     "train.val_loss=true": ("train.val_loss", "not set", "true"),
     "train.keep=5": ("train.keep", "not set", "5"),

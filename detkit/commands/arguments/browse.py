@@ -1,7 +1,9 @@
-"""Draws images with their objects into files and a page, to look at before a training.
+"""Draws images with their objects into files and pages, to look at before a training.
 
 The folder gets a page, index.html, which a browser opens from the disk, the pictures, and sheets
-of twelve of them. Difficult objects are dashed.
+of twelve of them. Difficult objects are dashed. With a config, inputs.html is one file that shows
+the images as the network will see them: after the transforms, with boxes, masks, keypoints,
+ignored regions, and the anchors that training matches with each object. Its key ? lists its keys.
 """
 
 import argparse
@@ -19,16 +21,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="browse",
         help="a new folder, or an earlier one of this command; default: browse",
     )
-    parser.add_argument(
+    number = parser.add_mutually_exclusive_group()
+    number.add_argument(
         "--count", type=positive, default=48, metavar="N", help="images that are drawn; default: 48"
     )
+    number.add_argument("--limit", type=positive, metavar="N", help="another name of --count")
     parser.add_argument(
         "--seed", type=int, help="draw this choice of images; default: the first ones"
     )
     parser.add_argument(
         "--transforms",
         action="store_true",
-        help="draw what training sees in its first epoch, after data.train_transforms",
+        help="let the pictures and sheets, too, show what training sees in its first epoch, after "
+        "data.train_transforms",
     )
 
 

@@ -1,4 +1,4 @@
-"""SSD's two changes of an object's size: a part of the image, and the image on a larger canvas."""
+"""Parts of an image by SSD's rule or of a bounded aspect, and an image on a larger canvas."""
 
 import math
 from typing import Sequence, Tuple
@@ -114,6 +114,60 @@ class Expand:
         size = int(width * ratio), int(height * ratio)
         x, y = rng.integers(size[0] - width + 1), rng.integers(size[1] - height + 1)
         return warped(sample, placing((1, 1), (x, y)), size, self.fill)
+
+
+@TRANSFORMS.register()
+class AspectCrop:
+    """Cuts the longer side of an image whose aspect is extreme; for training only.
+
+    low, high: the smallest and the largest aspect, width over height, that an image keeps; in
+        [0.1, 10], with ``low`` at most ``high``.
+
+    An image outside of the bounds is cut along its longer side, to the whole pixel that is next to
+    the bound; its other side stays. The part is at a random place that contains all objects, if
+    they fit into one part. Otherwise it contains an object that is drawn, or as much of it as fits.
+    Objects that leave the image are dropped, and an object of which less than a tenth is left
+    becomes difficult.
+
+    The bounds are TRAIN.ASPECT_LO and TRAIN.ASPECT_HI of Detectron.pytorch (lib/roi_data), with
+    their defaults, and cutting the longer side around the objects is its TRAIN.ASPECT_CROPPING:
+    images of similar aspects need less padding in a batch. That a part always keeps an object is
+    detkit's own rule.
+    """
+
+    training_only = True
+
+    def __init__(self, low: float = 0.5, high: float = 2.0) -> None:
+        self.low, self.high = limits("low, high", (low, high), 0.1, 10)
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        height, width = sample.image.shape[:2]
+        size = [width, height]
+        if width > self.high * height:
+            axis, size[0] = 0, max(1, math.floor(self.high * height))
+        elif width < self.low * height:
+            axis, size[1] = 1, max(1, math.floor(width / self.low))
+        else:
+            return sample
+        shift = [0, 0]
+        shift[axis] = -self._start(sample, axis, size[axis], rng)
+        return warped(sample, placing((1, 1), (shift[0], shift[1])), (size[0], size[1]))
+
+    @staticmethod
+    def _start(sample: Sample, axis: int, side: int, rng: np.random.Generator) -> int:
+        """Returns the first pixel of the part along an axis, 0 for x and 1 for y."""
+        whole = sample.image.shape[1 - axis]
+        ends = sample.boxes[~sample.difficult][:, [axis, axis + 2]]
+        least, most = 0, whole - side
+        if len(ends):
+            first, last = math.floor(ends[:, 0].min()), math.ceil(ends[:, 1].max())
+            if last - first > side:
+                one = ends[rng.integers(len(ends))]
+                first, last = math.floor(one[0]), math.ceil(one[1])
+            # A part that begins between the two holds the object, or lies within a longer one.
+            between = np.clip(sorted((last - side, first)), 0, whole - side)
+            least, most = between.tolist()
+        return int(rng.integers(least, most + 1))
 
 
 def _centres_in(part: np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from detkit.data import HorizontalFlip, Loader, Photometric, Resize, VerticalFli
 from detkit.data.augment import (
     JPEG,
     Affine,
+    AspectCrop,
     Blur,
     CopyPaste,
     Cutout,
@@ -29,6 +30,8 @@ GEOMETRY = [
     VerticalFlip(),
     RandomCrop(),
     RandomCrop((0,), size=(0.05, 0.2)),
+    AspectCrop(1.5, 3),
+    AspectCrop(0.3, 0.6),
     Expand((1, 2)),
     Affine(),
     Affine(angle=180, shear=20, scale=(0.7, 2), translate=0.4),

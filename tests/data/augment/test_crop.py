@@ -1,9 +1,9 @@
-"""Parts of an image by SSD's rule, and larger canvases."""
+"""Parts of an image by SSD's rule or of a bounded aspect, and larger canvases."""
 
 import numpy as np
 import pytest
 
-from detkit.data.augment import Expand, RandomCrop
+from detkit.data.augment import AspectCrop, Expand, RandomCrop
 from detkit.data.augment.crop import LARGEST_CANVAS
 from detkit.data.sample import Sample, unlabelled
 from detkit.detections.overlap import pairwise_iou
@@ -60,6 +60,81 @@ def test_an_image_of_one_pixel_stays():
     pixel = unlabelled(np.zeros((1, 1, 3), np.uint8))
     assert RandomCrop(p=1)(pixel, rng()).image.shape == (1, 1, 3)
     assert Expand(p=1)(pixel, rng()).image.shape[0] in range(1, 5)
+
+
+def strip(boxes, width=300, height=60, difficult=None):
+    """An image of which red is column % 256 and green the row."""
+    rows, columns = np.mgrid[:height, :width]
+    image = np.stack([columns % 256, rows % 256, columns // 256], axis=2).astype(np.uint8)
+    boxes = np.array(boxes, np.float32).reshape(-1, 4)
+    ignored = np.zeros(len(boxes), bool) if difficult is None else np.array(difficult)
+    return Sample("strip", image, boxes, np.arange(len(boxes), dtype=np.int32), ignored)
+
+
+def turned(sample):
+    """The Sample with x and y exchanged."""
+    return sample._replace(
+        image=sample.image.transpose(1, 0, 2), boxes=sample.boxes[:, [1, 0, 3, 2]]
+    )
+
+
+def starts_of(crop, sample, size, number=60):
+    """The first columns of the parts that are drawn of an image and, turned, of its mirror."""
+    found = []
+    for seed in range(number):
+        part = crop(sample, rng(seed))
+        upright = AspectCrop(1 / crop.high, 1 / crop.low)(turned(sample), rng(seed))
+        assert part.image.shape[:2] == size
+        np.testing.assert_array_equal(turned(upright).image, part.image)
+        np.testing.assert_array_equal(turned(upright).boxes, part.boxes)
+        start = int(part.image[0, 0, 0]) + 256 * int(part.image[0, 0, 2])
+        np.testing.assert_array_equal(part.image, sample.image[:, start : start + size[1]])
+        within = np.clip(sample.boxes - [start, 0, start, 0], 0, [size[1], size[0]] * 2)
+        np.testing.assert_array_equal(part.boxes, within[part.labels])
+        found.append((start, part))
+    return found
+
+
+def test_a_part_of_bounded_aspect_has_all_objects_if_they_fit():
+    boxes = [[100, 5, 130, 40], [150, 20, 199.5, 50]]
+    found = starts_of(AspectCrop(0.5, 2), strip(boxes), (60, 120))
+    starts = [start for start, _ in found]
+    assert min(starts) >= 80 and max(starts) <= 100  # 200 - 120, and the first object's side
+    assert len(set(starts)) > 12
+    assert all(len(part.boxes) == 2 and not part.difficult.any() for _, part in found)
+
+
+def test_a_part_of_bounded_aspect_keeps_one_object_whole_if_not_all_fit():
+    boxes = [[0, 5, 20, 40], [280, 5, 300, 50], [140, 0, 150, 50]]
+    seen = set()
+    for _, part in starts_of(AspectCrop(0.5, 2), strip(boxes), (60, 120)):
+        whole = {tuple(side) for side in (part.boxes[:, 2:] - part.boxes[:, :2]).tolist()}
+        assert whole & {(20, 35), (20, 45), (10, 50)}
+        seen |= set(part.labels.tolist())
+    assert seen == {0, 1, 2}
+
+
+def test_a_part_of_bounded_aspect_lies_within_a_longer_object():
+    starts = [
+        start for start, _ in starts_of(AspectCrop(1, 1), strip([[50, 0, 200, 60]]), (60, 60))
+    ]
+    assert 50 <= min(starts) < 70 and 120 < max(starts) <= 140
+
+
+def test_without_objects_a_part_of_bounded_aspect_is_anywhere():
+    for sample in (strip([]), strip([[0, 0, 9, 9]], difficult=[True])):
+        starts = [start for start, _ in starts_of(AspectCrop(1, 1), sample, (60, 60))]
+        assert min(starts) < 40 and max(starts) > 200
+
+
+def test_an_image_within_the_bounds_stays():
+    for sample in (strip([], 120, 60), strip([], 60, 120), strip([], 1, 1)):
+        assert AspectCrop(0.5, 2)(sample, rng()) is sample
+    assert AspectCrop(0.99, 0.99)(strip([], 100, 100), rng()).image.shape[:2] == (100, 99)
+    assert AspectCrop(10, 10)(strip([], 3, 3), rng()).image.shape[:2] == (1, 3)
+    for bad in ((2, 1), (0, 1), (1, 11)):
+        with pytest.raises(ValueError, match="low, high"):
+            AspectCrop(*bad)
 
 
 def test_expand_puts_the_image_on_a_canvas():
