@@ -3,7 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 from detkit.build.data import build_dataset, build_evaluator, build_loader
 from detkit.build.load import detector_for, load_model_weights
@@ -27,7 +27,7 @@ from detkit.config import Config, dump_config, place, require
 from detkit.config.types import shown
 from detkit.construct import construct
 from detkit.data.sample import Dataset
-from detkit.device import find_device
+from detkit.device import find_devices
 from detkit.errors import CheckpointError, ConfigError
 from detkit.files.disk import make_folder, whole_file
 from detkit.memory import bound_arenas
@@ -35,6 +35,7 @@ from detkit.plugins import copies_of, write_copies
 from detkit.registry import HOOKS, SCHEDULES
 from detkit.runner.average import Average
 from detkit.runner.curves import CurvesHook
+from detkit.runner.devices import Devices
 from detkit.runner.freezing import FreezeHook, Freezing
 from detkit.runner.hooks import PatienceHook, ScheduleHook, StopHook, TimeHook
 from detkit.runner.intervals import read_interval
@@ -48,7 +49,6 @@ from detkit.runner.seed import seed_run
 from detkit.runner.time_budget import TimeBudget, WhileTimeIsLeft
 from detkit.runner.val_loss import ValidationLoss
 from detkit.threshold import parse_rule
-from detkit.typing import Context
 
 
 class Training:
@@ -64,8 +64,8 @@ class Training:
         plugins, its sections ``seed`` and ``train``.
     class_names, train_set, val_set, loader, val_loader: the data.
     val_loss: the ValidationLoss, or None.
-    ctx, precision, model, train_step: the device, "fp32" or "bf16", the network that is trained and
-        its training step.
+    devices, ctx, precision, model, train_step: the Devices, the first of them, "fp32" or "bf16", the
+        network that is trained and its training step.
     average, evaluated, detector: the Average of its weights, or None; the network that is evaluated
         and saved, whose weights are the averages if there are any; the Detector around it.
     optimizer, freezing, schedule, evaluator, hooks: the Optimizer, the frozen parts, a function
@@ -102,9 +102,10 @@ class Training:
         self.train_set = build_dataset(config, "train")
         self.val_set = build_dataset(config, "val")
         self.class_names = _common_classes(config, self.train_set, self.val_set)
-        self.ctx = _context(config, self.options.device)
+        self.devices = _devices(config, self.options.device)
+        self.ctx = self.devices.contexts[0]
         choose_operators(config, self.ctx)
-        self.model = build_model(config, self.class_names, self.ctx)
+        self.model = build_model(config, self.class_names, self.devices.contexts)
         check_start(self.model, config["train"])
         self.precision = use_precision(config, self.model, self.options.precision)
         self.train_step = build_train_step(config, self.model, len(self.class_names))
@@ -215,7 +216,7 @@ class Training:
             self.optimizer,
             hooks,
             length=length,
-            ctx=self.ctx,
+            devices=self.devices,
             work_dir=work_dir,
             seed=self.seed,
             evaluate_every=rarer,
@@ -292,8 +293,8 @@ def _common_classes(config: Config, train: Dataset, val: Dataset) -> Tuple[str, 
     return names
 
 
-def _context(config: Config, device: str) -> Context:
+def _devices(config: Config, names: Union[str, Sequence[str]]) -> Devices:
     try:
-        return find_device(device)
+        return Devices(find_devices(names))
     except ConfigError as error:
         raise ConfigError(f"{place(config['train'], 'device')}: {error}") from error

@@ -50,7 +50,8 @@ class TrainOptions:
     pictures: the number of validation images that are drawn with their detections after each
         evaluation.
     hooks: further hooks by ``type``, called after detkit's own.
-    device: "auto" (a GPU if MXNet has one), "cpu" or "gpu".
+    device: "auto" (a GPU if MXNet has one), "cpu", "gpu", or a certain one such as "gpu:1"; or a
+        list of devices, which share each batch: the batch size is that of all together.
     precision: "fp32", or "bf16": convolutions multiply in bfloat16 on a CPU that has it, also in
         the evaluations of the run. Weights, sums and the gradients of the weights stay float32.
         "auto" is "bf16" on such a CPU and "fp32" elsewhere.
@@ -81,7 +82,7 @@ class TrainOptions:
     keep: int = 2
     patience: Optional[int] = None
     pictures: int = 6
-    device: Literal["auto", "cpu", "gpu"] = "auto"
+    device: Union[str, Sequence[str]] = "auto"
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     hooks: Sequence[dict] = ()
 

@@ -17,7 +17,7 @@ def seed_step(seed: int, step: int) -> None:
 
     The generator's state can neither be read nor saved, so that a resumed run could not continue
     with it. Because it is seeded before every step, step n draws the same numbers whether or not
-    the run was interrupted.
+    the run was interrupted. All devices get the same seed.
     """
     sequence = np.random.SeedSequence([seed, step])
     mx.random.seed(int(sequence.generate_state(1)[0]) % 2**31)

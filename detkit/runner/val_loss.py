@@ -7,8 +7,8 @@ import numpy as np
 from mxnet import autograd
 
 from detkit.data.loader import Loader
+from detkit.runner.devices import inputs_of
 from detkit.runner.interrupt import Interrupt
-from detkit.runner.loop import inputs_of
 from detkit.runner.seed import seed_step
 from detkit.typing import Context
 
