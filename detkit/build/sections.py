@@ -16,6 +16,7 @@ from detkit.build.outdated import check_outdated
 from detkit.build.regimes import WITH_ANCHORS, expand_regime, regime_of
 from detkit.build.train_step import chosen_step
 from detkit.config import Config, check_keys, load_config, place, require, section
+from detkit.config.types import shown
 from detkit.errors import ConfigError
 from detkit.plugins import import_plugins
 
@@ -66,24 +67,39 @@ def check_sections(config: Config) -> None:
     check_keys(config["data"], DATA_KEYS)
 
 
-def check_norms(node: Any) -> None:
-    """Raises ConfigError for SyncBN in a section of a training, or in a section within it.
+def seed_of(config: Config) -> int:
+    """Returns ``seed``, 0 by default. Raises ConfigError unless it is a whole number from 0 on."""
+    seed = config.get("seed", 0)
+    if type(seed) is not int or seed < 0:  # true is an int too
+        raise ConfigError(
+            f"{place(config, 'seed')}: expected a whole number from 0 on, found {shown(seed)}"
+        )
+    return seed
 
-    A training runs on one device, where SyncBN is BN. A user who asks for it expects the statistics
-    of a larger batch.
 
-    node: a section, or a list in one.
+def check_norms(config: Config) -> None:
+    """Raises ConfigError for SyncBN in the ``model`` of a training on one device.
+
+    SyncBN is BN there. A user who asks for it expects the statistics of a larger batch.
     """
+    devices = section(config, "train").get("device")
+    if not (isinstance(devices, list) and len(devices) > 1):
+        _refuse_sync(config["model"])
+
+
+def _refuse_sync(node: Any) -> None:
+    """``node`` is a section, or a list in one."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         kind = value.get("type") if isinstance(value, dict) else value
         if key == "norm" and kind == "SyncBN":
             raise ConfigError(
-                f"{place(node, key)}: expected a norm for one device, on which detkit trains, "
-                "found 'SyncBN', which takes its statistics from several; write norm: BN, which "
-                "does the same on one device, or GN or FrozenBN, which need no large batch"
+                f"{place(node, key)}: expected a norm for one device, which train.device names, "
+                "found 'SyncBN', which takes its statistics from several; list several devices, "
+                "write norm: BN, which does the same on one, or GN or FrozenBN, which need no "
+                "large batch"
             )
         if isinstance(value, (dict, list)):
-            check_norms(value)
+            _refuse_sync(value)
 
 
 def check_parts(config: Config) -> None:

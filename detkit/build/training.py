@@ -3,7 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from detkit.build.data import build_dataset, build_evaluator, build_loader
 from detkit.build.load import detector_for, load_model_weights
@@ -11,7 +11,7 @@ from detkit.build.model import build_model, choose_operators
 from detkit.build.precision import use_precision
 from detkit.build.records import begin_log
 from detkit.build.resume import Change, check_changes, find_resumed
-from detkit.build.sections import check_norms, check_parts, check_sections
+from detkit.build.sections import check_norms, check_parts, check_sections, seed_of
 from detkit.build.start import check_start, start
 from detkit.build.train_step import build_train_step
 from detkit.checkpoints import (
@@ -24,7 +24,6 @@ from detkit.checkpoints import (
     point_last_to,
 )
 from detkit.config import Config, dump_config, place, require
-from detkit.config.types import shown
 from detkit.construct import construct
 from detkit.data.sample import Dataset
 from detkit.device import find_devices
@@ -49,6 +48,7 @@ from detkit.runner.seed import seed_run
 from detkit.runner.time_budget import TimeBudget, WhileTimeIsLeft
 from detkit.runner.val_loss import ValidationLoss
 from detkit.threshold import parse_rule
+from detkit.typing import Context
 
 
 class Training:
@@ -64,8 +64,8 @@ class Training:
         plugins, its sections ``seed`` and ``train``.
     class_names, train_set, val_set, loader, val_loader: the data.
     val_loss: the ValidationLoss, or None.
-    devices, ctx, precision, model, train_step: the Devices, the first of them, "fp32" or "bf16", the
-        network that is trained and its training step.
+    devices, ctx, precision: the Devices, the first of them, "fp32" or "bf16".
+    model, train_step: the network that is trained and its training step.
     average, evaluated, detector: the Average of its weights, or None; the network that is evaluated
         and saved, whose weights are the averages if there are any; the Detector around it.
     optimizer, freezing, schedule, evaluator, hooks: the Optimizer, the frozen parts, a function
@@ -86,11 +86,11 @@ class Training:
         bound_arenas()
         check_sections(config)
         check_parts(config)
-        check_norms(config["model"])
+        check_norms(config)
         self.config = config
         self.plugins = copies_of(plugin_files)
         self.config_text = config_text or dump_config(config, self.plugins.listed)
-        self.seed = _seed(config)
+        self.seed = seed_of(config)
         seed_run(self.seed)
         self.options: TrainOptions = construct(TrainOptions, require(config, "train", dict))
         self.length = self.options.length
@@ -102,7 +102,7 @@ class Training:
         self.train_set = build_dataset(config, "train")
         self.val_set = build_dataset(config, "val")
         self.class_names = _common_classes(config, self.train_set, self.val_set)
-        self.devices = _devices(config, self.options.device)
+        self.devices = Devices(_devices(config, self.options), self.seed)
         self.ctx = self.devices.contexts[0]
         choose_operators(config, self.ctx)
         self.model = build_model(config, self.class_names, self.devices.contexts)
@@ -218,7 +218,6 @@ class Training:
             length=length,
             devices=self.devices,
             work_dir=work_dir,
-            seed=self.seed,
             evaluate_every=rarer,
         )
 
@@ -274,15 +273,6 @@ class Training:
         return changes
 
 
-def _seed(config: Config) -> int:
-    seed = config.get("seed", 0)
-    if type(seed) is not int or seed < 0:  # true is an int too
-        raise ConfigError(
-            f"{place(config, 'seed')}: expected a whole number from 0 on, found {shown(seed)}"
-        )
-    return seed
-
-
 def _common_classes(config: Config, train: Dataset, val: Dataset) -> Tuple[str, ...]:
     names, others = tuple(train.class_names), tuple(val.class_names)
     if others != names:
@@ -293,8 +283,14 @@ def _common_classes(config: Config, train: Dataset, val: Dataset) -> Tuple[str, 
     return names
 
 
-def _devices(config: Config, names: Union[str, Sequence[str]]) -> Devices:
+def _devices(config: Config, options: TrainOptions) -> List[Context]:
     try:
-        return Devices(find_devices(names))
+        devices = find_devices(options.device)
     except ConfigError as error:
         raise ConfigError(f"{place(config['train'], 'device')}: {error}") from error
+    if len(devices) > options.batch_size:
+        raise ConfigError(
+            f"{place(config['train'], 'batch_size')}: expected an image for each of the "
+            f"{len(devices)} devices of train.device, found {options.batch_size}"
+        )
+    return devices

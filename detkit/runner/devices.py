@@ -6,6 +6,7 @@ import mxnet as mx
 from mxnet import autograd
 
 from detkit.data.sample import Batch
+from detkit.runner.seed import seed_step
 from detkit.typing import Context, NDArray
 
 Losses = Dict[str, NDArray]
@@ -20,21 +21,30 @@ class Devices:
     means over the images: a loss that is divided by the number of sampled boxes is, if every image
     has as many.
 
-    contexts: at least one. If a batch has fewer images than there are devices, those without one
-        get its first image, which then counts nothing.
+    contexts: at least one. If a batch has fewer images, a device without one gets its first image,
+        which then counts nothing.
+    seed: of every draw.
     """
 
-    def __init__(self, contexts: Sequence[Context]):
+    def __init__(self, contexts: Sequence[Context], seed: int = 0):
         self.contexts = list(contexts)
+        self._seed = seed
 
-    def losses(self, train_step: Any, batch: Batch) -> Tuple[List[NDArray], Losses]:
+    def __str__(self) -> str:
+        """Returns the devices in words: 'gpu(0) and gpu(1)'."""
+        return " and ".join(map(str, self.contexts))
+
+    def losses(self, train_step: Any, batch: Batch, step: int) -> Tuple[List[NDArray], Losses]:
         """Returns the total loss (1,) of each part, on its device, and {name: loss (1,)} of all.
+
+        step: the number of steps before this one, which the seeds of the draws depend on.
 
         It is called under autograd.record(). The gradient is that of all totals together.
         """
         heads: List[NDArray] = []
         together: Losses = {}
         for context, images, inputs in self._parts(train_step, batch):
+            seed_step(self._seed, step, context)
             losses = train_step(*inputs)
             share = images / len(batch.images)
             if share < 1:
@@ -52,8 +62,9 @@ class Devices:
         count, parts = len(batch.images), len(self.contexts)
         bounds = [count * number // parts for number in range(parts + 1)]
         return [
-            (context, stop - start, [_on(context, array[start:stop] if stop > start else array[:1]) for array in arrays])
+            (context, stop - start, [_on(context, array[rows]) for array in arrays])
             for context, start, stop in zip(self.contexts, bounds, bounds[1:])
+            for rows in [slice(start, stop) if stop > start else slice(1)]
         ]
 
 

@@ -17,7 +17,6 @@ from detkit.runner.interrupt import Interrupt
 from detkit.runner.intervals import Interval
 from detkit.runner.loss_window import LossWindow
 from detkit.runner.optimizer import Optimizer
-from detkit.runner.seed import seed_step
 from detkit.runner.time_budget import Length, TimeBudget, WhileTimeIsLeft
 from detkit.threshold import Threshold
 
@@ -30,7 +29,7 @@ class Runner:
     optimizer: the Optimizer of the model that train_step trains.
     hooks: objects with some of the methods of hooks.Hook.
     length: the Interval after which the run ends, or a TimeBudget.
-    devices, work_dir, seed: the Devices, the folder of the run, the seed of every draw.
+    devices, work_dir: the Devices of the training, the folder of the run.
     evaluate_every: the Interval between two evaluations, or a WhileTimeIsLeft. The end of the run
         always has one. None switches evaluation off.
 
@@ -62,7 +61,6 @@ class Runner:
         length: Length,
         devices: Devices,
         work_dir: str,
-        seed: int = 0,
         evaluate_every: Union[Interval, WhileTimeIsLeft, None] = None,
     ):
         self.train_step = train_step
@@ -71,7 +69,6 @@ class Runner:
         self.hooks = list(hooks)
         self.length = length
         self._devices = devices
-        self._seed = seed
         self._evaluate_every = evaluate_every
         self._evaluated_step: Optional[int] = None
         self.progress = Progress()
@@ -195,10 +192,9 @@ class Runner:
         stopped has little left to finish. An evaluation or a hook may wait longer.
         """
         step, epoch, _ = self.progress
-        seed_step(self._seed, step)
         self.call("before_step")
         with autograd.record():
-            totals, losses = self._devices.losses(self.train_step, batch)
+            totals, losses = self._devices.losses(self.train_step, batch, step)
         progress = Progress(step + 1, epoch, batch.number + 1)
         last = self.length.is_last_step(progress, len(self.loader))
         # From here to the end of the update, gradients, statistics and weights belong to no step.

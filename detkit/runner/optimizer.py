@@ -178,7 +178,7 @@ class Optimizer:
     def _clip(self, norm: float) -> None:
         grads = [p.list_grad() for p in self._trained.values() if _is_trained(p)]
         for of_device in zip(*grads):
-            # Checking for infinities here would wait for the device; the losses are checked instead.
+            # A check for infinities would wait for the device; the losses are checked instead.
             gluon.utils.clip_global_norm(list(of_device), norm, check_isfinite=False)
 
     def state(self) -> Dict[str, NDArray]:
