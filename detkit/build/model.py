@@ -14,7 +14,6 @@ from detkit.config.yaml import Node
 from detkit.construct import construct
 from detkit.errors import ConfigError
 from detkit.models import Network
-from detkit.models.norms import synchronise_norms
 from detkit.ops import backend
 from detkit.registry import DETECTORS, Registry
 from detkit.typing import Context
@@ -50,12 +49,8 @@ def build_model(
     if pretrained:
         for block, part in _built_parts(model, node):
             load_pretrained(block, part, model.normalize)
-    devices = ctx if isinstance(ctx, list) else [ctx]
     model.hybridize()
-    _settle_shapes(model, devices[0])
-    if len(devices) > 1:
-        synchronise_norms(model, len(devices))
-        model.hybridize()  # a graph that was compiled for the shapes has plain batch norms
+    _settle_shapes(model, ctx[0] if isinstance(ctx, list) else ctx)
     return model
 
 

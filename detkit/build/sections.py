@@ -77,29 +77,24 @@ def seed_of(config: Config) -> int:
     return seed
 
 
-def check_norms(config: Config) -> None:
-    """Raises ConfigError for SyncBN in the ``model`` of a training on one device.
+def check_norms(node: Any) -> None:
+    """Raises ConfigError for SyncBN in a section of a training, or in a section within it.
 
-    SyncBN is BN there. A user who asks for it expects the statistics of a larger batch.
+    On one device SyncBN is BN, and a user who asks for it expects the statistics of a larger batch.
+    On several, a training hangs in MXNet's operator.
+
+    node: a section, or a list in one.
     """
-    devices = section(config, "train").get("device")
-    if not (isinstance(devices, list) and len(devices) > 1):
-        _refuse_sync(config["model"])
-
-
-def _refuse_sync(node: Any) -> None:
-    """``node`` is a section, or a list in one."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         kind = value.get("type") if isinstance(value, dict) else value
         if key == "norm" and kind == "SyncBN":
             raise ConfigError(
-                f"{place(node, key)}: expected a norm for one device, which train.device names, "
-                "found 'SyncBN', which takes its statistics from several; list several devices, "
-                "write norm: BN, which does the same on one, or GN or FrozenBN, which need no "
-                "large batch"
+                f"{place(node, key)}: expected a norm of the images of one device, found 'SyncBN', "
+                "which takes its statistics from several; write norm: BN, which does the same on "
+                "one device, or GN or FrozenBN, which need no large batch"
             )
         if isinstance(value, (dict, list)):
-            _refuse_sync(value)
+            check_norms(value)
 
 
 def check_parts(config: Config) -> None:

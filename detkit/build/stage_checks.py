@@ -91,7 +91,7 @@ def _shapes(config: Config, names: Sequence[str]) -> Dict[str, Shapes]:
     """Builds all that a training builds without data; returns {part: shapes of its weights}."""
     check_sections(config)
     check_parts(config)
-    check_norms(config)
+    check_norms(config["model"])
     options: TrainOptions = construct(TrainOptions, require(config, "train", dict))
     _check_settings(config, options)
     names = names if detector_of(config).TELLS_CLASSES else OneClass.class_names

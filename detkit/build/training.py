@@ -86,7 +86,7 @@ class Training:
         bound_arenas()
         check_sections(config)
         check_parts(config)
-        check_norms(config)
+        check_norms(config["model"])
         self.config = config
         self.plugins = copies_of(plugin_files)
         self.config_text = config_text or dump_config(config, self.plugins.listed)

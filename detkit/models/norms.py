@@ -78,8 +78,8 @@ def norm_layer(norm: Norm, channels: int, eps: float = 1e-5, momentum: float = 0
     BN: batch norm (Ioffe and Szegedy 2015).
     FrozenBN: batch norm whose statistics, scale and shift are those of a file and stay so.
     FrozenStatsBN: batch norm whose statistics stay those of a file; scale and shift still learn.
-    SyncBN: batch norm over the parts of a batch on all devices, see SyncBatchNorm. A training on
-        one device refuses it.
+    SyncBN: batch norm over the batches of all devices, see SyncBatchNorm. A training of detkit runs
+        on one device and refuses it.
     GN: group norm (Wu and He 2018), which does not depend on the batch; in 32 groups by default.
     IN: instance norm (Ulyanov et al. 2016), with a scale and a shift: GN in groups of one channel.
 
