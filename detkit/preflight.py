@@ -54,7 +54,7 @@ def preflight(training: Training) -> List[str]:
         _network_line(training),
         *((_frozen_line(training),) if training.freezing else ()),
     ]
-    return [*lines, f"schedule {_length(training)}, on {training.ctx} in {training.precision}"]
+    return [*lines, f"schedule {_length(training)}, on {training.devices} in {training.precision}"]
 
 
 def _length(training: Training) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 import mxnet as mx
 from mxnet.gluon import Block, HybridBlock, nn
@@ -25,10 +25,14 @@ SETTLING_SIDE = 256  # pixels; enough for a map of every stride that detectors u
 
 
 def build_model(
-    config: Config, class_names: Sequence[str], ctx: Context, pretrained: bool = True
+    config: Config,
+    class_names: Sequence[str],
+    ctx: Union[Context, List[Context]],
+    pretrained: bool = True,
 ) -> Network:
     """Returns the detector of ``model``, initialised from ``seed``, on ``ctx``, hybridized.
 
+    ctx: a device, or several of them, which all have the same weights.
     pretrained: whether to read the files of pretrained weights; False if a checkpoint is loaded
         afterwards.
 
@@ -46,7 +50,7 @@ def build_model(
         for block, part in _built_parts(model, node):
             load_pretrained(block, part, model.normalize)
     model.hybridize()
-    _settle_shapes(model, ctx)
+    _settle_shapes(model, ctx[0] if isinstance(ctx, list) else ctx)
     return model
 
 

@@ -17,6 +17,7 @@ from detkit.build.outdated import check_outdated
 from detkit.build.regimes import WITH_ANCHORS, expand_regime, regime_of
 from detkit.build.train_step import chosen_step
 from detkit.config import Config, check_keys, load_config, place, require, section
+from detkit.config.types import shown
 from detkit.errors import ConfigError
 from detkit.plugins import import_plugins
 
@@ -68,11 +69,21 @@ def check_sections(config: Config) -> None:
     check_keys(config["data"], DATA_KEYS)
 
 
+def seed_of(config: Config) -> int:
+    """Returns ``seed``, 0 by default. Raises ConfigError unless it is a whole number from 0 on."""
+    seed = config.get("seed", 0)
+    if type(seed) is not int or seed < 0:  # true is an int too
+        raise ConfigError(
+            f"{place(config, 'seed')}: expected a whole number from 0 on, found {shown(seed)}"
+        )
+    return seed
+
+
 def check_norms(node: Any) -> None:
     """Raises ConfigError for SyncBN in a section of a training, or in a section within it.
 
-    A training runs on one device, where SyncBN is BN. A user who asks for it expects the statistics
-    of a larger batch.
+    On one device SyncBN is BN, and a user who asks for it expects the statistics of a larger batch.
+    On several, a training hangs in MXNet's operator.
 
     node: a section, or a list in one.
     """
@@ -80,9 +91,9 @@ def check_norms(node: Any) -> None:
         kind = value.get("type") if isinstance(value, dict) else value
         if key == "norm" and kind == "SyncBN":
             raise ConfigError(
-                f"{place(node, key)}: expected a norm for one device, on which detkit trains, "
-                "found 'SyncBN', which takes its statistics from several; write norm: BN, which "
-                "does the same on one device, or GN or FrozenBN, which need no large batch"
+                f"{place(node, key)}: expected a norm of the images of one device, found 'SyncBN', "
+                "which takes its statistics from several; write norm: BN, which does the same on "
+                "one device, or GN or FrozenBN, which need no large batch"
             )
         if isinstance(value, (dict, list)):
             check_norms(value)

@@ -29,7 +29,7 @@ from detkit.checkpoints import (
     read_state,
 )
 from detkit.config import Config, dump_config, place
-from detkit.device import find_device
+from detkit.device import find_devices
 from detkit.environment import environment_of
 from detkit.errors import CheckpointError
 from detkit.evaluate.metrics import save_metrics
@@ -97,7 +97,7 @@ class StagedTraining:
         make_folder(work_dir)
         log = RunLog(work_dir, total=0)
         if log.is_new:
-            device = find_device(self.stages[0].config["train"].get("device", "auto"))
+            device = find_devices(self.stages[0].config["train"].get("device", "auto"))[0]
             log_environment(log, environment_of(self._config.project_root, device))
         made: Dict[str, Made] = {}
         for stage, line in zip(self.stages, self.summary()):

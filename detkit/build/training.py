@@ -11,7 +11,7 @@ from detkit.build.model import build_model, choose_operators
 from detkit.build.precision import use_precision
 from detkit.build.records import begin_log
 from detkit.build.resume import Change, check_changes, find_resumed
-from detkit.build.sections import check_norms, check_parts, check_sections
+from detkit.build.sections import check_norms, check_parts, check_sections, seed_of
 from detkit.build.start import check_start, start
 from detkit.build.train_step import build_train_step
 from detkit.checkpoints import (
@@ -24,10 +24,9 @@ from detkit.checkpoints import (
     point_last_to,
 )
 from detkit.config import Config, dump_config, place, require
-from detkit.config.types import shown
 from detkit.construct import construct
 from detkit.data.sample import Dataset
-from detkit.device import find_device
+from detkit.device import find_devices
 from detkit.errors import CheckpointError, ConfigError
 from detkit.files.disk import make_folder, whole_file
 from detkit.memory import bound_arenas
@@ -35,6 +34,7 @@ from detkit.plugins import copies_of, write_copies
 from detkit.registry import HOOKS, SCHEDULES
 from detkit.runner.average import Average
 from detkit.runner.curves import CurvesHook
+from detkit.runner.devices import Devices
 from detkit.runner.freezing import FreezeHook, Freezing
 from detkit.runner.hooks import PatienceHook, ScheduleHook, StopHook, TimeHook
 from detkit.runner.intervals import read_interval
@@ -64,8 +64,8 @@ class Training:
         plugins, its sections ``seed`` and ``train``.
     class_names, train_set, val_set, loader, val_loader, cache: the data, its ImageCache or None.
     val_loss: the ValidationLoss, or None.
-    ctx, precision, model, train_step: the device, "fp32" or "bf16", the network that is trained and
-        its training step.
+    devices, ctx, precision: the Devices, the first of them, "fp32" or "bf16".
+    model, train_step: the network that is trained and its training step.
     average, evaluated, detector: the Average of its weights, or None; the network that is evaluated
         and saved, whose weights are the averages if there are any; the Detector around it.
     optimizer, freezing, schedule, evaluator, hooks: the Optimizer, the frozen parts, a function
@@ -90,7 +90,7 @@ class Training:
         self.config = config
         self.plugins = copies_of(plugin_files)
         self.config_text = config_text or dump_config(config, self.plugins.listed)
-        self.seed = _seed(config)
+        self.seed = seed_of(config)
         seed_run(self.seed)
         self.options: TrainOptions = construct(TrainOptions, require(config, "train", dict))
         self.length = self.options.length
@@ -101,9 +101,10 @@ class Training:
         self.evaluator = build_evaluator(config)
         self.train_set, self.val_set = (build_dataset(config, split) for split in ("train", "val"))
         self.class_names = _common_classes(config, self.train_set, self.val_set)
-        self.ctx = _context(config, self.options.device)
+        self.devices = Devices(_devices(config, self.options), self.seed)
+        self.ctx = self.devices.contexts[0]
         choose_operators(config, self.ctx)
-        self.model = build_model(config, self.class_names, self.ctx)
+        self.model = build_model(config, self.class_names, self.devices.contexts)
         check_start(self.model, config["train"])
         self.precision = use_precision(config, self.model, self.options.precision)
         self.train_step = build_train_step(config, self.model, len(self.class_names))
@@ -215,9 +216,8 @@ class Training:
             self.optimizer,
             hooks,
             length=length,
-            ctx=self.ctx,
+            devices=self.devices,
             work_dir=work_dir,
-            seed=self.seed,
             evaluate_every=rarer,
         )
 
@@ -273,15 +273,6 @@ class Training:
         return changes
 
 
-def _seed(config: Config) -> int:
-    seed = config.get("seed", 0)
-    if type(seed) is not int or seed < 0:  # true is an int too
-        raise ConfigError(
-            f"{place(config, 'seed')}: expected a whole number from 0 on, found {shown(seed)}"
-        )
-    return seed
-
-
 def _common_classes(config: Config, train: Dataset, val: Dataset) -> Tuple[str, ...]:
     names, others = tuple(train.class_names), tuple(val.class_names)
     if others != names:
@@ -292,8 +283,14 @@ def _common_classes(config: Config, train: Dataset, val: Dataset) -> Tuple[str, 
     return names
 
 
-def _context(config: Config, device: str) -> Context:
+def _devices(config: Config, options: TrainOptions) -> List[Context]:
     try:
-        return find_device(device)
+        devices = find_devices(options.device)
     except ConfigError as error:
         raise ConfigError(f"{place(config['train'], 'device')}: {error}") from error
+    if len(devices) > options.batch_size:
+        raise ConfigError(
+            f"{place(config['train'], 'batch_size')}: expected an image for each of the "
+            f"{len(devices)} devices of train.device, found {options.batch_size}"
+        )
+    return devices

@@ -18,7 +18,7 @@ def weights_of(model: gluon.Block) -> Dict[str, NDArray]:
     """Returns the weights of a network by name, when they are at rest."""
     # MXNet may still reorder weights after a convolution, and reading them does not wait for that.
     mx.nd.waitall()
-    return {name: p.data() for name, p in model._collect_params_with_prefix().items()}
+    return {name: p.list_data()[0] for name, p in model._collect_params_with_prefix().items()}
 
 
 def save_arrays(path: str, arrays: Mapping[str, NDArray]) -> None:

@@ -42,19 +42,20 @@ class Average:
         """Sets the averages to the weights that are trained, as they are now."""
         self._updates = 0
         for name, trained in self._trained.items():
-            self._averages[name].set_data(trained.data())
+            self._averages[name].set_data(trained.list_data()[0])
 
     def update(self) -> None:
         """Moves the averages towards the weights, after an update of these."""
         share = 1 - min(self._decay, (1 + self._updates) / (10 + self._updates))
         self._updates += 1
         for name, trained in self._trained.items():
-            average = self._averages[name].data()
-            average += share * (trained.data() - average)
+            average = self._averages[name].list_data()[0]
+            average += share * (trained.list_data()[0] - average)
 
     def state(self) -> Dict[str, NDArray]:
         """Returns {name: array} of what a resumed run needs beside the averages."""
-        trained = {TRAINED + name: weight.data() for name, weight in self._trained.items()}
+        weights = self._trained.items()
+        trained = {TRAINED + name: weight.list_data()[0] for name, weight in weights}
         return {**trained, AVERAGED: mx.nd.array([self._updates], dtype="int64")}
 
     def load_state(self, arrays: Mapping[str, NDArray]) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Union
+from typing import Any, Dict, Iterable, Iterator, Optional, Union
 
 import mxnet as mx
 from mxnet import autograd
@@ -12,14 +12,13 @@ from detkit.data.loader import Loader
 from detkit.data.sample import Batch
 from detkit.detections import Detections
 from detkit.errors import TrainingError
+from detkit.runner.devices import Devices
 from detkit.runner.interrupt import Interrupt
 from detkit.runner.intervals import Interval
 from detkit.runner.loss_window import LossWindow
 from detkit.runner.optimizer import Optimizer
-from detkit.runner.seed import seed_step
 from detkit.runner.time_budget import Length, TimeBudget, WhileTimeIsLeft
 from detkit.threshold import Threshold
-from detkit.typing import Context, NDArray
 
 
 class Runner:
@@ -30,7 +29,7 @@ class Runner:
     optimizer: the Optimizer of the model that train_step trains.
     hooks: objects with some of the methods of hooks.Hook.
     length: the Interval after which the run ends, or a TimeBudget.
-    ctx, work_dir, seed: the device, the folder of the run, the seed of every draw.
+    devices, work_dir: the Devices of the training, the folder of the run.
     evaluate_every: the Interval between two evaluations, or a WhileTimeIsLeft. The end of the run
         always has one. None switches evaluation off.
 
@@ -61,9 +60,8 @@ class Runner:
         optimizer: Optimizer,
         hooks: Iterable[object],
         length: Length,
-        ctx: Context,
+        devices: Devices,
         work_dir: str,
-        seed: int = 0,
         evaluate_every: Union[Interval, WhileTimeIsLeft, None] = None,
     ):
         self.train_step = train_step
@@ -71,8 +69,7 @@ class Runner:
         self.optimizer = optimizer
         self.hooks = list(hooks)
         self.length = length
-        self._ctx = ctx
-        self._seed = seed
+        self._devices = devices
         self._evaluate_every = evaluate_every
         self._evaluated_step: Optional[int] = None
         self.batch: Optional[Batch] = None
@@ -198,17 +195,14 @@ class Runner:
         """
         step, epoch, _ = self.progress
         self.batch = batch
-        seed_step(self._seed, step)
         self.call("before_step")
-        inputs = inputs_of(self.train_step, batch, self._ctx)
         with autograd.record():
-            losses = self.train_step(*inputs)
-            total = mx.nd.add_n(*losses.values())
+            totals, losses = self._devices.losses(self.train_step, batch, step)
         progress = Progress(step + 1, epoch, batch.number + 1)
         last = self.length.is_last_step(progress, len(self.loader))
         # From here to the end of the update, gradients, statistics and weights belong to no step.
         self._complete = False
-        total.backward()
+        autograd.backward(totals)
         self.optimizer.step(step + 1, self.lr, last)
         self.progress, self._complete = progress, True
         self.losses.add(self.progress, losses, batch.image_ids)
@@ -263,12 +257,6 @@ class Runner:
                 failure = failure or error
         if failure:
             raise failure
-
-
-def inputs_of(train_step: Any, batch: Batch, ctx: Context) -> List[NDArray]:
-    """Returns the arrays of a Batch that a TrainStep is called with, on the device."""
-    arrays = (batch.array(name) for name in train_step.INPUTS)
-    return [mx.nd.array(array, ctx=ctx, dtype=array.dtype) for array in arrays]
 
 
 def _nothing(_: Runner) -> None:

@@ -16,7 +16,7 @@ from detkit.registry import OPTIMIZERS
 from detkit.runner.average import Average, count_at, load_trained, trained_shapes
 from detkit.runner.layer_decay import layer_factors
 from detkit.runner.options import TrainOptions
-from detkit.typing import NDArray
+from detkit.typing import Context, NDArray
 
 # Names of single numbers in a state, beside the arrays of the weights.
 UPDATES = "updates"  # how often the weights were updated; updates/NAME of a weight, if less often
@@ -145,8 +145,15 @@ class Optimizer:
             for parameter in self._trained.values():
                 parameter.grad_req = "add"
         self._updates = build_optimizer(options)
-        self._trainer = gluon.Trainer(list(self._trained.values()), self._updates, kvstore=None)
+        self._trainer = self._build_trainer()
         self._partial = 0  # the training step after which a run ended within an accumulation
+
+    def _build_trainer(self) -> gluon.Trainer:
+        weights = list(self._trained.values())
+        devices = weights[0].list_ctx()
+        sums = "device" if devices[0].device_type == "gpu" else "local"  # where gradients are added
+        store = sums if len(devices) > 1 else None
+        return gluon.Trainer(weights, self._updates, kvstore=store, update_on_kvstore=False)
 
     def step(self, number: int, lr: float, last: bool = False) -> None:
         """Updates the weights after training step ``number``, if it completes an accumulation.
@@ -161,10 +168,11 @@ class Optimizer:
         count = min((number - 1) % self._accumulate + 1, number - self._partial)
         if number % self._accumulate:
             self._partial = number
+        self._trainer.allreduce_grads()  # each device has the sum over all devices from here on
         if self._clip_norm:
             self._clip(self._clip_norm * count)
         self._trainer.set_learning_rate(lr)
-        self._trainer.step(count)
+        self._trainer.update(count)
         if self._average is not None:
             self._average.update()
         if self._accumulate > 1:
@@ -172,9 +180,10 @@ class Optimizer:
                 parameter.zero_grad()
 
     def _clip(self, norm: float) -> None:
-        grads = [grad for p in self._trained.values() if _is_trained(p) for grad in p.list_grad()]
-        # Checking for infinities here would wait for the device; the losses are checked instead.
-        gluon.utils.clip_global_norm(grads, norm, check_isfinite=False)
+        grads = [p.list_grad() for p in self._trained.values() if _is_trained(p)]
+        for of_device in zip(*grads):
+            # A check for infinities would wait for the device; the losses are checked instead.
+            gluon.utils.clip_global_norm(list(of_device), norm, check_isfinite=False)
 
     def state(self) -> Dict[str, NDArray]:
         """Returns {name: array}: the means of each weight, the number of updates, the gradients of
@@ -192,7 +201,7 @@ class Optimizer:
             arrays.update(self._counts())
         if self._accumulate > 1:
             trained = {n: p for n, p in self._trained.items() if _is_trained(p)}
-            arrays.update({f"gradient/{n}": p.grad() for n, p in trained.items()})
+            arrays.update({f"gradient/{n}": p.list_grad()[0] for n, p in trained.items()})
         if self._partial:
             arrays[PARTIAL] = mx.nd.array([self._partial], dtype="int64")
         if self._average is not None:
@@ -216,25 +225,31 @@ class Optimizer:
         load_trained(self._block, arrays)
         if self._average is not None:
             self._average.load_state(arrays)
-        updater = self._trainer._updaters[0]
         self._updates.num_update = count_at(arrays, UPDATES)
         self._partial = count_at(arrays, PARTIAL)
-        for index, (name, parameter) in enumerate(self._trained.items()):
-            context = parameter.list_ctx()[0]
+        devices = next(iter(self._trained.values())).list_ctx()
+        for device, updater in zip(devices, self._trainer._updaters):
+            self._load_means(arrays, device, updater)
+        for name, parameter in self._trained.items():
+            if f"gradient/{name}" in arrays and _is_trained(parameter):
+                parameter.zero_grad()
+                parameter.list_grad()[0][:] = arrays[f"gradient/{name}"]
+
+    def _load_means(self, arrays: Mapping[str, NDArray], device: Context, updater: Any) -> None:
+        """Restores what a device's updater knows of each weight."""
+        self._updates._set_current_context(device.device_id)
+        for index, name in enumerate(self._trained):
             means = [arrays[key] for key in (f"mean0/{name}", f"mean1/{name}") if key in arrays]
             if means:
-                updater.states[index] = tuple(array.as_in_context(context) for array in means)
+                updater.states[index] = tuple(array.as_in_context(device) for array in means)
                 updater.states_synced[index] = True
                 # A weight that was never updated has no means, and its count begins at 0.
-                self._updates._set_current_context(context.device_id)
                 own = f"{UPDATES}/{name}"
                 count = count_at(arrays, own if own in arrays else UPDATES)
                 self._updates._index_update_count[index] = count
             elif f"momentum/{name}" in arrays:
-                updater.states[index] = arrays[f"momentum/{name}"].as_in_context(context)
+                updater.states[index] = arrays[f"momentum/{name}"].as_in_context(device)
                 updater.states_synced[index] = True
-            if f"gradient/{name}" in arrays and _is_trained(parameter):
-                parameter.grad()[:] = arrays[f"gradient/{name}"]
 
     def _check_state(self, arrays: Mapping[str, NDArray]) -> None:
         remedy = "use the config that the checkpoint was trained with"

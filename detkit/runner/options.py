@@ -54,7 +54,8 @@ class TrainOptions:
     batch_pictures: the number of first batches of the run that are drawn as the network gets them;
         0: none.
     hooks: further hooks by ``type``, called after detkit's own.
-    device: "auto" (a GPU if MXNet has one), "cpu" or "gpu".
+    device: "auto" (a GPU if MXNet has one), "cpu", "gpu", or a certain one such as "gpu:1"; or a
+        list of devices, which share each batch: the batch size is that of all together.
     precision: "fp32", or "bf16": convolutions multiply in bfloat16 on a CPU that has it, also in
         the evaluations of the run. Weights, sums and the gradients of the weights stay float32.
         "auto" is "bf16" on such a CPU and "fp32" elsewhere.
@@ -87,7 +88,7 @@ class TrainOptions:
     patience: Optional[int] = None
     pictures: int = 6
     batch_pictures: int = 2
-    device: Literal["auto", "cpu", "gpu"] = "auto"
+    device: Union[str, Sequence[str]] = "auto"
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     hooks: Sequence[dict] = ()
 

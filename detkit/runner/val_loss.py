@@ -7,8 +7,8 @@ import numpy as np
 from mxnet import autograd
 
 from detkit.data.loader import Loader
+from detkit.runner.devices import inputs_of
 from detkit.runner.interrupt import Interrupt
-from detkit.runner.loop import inputs_of
 from detkit.runner.seed import seed_step
 from detkit.typing import Context
 
@@ -42,7 +42,7 @@ class ValidationLoss:
         for batch in self.loader.batches(epoch=0):
             if interrupt is not None and interrupt.signal is not None:
                 return None
-            seed_step(self._seed, batch.number)
+            seed_step(self._seed, batch.number, self._ctx)
             with autograd.pause(train_mode=False):
                 losses = self._train_step(*inputs_of(self._train_step, batch, self._ctx))
             values = mx.nd.concat(*losses.values(), dim=0).asnumpy().astype(np.float64)

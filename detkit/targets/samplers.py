@@ -19,6 +19,7 @@ LOSS = "loss"  # (B, N): class and box loss together, before the step; of RoIs o
 
 # Each candidate gets a random priority in [-1, 0), and the largest priorities are sampled.
 POSITIVES_FIRST, NEVER = 1.0, -1e30  # above and below every priority, however it is biased
+RADIX = 1024  # of the digits of a column: its square is more than the anchors of an image
 LATE = 1e20  # times a number in [-2, -1): below every biased priority of a negative, above NEVER
 
 
@@ -46,7 +47,7 @@ class RandomSampler(HybridBlock):
 
     def hybrid_forward(self, F: Namespace, labels: Tensor, *given: Tensor) -> Tensor:
         """Returns labels (B, N) of 1, 0, -1, of which those that are not drawn are set to -1."""
-        priority = F.random.uniform_like(labels) - 1
+        priority = _priorities(F, labels) - 1
         positive, negative = labels == POSITIVE, labels == NEGATIVE
         first = _highest(F, positive, priority, self._first)
         # The positives that were drawn come first, so that negatives fill the rest of the sample.
@@ -61,6 +62,22 @@ class RandomSampler(HybridBlock):
     def _bias(self, F: Namespace, negative: Tensor, priority: Tensor, *given: Tensor) -> Tensor:
         """Returns the priorities (B, N), below 0, changed so that some negatives are preferred."""
         return priority
+
+
+def _priorities(F: Namespace, labels: Tensor) -> Tensor:
+    """Returns random numbers (B, N) in [0, 1), the same for each image of labels (B, N).
+
+    The number of a column depends on the column alone, not on B or N. Devices that share a batch
+    and draw from the same seed therefore choose the samples that one device would choose. The
+    numbers are made by tabulation hashing (Carter and Wegman 1979): one drawn number for each digit
+    of the column, added modulo 1, which makes any three columns independent.
+    """
+    column = F.contrib.arange_like(labels, axis=1)
+    high = F.floor(column / RADIX)
+    low = column - high * RADIX
+    digits = [F.random.uniform(shape=(RADIX,)) for _ in range(2)]
+    total = F.take(digits[0], low) + F.take(digits[1], high, mode="wrap")
+    return F.broadcast_like(F.expand_dims(total - F.floor(total), axis=0), labels)
 
 
 def needs_of(sampler: HybridBlock) -> Tuple[str, ...]:

@@ -62,7 +62,7 @@ def runner_with(config, tmp_path, *recorders, epochs=2):
         training.optimizer,
         recorders,
         Interval(epochs=epochs),
-        training.ctx,
+        training.devices,
         str(tmp_path),
     )
 
