@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from detkit.targets import IoUBalancedSampler, PseudoSampler, RandomSampler
+from detkit.targets.samplers import RADIX
+from support.drawing import share_drawn
 from support.oracles import sample_counts
 from support.refusals import assert_refused
 
@@ -64,24 +66,20 @@ def test_positives_fill_up_what_negatives_leave(kind, labels, size, positive_sha
 
 
 def test_every_positive_fills_up_equally_often():
-    labels = mx.nd.array(np.tile([1, 1, 1, 1, 1, 0, -1], (4000, 1)))
-    mx.random.seed(0)
-    drawn = (RandomSampler(4, 0.25, fill_up=True)(labels).asnumpy() >= 0).mean(axis=0)
+    drawn = share_drawn(RandomSampler(4, 0.25, fill_up=True), [1, 1, 1, 1, 1, 0, -1])
     assert drawn[:5] == pytest.approx([3 / 5] * 5, abs=0.04)
     assert drawn[5:].tolist() == [1, 0]
 
 
 def test_every_member_is_drawn_equally_often():
-    labels = mx.nd.array(np.tile([1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, -1], (4000, 1)))
-    mx.random.seed(0)
-    drawn = (RandomSampler(4, 0.5)(labels).asnumpy() >= 0).mean(axis=0)
+    drawn = share_drawn(RandomSampler(4, 0.5), [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, -1])
     assert drawn[:4] == pytest.approx([2 / 4] * 4, abs=0.04)
     assert drawn[4:12] == pytest.approx([2 / 8] * 8, abs=0.04)
     assert drawn[12] == 0
 
 
 def test_equal_priorities_are_drawn_one_by_one(monkeypatch):
-    monkeypatch.setattr(mx.nd.random, "uniform_like", lambda data: mx.nd.ones_like(data) / 2)
+    monkeypatch.setattr(mx.nd.random, "uniform", lambda shape: mx.nd.ones(shape) / 2)
     labels = np.array([[1] * 9 + [0] * 40, [1] * 2 + [0] * 5 + [-1] * 42])
     for sampler in (RandomSampler(16, 0.25), IoUBalancedSampler(16, 0.25)):
         found = with_ious(sampler, labels)
@@ -105,6 +103,29 @@ def test_draws_differ_from_call_to_call_and_repeat_under_a_seed(kind, hybridized
     assert first != second
     assert first[0] != first[1]
     assert draws() == [first, second]
+
+
+@pytest.mark.parametrize("kind", [RandomSampler, IoUBalancedSampler])
+def test_a_draw_depends_on_the_image_alone(kind):
+    """Not on the images and the padding beside it: devices that share a batch draw as one does."""
+    labels = np.random.default_rng(0).integers(-1, 2, (3, 3000))
+    padding = np.full((3, 52), -1)
+
+    def drawn(rows):
+        mx.random.seed(11)
+        return with_ious(kind(64), rows)
+
+    together = drawn(labels)
+    for row, found in zip(labels, together):
+        assert (drawn(row[None]) == found).all()
+    assert (drawn(np.concatenate([labels, padding], axis=1))[:, :3000] == together).all()
+
+
+def test_far_columns_are_drawn_as_often_as_near_ones():
+    # Numbers of columns of more than one digit; see RADIX.
+    labels = np.zeros(5 * RADIX)
+    parts = share_drawn(RandomSampler(RADIX, 0), labels, calls=200).reshape(20, -1).mean(axis=1)
+    assert parts == pytest.approx([0.2] * 20, abs=0.02)
 
 
 @pytest.mark.parametrize("wrong", [{"size": 0}, {"positive_share": 1.5}, {"positive_share": -0.1}])
