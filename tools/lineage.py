@@ -30,6 +30,7 @@ from lineage.systems import (
 )
 from lineage.table import tables
 from trainings.account import Account
+from trainings.arguments import config_arguments
 from trainings.records import read_json, write_json, write_text
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -235,24 +236,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--epochs", type=positive, default=4, help="passes over the images of each system: 4"
     )
     parser.add_argument("--seeds", type=positive, default=3, help="of Faster R-CNN's runs: 3")
-    parser.add_argument(
-        "--weights", metavar="PATH", help="of the backbone on ImageNet; default: the configs'"
-    )
+    config_arguments(parser)
     parser.add_argument("--vgg16", action="store_true", help="VGG16 instead of MobileNetV2")
     parser.add_argument(
         "--proposals",
         choices=("selective_search", "sliding_windows"),
         default="selective_search",
         help="of the systems without an RPN; default: selective_search",
-    )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="KEY=VALUE",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="values of all configs, for example data.workers=1",
     )
     parser.add_argument(
         "--torchvision", metavar="PYTHON", help="the interpreter that has torchvision"

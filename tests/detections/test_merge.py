@@ -71,7 +71,7 @@ def test_detections_of_one_view_do_not_suppress_each_other():
 
 
 def two_tiles(left, right, scores=(0.9, 0.8), labels=(0, 0)):
-    """What is left of one box in each of two tiles that have x from 80 to 120 in common."""
+    """The rest of one box in each of two tiles that have x from 80 to 120 in common."""
     one = found([left], scores[:1], labels[:1])
     other = found([np.subtract(right, (80, 0, 80, 0))], scores[1:], labels[1:])
     return merged([Seen(one, (0, 0, 120, 150)), Seen(other, (80, 0, 220, 150))], SIZE, NMS, 0.5)

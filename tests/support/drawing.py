@@ -1,4 +1,4 @@
-"""How often a sampler draws each box."""
+"""The share of calls in which a sampler draws each box."""
 
 import mxnet as mx
 import numpy as np

@@ -45,7 +45,7 @@ class Row:
 
 
 def merged(rows, limit, soft=False):
-    """What is left of Rows, the best first."""
+    """The Rows that stay, the best first."""
     ranks = [(row.cut, -area(row.box) * row.cut, -row.own * row.cut) for row in rows]
     order = sorted(range(len(rows)), key=lambda n: ranks[n])
     for place, n in enumerate(order):

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence
 from detkit.cli import positive
 from detkit.errors import DetkitError
 from trainings.account import Account
+from trainings.arguments import config_arguments
 from trainings.records import read_json, write_json
 
 from .bases import BASES, Change, overrides
@@ -96,23 +97,12 @@ def plan(trainings: Trainings, wanted: Sequence[Training], steps: int) -> str:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of all trainings."""
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder of all trainings")
-    parser.add_argument(
-        "--weights", metavar="PATH", help="of the backbone on ImageNet; default: the configs'"
-    )
+    config_arguments(parser)
     parser.add_argument(
         "--seeds", type=positive, default=2, help="trainings of each kind, on other images: 2"
     )
     parser.add_argument(
         "--steps", type=positive, default=450, help="of each training, an image each: 450"
-    )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="KEY=VALUE",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="values of all configs, for example data.workers=0",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="print the trainings and their time, and train none"
