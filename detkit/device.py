@@ -9,7 +9,6 @@ from detkit.errors import ConfigError
 from detkit.typing import Context
 
 AUTO = "auto"
-DEVICES = (AUTO, "cpu", "gpu")
 NUMBERED = re.compile(r"(cpu|gpu)(?::(\d{1,4}))?")
 
 
@@ -23,8 +22,8 @@ def find_device(name: str) -> Context:
     match = NUMBERED.fullmatch(name)
     if not match:
         raise ConfigError(
-            f"device: expected one of {', '.join(DEVICES)}, or a number behind a colon such as "
-            f"gpu:1, found {name!r}"
+            "device: expected one of auto, cpu, gpu, or one of several such as gpu:1, found "
+            f"{name!r}"
         )
     kind, number = match[1], int(match[2] or 0)
     if kind == "cpu":

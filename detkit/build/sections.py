@@ -1,7 +1,7 @@
 """A file -> a config whose sections are known and whose plugins are imported."""
 
 import os
-from typing import Any, Iterable, Union
+from typing import Any, Iterable, List, Union
 
 from detkit.build.augment import expand_augment
 from detkit.build.data import (
@@ -18,8 +18,11 @@ from detkit.build.regimes import WITH_ANCHORS, expand_regime, regime_of
 from detkit.build.train_step import chosen_step
 from detkit.config import Config, check_keys, load_config, place, require, section
 from detkit.config.types import shown
+from detkit.device import find_devices
 from detkit.errors import ConfigError
 from detkit.plugins import import_plugins
+from detkit.runner.options import TrainOptions
+from detkit.typing import Context
 
 SECTIONS = (
     "seed",
@@ -77,6 +80,24 @@ def seed_of(config: Config) -> int:
             f"{place(config, 'seed')}: expected a whole number from 0 on, found {shown(seed)}"
         )
     return seed
+
+
+def devices_of(config: Config, options: TrainOptions) -> List[Context]:
+    """Returns the devices of ``train.device``.
+
+    Raises ConfigError, with the place, for a device that is not there, and for more devices than
+    images in a batch.
+    """
+    try:
+        devices = find_devices(options.device)
+    except ConfigError as error:
+        raise ConfigError(f"{place(config['train'], 'device')}: {error}") from error
+    if len(devices) > options.batch_size:
+        raise ConfigError(
+            f"{place(config['train'], 'batch_size')}: expected an image for each of the "
+            f"{len(devices)} devices of train.device, found {options.batch_size}"
+        )
+    return devices
 
 
 def check_norms(node: Any) -> None:

@@ -11,7 +11,7 @@ from detkit.build.model import build_model, choose_operators
 from detkit.build.precision import use_precision
 from detkit.build.records import begin_log
 from detkit.build.resume import Change, check_changes, find_resumed
-from detkit.build.sections import check_norms, check_parts, check_sections, seed_of
+from detkit.build.sections import check_norms, check_parts, check_sections, devices_of, seed_of
 from detkit.build.start import check_start, start
 from detkit.build.train_step import build_train_step
 from detkit.checkpoints import (
@@ -26,7 +26,6 @@ from detkit.checkpoints import (
 from detkit.config import Config, dump_config, place, require
 from detkit.construct import construct
 from detkit.data.sample import Dataset
-from detkit.device import find_devices
 from detkit.errors import CheckpointError, ConfigError
 from detkit.files.disk import make_folder, whole_file
 from detkit.memory import bound_arenas
@@ -101,8 +100,7 @@ class Training:
         self.evaluator = build_evaluator(config)
         self.train_set, self.val_set = (build_dataset(config, split) for split in ("train", "val"))
         self.class_names = _common_classes(config, self.train_set, self.val_set)
-        self.devices = Devices(_devices(config, self.options), self.seed)
-        self.ctx = self.devices.contexts[0]
+        self.devices = Devices(devices_of(config, self.options), self.seed)
         choose_operators(config, self.ctx)
         self.model = build_model(config, self.class_names, self.devices.contexts)
         check_start(self.model, config["train"])
@@ -117,7 +115,12 @@ class Training:
         self.val_loader = build_loader(config, "val", self.val_set, size, cache=cache)
         self.freezing = self._build_freezing()
         self.detector = detector_for(config, self.evaluated, self.class_names, self.ctx)
-        self.val_loss = self._build_val_loss() if self.options.val_loss else None
+        self.val_loss = self._build_val_loss()
+
+    @property
+    def ctx(self) -> Context:
+        """The first device, which evaluates."""
+        return self.devices.contexts[0]
 
     def _build_average(self) -> Optional[Average]:
         if not self.options.ema:
@@ -130,7 +133,9 @@ class Training:
         per_epoch = max(len(self.loader), 1)  # the preflight refuses a dataset without an image
         return Freezing(self.model, self.options.freeze, self.options.accumulate, per_epoch)
 
-    def _build_val_loss(self) -> ValidationLoss:
+    def _build_val_loss(self) -> Optional[ValidationLoss]:
+        if not self.options.val_loss:
+            return None
         step = build_train_step(self.config, self.evaluated, len(self.class_names))
         options = self.options.batch_size, self.train_step.INPUTS
         loader = build_loader(self.config, "val", self.val_set, *options, cache=self.cache)
@@ -281,16 +286,3 @@ def _common_classes(config: Config, train: Dataset, val: Dataset) -> Tuple[str, 
             f"found {list(others)}; give both the same names in the same order"
         )
     return names
-
-
-def _devices(config: Config, options: TrainOptions) -> List[Context]:
-    try:
-        devices = find_devices(options.device)
-    except ConfigError as error:
-        raise ConfigError(f"{place(config['train'], 'device')}: {error}") from error
-    if len(devices) > options.batch_size:
-        raise ConfigError(
-            f"{place(config['train'], 'batch_size')}: expected an image for each of the "
-            f"{len(devices)} devices of train.device, found {options.batch_size}"
-        )
-    return devices

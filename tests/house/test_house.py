@@ -87,7 +87,6 @@ SHORT = {
     "data/one_class.py": "a wrapper of datasets",
     "detections/coco_labels.py": "a table that converters, results and the benchmark share",
     "export/runtimes/names.py": "read by command lines, without numpy",
-    "device.py": "below everything that uses a device",
     "models/detectors/": "one file for each detector",
     "naming.py": "shared by two rooms of which neither may know the other",
     "ops/": "one wrapper for each kernel",

@@ -98,7 +98,6 @@ ELSEWHERE = {
     "detections/overlap.py": "evaluate/test_metrics.py",
     "detections/skeletons.py": "detections/test_keypoints.py",
     "detector.py": "models/detectors/test_fast_rcnn.py",
-    "device.py": "export/test_exported_devices.py",
     "errors.py": "test_cli.py",
     "export/graph/checked.py": "export/test_hostile_folders.py",
     "export/graph/graph.py": "export/graph/test_simplify.py",
