@@ -14,7 +14,7 @@ from support import tiny
 OTHERS = {
     *("data/", "start/", "stages/NAME/"),  # of other commands and configs
     *("run.lock", "not_finite_step_292.npz"),  # during the training, and after its failure
-    *("result_train.json", "result_tta.json"),  # of detkit test
+    *("result_train.json", "result_tta.json", "result_tiles.json"),  # of detkit test
     *("trackers.json", "tensorboard/", "wandb/"),  # of hooks
 }
 KINDS = {"environment", "train", "val_loss", "evaluate"}

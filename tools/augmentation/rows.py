@@ -53,6 +53,7 @@ ROWS: Dict[str, Row] = {
     MEDIUM: Row("pennfudan", preset(MEDIUM)),
     LIGHT: Row("pennfudan", preset(LIGHT)),
     "RandomCrop": Row("pennfudan", before("RandomCrop")),
+    "AspectCrop": Row("pennfudan", before("AspectCrop", low=0.99, high=0.99)),
     "several-sizes": Row("pennfudan", instead("Resize", short=[192, 224, 256, 288, 320], long=640)),
     f"{MEDIUM}-bccd": Row("bccd", preset(MEDIUM)),
     f"{LIGHT}-bccd": Row("bccd", preset(LIGHT)),
