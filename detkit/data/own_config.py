@@ -10,7 +10,7 @@ import numpy as np
 
 from detkit.data.anchor_sizes import AnchorSizes, propose_anchors
 from detkit.data.own_data import OwnData, Part, path_of
-from detkit.data.presets import FEW_IMAGES, LIGHT, MANY_IMAGES, MEDIUM, STRONG, preset_for
+from detkit.data.presets import preset_for
 from detkit.data.splits import SHARES
 from detkit.data.writers.coco import annotations_of
 from detkit.errors import DataError
@@ -226,10 +226,10 @@ def _resize_lines(short: int, long: int) -> Sequence[str]:
 
 def _augment_lines(images: int) -> Sequence[str]:
     return [
-        f"  # Few images need more augmentation: {STRONG} below {FEW_IMAGES} training images, "
-        f"{MEDIUM} below {MANY_IMAGES},",
-        f"  # and {LIGHT} for more. There are {images}.",
-        f"  augment: {preset_for(images)}",
+        f"  # A preset of augmentation may help. With {images} training images, try "
+        f"{preset_for(images)}:",
+        "  # the fewer images, the more of it.",
+        "  augment: null",
     ]
 
 

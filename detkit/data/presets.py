@@ -15,7 +15,7 @@ PRESETS = (LIGHT, MEDIUM, STRONG)
 JOINED = ("Resize", "HorizontalFlip", "VerticalFlip")
 FLIP: Plain = {"type": "HorizontalFlip"}
 
-# The number of training images below which a preset is chosen; more images need less augmentation.
+# The number of training images below which a preset is proposed; more images need less of it.
 FEW_IMAGES, MANY_IMAGES = 100, 2000
 
 _MILD_COLOUR: Plain = {

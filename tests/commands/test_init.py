@@ -81,15 +81,17 @@ def names_of(config, split):
     return {dataset.image_path(index).name for index in range(len(dataset))}
 
 
-def test_the_number_of_images_chooses_the_augmentation(tmp_path):
+def test_the_number_of_images_proposes_a_preset_of_augmentation(tmp_path):
     assert detkit("init", pictures(tmp_path / "source", 24), "--out", tmp_path / "mine") == 0
     config = tmp_path / "mine/config.yaml"
     images = len(build_dataset(open_config(config), "train"))
     preset = preset_for(images)
-    tiny.assert_says(config.read_text(), f"There are {images}.", f"  augment: {preset}\n")
-    kinds = [node["type"] for node in open_config(config)["data"]["train_transforms"]]
-    expected = [node["type"] for node in following(preset)]
-    assert kinds == ["Resize", "HorizontalFlip", *expected]
+    proposed = f"With {images} training images, try {preset}:"
+    tiny.assert_says(config.read_text(), proposed, "  augment: null\n")
+    for chosen, added in (("null", []), (preset, following(preset))):
+        opened = open_config(config, [f"data.augment={chosen}"])
+        kinds = [node["type"] for node in opened["data"]["train_transforms"]]
+        assert kinds == ["Resize", "HorizontalFlip", *(node["type"] for node in added)]
 
 
 @pytest.mark.parametrize("layout", sorted(set(FILES) - {"recordio"}))
