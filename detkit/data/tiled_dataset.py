@@ -27,6 +27,7 @@ class Piece(NamedTuple):
     """One tile of the dataset.
 
     source: the index of its image. tile: its place. rows: (G,) bool, the image's objects in it.
+    annotation: these objects, in pixels of the tile.
     """
 
     source: int
