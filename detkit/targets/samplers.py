@@ -75,7 +75,9 @@ def _priorities(F: Namespace, labels: Tensor) -> Tensor:
     column = F.contrib.arange_like(labels, axis=1)
     high = F.floor(column / RADIX)
     low = column - high * RADIX
-    digits = [F.random.uniform(shape=(RADIX,)) for _ in range(2)]
+    # Like a part of the labels, so that the numbers are drawn on their device.
+    row = F.repeat(F.slice(labels, begin=(0, 0), end=(1, 1)), repeats=RADIX, axis=1)
+    digits = [F.reshape(F.random.uniform_like(row), shape=(-1,)) for _ in range(2)]
     total = F.take(digits[0], low) + F.take(digits[1], high, mode="wrap")
     return F.broadcast_like(F.expand_dims(total - F.floor(total), axis=0), labels)
 

@@ -79,7 +79,7 @@ def test_every_member_is_drawn_equally_often():
 
 
 def test_equal_priorities_are_drawn_one_by_one(monkeypatch):
-    monkeypatch.setattr(mx.nd.random, "uniform", lambda shape: mx.nd.ones(shape) / 2)
+    monkeypatch.setattr(mx.nd.random, "uniform_like", lambda data: mx.nd.ones_like(data) / 2)
     labels = np.array([[1] * 9 + [0] * 40, [1] * 2 + [0] * 5 + [-1] * 42])
     for sampler in (RandomSampler(16, 0.25), IoUBalancedSampler(16, 0.25)):
         found = with_ious(sampler, labels)
